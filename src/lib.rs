@@ -1,3 +1,4 @@
 //! stub
 pub mod model;
 pub mod plan;
+pub mod store;
