@@ -1,2 +1,4 @@
 //! stub
+pub mod local;
 pub mod model;
+pub mod plan;
