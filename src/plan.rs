@@ -1,3 +1,4 @@
+<<<<<<< HEAD
 //! Pure rules: what to do is decided here and nowhere else. No clock, no disk, no network, no async: time and chance are passed in.
 
 pub mod batch;
@@ -9,3 +10,9 @@ pub mod guard;
 pub mod outcome;
 pub mod pack;
 pub mod retry;
+=======
+//! Pure rules: views in, decisions out. No clock, no disk, no network, no async; time and text are passed in.
+
+pub mod ignore;
+pub mod names;
+>>>>>>> local
