@@ -1,2 +1,3 @@
 //! stub
+pub mod dropbox;
 pub mod model;
