@@ -1,4 +1,5 @@
 //! stub
+pub mod dropbox;
 pub mod model;
 pub mod plan;
 pub mod store;
