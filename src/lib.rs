@@ -1,2 +1,7 @@
 //! stub
+pub mod cli;
+pub mod config;
+pub mod control;
+pub mod daemon;
+pub mod logging;
 pub mod model;
