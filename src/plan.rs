@@ -1,5 +1,4 @@
-<<<<<<< HEAD
-//! Pure rules: what to do is decided here and nowhere else. No clock, no disk, no network, no async: time and chance are passed in.
+//! Pure rules: what to do is decided here and nowhere else. No clock, no disk, no network, no async: time, chance and text are passed in.
 
 pub mod batch;
 pub mod conflict;
@@ -7,12 +6,8 @@ pub mod debounce;
 pub mod decide;
 pub mod diff;
 pub mod guard;
+pub mod ignore;
+pub mod names;
 pub mod outcome;
 pub mod pack;
 pub mod retry;
-=======
-//! Pure rules: views in, decisions out. No clock, no disk, no network, no async; time and text are passed in.
-
-pub mod ignore;
-pub mod names;
->>>>>>> local
