@@ -88,6 +88,11 @@ impl Store {
         self.inner.writer.changed()
     }
 
+    /// Wakes those who wait on [`Store::changed`] without a change of the database: something in memory that they look at has changed.
+    pub fn poke(&self) {
+        self.inner.writer.poke();
+    }
+
     /// A value that was set before.
     ///
     /// # Errors

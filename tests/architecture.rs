@@ -20,8 +20,21 @@ const MAY: &[(&str, &[&str])] = &[
 
 /// What a pure room must not touch: the clock, the disk, the network, tasks.
 const IMPURE: &[&str] = &[
-    "std::fs", "std::net", "std::thread", "std::process", "std::env", "std::time::Instant", "std::time::SystemTime",
-    "SystemTime::now", "Instant::now", "Timestamp::now", "tokio", "reqwest", "rusqlite", "rustix", "async fn",
+    "std::fs",
+    "std::net",
+    "std::thread",
+    "std::process",
+    "std::env",
+    "std::time::Instant",
+    "std::time::SystemTime",
+    "SystemTime::now",
+    "Instant::now",
+    "Timestamp::now",
+    "tokio",
+    "reqwest",
+    "rusqlite",
+    "rustix",
+    "async fn",
 ];
 
 fn files(dir: &Path, found: &mut Vec<PathBuf>) {
@@ -48,7 +61,8 @@ fn sources() -> Vec<(String, PathBuf, String)> {
             let room = first.strip_suffix(".rs").unwrap_or(first).to_owned();
             let text = std::fs::read_to_string(&path).unwrap();
             let code = text.split("#[cfg(test)]\nmod tests").next().unwrap();
-            let code: String = code.lines().filter(|l| !l.trim_start().starts_with("//")).map(|l| format!("{l}\n")).collect();
+            let code: String =
+                code.lines().filter(|l| !l.trim_start().starts_with("//")).map(|l| format!("{l}\n")).collect();
             (room, inside, code)
         })
         .collect()
@@ -73,7 +87,8 @@ fn named_rooms(code: &str) -> BTreeSet<String> {
 
 #[test]
 fn rooms_know_only_those_they_may() {
-    let may: BTreeMap<_, BTreeSet<_>> = MAY.iter().map(|(room, others)| (*room, others.iter().copied().collect())).collect();
+    let may: BTreeMap<_, BTreeSet<_>> =
+        MAY.iter().map(|(room, others)| (*room, others.iter().copied().collect())).collect();
     let mut wrong = Vec::new();
     for (room, file, code) in sources() {
         if room == "lib" {
@@ -97,7 +112,9 @@ fn pure_rooms_touch_no_clock_disk_network_or_task() {
     let mut wrong = Vec::new();
     for (room, file, code) in sources() {
         if room == "plan" || room == "model" {
-            wrong.extend(IMPURE.iter().filter(|bad| code.contains(**bad)).map(|bad| format!("{} has {bad}", file.display())));
+            wrong.extend(
+                IMPURE.iter().filter(|bad| code.contains(**bad)).map(|bad| format!("{} has {bad}", file.display())),
+            );
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");

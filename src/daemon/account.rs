@@ -13,7 +13,7 @@ use crate::daemon::intake::Look;
 use crate::daemon::live::{Live, lock};
 use crate::dropbox::{CallError, Dropbox};
 use crate::model::status::{AccountState, Space};
-use crate::model::{Failure, FolderId, Next, UnixMs};
+use crate::model::{Failure, FolderId, Next, RelPath, UnixMs};
 use crate::plan::pack::Ceilings;
 use crate::plan::retry;
 use crate::store::{Store, StoreError};
@@ -182,6 +182,11 @@ impl Account {
         Ok(())
     }
 
+    /// Folders whose root is not the one that was synced: their rows wait until a scan finds it again.
+    pub(crate) fn folders_without_root(&self) -> Vec<FolderId> {
+        self.folders.iter().filter(|f| f.now().root_trouble.is_some()).map(|f| f.id).collect()
+    }
+
     /// Whether any folder's scan runs: then more rows may come at any moment.
     pub(crate) fn scanning(&self) -> bool {
         self.folders.iter().any(|f| f.now().scans > 0)
@@ -189,7 +194,7 @@ impl Account {
 }
 
 /// Rows that failed this often no longer keep `run --once` from ending; they are problems.
-const ONCE_ATTEMPTS: u32 = 3;
+pub(crate) const ONCE_ATTEMPTS: u32 = 3;
 
 impl Account {
     /// Waits out a trouble, or a moment if there is none.
@@ -218,7 +223,11 @@ impl Account {
         let mut trouble = self.trouble.subscribe();
         loop {
             changed.borrow_and_update();
-            let stuck = trouble.borrow_and_update().as_ref().filter(|t| t.attempts >= ONCE_ATTEMPTS || needs_a_person(t.state)).map(|t| t.reason.clone());
+            let stuck = trouble
+                .borrow_and_update()
+                .as_ref()
+                .filter(|t| t.attempts >= ONCE_ATTEMPTS || needs_a_person(t.state))
+                .map(|t| t.reason.clone());
             if let Some(reason) = stuck {
                 return Err(super::End::Unfinished(format!("account {}: {reason}", self.name)));
             }
@@ -229,8 +238,15 @@ impl Account {
                 if !now.scanned || now.scans > 0 {
                     pending += 1;
                 }
-                let tried = self.store.failing(folder.id, ONCE_ATTEMPTS).await.map_err(|e| super::End::State(e.to_string()))?;
-                pending += (summary.due + summary.claimed + summary.staged_uploads + summary.staged_deletes).saturating_sub(tried);
+                let rows = summary.due + summary.claimed + summary.staged_uploads + summary.staged_deletes;
+                pending += rows.saturating_sub(summary.failing);
+                if pending == 0 && rows > 0 {
+                    pending += self
+                        .store
+                        .trying_under(folder.id, &RelPath::root(), ONCE_ATTEMPTS)
+                        .await
+                        .map_err(|e| super::End::State(e.to_string()))?;
+                }
                 problems += summary.problems;
                 if let Some(failure) = now.root_trouble {
                     waiting = Some(failure.text);

@@ -14,7 +14,7 @@ use crate::daemon::clock::{chance, day, ms, now_ms};
 use crate::daemon::intake::until;
 use crate::daemon::live::lock;
 use crate::daemon::transfer;
-use crate::dropbox::{CallError, DeleteEntry, EntryError, FileMetadata, FinishEntry, Launch, Poll};
+use crate::dropbox::{CallError, DeleteEntry, EntryError, FileMetadata, FinishEntry, Launch, Metadata, Poll};
 use crate::model::{Batch, BatchKind, Change, ChangeId, Failure, FolderId, Outcome, RemoteChange};
 use crate::plan::batch::{Limits, Waiting, When, when};
 use crate::plan::outcome::{Committed, Context, committed, refused};
@@ -38,7 +38,7 @@ const V1_GONE: &str = "finish_batch_v1_gone";
 /// The result of each entry of a batch, in order.
 enum Results {
     Files(Vec<Result<FileMetadata, EntryError>>),
-    Deleted(Vec<Result<(), EntryError>>),
+    Deleted(Vec<Result<Metadata, EntryError>>),
     /// The call's outcome cannot be known from its reply: every entry is verified.
     Unknown,
     /// The call did nothing; all entries wait.
@@ -74,9 +74,10 @@ impl Committer {
         let mut changed = account.store.changed();
         changed.borrow_and_update();
         let now = now_ms();
-        let waiting = account.store.ready(now).await?;
-        let mut next = waiting.next_not_before;
-        for ready in &waiting.kinds {
+        let waiting = account.store.ready(now, &[]).await?;
+        let mut next: Option<i64> = None;
+        for ready in &waiting {
+            next = [next, ready.next_not_before].into_iter().flatten().min();
             let (skip, at) = match ready.kind {
                 BatchKind::Upload => (Vec::new(), self.uploads_when(ready, now)),
                 BatchKind::Delete => self.deletions_when(ready, now).await?,
@@ -101,11 +102,8 @@ impl Committer {
 
     fn uploads_when(&self, ready: &Ready, now: i64) -> When {
         let commit = &self.account.config.commit;
-        let limits = Limits {
-            max_entries: commit.max_entries as u64,
-            max_bytes: MAX_BYTES,
-            max_age_ms: ms(commit.max_age),
-        };
+        let limits =
+            Limits { max_entries: commit.max_entries as u64, max_bytes: MAX_BYTES, max_age_ms: ms(commit.max_age) };
         let waiting = Waiting { entries: ready.entries, bytes: ready.bytes, oldest: ready.oldest };
         when(waiting, self.account.live.uploads_under_way() > 0, limits, now)
     }
@@ -152,11 +150,8 @@ impl Committer {
     /// polls, and settles every entry.
     async fn finish(&self, batch: Batch, left_over: bool) -> Result<(), Fatal> {
         let account = &self.account;
-        *lock(&account.lane) = Lane {
-            entries: batch.changes.len() as u64,
-            job_id: batch.async_job_id.clone(),
-            since: Some(now_ms()),
-        };
+        *lock(&account.lane) =
+            Lane { entries: batch.changes.len() as u64, job_id: batch.async_job_id.clone(), since: Some(now_ms()) };
         let outcome = self.settle(&batch, left_over).await;
         *lock(&account.lane) = Lane::default();
         outcome
@@ -170,12 +165,18 @@ impl Committer {
             None => self.call(batch).await?,
         };
         let outcomes = match results {
-            Results::Files(results) if results.len() == batch.changes.len() => {
-                batch.changes.iter().zip(results).map(|(change, result)| (change.id, self.judge_file(change, result))).collect()
-            }
-            Results::Deleted(results) if results.len() == batch.changes.len() => {
-                batch.changes.iter().zip(results).map(|(change, result)| (change.id, self.judge_deleted(change, result))).collect()
-            }
+            Results::Files(results) if results.len() == batch.changes.len() => batch
+                .changes
+                .iter()
+                .zip(results)
+                .map(|(change, result)| (change.id, self.judge_file(change, result)))
+                .collect(),
+            Results::Deleted(results) if results.len() == batch.changes.len() => batch
+                .changes
+                .iter()
+                .zip(results)
+                .map(|(change, result)| (change.id, self.judge_deleted(change, result)))
+                .collect(),
             Results::Files(_) | Results::Deleted(_) | Results::Unknown => self.verify(batch).await,
             Results::Refused(failure) => {
                 account.note(&failure);
@@ -217,10 +218,10 @@ impl Committer {
             transfer::count(account).await?;
             return Ok(match reply {
                 Ok(metadata) => Results::Files(vec![Ok(metadata)]),
-                Err(error) => match error.entry() {
-                    Some(entry) => Results::Files(vec![Err(entry)]),
-                    None => broken(&error),
-                },
+                Err(CallError::Api(error)) if error.status == 409 => {
+                    Results::Files(vec![Err(EntryError { tags: error.tags, value: error.error })])
+                }
+                Err(error) => broken(&error),
             });
         }
         let v2 = account.config.commit.route == Route::FinishBatchV2 || account.store.meta(V1_GONE).await?.is_some();
@@ -240,7 +241,10 @@ impl Committer {
             Err(error) if error.unknown_route() => {
                 tracing::warn!(account = %account.name, "the server no longer knows finish_batch: using finish_batch_v2 from now on");
                 account.store.set_meta(V1_GONE, "1").await?;
-                Ok(Results::Refused(Failure::retry("route", "the server no longer knows finish_batch; finish_batch_v2 is used instead")))
+                Ok(Results::Refused(Failure::retry(
+                    "route",
+                    "the server no longer knows finish_batch; finish_batch_v2 is used instead",
+                )))
             }
             Err(error) => Ok(broken(&error)),
         }
@@ -252,7 +256,7 @@ impl Committer {
             .changes
             .iter()
             .filter_map(|change| match &change.what {
-                RemoteChange::Delete { path, rev } => Some(DeleteEntry { path, parent_rev: Some(rev) }),
+                RemoteChange::Delete { path, rev } => Some(DeleteEntry { path, parent_rev: Some(rev.as_str()) }),
                 RemoteChange::Upload { .. } => None,
             })
             .collect();
@@ -274,16 +278,22 @@ impl Committer {
         let mut pause = FIRST_POLL;
         loop {
             let (done, error) = match batch.kind {
-                BatchKind::Upload => match account.judge(account.dropbox.finish_batch_check(job).await) {
-                    Ok(Poll::Done(results)) => (Some(Results::Files(results)), None),
-                    Ok(Poll::InProgress) => (None, None),
-                    Err(error) => (None, Some(error)),
-                },
-                BatchKind::Delete => match account.judge(account.dropbox.delete_batch_check(job).await) {
-                    Ok(Poll::Done(results)) => (Some(Results::Deleted(results)), None),
-                    Ok(Poll::InProgress) => (None, None),
-                    Err(error) => (None, Some(error)),
-                },
+                BatchKind::Upload => {
+                    match account.judge(account.dropbox.finish_batch_check(job, batch.changes.len()).await) {
+                        Ok(Poll::Done(results)) => (Some(Results::Files(results)), None),
+                        Ok(Poll::Failed(error)) => (Some(job_failed(&error)), None),
+                        Ok(Poll::InProgress) => (None, None),
+                        Err(error) => (None, Some(error)),
+                    }
+                }
+                BatchKind::Delete => {
+                    match account.judge(account.dropbox.delete_batch_check(job, batch.changes.len()).await) {
+                        Ok(Poll::Done(results)) => (Some(Results::Deleted(results)), None),
+                        Ok(Poll::Failed(error)) => (Some(job_failed(&error)), None),
+                        Ok(Poll::InProgress) => (None, None),
+                        Err(error) => (None, Some(error)),
+                    }
+                }
             };
             match (done, error) {
                 (Some(results), _) => return Ok(results),
@@ -292,8 +302,7 @@ impl Committer {
                 (None, Some(error)) => {
                     account.note(&error.failure());
                     account.ready().await;
-                    let wait = error.retry_after().unwrap_or_else(|| retry::backoff(3, chance()));
-                    tokio::time::sleep(wait).await;
+                    tokio::time::sleep(retry::backoff(3, chance())).await;
                 }
                 (None, None) => {
                     if Instant::now() > deadline {
@@ -335,12 +344,19 @@ impl Committer {
                 }
             }
         };
-        let unknown = || Failure::retry("unknown_outcome", "the reply to the commit was lost, and Dropbox does not hold the file yet; the commit is made again");
-        match (&change.what, found.and_then(|m| m.into_file())) {
-            (RemoteChange::Upload { content_hash, .. }, Some(file)) if file.content_hash.as_ref() == Some(content_hash) => {
+        let unknown = || {
+            Failure::retry(
+                "unknown_outcome",
+                "the reply to the commit was lost, and Dropbox does not hold the file yet; the commit is made again",
+            )
+        };
+        match (&change.what, found) {
+            (RemoteChange::Upload { content_hash, .. }, Some(Metadata::File(file)))
+                if file.content_hash.as_ref() == Some(content_hash) =>
+            {
                 self.judge_file(change, Ok(file))
             }
-            (RemoteChange::Delete { .. }, None) => Outcome::Settled(None),
+            (RemoteChange::Delete { .. }, None | Some(Metadata::Deleted)) => Outcome::Settled(None),
             _ => Outcome::Again { at: now_ms(), failure: unknown() },
         }
     }
@@ -351,14 +367,14 @@ impl Committer {
                 let done = Committed { rev: file.rev, size: file.size, content_hash: file.content_hash };
                 committed(change, &done, context)
             }
-            Err(error) => refused(change, &error.tags(), error.failure(), context),
+            Err(error) => refused(change, &tags(&error), error.failure(), context),
         })
     }
 
-    fn judge_deleted(&self, change: &Change, result: Result<(), EntryError>) -> Outcome {
+    fn judge_deleted(&self, change: &Change, result: Result<Metadata, EntryError>) -> Outcome {
         self.with_context(change, |context| match result {
-            Ok(()) => Outcome::Settled(None),
-            Err(error) => refused(change, &error.tags(), error.failure(), context),
+            Ok(_) => Outcome::Settled(None),
+            Err(error) => refused(change, &tags(&error), error.failure(), context),
         })
     }
 
@@ -377,6 +393,10 @@ impl Committer {
     }
 }
 
+fn tags(error: &EntryError) -> Vec<&str> {
+    error.tags.iter().map(String::as_str).collect()
+}
+
 fn again(change: &Change, failure: Failure) -> Outcome {
     let wait = match failure.next {
         crate::model::Next::Retry { after: Some(after) } => after,
@@ -390,6 +410,11 @@ fn broken(error: &CallError) -> Results {
     if error.outcome_unknown() { Results::Unknown } else { Results::Refused(error.failure()) }
 }
 
+/// A job that failed as a whole did nothing, if it says why in a way that only means "later"; otherwise its entries are looked up.
+fn job_failed(error: &EntryError) -> Results {
+    if error.retry_commit() { Results::Refused(error.failure()) } else { Results::Unknown }
+}
+
 fn finish_entry(change: &Change) -> Option<FinishEntry<'_>> {
     match &change.what {
         RemoteChange::Upload { session, size, stat, to, mode, .. } => Some(FinishEntry {
@@ -397,7 +422,8 @@ fn finish_entry(change: &Change) -> Option<FinishEntry<'_>> {
             offset: *size,
             to,
             mode,
-            client_modified_s: stat.mtime_ns.div_euclid(1_000_000_000),
+            client_modified: jiff::Timestamp::from_second(stat.mtime_ns.div_euclid(1_000_000_000)).ok(),
+            mute: true,
         }),
         RemoteChange::Delete { .. } => None,
     }

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use crate::daemon::live::lock;
-use crate::local::Root;
+use crate::local::{Root, RootId};
 use crate::model::{Failure, FolderId, Mode, RelPath, RemotePath};
-use crate::plan::ignore::SharedRules;
+use crate::plan::ignore::{Rules, Why};
 
 /// One synced folder.
 #[derive(Debug)]
@@ -22,9 +22,9 @@ pub(crate) struct Folder {
     /// The local tree.
     pub(crate) root: Root,
     /// The marker's id, as the database knows it.
-    pub(crate) root_id: String,
+    pub(crate) root_id: RootId,
     /// What is not synced.
-    pub(crate) rules: Arc<SharedRules>,
+    pub(crate) rules: Arc<Rules>,
     /// What is wrong, and what goes on.
     pub(crate) now: Mutex<FolderNow>,
 }
@@ -61,25 +61,18 @@ impl Folder {
     /// # Errors
     /// The reason, which is also shown in the status until the root is back.
     pub(crate) fn verify(&self) -> Result<(), Failure> {
-        let outcome = self.root.still_there().and_then(|()| match self.root.marker() {
-            Ok(Some(id)) if id == self.root_id => Ok(()),
-            Ok(Some(_)) => Err(trouble("it holds another folder's marker (.ferrybox/root-id)")),
-            Ok(None) => Err(trouble("its marker (.ferrybox/root-id) is gone")),
-            Err(failure) => Err(failure),
-        });
+        let outcome = self.root.still_there(Some(&self.root_id));
         self.set(|now| now.root_trouble = outcome.as_ref().err().cloned());
         outcome
+    }
+
+    /// Why a path is not synced; `None` if it is.
+    pub(crate) fn ignored(&self, path: &RelPath, is_dir: bool) -> Option<Why> {
+        self.rules.matched(path, is_dir, &|dir| self.root.ignore_text(dir))
     }
 
     /// The path's own place in Dropbox.
     pub(crate) fn home(&self, path: &RelPath) -> RemotePath {
         self.remote.join(path)
     }
-}
-
-fn trouble(what: &str) -> Failure {
-    Failure::retry(
-        "root_missing",
-        format!("the folder is not the one that was synced: {what}; mount or restore it, and syncing goes on by itself"),
-    )
 }

@@ -17,9 +17,7 @@ pub(crate) async fn run(account: &Account) -> Result<(), Fatal> {
     loop {
         tokio::time::sleep(SPACE_EVERY).await;
         if let Some(space) = space(account).await {
-            account.who.send_if_modified(|who| {
-                who.as_mut().is_some_and(|who| who.space.replace(space) != Some(space))
-            });
+            account.who.send_if_modified(|who| who.as_mut().is_some_and(|who| who.space.replace(space) != Some(space)));
         }
     }
 }

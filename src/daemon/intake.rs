@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use crate::daemon::account::{Account, Fatal};
 use crate::daemon::clock::{chance, moment, ms, now_ms};
 use crate::daemon::folder::Folder;
-use crate::local::{Scanned, Seen, WatchTrouble, Watcher, scan};
+use crate::local::{Ignored, Scanned, Seen, Watcher, scan};
 use crate::model::{Due, Failure, Local, Mode, RelPath};
 use crate::plan::{debounce, diff};
 use crate::store::StoreError;
@@ -112,6 +112,9 @@ impl Intake {
                 Seen::NewDir(path) => {
                     scans.insert(path);
                 }
+                Seen::GoneDir(path) => {
+                    paths.insert(path);
+                }
                 Seen::Rescan { under, reason } => {
                     tracing::info!(account = %self.account.name, %reason, "scanning again");
                     scans.insert(under);
@@ -155,7 +158,7 @@ impl Intake {
                     // A directory that was moved away takes its files along, and only it has an event.
                     Local::Absent => {
                         if folder.mode == Mode::Mirror {
-                            handle.block_on(account.store.enqueue_gone(folder.id, &path, now + settle))?;
+                            handle.block_on(account.store.enqueue_gone(folder.id, &path, now + settle, now))?;
                         }
                         0
                     }
@@ -165,7 +168,7 @@ impl Intake {
                 due.push(Due { path, size, due_at: debounce::due_at(now, now, settle, empty) });
             }
             for some in due.chunks(TOGETHER) {
-                handle.block_on(account.store.enqueue(folder.id, some.to_vec()))?;
+                handle.block_on(account.store.enqueue(folder.id, some.to_vec(), now_ms()))?;
             }
             Ok(dirs)
         })
@@ -215,8 +218,10 @@ impl Intake {
     }
 }
 
-fn start_watcher(folder: &Folder, tx: mpsc::Sender<Seen>) -> Option<Arc<Watcher>> {
-    match Watcher::start(&folder.root, Arc::clone(&folder.rules), tx) {
+fn start_watcher(folder: &Arc<Folder>, tx: mpsc::Sender<Seen>) -> Option<Arc<Watcher>> {
+    let rules = Arc::clone(folder);
+    let ignored: Ignored = Arc::new(move |path, is_dir| rules.ignored(path, is_dir).is_some());
+    match Watcher::start(folder.root.clone(), ignored, tx) {
         Ok(watcher) => Some(Arc::new(watcher)),
         Err(failure) => {
             tracing::warn!(reason = %failure.text, "no watcher: the folder is scanned every minute instead");
@@ -257,16 +262,9 @@ impl ScanRun {
         let mut limit: Option<String> = None;
         let mut due: Vec<Due> = Vec::new();
         let watcher = self.watcher.clone();
-        let mut before_list = |dir: &RelPath| {
-            if limit.is_some() {
-                return;
-            }
-            match watcher.as_ref().map(|w| w.add_dir(dir)) {
-                Some(Err(WatchTrouble::Limit { text, .. })) => limit = Some(text),
-                Some(Err(WatchTrouble::Other(failure))) => {
-                    tracing::debug!(dir = %dir, reason = %failure.text, "a directory is not watched");
-                }
-                Some(Ok(())) | None => {}
+        let mut before_list = |dirs: &[RelPath]| {
+            if let Some(Err(trouble)) = watcher.as_ref().map(|w| w.add_dirs(dirs)) {
+                limit = Some(format!("{trouble}; they are scanned every minute instead"));
             }
         };
         let mut sink = |scanned: Scanned| match self.directory(scanned, &mut due) {
@@ -277,7 +275,8 @@ impl ScanRun {
                 ControlFlow::Break(())
             }
         };
-        scan(&self.folder.root, &self.folder.rules, under, &mut before_list, &mut sink);
+        let ignored = |path: &RelPath, is_dir: bool| self.folder.ignored(path, is_dir).is_some();
+        scan(&self.folder.root, &ignored, under, &mut before_list, &mut sink);
         if let Some(error) = failed {
             return Err(error);
         }
@@ -289,7 +288,7 @@ impl ScanRun {
         if due.is_empty() {
             return Ok(());
         }
-        self.handle.block_on(self.account.store.enqueue(self.folder.id, std::mem::take(due)))?;
+        self.handle.block_on(self.account.store.enqueue(self.folder.id, std::mem::take(due), now_ms()))?;
         Ok(())
     }
 
@@ -302,7 +301,7 @@ impl ScanRun {
                 // Its children are unknown, not gone.
                 self.handle.block_on(store.set_odd(folder.id, &dir, vec![(dir.to_string(), failure)], now))?;
             }
-            Scanned::Dir { dir, files, dirs, odd, others, .. } => {
+            Scanned::Dir { dir, files, dirs, ignored_files, ignored_dirs, unknown, odd, others, .. } => {
                 let base = store.base_children_blocking(folder.id, &dir)?;
                 let diff = diff::directory(&files, &base);
                 let by_name = |name: &str| files.binary_search_by(|f| f.0.as_bytes().cmp(name.as_bytes())).ok();
@@ -314,17 +313,25 @@ impl ScanRun {
                     due.push(Due { path, size, due_at });
                 }
                 if folder.mode == Mode::Mirror {
-                    for name in diff.gone {
+                    // What is ignored, or could not be looked at, is not gone.
+                    let there =
+                        |name: &str| ignored_files.iter().any(|n| n == name) || unknown.iter().any(|(n, _)| n == name);
+                    for name in diff.gone.into_iter().filter(|name| !there(name)) {
                         let Ok(path) = dir.child(name) else { continue };
                         due.push(Due { path, size: 0, due_at: now + settle });
                     }
                     for gone in store.base_dirs_blocking(folder.id, &dir)? {
-                        if dirs.binary_search_by(|d| d.as_bytes().cmp(gone.name().as_bytes())).is_err() {
-                            self.handle.block_on(store.enqueue_gone(folder.id, &gone, now + settle))?;
+                        let name = gone.name();
+                        let there = ignored_dirs.iter().any(|n| n == name) || unknown.iter().any(|(n, _)| n == name);
+                        if !there && dirs.binary_search_by(|d| d.as_bytes().cmp(name.as_bytes())).is_err() {
+                            self.handle.block_on(store.enqueue_gone(folder.id, &gone, now + settle, now))?;
                         }
                     }
                 }
                 let mut problems: Vec<(String, Failure)> = odd;
+                for (name, failure) in unknown {
+                    problems.push((dir.child(&name).map_or(name, String::from), failure));
+                }
                 for (name, kind) in others {
                     let path = dir.child(&name).map_or(name, String::from);
                     problems.push((path, crate::plan::decide::other_type(kind)));

@@ -9,11 +9,12 @@ use std::sync::atomic::Ordering;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 use crate::daemon::account::{Account, Fatal};
+use crate::daemon::clock::now_ms;
 use crate::daemon::intake::blocking;
 use crate::daemon::transfer;
 use crate::daemon::uploader::{Send, failed};
 use crate::dropbox::{Body, CallError};
-use crate::local::{self, FileRange};
+use crate::local;
 use crate::model::{BlockHashes, Failure, Settled};
 
 /// Why a part was not sent.
@@ -33,12 +34,12 @@ pub(crate) async fn send(account: &Account, send: Send) -> Result<(), Fatal> {
     match upload(account, &send).await {
         Ok(Sent::Staged(session, blocks)) => {
             let change = send.change(session, blocks.content_hash());
-            Ok(account.store.stage(vec![(send.job, change)]).await?)
+            Ok(account.store.stage(vec![(send.job, change)], now_ms()).await.map(|_| ())?)
         }
-        Ok(Sent::Unchanged(settled)) => Ok(account.store.settle(vec![(send.job, settled)]).await?),
+        Ok(Sent::Unchanged(settled)) => Ok(account.store.settle(vec![(send.job, settled)], now_ms()).await?),
         Err(Stop::Row(failure)) => {
             let settled = failed(&send.job, failure);
-            Ok(account.store.settle(vec![(send.job, settled)]).await?)
+            Ok(account.store.settle(vec![(send.job, settled)], now_ms()).await?)
         }
         Err(Stop::Fatal(fatal)) => Err(fatal),
     }
@@ -88,8 +89,7 @@ async fn part(
     };
     let blocks = hash(send, range.clone()).await?;
     let (offset, length) = (range.start, range.end - range.start);
-    let stream = FileRange::open(&send.folder.root, &send.job.path, &send.stat, range).into_stream();
-    let stream = transfer::watched(stream, move |n| {
+    let stream = transfer::watched(transfer::range(send, range), move |n| {
         done.fetch_add(n, Ordering::Relaxed);
     });
     let body = Body::from_stream(length, blocks.content_hash(), stream);
@@ -100,9 +100,12 @@ async fn part(
             account.live.sent(send.job.folder, length);
             Ok(blocks)
         }
-        Err(error) if error.arrived(offset + length) => Ok(blocks),
+        Err(CallError::Api(error)) if error.is("closed") || error.correct_offset() == Some(offset + length) => {
+            Ok(blocks)
+        }
         Err(CallError::Body(io)) => Err(Stop::Row(
-            transfer::file_changed(&io).unwrap_or_else(|| Failure::retry("io_error", format!("cannot read the file: {io}"))),
+            transfer::file_changed(&io)
+                .unwrap_or_else(|| Failure::retry("io_error", format!("cannot read the file: {io}"))),
         )),
         Err(error) => Err(Stop::Row(error.failure())),
     }

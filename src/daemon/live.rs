@@ -127,7 +127,12 @@ impl Live {
         if seconds < 0.05 {
             return status::Rate::default();
         }
-        #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate for people")]
+        #[expect(
+            clippy::cast_precision_loss,
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a rate for people"
+        )]
         status::Rate {
             up_bytes_s: ((window.bytes - bytes) as f64 / seconds) as u64,
             down_bytes_s: 0,

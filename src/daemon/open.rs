@@ -14,9 +14,9 @@ use crate::daemon::folder::Folder;
 use crate::daemon::intake::Look;
 use crate::daemon::live::Live;
 use crate::daemon::lock::Lock;
-use crate::dropbox::{self, Credentials, Dropbox, Source, Tokens};
-use crate::local::Root;
-use crate::plan::ignore::SharedRules;
+use crate::dropbox::{self, Dropbox, Source, Tokens};
+use crate::local::{Root, RootId};
+use crate::plan::ignore::Rules;
 use crate::store::Store;
 
 /// Why the daemon does not start.
@@ -39,7 +39,8 @@ pub(crate) struct Opened {
 /// Opens all accounts.
 pub(crate) async fn all(config: &Config, stop: &CancellationToken) -> Result<Opened, OpenError> {
     let state_dir = &config.daemon.state_dir;
-    private_dir(state_dir).map_err(|e| OpenError::State(format!("cannot make daemon.state_dir {}: {e}", state_dir.display())))?;
+    private_dir(state_dir)
+        .map_err(|e| OpenError::State(format!("cannot make daemon.state_dir {}: {e}", state_dir.display())))?;
     let mut locks = vec![take_lock(&state_dir.join("lock"), state_dir)?];
     if config.accounts.iter().all(|a| a.folders.is_empty()) {
         return Err(OpenError::Usage(
@@ -67,10 +68,11 @@ async fn one(
     let state = |e: crate::store::StoreError| OpenError::State(e.to_string());
     let store = Store::open(&dir.join("state.db")).map_err(state)?;
 
-    let source = Source::parse(&account.credentials).map_err(|e| usage(e.to_string()))?;
-    let credentials = Credentials::load(&source, &account.name).await.map_err(|e| usage(e.to_string()))?;
+    let source: Source = account.credentials.parse().map_err(&usage)?;
+    let credentials = source.load(&account.name).await.map_err(|e| usage(e.to_string()))?;
+    dropbox::install_tls_provider();
     let settings = settings(config, account).map_err(|e| usage(e.to_string()))?;
-    let tokens = Tokens::new(&settings, credentials, &account.name, account.app_key.as_deref()).map_err(|e| usage(e.to_string()))?;
+    let tokens = Tokens::new(&account.name, credentials);
     let dropbox = Dropbox::new(settings, tokens).map_err(|e| usage(e.to_string()))?;
 
     let (mut folders, mut senders, mut receivers) = (Vec::new(), Vec::new(), Vec::new());
@@ -134,16 +136,16 @@ async fn open_folder(store: &Store, folder: &config::Folder, locks: &mut Vec<Loc
     let marker = root.marker().map_err(|f| usage(f.text))?;
     let root_id = match (known.root_id, marker) {
         // Whether the marker is there and the right one is checked at each round: a folder that is not mounted yet is waited for.
-        (Some(id), _) => id,
+        (Some(id), _) => id.parse::<RootId>().map_err(|f| OpenError::State(f.text))?,
         // Another database has met this folder before. Without a base nothing here can be believed gone, so the marker may serve both.
         (None, Some(id)) => {
-            store.set_root_id(known.id, &id).await.map_err(state)?;
+            store.set_root_id(known.id, id.as_str()).await.map_err(state)?;
             id
         }
         (None, None) => {
-            let id = new_id().map_err(&usage)?;
+            let id = RootId::new().map_err(|f| usage(f.text))?;
             root.write_marker(&id).map_err(|f| usage(f.text))?;
-            store.set_root_id(known.id, &id).await.map_err(state)?;
+            store.set_root_id(known.id, id.as_str()).await.map_err(state)?;
             id
         }
     };
@@ -151,7 +153,7 @@ async fn open_folder(store: &Store, folder: &config::Folder, locks: &mut Vec<Loc
     if lock.parent().is_some_and(|p| p.symlink_metadata().is_ok_and(|m| m.is_dir())) {
         locks.push(take_lock(&lock, root.path())?);
     }
-    let rules = SharedRules::new(&folder.ignore).map_err(|e| usage(e.to_string()))?;
+    let rules = Rules::new(&folder.ignore).map_err(|e| usage(e.to_string()))?;
     Ok(Folder {
         id: known.id,
         local: folder.local.clone(),
@@ -162,13 +164,6 @@ async fn open_folder(store: &Store, folder: &config::Folder, locks: &mut Vec<Loc
         rules: Arc::new(rules),
         now: Mutex::default(),
     })
-}
-
-/// 128 random bits, in hexadecimal.
-fn new_id() -> Result<String, String> {
-    let mut bytes = [0_u8; 16];
-    getrandom::fill(&mut bytes).map_err(|e| format!("no random numbers from the system: {e}"))?;
-    Ok(bytes.iter().map(|b| format!("{b:02x}")).collect())
 }
 
 fn take_lock(path: &Path, what: &Path) -> Result<Lock, OpenError> {

@@ -8,10 +8,11 @@ use crate::daemon::clock::{ms, now_ms};
 use crate::daemon::intake::blocking;
 use crate::daemon::transfer;
 use crate::daemon::uploader::{Send, Source, failed};
-use crate::dropbox::{AppendEntry, Body, CallError, append_batch_entry_len, append_batch_fixed_len};
+use crate::dropbox::{AppendEntry, Body, CallError, EntryError, append_batch_fixed_len, append_batch_header_len};
 use crate::local;
 use crate::model::{ContentHash, ContentHasher, Failure, Job, RemoteChange, Settled};
 use crate::plan::pack::split;
+use crate::store::Session;
 
 /// A pool that is refilled gets at least this many sessions: a lone file later on finds one waiting.
 const POOL: u64 = 32;
@@ -28,7 +29,7 @@ struct Ready {
 
 /// Sends small files, in as many requests as the ceilings ask for, and stages them.
 pub(crate) async fn send(account: &Account, sends: Vec<Send>) -> Result<(), Fatal> {
-    let entry = append_batch_entry_len();
+    let entry = entry_len();
     let shapes: Vec<_> = sends.iter().map(|s| (s.stat.size, entry)).collect();
     let mut sends = sends.into_iter();
     for n in split(&shapes, append_batch_fixed_len(), account.ceilings()) {
@@ -37,10 +38,16 @@ pub(crate) async fn send(account: &Account, sends: Vec<Send>) -> Result<(), Fata
     Ok(())
 }
 
+/// What an entry adds to the header, as good as it can be known before its session is: Dropbox's session ids have about 69 letters.
+fn entry_len() -> usize {
+    let entry = AppendEntry { session: "s".repeat(72), offset: 0, length: 99_999_999, close: true };
+    append_batch_header_len(&entry)
+}
+
 /// One request.
 async fn one(account: &Account, sends: Vec<Send>) -> Result<(), Fatal> {
     let (files, body_hash, done) = hash(sends).await?;
-    account.store.settle(done).await?;
+    account.store.settle(done, now_ms()).await?;
     if files.is_empty() {
         return Ok(());
     }
@@ -52,10 +59,19 @@ async fn one(account: &Account, sends: Vec<Send>) -> Result<(), Fatal> {
     let entries: Vec<AppendEntry> = files
         .iter()
         .zip(&sessions)
-        .map(|(f, session)| AppendEntry { session: session.clone(), offset: 0, length: f.send.stat.size, close: true })
+        .map(|(f, session)| AppendEntry {
+            session: session.id.clone(),
+            offset: 0,
+            length: f.send.stat.size,
+            close: true,
+        })
         .collect();
     let bytes: u64 = files.iter().map(|f| f.send.stat.size).sum();
-    let shown: Vec<_> = files.iter().take(3).map(|f| account.live.show(f.send.job.folder, &f.send.job.path, f.send.stat.size)).collect();
+    let shown: Vec<_> = files
+        .iter()
+        .take(3)
+        .map(|f| account.live.show(f.send.job.folder, &f.send.job.path, f.send.stat.size))
+        .collect();
     let body = Body::from_stream(bytes, body_hash, transfer::joined(files.iter().map(|f| &f.send)));
     let reply = account.judge(account.dropbox.append_batch(&entries, body).await);
     drop(shown);
@@ -80,17 +96,17 @@ async fn one(account: &Account, sends: Vec<Send>) -> Result<(), Fatal> {
 async fn stage(
     account: &Account,
     files: Vec<Ready>,
-    sessions: Vec<String>,
-    results: Vec<Result<(), crate::dropbox::EntryError>>,
+    sessions: Vec<Session>,
+    results: Vec<Result<(), EntryError>>,
 ) -> Result<(), Fatal> {
     let (mut staged, mut done): (Vec<(Job, RemoteChange)>, Vec<(Job, Settled)>) = (Vec::new(), Vec::new());
     for ((file, session), result) in files.into_iter().zip(sessions).zip(results) {
         let Ready { send, hash } = file;
         match result {
             // An offset that was to be reached, or a session closed already, means that the bytes had arrived before.
-            Ok(()) => staged.push((send.job.clone(), send.change(session, hash))),
-            Err(error) if error.arrived(send.stat.size) => {
-                staged.push((send.job.clone(), send.change(session, hash)));
+            Ok(()) => staged.push((send.job.clone(), send.change(session.id, hash))),
+            Err(error) if arrived(&error, send.stat.size) => {
+                staged.push((send.job.clone(), send.change(session.id, hash)));
             }
             Err(error) => {
                 let settled = failed(&send.job, error.failure());
@@ -98,28 +114,33 @@ async fn stage(
             }
         }
     }
-    account.store.stage(staged).await?;
-    account.store.settle(done).await?;
+    account.store.stage(staged, now_ms()).await?;
+    account.store.settle(done, now_ms()).await?;
     Ok(())
+}
+
+/// Whether the session holds all its bytes already: a request whose reply was lost had come through.
+fn arrived(error: &EntryError, size: u64) -> bool {
+    error.is("closed") || error.correct_offset() == Some(size) && size > 0
 }
 
 /// The whole request failed.
 async fn refused(
     account: &Account,
     files: Vec<Ready>,
-    sessions: Vec<String>,
+    sessions: Vec<Session>,
     bytes: u64,
     error: CallError,
 ) -> Result<(), Fatal> {
-    if error.over_ceiling() && (files.len() > 1) {
-        let header = append_batch_fixed_len() + files.len() * append_batch_entry_len();
+    if error.header_too_large() && (files.len() > 1) {
+        let header = append_batch_fixed_len() + files.len() * entry_len();
         let ceilings = account.ceilings().halved(files.len(), header, bytes);
         tracing::info!(account = %account.name, entries = ceilings.entries, header = ceilings.header, body = ceilings.body, "the server refused a pack of this shape; packs become smaller");
         account.learn(ceilings).await?;
         // Refused as a whole: nothing arrived, the sessions are as they were.
-        account.store.return_sessions(sessions, now_ms()).await?;
+        account.store.return_sessions(sessions).await?;
         let released = files.into_iter().map(|f| (f.send.job, Settled::Release)).collect();
-        return Ok(account.store.settle(released).await?);
+        return Ok(account.store.settle(released, now_ms()).await?);
     }
     if let CallError::Body(io) = &error
         && let Some(failure) = transfer::file_changed(io)
@@ -136,7 +157,7 @@ async fn give_back(account: &Account, files: Vec<Ready>, failure: &Failure) -> R
         let settled = failed(&f.send.job, failure.clone());
         (f.send.job, settled)
     });
-    Ok(account.store.settle(done.collect()).await?)
+    Ok(account.store.settle(done.collect(), now_ms()).await?)
 }
 
 /// Hashes each file, and the body that they make together (whose blocks straddle files), in one read.
@@ -186,7 +207,7 @@ fn hash_one(send: &Send, body: &mut ContentHasher) -> Result<ContentHash, Failur
 }
 
 /// Takes `n` sessions from the pool, refilled by one `start_batch` for all workers that wait.
-async fn sessions(account: &Account, n: usize) -> Result<Result<Vec<String>, Failure>, Fatal> {
+async fn sessions(account: &Account, n: usize) -> Result<Result<Vec<Session>, Failure>, Fatal> {
     let wanted = &account.sessions_wanted;
     wanted.fetch_add(n as u64, Ordering::Relaxed);
     let _turn = account.pool_turn.lock().await;
@@ -195,27 +216,32 @@ async fn sessions(account: &Account, n: usize) -> Result<Result<Vec<String>, Fai
     outcome
 }
 
-async fn fill(account: &Account, n: usize) -> Result<Result<Vec<String>, Failure>, Fatal> {
+async fn fill(account: &Account, n: usize) -> Result<Result<Vec<Session>, Failure>, Fatal> {
     let lifetime = account.config.upload.session_lifetime;
     let margin = SESSION_MARGIN.min(lifetime / 4);
     let mut taken = account.store.take_sessions(n, now_ms() - ms(lifetime.saturating_sub(margin))).await?;
     while taken.len() < n {
         let missing = (n - taken.len()) as u64;
-        let due = account.store.due_summary(now_ms()).await?;
+        let due = account.store.due_summary(now_ms(), account.config.upload.chunk_size, &[]).await?;
         let others = account.sessions_wanted.load(Ordering::Relaxed).saturating_sub(n as u64);
-        let ask = missing.saturating_add(others).saturating_add(due.due_small).clamp(POOL, START_BATCH).max(missing.min(START_BATCH));
+        let ask = missing
+            .saturating_add(others)
+            .saturating_add(due.due_small)
+            .clamp(POOL, START_BATCH)
+            .max(missing.min(START_BATCH));
         let started = account.judge(account.dropbox.start_batch(usize::try_from(ask).unwrap_or(n)).await);
         transfer::count(account).await?;
         match started {
             Ok(mut ids) => {
+                let born_at = now_ms();
                 let rest = ids.split_off(ids.len().min(n - taken.len()));
-                taken.append(&mut ids);
+                taken.extend(ids.into_iter().map(|id| Session { id, born_at }));
                 if !rest.is_empty() {
-                    account.store.add_sessions(rest, now_ms()).await?;
+                    account.store.add_sessions(rest, born_at).await?;
                 }
             }
             Err(error) => {
-                account.store.return_sessions(taken, now_ms()).await?;
+                account.store.return_sessions(taken).await?;
                 return Ok(Err(error.failure()));
             }
         }

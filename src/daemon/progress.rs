@@ -90,7 +90,7 @@ async fn account_status(account: &Account) -> Result<AccountStatus, StoreError> 
         account_id: Some(who.account_id).filter(|id| !id.is_empty()),
         email: Some(who.email).filter(|email| !email.is_empty()),
         space: who.space,
-        rate_limited_until: account.dropbox.rate_limited_until().map(rfc3339),
+        rate_limited_until: account.dropbox.rate_limited_until().map(|until| until.to_string()),
         data_transport: DataTransport { month, calls, budget: account.budget },
         remote: RemoteCache::default(),
         commit: Commit {
@@ -103,7 +103,12 @@ async fn account_status(account: &Account) -> Result<AccountStatus, StoreError> 
     })
 }
 
-fn account_state(account: &Account, trouble: Option<Trouble>, known: bool, busy: bool) -> (AccountState, Option<String>) {
+fn account_state(
+    account: &Account,
+    trouble: Option<Trouble>,
+    known: bool,
+    busy: bool,
+) -> (AccountState, Option<String>) {
     if account.stop.is_cancelled() {
         return (AccountState::Stopping, Some("asked to stop".to_owned()));
     }
@@ -111,7 +116,7 @@ fn account_state(account: &Account, trouble: Option<Trouble>, known: bool, busy:
         let at = rfc3339(trouble.until);
         return (trouble.state, Some(format!("{} (next try at {at})", trouble.reason)));
     }
-    if account.dropbox.rate_limited_until().is_some_and(|until| until > now_ms()) {
+    if account.dropbox.rate_limited_until().is_some() {
         return (AccountState::RateLimited, Some("Dropbox asked for a pause; syncing goes on by itself".to_owned()));
     }
     match (known, busy) {
@@ -161,7 +166,12 @@ fn eta(files: u64, bytes: u64, files_s: f64, bytes_s: u64) -> Option<u64> {
     if files == 0 {
         return None;
     }
-    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an estimate")]
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "an estimate"
+    )]
     let by_files = (files_s > 0.0).then(|| (files as f64 / files_s).ceil() as u64);
     let by_bytes = bytes.checked_div(bytes_s);
     by_files.max(by_bytes)

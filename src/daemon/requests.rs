@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use crate::control::{Page, Request};
-use crate::daemon::account::{Account, Fatal};
+use crate::daemon::account::{Account, Fatal, ONCE_ATTEMPTS};
 use crate::daemon::clock::{now_ms, rfc3339};
 use crate::daemon::intake::Look;
 use crate::daemon::progress::Progress;
@@ -66,7 +66,7 @@ async fn problems(progress: &Progress, offset: u64, limit: u64) -> Result<Page<P
             let skip = offset.saturating_sub(total);
             let room = limit.saturating_sub(items.len() as u64);
             if skip < here && room > 0 {
-                for row in account.store.problems(folder.id, skip, room).await? {
+                for row in account.store.problems(Some(folder.id), usize_of(skip), usize_of(room)).await? {
                     items.push(Problem {
                         folder: folder.local.to_string_lossy().into_owned(),
                         path: row.path,
@@ -82,6 +82,10 @@ async fn problems(progress: &Progress, offset: u64, limit: u64) -> Result<Page<P
         }
     }
     Ok(Page { items, offset, total })
+}
+
+fn usize_of(n: u64) -> usize {
+    usize::try_from(n).unwrap_or(usize::MAX)
 }
 
 /// What `sync` is to look at.
@@ -145,7 +149,7 @@ async fn settled(target: &Target) -> Result<Result<u64, String>, Fatal> {
         if let Some(why) = why {
             return Ok(Err(why));
         }
-        if account.store.pending_under(folder.id, &target.under).await? == 0 {
+        if account.store.trying_under(folder.id, &target.under, ONCE_ATTEMPTS).await? == 0 {
             return Ok(Ok(account.store.problems_under(folder.id, &target.under).await?));
         }
         tokio::select! {

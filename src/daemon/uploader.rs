@@ -49,7 +49,14 @@ impl Send {
     pub(crate) fn change(&self, session: String, content_hash: ContentHash) -> RemoteChange {
         let home = self.folder.home(&self.job.path);
         let to = self.base.as_ref().and_then(|b| b.remote.clone()).unwrap_or(home);
-        RemoteChange::Upload { session, size: self.stat.size, content_hash, stat: self.stat, to, mode: self.mode.clone() }
+        RemoteChange::Upload {
+            session,
+            size: self.stat.size,
+            content_hash,
+            stat: self.stat,
+            to,
+            mode: self.mode.clone(),
+        }
     }
 
     /// What settles the row when the bytes turn out to be base's: only the stat is renewed, nothing is sent.
@@ -115,14 +122,20 @@ impl Uploader {
         let account = &self.account;
         let _turn = account.claim_turn.lock().await;
         let mut changed = account.store.changed();
+        let mut skip;
         loop {
             changed.borrow_and_update();
+            skip = account.folders_without_root();
             let now = now_ms();
-            let due = account.store.due_summary(now).await?;
-            let more = account.scanning()
-                || due.next_due_at.is_some_and(|at| at <= now + crate::plan::pack::GATHER_MS);
-            let queue =
-                Queue { small: due.due_small, bytes: due.due_bytes, large: due.due_large, oldest_due: due.oldest_due, more };
+            let due = account.store.due_summary(now, account.config.upload.chunk_size, &skip).await?;
+            let more = account.scanning() || due.next_due_at.is_some_and(|at| at <= now + crate::plan::pack::GATHER_MS);
+            let queue = Queue {
+                small: due.due_small,
+                bytes: due.due_bytes,
+                large: due.due_large,
+                oldest_due: due.oldest_due,
+                more,
+            };
             let wait = match claim_at(queue, account.ceilings(), now) {
                 Some(at) if at <= now => break,
                 Some(at) => until(Some(at)),
@@ -140,7 +153,7 @@ impl Uploader {
             small: account.config.upload.chunk_size,
             now: now_ms(),
         };
-        Ok(account.store.claim(claim).await?)
+        Ok(account.store.claim_skipping(claim, &skip).await?)
     }
 
     /// Observes and decides, on a blocking thread; small files are read there, too.
@@ -170,10 +183,10 @@ impl Uploader {
             }
         }
         if !done.is_empty() {
-            account.store.settle(done).await?;
+            account.store.settle(done, now_ms()).await?;
         }
         if !deletes.is_empty() {
-            account.store.stage(deletes).await?;
+            account.store.stage(deletes, now_ms()).await?;
         }
         Ok(sends)
     }
@@ -188,7 +201,9 @@ impl Uploader {
         }
         account.note(&Failure::account(
             "rate_limited",
-            format!("this month's data_transport_budget of {budget} calls is spent: raise it, or wait for the next month"),
+            format!(
+                "this month's data_transport_budget of {budget} calls is spent: raise it, or wait for the next month"
+            ),
         ));
         tokio::time::sleep(Duration::from_secs(1)).await;
         Ok(true)
@@ -219,7 +234,7 @@ fn look(account: &Account, claimed: Claimed, memory: &mut u64) -> Looked {
     let Claimed { job, base } = claimed;
     // A folder that left the configuration: nothing is done for it any more, on either side.
     let Some(folder) = account.folder(job.folder) else { return Looked::Done(job, Settled::Nothing) };
-    if folder.rules.matched(&job.path, false).is_some() {
+    if folder.ignored(&job.path, false).is_some() {
         return Looked::Done(job, Settled::Nothing);
     }
     let local = folder.root.observe(&job.path);
@@ -265,7 +280,9 @@ fn too_large(size: u64, max: u64) -> Option<Failure> {
     (size > max).then(|| {
         Failure::wedge(
             "too_large",
-            format!("{size} bytes are more than upload.max_file_size = {max} bytes; raise that key if Dropbox takes it"),
+            format!(
+                "{size} bytes are more than upload.max_file_size = {max} bytes; raise that key if Dropbox takes it"
+            ),
         )
     })
 }

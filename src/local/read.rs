@@ -64,12 +64,26 @@ pub fn read_small(root: &Root, path: &RelPath, limit: u64) -> Result<SmallRead, 
 /// # Errors
 /// `busy` if it changes meanwhile or ends before `range` does, or as [`Root::open_file`].
 pub fn hash_file(root: &Root, path: &RelPath, range: Option<Range<u64>>) -> Result<(BlockHashes, Stat), Failure> {
+    let mut hasher = ContentHasher::new();
+    let stat = read_through(root, path, range, &mut |bytes| hasher.update(bytes))?;
+    Ok((hasher.finish_blocks(), stat))
+}
+
+/// Hands the bytes of the file `path`, or those in `range`, to `take`, in pieces of one fixed buffer. What was taken counts only if this succeeds.
+///
+/// # Errors
+/// `busy` if it changes meanwhile or ends before `range` does, or as [`Root::open_file`].
+pub fn read_through(
+    root: &Root,
+    path: &RelPath,
+    range: Option<Range<u64>>,
+    take: &mut dyn FnMut(&[u8]),
+) -> Result<Stat, Failure> {
     let (file, stat) = root.open_file(path)?;
     let range = range.unwrap_or(0..stat.size);
     if range.end > stat.size {
         return Err(busy());
     }
-    let mut hasher = ContentHasher::new();
     let mut buffer = vec![0; BUFFER];
     let mut at = range.start;
     while at < range.end {
@@ -77,7 +91,7 @@ pub fn hash_file(root: &Root, path: &RelPath, range: Option<Range<u64>>) -> Resu
         match file.read_at(piece, at) {
             Ok(0) => return Err(busy()),
             Ok(n) => {
-                hasher.update(piece.get(..n).unwrap_or_default());
+                take(piece.get(..n).unwrap_or_default());
                 at += n as u64;
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -85,7 +99,7 @@ pub fn hash_file(root: &Root, path: &RelPath, range: Option<Range<u64>>) -> Resu
         }
     }
     unchanged(&file, &stat)?;
-    Ok((hasher.finish_blocks(), stat))
+    Ok(stat)
 }
 
 fn room(buffer: &mut [u8], left: u64) -> &mut [u8] {

@@ -104,6 +104,21 @@ impl Store {
         .await
     }
 
+    /// How many rows at or below a path are still on their way: not wedged, and failed less often than `attempts`.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn trying_under(&self, folder: FolderId, under: &RelPath, attempts: u32) -> Result<u64, StoreError> {
+        let under = under.clone();
+        self.read(move |conn| {
+            let rows = format!(
+                "SELECT count(*) FROM job WHERE folder = ?1 AND path >= ?2 AND path < ?3 AND state <> 'wedged' AND attempts < {attempts}"
+            );
+            count_under(conn, &rows, folder, &under)
+        })
+        .await
+    }
+
     /// A scan of one directory found exactly these that cannot be synced directly in it: others noted there before are gone.
     ///
     /// # Errors

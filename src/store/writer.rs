@@ -28,6 +28,7 @@ enum Request {
 pub(super) struct Writer {
     queue: mpsc::Sender<Request>,
     changed: watch::Receiver<u64>,
+    bell: watch::Sender<u64>,
     thread: Mutex<Option<JoinHandle<()>>>,
     path: PathBuf,
 }
@@ -38,16 +39,22 @@ impl Writer {
         let (queue, requests) = mpsc::channel(1024);
         let (bell, changed) = watch::channel(0);
         let own = path.to_owned();
+        let ring = bell.clone();
         let thread = std::thread::Builder::new()
             .name("store".to_owned())
-            .spawn(move || run(conn, requests, &bell, &own))
+            .spawn(move || run(conn, requests, &ring, &own))
             .map_err(|e| StoreError::Other { path: path.to_owned(), what: format!("no thread to write it: {e}") })?;
-        Ok(Self { queue, changed, thread: Mutex::new(Some(thread)), path: path.to_owned() })
+        Ok(Self { queue, changed, bell, thread: Mutex::new(Some(thread)), path: path.to_owned() })
     }
 
     /// Counts the commits that others may wait for.
     pub(super) fn changed(&self) -> watch::Receiver<u64> {
         self.changed.clone()
+    }
+
+    /// Wakes whoever waits for a commit, without one.
+    pub(super) fn poke(&self) {
+        self.bell.send_modify(|n| *n = n.wrapping_add(1));
     }
 
     /// Runs `f` in a savepoint of the next transaction and answers once that is on the disk.
