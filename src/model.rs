@@ -1,0 +1,21 @@
+//! The words of the program as data: no clock, no disk, no network, no async.
+//!
+//! Everything here can be built in a test by hand, compared and printed. What is *decided* from it stands in [`crate::plan`].
+
+pub mod content_hash;
+pub mod entry;
+pub mod failure;
+pub mod job;
+pub mod path;
+pub mod status;
+
+pub use content_hash::{BLOCK_SIZE, BlockHashes, ContentHash, ContentHasher};
+pub use entry::{Base, Local, Mode, Remote, Stat};
+pub use failure::{Failure, Next};
+pub use job::{
+    Batch, BatchKind, Change, ChangeId, Claimed, Due, FolderId, Job, JobId, Outcome, RemoteChange, Settled, WriteMode,
+};
+pub use path::{PathError, RelPath, RemotePath};
+
+/// Milliseconds since 1970-01-01T00:00:00Z. Written into the database and the status; never the ground of a decision about content.
+pub type UnixMs = i64;

@@ -1,0 +1,180 @@
+//! Rows of the queue and the remote changes that they become.
+//!
+//! A row means "look at this path again", never "upload this file": what to do is decided from the views when it is done.
+
+use super::UnixMs;
+use super::content_hash::ContentHash;
+use super::entry::{Base, Stat};
+use super::failure::Failure;
+use super::path::{RelPath, RemotePath};
+
+/// A folder's number in its account's database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FolderId(pub i64);
+
+/// A row's number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct JobId(pub i64);
+
+/// A stored remote change's number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ChangeId(pub i64);
+
+/// A path to look at, not before `due_at`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Due {
+    /// Which.
+    pub path: RelPath,
+    /// Its size when it was seen, in bytes; 0 for what is gone. For packing and progress only.
+    pub size: u64,
+    /// When its quiet time ends.
+    pub due_at: UnixMs,
+}
+
+/// One row of the queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Job {
+    /// The row.
+    pub id: JobId,
+    /// Whose path.
+    pub folder: FolderId,
+    /// Which path.
+    pub path: RelPath,
+    /// Counts the changes seen; a settled row goes only if nothing was seen meanwhile.
+    pub generation: i64,
+    /// Failed tries so far.
+    pub attempts: u32,
+    /// When the path was first seen changed, since it was last in sync.
+    pub since: UnixMs,
+}
+
+/// A claimed row with its base.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claimed {
+    /// The row.
+    pub job: Job,
+    /// What both sides last agreed on; `None` if they never did.
+    pub base: Option<Base>,
+}
+
+/// Dropbox's `WriteMode`, the two that keep other people's work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WriteMode {
+    /// Only where nothing else is.
+    Add,
+    /// Only over this revision.
+    Update(String),
+}
+
+/// A change to Dropbox's tree, made only by the committer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RemoteChange {
+    /// A closed upload session becomes a file.
+    Upload {
+        /// The session that holds the bytes.
+        session: String,
+        /// How many bytes it holds; the cursor's offset at the commit.
+        size: u64,
+        /// The hash of the bytes that were sent.
+        content_hash: ContentHash,
+        /// The file as it was while they were read.
+        stat: Stat,
+        /// Where to.
+        to: RemotePath,
+        /// Over what.
+        mode: WriteMode,
+    },
+    /// A file goes.
+    Delete {
+        /// Which.
+        path: RemotePath,
+        /// Only if this is still its revision (`parent_rev`).
+        rev: String,
+    },
+}
+
+/// A stored remote change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// Its number.
+    pub id: ChangeId,
+    /// The row that it settles.
+    pub job: JobId,
+    /// The row's folder.
+    pub folder: FolderId,
+    /// The row's path.
+    pub path: RelPath,
+    /// The row's generation when the views were read.
+    pub generation: i64,
+    /// Failed tries of the commit so far.
+    pub attempts: u32,
+    /// What to do.
+    pub what: RemoteChange,
+}
+
+/// Which call a batch is for. Batches of one account never overlap, whatever their kinds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum BatchKind {
+    /// `upload_session/finish_batch`.
+    Upload,
+    /// `delete_batch`.
+    Delete,
+}
+
+/// Remote changes whose commit was decided: stored before the call, so that a crash can ask what became of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Batch {
+    /// Its number.
+    pub id: i64,
+    /// Which call.
+    pub kind: BatchKind,
+    /// The server's job, once it is known.
+    pub async_job_id: Option<String>,
+    /// In the order of the request's entries.
+    pub changes: Vec<Change>,
+}
+
+/// What became of one remote change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Dropbox holds it: base is this now (`None`: the path is gone on both sides).
+    Settled(Option<Base>),
+    /// Both are kept: the change goes to this place instead, with mode add; noted as a conflict.
+    Elsewhere(RemotePath),
+    /// The commit is tried again, not before this time; the upload stays.
+    Again {
+        /// Not before.
+        at: UnixMs,
+        /// Why.
+        failure: Failure,
+    },
+    /// The change is dropped and its path looked at again, not before this time.
+    Look {
+        /// Not before.
+        at: UnixMs,
+        /// Why, if that is worth telling.
+        failure: Option<Failure>,
+    },
+    /// The change is dropped and its row wedged until the path changes.
+    Wedge(Failure),
+}
+
+/// What became of a claimed row that needs no commit (or cannot have one yet).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Settled {
+    /// The views agree. `Some`: base is this now. `None`: there is no base (any more).
+    InSync(Option<Base>),
+    /// As it was; base stays as it is, the row goes.
+    Nothing,
+    /// Try again, not before this time.
+    PutOff {
+        /// Not before.
+        at: UnixMs,
+        /// Why.
+        failure: Failure,
+    },
+    /// Wait for a change of the path.
+    Wedge(Failure),
+    /// Give the row back untouched, due at once (the daemon is stopping, or the pack was full).
+    Release,
+}
