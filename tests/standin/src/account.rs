@@ -194,7 +194,10 @@ impl Account {
     pub fn folders(&self) -> Vec<String> {
         let world = self.shared.world();
         let nodes = world.account(self.key).tree.nodes.iter();
-        nodes.filter(|(_, node)| matches!(node.kind, Kind::Folder { .. })).map(|(key, node)| node.display(key).to_owned()).collect()
+        nodes
+            .filter(|(_, node)| matches!(node.kind, Kind::Folder { .. }))
+            .map(|(key, node)| node.display(key).to_owned())
+            .collect()
     }
 
     /// Content hashes of all files, by `path_lower`.
@@ -211,7 +214,10 @@ impl Account {
         let key = self.fold(path);
         let world = self.shared.world();
         let node = world.account(self.key).tree.nodes.get(key.as_str());
-        node.into_iter().flat_map(|node| node.past.iter().chain(node.file())).map(|file| path::rev_text(file.rev)).collect()
+        node.into_iter()
+            .flat_map(|node| node.past.iter().chain(node.file()))
+            .map(|file| path::rev_text(file.rev))
+            .collect()
     }
 
     /// Another device writes a file, whatever is there; the new revision. `None`: a rule forbids it.

@@ -21,12 +21,14 @@ pub(crate) async fn serve(shared: &Arc<Shared>, method: &Method, what: &str, inc
         return Reply::text(400, "the body did not arrive");
     };
     let argument = if data.is_empty() { Value::Null } else { serde_json::from_slice(&data).unwrap_or(Value::Null) };
-    let account = argument.get("account").and_then(Value::as_u64).and_then(|key| usize::try_from(key).ok()).unwrap_or(0);
+    let account =
+        argument.get("account").and_then(Value::as_u64).and_then(|key| usize::try_from(key).ok()).unwrap_or(0);
     if account >= shared.world().accounts.len() {
         return Reply::json(404, &json!({ "error": "no such account" }));
     }
     let account = Account::new(Arc::clone(shared), AccountKey(account));
-    let done = if *method == Method::GET { read(shared, &account, what) } else { act(shared, &account, what, &argument) };
+    let done =
+        if *method == Method::GET { read(shared, &account, what) } else { act(shared, &account, what, &argument) };
     match done {
         Ok(value) => Reply::json(200, &value),
         Err(why) => Reply::json(400, &json!({ "error": why })),
@@ -54,8 +56,10 @@ fn read(shared: &Shared, account: &Account, what: &str) -> Result<Value, String>
 }
 
 fn act(shared: &Shared, account: &Account, what: &str, argument: &Value) -> Result<Value, String> {
-    let text = |name: &str| argument.get(name).and_then(Value::as_str).ok_or_else(|| format!("{name}: a text is needed"));
-    let number = |name: &str| argument.get(name).and_then(Value::as_u64).ok_or_else(|| format!("{name}: a number is needed"));
+    let text =
+        |name: &str| argument.get(name).and_then(Value::as_str).ok_or_else(|| format!("{name}: a text is needed"));
+    let number =
+        |name: &str| argument.get(name).and_then(Value::as_u64).ok_or_else(|| format!("{name}: a number is needed"));
     match what {
         "faults" => {
             let fault: Fault = serde_json::from_value(argument.clone()).map_err(|error| error.to_string())?;

@@ -3,6 +3,7 @@
 pub(crate) mod body;
 pub(crate) mod reply;
 pub(crate) mod request;
+mod spoil;
 
 use std::convert::Infallible;
 use std::fmt;

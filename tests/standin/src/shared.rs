@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 use crate::fault::Faults;
 use crate::settings::Settings;
@@ -75,6 +76,8 @@ pub(crate) struct Shared {
     pub(crate) faults: Mutex<Faults>,
     pub(crate) record: Mutex<Record>,
     pub(crate) pulse: Pulse,
+    /// Batches that are being committed; they outlive the connection that began them, and end with the server.
+    tasks: Mutex<JoinSet<()>>,
     started: Instant,
     /// How far the server's clock has been put forward.
     ahead: Mutex<Duration>,
@@ -88,6 +91,7 @@ impl Shared {
             faults: Mutex::default(),
             record: Mutex::default(),
             pulse: Pulse { beats: watch::Sender::new(0), count: Mutex::new(0), changed: Condvar::new() },
+            tasks: Mutex::default(),
             started: Instant::now(),
             ahead: Mutex::default(),
         }
@@ -100,6 +104,18 @@ impl Shared {
 
     pub(crate) fn world(&self) -> MutexGuard<'_, World> {
         lock(&self.world)
+    }
+
+    /// Runs work that no connection waits for.
+    pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let mut tasks = lock(&self.tasks);
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn(work);
+    }
+
+    /// Ends all such work.
+    pub(crate) fn stop(&self) {
+        lock(&self.tasks).abort_all();
     }
 
     pub(crate) fn now(&self) -> Now {

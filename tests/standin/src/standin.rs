@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
-use tokio::task::AbortHandle;
+use tokio::task::JoinSet;
 
 use crate::account::Account;
 use crate::fault::Fault;
@@ -32,7 +32,7 @@ pub struct Standin {
 
 enum Running {
     /// On the runtime that started it.
-    Task(AbortHandle),
+    Task(JoinSet<()>),
     /// On a thread of its own, which ends when the sender is dropped.
     Thread(Option<(oneshot::Sender<()>, JoinHandle<()>)>),
 }
@@ -46,8 +46,9 @@ impl Standin {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, settings.port)).await?;
         let address = listener.local_addr()?;
         let shared = prepare(settings);
-        let task = tokio::spawn(http::accept(listener, Arc::clone(&shared)));
-        Ok(Self::new(shared, address, Running::Task(task.abort_handle())))
+        let mut task = JoinSet::new();
+        task.spawn(http::accept(listener, Arc::clone(&shared)));
+        Ok(Self::new(shared, address, Running::Task(task)))
     }
 
     /// Starts a server on a thread and a runtime of its own, for tests that block.
@@ -242,8 +243,9 @@ impl Deref for Standin {
 
 impl Drop for Standin {
     fn drop(&mut self) {
+        self.shared.stop();
         match &mut self.running {
-            Running::Task(task) => task.abort(),
+            Running::Task(task) => task.abort_all(),
             Running::Thread(thread) => {
                 if let Some((stop, thread)) = thread.take() {
                     let _ = stop.send(());

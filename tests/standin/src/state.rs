@@ -45,13 +45,19 @@ impl World {
     }
 
     /// An account; keys are only made by adding one, so there always is one.
-    #[expect(clippy::indexing_slicing, reason = "an AccountKey is only made by pushing to this list, which never shrinks")]
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "an AccountKey is only made by pushing to this list, which never shrinks"
+    )]
     pub(crate) fn account(&self, key: AccountKey) -> &Account {
         &self.accounts[key.0]
     }
 
     /// As [`World::account`].
-    #[expect(clippy::indexing_slicing, reason = "an AccountKey is only made by pushing to this list, which never shrinks")]
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "an AccountKey is only made by pushing to this list, which never shrinks"
+    )]
     pub(crate) fn account_mut(&mut self, key: AccountKey) -> &mut Account {
         &mut self.accounts[key.0]
     }

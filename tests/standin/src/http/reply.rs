@@ -59,7 +59,8 @@ impl Reply {
                 // The header is what counts; the body's field is for those that read it.
                 let seconds = retry_after.as_deref().and_then(|text| text.parse::<u64>().ok()).unwrap_or(1);
                 let error = json!({ "reason": { ".tag": reason }, "retry_after": seconds });
-                Self::json(429, &json!({ "error_summary": format!("{reason}/.."), "error": error })).retry_after(retry_after)
+                Self::json(429, &json!({ "error_summary": format!("{reason}/.."), "error": error }))
+                    .retry_after(retry_after)
             }
             Refusal::Raw { status, kind, retry_after, body } => Self::new(status, kind, body).retry_after(retry_after),
             Refusal::Drop => return None,
@@ -95,7 +96,8 @@ impl Reply {
             Full::new(self.body).map_err(Dropped::from).boxed_unsync()
         };
         let mut response = Response::new(body);
-        *response.status_mut() = hyper::StatusCode::from_u16(self.status).unwrap_or(hyper::StatusCode::INTERNAL_SERVER_ERROR);
+        *response.status_mut() =
+            hyper::StatusCode::from_u16(self.status).unwrap_or(hyper::StatusCode::INTERNAL_SERVER_ERROR);
         let headers = response.headers_mut();
         for (name, value) in self.headers {
             if let Ok(value) = HeaderValue::from_str(&value) {

@@ -11,9 +11,10 @@ use serde_json::{Value, json};
 use super::Dropped;
 use super::body::Body;
 use super::reply::{Delivery, Reply, ReplyBody};
+use super::spoil::{replaced, spoil};
 use crate::call::Call;
 use crate::control;
-use crate::fault::{Effect, Garbage, Verdict};
+use crate::fault::{Effect, Verdict};
 use crate::hash;
 use crate::routes::{self, Outcome, Route, Style, oauth};
 use crate::settings::Settings;
@@ -56,7 +57,11 @@ pub(crate) async fn serve(shared: Arc<Shared>, request: Request<Incoming>) -> Re
     if let Some(held) = verdict.find(|effect| if let Effect::StallReply(time) = effect { Some(*time) } else { None }) {
         tokio::time::sleep(held).await;
     }
-    running.end(reply.as_ref().map_or(0, |reply| reply.status), body.read, reply.as_ref().map_or(0, |reply| reply.body.len() as u64));
+    running.end(
+        reply.as_ref().map_or(0, |reply| reply.status),
+        body.read,
+        reply.as_ref().map_or(0, |reply| reply.body.len() as u64),
+    );
     let reply = reply.ok_or(Dropped)?;
     let slow = verdict.find(|effect| if let Effect::SlowBody(rate) = effect { Some(*rate) } else { None });
     let cut = verdict.find(|effect| if let Effect::CutReply(bytes) = effect { Some(*bytes) } else { None });
@@ -102,7 +107,9 @@ impl Head {
 
     /// A parameter of the URL.
     pub(crate) fn parameter(&self, name: &str) -> Option<String> {
-        url::form_urlencoded::parse(self.query.as_bytes()).find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
+        url::form_urlencoded::parse(self.query.as_bytes())
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.into_owned())
     }
 }
 
@@ -160,7 +167,10 @@ async fn call(
     route: &'static Route,
 ) -> Result<Reply, Refusal> {
     if head.method != hyper::Method::POST {
-        return Err(Refusal::BadRequest(format!("Error in call to API function {:?}: Must use HTTP \"POST\"", route.name)));
+        return Err(Refusal::BadRequest(format!(
+            "Error in call to API function {:?}: Must use HTTP \"POST\"",
+            route.name
+        )));
     }
     for (name, value) in &head.headers {
         if !value.as_bytes().is_ascii() {
@@ -308,8 +318,11 @@ impl BadArgument {
 async fn argument(head: &Head, body: &mut Body, route: &Route) -> Result<String, BadArgument> {
     let kind = head.header(CONTENT_TYPE).map(|kind| kind.split(';').next().unwrap_or_default().trim());
     let carried = || {
-        let header = head.headers.get("dropbox-api-arg").map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
-        header.or_else(|| head.parameter("arg")).ok_or(BadArgument::Text("Must provide HTTP header \"Dropbox-API-Arg\" or URL parameter \"arg\""))
+        let header =
+            head.headers.get("dropbox-api-arg").map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+        header
+            .or_else(|| head.parameter("arg"))
+            .ok_or(BadArgument::Text("Must provide HTTP header \"Dropbox-API-Arg\" or URL parameter \"arg\""))
     };
     match route.style {
         Style::Rpc => {
@@ -317,7 +330,8 @@ async fn argument(head: &Head, body: &mut Body, route: &Route) -> Result<String,
             if kind != Some("application/json") && !data.is_empty() {
                 return Err(BadArgument::Text("Bad HTTP \"Content-Type\" header: expecting \"application/json\""));
             }
-            String::from_utf8(data.to_vec()).map_err(|_| BadArgument::Text("request body: could not decode input as JSON"))
+            String::from_utf8(data.to_vec())
+                .map_err(|_| BadArgument::Text("request body: could not decode input as JSON"))
         }
         Style::Upload if kind != Some("application/octet-stream") => {
             Err(BadArgument::Text("Bad HTTP \"Content-Type\" header: expecting \"application/octet-stream\""))
@@ -332,49 +346,6 @@ async fn argument(head: &Head, body: &mut Body, route: &Route) -> Result<String,
             carried()
         }
     }
-}
-
-/// The reply that a fault puts in the place of processing.
-fn replaced(verdict: &Verdict) -> Option<Result<Reply, Refusal>> {
-    let refusal = verdict.find(|effect| match effect {
-        Effect::Status { code, retry_after, body } => Some(Refusal::Raw {
-            status: *code,
-            kind: if body.as_deref().is_some_and(|body| body.starts_with('{')) { "application/json" } else { "text/plain; charset=utf-8" },
-            retry_after: retry_after.clone(),
-            body: body.clone().unwrap_or_else(|| format!("stand-in fault {code}")).into_bytes(),
-        }),
-        Effect::RateLimited { reason, retry_after } => {
-            Some(Refusal::RateLimit { reason: reason.clone(), retry_after: retry_after.clone() })
-        }
-        Effect::EndpointError(tags) => Some(Refusal::endpoint(tags)),
-        _ => None,
-    });
-    if let Some(refusal) = refusal {
-        return Some(Err(refusal));
-    }
-    let garbage = verdict.find(|effect| if let Effect::Garbage(garbage) = effect { Some(*garbage) } else { None })?;
-    let html = "<!DOCTYPE html><html><head><title>Welcome</title></head><body>Please log in to the network.</body></html>";
-    match garbage {
-        Garbage::Html => Some(Ok(Reply::new(200, "text/html", html))),
-        Garbage::InvalidUtf8 => Some(Ok(Reply::new(200, "application/json", vec![b'"', 0xff, 0xfe, b'"']))),
-        Garbage::Empty => Some(Ok(Reply::new(200, "application/json", Vec::new()))),
-        Garbage::EmptyObject => Some(Ok(Reply::json(200, &json!({})))),
-        Garbage::TruncatedJson | Garbage::ByteOrderMark => None,
-    }
-}
-
-/// What faults do to a reply that was made by processing.
-fn spoil(verdict: &Verdict, mut reply: Reply) -> Option<Reply> {
-    if verdict.has(&Effect::DropAfter) {
-        return None;
-    }
-    if verdict.has(&Effect::Garbage(Garbage::TruncatedJson)) {
-        reply.body.truncate(reply.body.len() / 2);
-    }
-    if verdict.has(&Effect::Garbage(Garbage::ByteOrderMark)) {
-        reply.body = [b"\xef\xbb\xbf", reply.body.as_ref()].concat().into();
-    }
-    Some(reply)
 }
 
 /// Whether a body has this content hash, where one was given; the text's length was checked with the argument.

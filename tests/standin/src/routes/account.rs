@@ -56,7 +56,9 @@ pub(crate) fn current(call: &Call) -> Result<Value, Refusal> {
         "account_type": { ".tag": if account.spec.team { "business" } else { "basic" } },
         "root_info": account.root_info(),
     });
-    if account.spec.team && let Some(fields) = result.as_object_mut() {
+    if account.spec.team
+        && let Some(fields) = result.as_object_mut()
+    {
         fields.insert("team_member_id".to_owned(), json!(format!("dbmid:stand-in-{}", account.uid)));
     }
     Ok(result)

@@ -176,12 +176,16 @@ impl Running {
 /// Begins to commit, in a task of its own: a client that goes away does not stop it.
 async fn run(call: &Call, planned: Vec<Planned>, v2: bool) -> Result<Running, Refusal> {
     let (send, results) = oneshot::channel();
-    let stuck = call.verdict.find(|effect| if let Effect::StuckJob { applied } = effect { Some(*applied) } else { None });
-    let unknowable = stuck.is_some() || call.verdict.effects.iter().any(|effect| matches!(effect, Effect::DropAfter | Effect::Garbage(_)));
+    let stuck =
+        call.verdict.find(|effect| if let Effect::StuckJob { applied } = effect { Some(*applied) } else { None });
+    let unknowable = stuck.is_some()
+        || call.verdict.effects.iter().any(|effect| matches!(effect, Effect::DropAfter | Effect::Garbage(_)));
     let (job, number) = {
         let mut world = call.shared.world();
         let job = world.name("", 24);
-        world.jobs.insert(job.clone(), Job { account: call.account, route: call.route.name, state: JobState::InProgress });
+        world
+            .jobs
+            .insert(job.clone(), Job { account: call.account, route: call.route.name, state: JobState::InProgress });
         let number = begin_commit(call, &mut world, unknowable, v2);
         (job, number)
     };
@@ -195,13 +199,14 @@ async fn run(call: &Call, planned: Vec<Planned>, v2: bool) -> Result<Running, Re
         number,
         stuck,
     };
-    tokio::spawn(work.run(planned, send));
+    call.shared.spawn(work.run(planned, send));
     Ok(Running { job, results })
 }
 
 /// Notes that an account's commit has begun; one that overlaps another is a violation.
 fn begin_commit(call: &Call, world: &mut crate::state::World, unknowable: bool, v2: bool) -> u64 {
-    let number = world.accounts.iter().flat_map(|account| &account.committing).map(|other| other.number).max().unwrap_or(0) + 1;
+    let number =
+        world.accounts.iter().flat_map(|account| &account.committing).map(|other| other.number).max().unwrap_or(0) + 1;
     let account = world.account_mut(call.account);
     let free = |route: &str| call.settings.parallel_v2 && route.ends_with("finish_batch_v2");
     if !(v2 && call.settings.parallel_v2)
@@ -240,7 +245,9 @@ impl Work {
             for (index, entry) in planned.into_iter().enumerate() {
                 let done = match self.verdict.entry_failure(index, &entry.argument) {
                     Some(tags) => Err(wire::union(tags)),
-                    None => entry.operation.and_then(|operation| world.operate(&self.settings, now, self.account, &operation)),
+                    None => entry
+                        .operation
+                        .and_then(|operation| world.operate(&self.settings, now, self.account, &operation)),
                 };
                 results.push(match done {
                     Ok(fields) => wire::tagged("success", fields),

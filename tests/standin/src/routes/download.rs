@@ -80,7 +80,9 @@ enum Range {
 
 /// One range of RFC 9110, as a half-open interval of a body of `len` bytes.
 fn parse_range(text: &str, len: usize) -> Range {
-    let Some((from, to)) = text.strip_prefix("bytes=").and_then(|spec| spec.split_once('-')) else { return Range::Ignored };
+    let Some((from, to)) = text.strip_prefix("bytes=").and_then(|spec| spec.split_once('-')) else {
+        return Range::Ignored;
+    };
     match (from.parse::<usize>(), to.parse::<usize>()) {
         (Ok(from), Ok(to)) if from <= to && from < len => Range::Of(from, to.saturating_add(1).min(len)),
         (Ok(from), Err(_)) if to.is_empty() && from < len => Range::Of(from, len),

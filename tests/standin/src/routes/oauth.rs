@@ -34,7 +34,9 @@ pub(crate) async fn serve(shared: &Arc<Shared>, head: &Head, body: &mut Body) ->
 /// Shows a code, as the page does after a person has agreed. With `Accept: application/json` the code comes as JSON.
 fn authorize(shared: &Arc<Shared>, head: &Head) -> Reply {
     let challenge = head.parameter("code_challenge");
-    if head.parameter("response_type").as_deref() != Some("code") || head.parameter("client_id").is_none_or(|id| id.is_empty()) {
+    if head.parameter("response_type").as_deref() != Some("code")
+        || head.parameter("client_id").is_none_or(|id| id.is_empty())
+    {
         return Reply::text(400, "response_type=code and client_id are needed");
     }
     if challenge.is_some() && head.parameter("code_challenge_method").as_deref() != Some("S256") {
@@ -60,7 +62,8 @@ fn authorize(shared: &Arc<Shared>, head: &Head) -> Reply {
     if head.header(ACCEPT).is_some_and(|accept| accept.contains("application/json")) {
         return Reply::json(200, &json!({ "code": text }));
     }
-    let page = format!("<!DOCTYPE html><title>Stand-in</title><p>Enter this code: <code id=\"auth-code\">{text}</code></p>");
+    let page =
+        format!("<!DOCTYPE html><title>Stand-in</title><p>Enter this code: <code id=\"auth-code\">{text}</code></p>");
     Reply::new(200, "text/html; charset=utf-8", page)
 }
 

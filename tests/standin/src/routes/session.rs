@@ -108,7 +108,9 @@ pub(crate) async fn start(call: &Call, body: &mut Body) -> Result<Value, Refusal
     }
     let mut session = Session::new(call.account, concurrent, call.now().clock);
     if let Some(piece) = received.piece.filter(|_| !concurrent) {
-        session.append(0, piece, close, call.settings.max_file_size).map_err(|_| Refusal::endpoint("payload_too_large"))?;
+        session
+            .append(0, piece, close, call.settings.max_file_size)
+            .map_err(|_| Refusal::endpoint("payload_too_large"))?;
     }
     let id = add_session(call, &mut call.shared.world(), session);
     Ok(json!({ "session_id": id }))

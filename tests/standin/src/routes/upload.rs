@@ -40,7 +40,9 @@ impl CommitInfo {
             // common.stone: DropboxTimestamp = Timestamp("%Y-%m-%dT%H:%M:%SZ").
             Some(text) => match wire::parse_timestamp(text) {
                 Some(time) => Some(time),
-                None => return Err(call.bad(&format!("client_modified: {text:?} does not match \"%Y-%m-%dT%H:%M:%SZ\""))),
+                None => {
+                    return Err(call.bad(&format!("client_modified: {text:?} does not match \"%Y-%m-%dT%H:%M:%SZ\"")));
+                }
             },
         };
         Ok(Commit {
@@ -93,7 +95,11 @@ pub(crate) async fn receive(call: &Call, body: &mut Body, mut piece: Option<Piec
 }
 
 /// Reads the whole body; `take` gets all of it up to the largest body that is allowed.
-pub(crate) async fn receive_with(call: &Call, body: &mut Body, mut take: impl FnMut(&Bytes)) -> Result<Received, Refusal> {
+pub(crate) async fn receive_with(
+    call: &Call,
+    body: &mut Body,
+    mut take: impl FnMut(&Bytes),
+) -> Result<Received, Refusal> {
     let (mut len, mut whole) = (0, Blocks::default());
     while let Some(data) = body.next().await? {
         len += data.len() as u64;

@@ -112,7 +112,9 @@ impl Account {
             "root_namespace_id": self.root_namespace,
             "home_namespace_id": self.home_namespace,
         });
-        if self.spec.team && let Some(fields) = info.as_object_mut() {
+        if self.spec.team
+            && let Some(fields) = info.as_object_mut()
+        {
             fields.insert("home_path".to_owned(), json!(format!("/{}", self.spec.name)));
         }
         info

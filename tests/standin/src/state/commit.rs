@@ -52,7 +52,13 @@ pub(crate) type WriteResult<T> = Result<T, &'static str>;
 
 impl Account {
     /// Writes a file by the rules, and gives the key where it (or the same content) now is.
-    pub(crate) fn commit(&mut self, settings: &Settings, now: i64, commit: &Commit, sealed: &Sealed) -> WriteResult<Arc<str>> {
+    pub(crate) fn commit(
+        &mut self,
+        settings: &Settings,
+        now: i64,
+        commit: &Commit,
+        sealed: &Sealed,
+    ) -> WriteResult<Arc<str>> {
         // WriteError has no "not_found": an id that names nothing is malformed_path [guess].
         let place = self.place(settings, &commit.target).map_err(|_| "malformed_path")?;
         self.may_write(settings, &place)?;
@@ -60,7 +66,8 @@ impl Account {
             Found::Same(key) => return Ok(key),
             Found::Free => place,
             Found::Conflict(tag) if commit.autorename && tag != "conflict/file_ancestor" => {
-                let style = if matches!(commit.mode, WriteMode::Update(_)) { Rename::ConflictedCopy } else { Rename::Number };
+                let style =
+                    if matches!(commit.mode, WriteMode::Update(_)) { Rename::ConflictedCopy } else { Rename::Number };
                 self.renamed(&place, style)
             }
             Found::Conflict(tag) => return Err(tag),
@@ -97,14 +104,16 @@ impl Account {
         if path::read_only(settings, &place.lower) {
             return Err("no_write_permission");
         }
-        if path::ancestors(&place.lower).any(|parent| self.tree.live(parent).is_some_and(|node| node.file().is_some())) {
+        if path::ancestors(&place.lower).any(|parent| self.tree.live(parent).is_some_and(|node| node.file().is_some()))
+        {
             return Err("conflict/file_ancestor");
         }
         Ok(())
     }
 
     fn conflict(&self, place: &Place, commit: &Commit, sealed: &Sealed) -> Found {
-        let Some((key, node)) = self.tree.nodes.get_key_value(place.lower.as_str()).filter(|(_, node)| node.is_live()) else {
+        let Some((key, node)) = self.tree.nodes.get_key_value(place.lower.as_str()).filter(|(_, node)| node.is_live())
+        else {
             // "(a) If the target path doesn't refer to anything, the file is always written", but with strict_conflict an update
             // conflicts "even if the existing file has been deleted"; the tag for it is a guess.
             let update = matches!(commit.mode, WriteMode::Update(_));
@@ -139,7 +148,8 @@ impl Account {
                 (Rename::ConflictedCopy, 1) => " (conflicted copy)".to_owned(),
                 (Rename::ConflictedCopy, n) => format!(" (conflicted copy {})", n - 1),
             };
-            let candidate = Place { lower: insert(&place.lower, dot, &suffix), display: insert(&place.display, dot, &suffix) };
+            let candidate =
+                Place { lower: insert(&place.lower, dot, &suffix), display: insert(&place.display, dot, &suffix) };
             if self.tree.live(&candidate.lower).is_none() {
                 return candidate;
             }
@@ -148,7 +158,12 @@ impl Account {
     }
 
     /// Makes a folder, as `create_folder_v2` does.
-    pub(crate) fn create_folder(&mut self, settings: &Settings, target: &Reference, autorename: bool) -> WriteResult<Arc<str>> {
+    pub(crate) fn create_folder(
+        &mut self,
+        settings: &Settings,
+        target: &Reference,
+        autorename: bool,
+    ) -> WriteResult<Arc<str>> {
         let mut place = self.place(settings, target).map_err(|_| "malformed_path")?;
         self.may_write(settings, &place)?;
         match self.tree.live(&place.lower).map(|node| node.file().is_some()) {

@@ -55,10 +55,17 @@ pub(crate) fn session_error(error: SessionError) -> Value {
 
 impl World {
     /// Does one operation: the fields of a success, or the error union of a failure.
-    pub(crate) fn operate(&mut self, settings: &Settings, clock: Now, key: AccountKey, operation: &Operation) -> Result<Value, Value> {
+    pub(crate) fn operate(
+        &mut self,
+        settings: &Settings,
+        clock: Now,
+        key: AccountKey,
+        operation: &Operation,
+    ) -> Result<Value, Value> {
         match operation {
             Operation::Finish { session, offset, commit } => {
-                let done = self.finish(settings, clock, key, Finish { session, offset: *offset, batch: true }, commit)?;
+                let done =
+                    self.finish(settings, clock, key, Finish { session, offset: *offset, batch: true }, commit)?;
                 Ok(self.account(key).untagged(settings, &done))
             }
             Operation::Delete { target, parent_rev } => {
@@ -90,7 +97,8 @@ impl World {
         commit: &Commit,
     ) -> Result<Arc<str>, Value> {
         let not_found = || lookup_failed(SessionError::NOT_FOUND);
-        let session = self.sessions.get(finish.session).filter(|session| session.account == key).ok_or_else(not_found)?;
+        let session =
+            self.sessions.get(finish.session).filter(|session| session.account == key).ok_or_else(not_found)?;
         if session.has_expired(clock.clock, settings.session_life)
             || (session.committed && settings.repeated_finish == RepeatedFinish::NotFound)
         {
@@ -127,7 +135,9 @@ impl super::account::Account {
             match self.tree.live(&key).and_then(|node| node.file()) {
                 // "This field does not support deleting a folder": the tag is a guess, as is that of a rev that does not match.
                 None => return Err(wire::union("path_lookup/not_file")),
-                Some(file) if path::parse_rev(rev) != Some(file.rev) => return Err(wire::union("path_write/conflict/file")),
+                Some(file) if path::parse_rev(rev) != Some(file.rev) => {
+                    return Err(wire::union("path_write/conflict/file"));
+                }
                 Some(_) => {}
             }
         }

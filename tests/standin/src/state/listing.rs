@@ -76,7 +76,11 @@ impl Account {
             keys.push(folder.clone());
         }
         let end = format!("{folder}0");
-        let mut from = if after.len() > folder.len() { Bound::Excluded(after.to_owned()) } else { Bound::Included(format!("{folder}/")) };
+        let mut from = if after.len() > folder.len() {
+            Bound::Excluded(after.to_owned())
+        } else {
+            Bound::Included(format!("{folder}/"))
+        };
         loop {
             let range = (from.as_ref().map(String::as_str), Bound::Excluded(end.as_str()));
             let mut jump = None;
@@ -100,7 +104,11 @@ impl Account {
     }
 
     fn in_scope(&self, cursor: &Cursor, key: &str) -> bool {
-        if cursor.recursive { path::is_below(key, &cursor.folder) || *key == *cursor.folder } else { path::parent_of(key) == cursor.folder }
+        if cursor.recursive {
+            path::is_below(key, &cursor.folder) || *key == *cursor.folder
+        } else {
+            path::parent_of(key) == cursor.folder
+        }
     }
 
     /// What was deleted with its folder is not reported beside it: who removes the folder removes its children. If the folder has been

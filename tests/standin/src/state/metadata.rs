@@ -20,7 +20,10 @@ impl Account {
                 let mut fields = base(key, &display);
                 fields.insert("id".to_owned(), json!(path::id_text(*id)));
                 if path::read_only(settings, key) {
-                    fields.insert("sharing_info".to_owned(), json!({"read_only": true, "traverse_only": false, "no_access": false}));
+                    fields.insert(
+                        "sharing_info".to_owned(),
+                        json!({"read_only": true, "traverse_only": false, "no_access": false}),
+                    );
                 }
                 self.decorate(key, &mut fields);
                 wire::tagged("folder", Value::Object(fields))
@@ -49,7 +52,10 @@ impl Account {
         fields.insert("is_downloadable".to_owned(), json!(true));
         fields.insert("content_hash".to_owned(), json!(hex(&file.hash)));
         if path::read_only(settings, key) {
-            fields.insert("sharing_info".to_owned(), json!({"read_only": true, "parent_shared_folder_id": "84528192421"}));
+            fields.insert(
+                "sharing_info".to_owned(),
+                json!({"read_only": true, "parent_shared_folder_id": "84528192421"}),
+            );
         }
         self.decorate(key, &mut fields);
         Value::Object(fields)

@@ -18,7 +18,12 @@ pub(crate) struct Relocation<'a> {
 
 impl Account {
     /// Moves or copies, and gives the new key. The error is the tags of a `RelocationError`.
-    pub(crate) fn relocate(&mut self, settings: &Settings, now: i64, relocation: &Relocation<'_>) -> Result<Arc<str>, String> {
+    pub(crate) fn relocate(
+        &mut self,
+        settings: &Settings,
+        now: i64,
+        relocation: &Relocation<'_>,
+    ) -> Result<Arc<str>, String> {
         let from = self.lookup(settings, relocation.from).map_err(|tag| format!("from_lookup/{tag}"))?;
         let mut to = self.place(settings, relocation.to).map_err(|_| "to/malformed_path".to_owned())?;
         // "we do not currently support case-only renaming": both paths are then the same [guess for the tag].
@@ -26,7 +31,9 @@ impl Account {
             return Err("duplicated_or_nested_paths".to_owned());
         }
         if path::is_below(&to.lower, &from) {
-            return Err(if relocation.copy { "duplicated_or_nested_paths" } else { "cant_move_folder_into_itself" }.to_owned());
+            return Err(
+                if relocation.copy { "duplicated_or_nested_paths" } else { "cant_move_folder_into_itself" }.to_owned()
+            );
         }
         if !relocation.copy && path::read_only(settings, &from) {
             return Err("from_write/no_write_permission".to_owned());
@@ -50,7 +57,8 @@ impl Account {
             .map(|(key, node)| (Arc::clone(key), node.display(key).to_owned(), node.kind.clone()))
             .collect();
         if relocation.copy {
-            let size: u64 = moved.iter().map(|(_, _, kind)| if let Kind::File(file) = kind { file.size } else { 0 }).sum();
+            let size: u64 =
+                moved.iter().map(|(_, _, kind)| if let Kind::File(file) = kind { file.size } else { 0 }).sum();
             if self.tree.used.saturating_add(size) > self.quota {
                 return Err("insufficient_quota".to_owned());
             }
@@ -68,7 +76,11 @@ impl Account {
             let kind = self.renumbered(kind, relocation.copy, now, &key);
             self.tree.put(&lower, &display, kind);
         }
-        Ok(self.tree.nodes.get_key_value(to.lower.as_str()).map_or_else(|| Arc::from(to.lower.as_str()), |(key, _)| Arc::clone(key)))
+        Ok(self
+            .tree
+            .nodes
+            .get_key_value(to.lower.as_str())
+            .map_or_else(|| Arc::from(to.lower.as_str()), |(key, _)| Arc::clone(key)))
     }
 
     /// A move keeps the id and makes a revision [guess]; a copy is something new.
@@ -100,7 +112,13 @@ fn tail(path: &str, depth: usize) -> &str {
 
 impl Account {
     /// Puts back a revision at a path (files.stone, `restore`). The error is the tags of a `RestoreError`.
-    pub(crate) fn restore(&mut self, settings: &Settings, now: i64, target: &Reference, rev: &str) -> Result<Arc<str>, String> {
+    pub(crate) fn restore(
+        &mut self,
+        settings: &Settings,
+        now: i64,
+        target: &Reference,
+        rev: &str,
+    ) -> Result<Arc<str>, String> {
         let place: Place = self.place(settings, target).map_err(|tag| format!("path_lookup/{tag}"))?;
         self.may_write(settings, &place).map_err(|tags| format!("path_write/{tags}"))?;
         let found = path::parse_rev(rev).and_then(|rev| self.tree.by_rev(rev)).map(|(key, file)| (key, file.clone()));

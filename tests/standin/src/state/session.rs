@@ -50,8 +50,9 @@ pub(crate) struct Sealed {
 impl Sealed {
     /// Content that is all there.
     pub(crate) fn of(data: Bytes, contents: Contents) -> Self {
-        let content = if contents == Contents::Keep { Content::Kept(data.clone()) } else { Content::Absent };
-        Self { size: data.len() as u64, hash: hash::digest(&data), content }
+        let (size, hash) = (data.len() as u64, hash::digest(&data));
+        let content = if contents == Contents::Keep { Content::Kept(data) } else { Content::Absent };
+        Self { size, hash, content }
     }
 
     fn from_piece(piece: &Piece, contents: Contents) -> Self {
@@ -115,7 +116,8 @@ impl SessionError {
 
 impl Session {
     pub(crate) fn new(account: AccountKey, concurrent: bool, born: Duration) -> Self {
-        let data = if concurrent { Data::Concurrent(BTreeMap::new(), None) } else { Data::Sequential(Piece::default()) };
+        let data =
+            if concurrent { Data::Concurrent(BTreeMap::new(), None) } else { Data::Sequential(Piece::default()) };
         Self { account, born, closed: false, committed: false, appending: 0, data }
     }
 
@@ -141,7 +143,9 @@ impl Session {
         match &self.data {
             Data::Sequential(piece) if piece.len == offset => Ok(piece.continued()),
             Data::Sequential(piece) => Err(SessionError::offset(piece.len)),
-            Data::Concurrent(..) if !offset.is_multiple_of(BLOCK) => Err(SessionError::plain("concurrent_session_invalid_offset")),
+            Data::Concurrent(..) if !offset.is_multiple_of(BLOCK) => {
+                Err(SessionError::plain("concurrent_session_invalid_offset"))
+            }
             Data::Concurrent(..) => Ok(Piece::default()),
             Data::Sealed(..) => Err(SessionError::plain("closed")),
         }
@@ -196,7 +200,9 @@ impl Session {
                     (true, true) => Ok(Sealed::from_piece(&whole, contents)),
                 }
             }
-            Data::Sealed(sealed, _) if sealed.size != offset => Err(FinishError::Lookup(SessionError::offset(sealed.size))),
+            Data::Sealed(sealed, _) if sealed.size != offset => {
+                Err(FinishError::Lookup(SessionError::offset(sealed.size)))
+            }
             Data::Sealed(sealed, _) => Ok(sealed.clone()),
         }
     }
@@ -233,10 +239,19 @@ mod tests {
     fn a_concurrent_session_takes_its_parts_in_any_order() {
         let block = usize::try_from(BLOCK).unwrap_or(0);
         let mut session = Session::new(AccountKey(0), true, Duration::ZERO);
-        assert_eq!(session.append(5, piece(0), false, u64::MAX), Err(SessionError::plain("concurrent_session_invalid_offset")));
-        assert_eq!(session.append(0, piece(9), false, u64::MAX), Err(SessionError::plain("concurrent_session_invalid_data_size")));
+        assert_eq!(
+            session.append(5, piece(0), false, u64::MAX),
+            Err(SessionError::plain("concurrent_session_invalid_offset"))
+        );
+        assert_eq!(
+            session.append(0, piece(9), false, u64::MAX),
+            Err(SessionError::plain("concurrent_session_invalid_data_size"))
+        );
         assert_eq!(session.append(BLOCK, piece(block), false, u64::MAX), Ok(()));
-        assert_eq!(session.seal(0, true, Contents::HashOnly).err(), Some(FinishError::Other("concurrent_session_not_closed")));
+        assert_eq!(
+            session.seal(0, true, Contents::HashOnly).err(),
+            Some(FinishError::Other("concurrent_session_not_closed"))
+        );
         assert_eq!(session.append(0, piece(block), false, u64::MAX), Ok(()));
         assert_eq!(session.append(2 * BLOCK, piece(3), true, u64::MAX), Ok(()));
         let sealed = session.seal(2 * BLOCK + 3, true, Contents::HashOnly);
