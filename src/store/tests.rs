@@ -5,7 +5,6 @@ mod random;
 mod steps;
 mod writing;
 
-use rusqlite::params;
 use tempfile::TempDir;
 
 use super::error::StoreError;
@@ -139,7 +138,11 @@ fn plan(store: &Store, sql: &str) -> String {
     store
         .read_blocking(|conn| {
             let mut explain = conn.prepare(&format!("EXPLAIN QUERY PLAN {sql}"))?;
-            let lines = explain.query_map(params![], |r| r.get::<_, String>(3))?.collect::<Result<Vec<_>, _>>()?;
+            let mut rows = explain.raw_query();
+            let mut lines = Vec::new();
+            while let Some(line) = rows.next()? {
+                lines.push(line.get::<_, String>(3)?);
+            }
             Ok(lines.join("; "))
         })
         .unwrap()

@@ -177,10 +177,9 @@ fn transaction(
         // Should this fail too, the next BEGIN says so.
         conn.execute_batch("ROLLBACK").ok();
     }
-    let done = end.is_ok();
-    answers.into_iter().for_each(|answer| answer(end.clone()));
-    if done && ring {
+    if end.is_ok() && ring {
         bell.send_modify(|n| *n = n.wrapping_add(1));
     }
+    answers.into_iter().for_each(|answer| answer(end.clone()));
     close
 }

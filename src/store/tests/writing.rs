@@ -18,8 +18,6 @@ async fn gathered(home: &Home) -> mpsc::Sender<()> {
             .write(move |_| {
                 began.send(()).ok();
                 wait.recv().ok();
-                // Longer than a transaction gathers steps for.
-                let _ = wait.recv_timeout(std::time::Duration::from_millis(20));
                 Ok(())
             })
             .await
