@@ -196,7 +196,7 @@ async fn run(op: &Op, home: &mut Home, model: &mut Model) {
         }
         Op::SettleBatch { how } => {
             let Some(batch) = model.batch.take() else { return };
-            assert_eq!(home.store.open_batches().await.unwrap(), [batch.clone()]);
+            assert_eq!(home.store.open_batches().await.unwrap(), std::slice::from_ref(&batch));
             let mut outcomes = Vec::new();
             for (change, how) in batch.changes.iter().zip(how) {
                 let (path, generation) = (change.path.as_str().to_owned(), change.generation);
