@@ -120,3 +120,17 @@ async fn who_waits_is_woken_by_what_concerns_them() {
     home.enqueue(&["a"]).await;
     changed.changed().await.unwrap();
 }
+
+#[tokio::test]
+async fn a_large_step_that_fails_undoes_all_of_itself_and_nothing_else() {
+    let home = home().await;
+    home.store.set_meta("before", "v").await.unwrap();
+    let failed = home.store.write_rows(1000, |conn| {
+        put(conn, "half")?;
+        put(conn, "before")
+    });
+    let (failed, after) = tokio::join!(failed, home.store.set_meta("after", "v"));
+    assert!(failed.is_err() && after.is_ok());
+    let kept = home.texts("SELECT key FROM meta WHERE key NOT LIKE 'store.%' ORDER BY key");
+    assert_eq!(kept, ["after", "before"]);
+}
