@@ -135,7 +135,7 @@ impl Store {
         &self,
         f: impl FnOnce(&Connection) -> Step<R> + Send + 'static,
     ) -> Result<R, StoreError> {
-        self.inner.writer.step(false, f).await
+        self.inner.writer.step(false, 1, f).await
     }
 
     /// A step that others may wait for.
@@ -143,7 +143,16 @@ impl Store {
         &self,
         f: impl FnOnce(&Connection) -> Step<R> + Send + 'static,
     ) -> Result<R, StoreError> {
-        self.inner.writer.step(true, f).await
+        self.inner.writer.step(true, 1, f).await
+    }
+
+    /// A step that others may wait for and that may write this many rows.
+    async fn write_rows<R: Send + 'static>(
+        &self,
+        rows: usize,
+        f: impl FnOnce(&Connection) -> Step<R> + Send + 'static,
+    ) -> Result<R, StoreError> {
+        self.inner.writer.step(true, rows, f).await
     }
 
     async fn read<R: Send + 'static>(

@@ -23,7 +23,7 @@ impl Store {
         now: UnixMs,
     ) -> Result<Option<Batch>, StoreError> {
         let skip = skip_folders.to_vec();
-        self.write(move |conn| begin(conn, kind, limit, &skip, now)).await
+        self.inner.writer.step(false, limit, move |conn| begin(conn, kind, limit, &skip, now)).await
     }
 
     /// The server took the batch and named its job.
@@ -71,7 +71,7 @@ impl Store {
         outcomes: Vec<(ChangeId, Outcome)>,
         now: UnixMs,
     ) -> Result<(), StoreError> {
-        self.write_and_wake(move |conn| close(conn, batch, outcomes, now)).await
+        self.write_rows(outcomes.len(), move |conn| close(conn, batch, outcomes, now)).await
     }
 }
 

@@ -55,7 +55,7 @@ impl Store {
         if changes.is_empty() {
             return Ok(0);
         }
-        self.write_and_wake(move |conn| {
+        self.write_rows(changes.len(), move |conn| {
             let mut staged = 0;
             for (job, what) in &changes {
                 if settle::is_claimed(conn, job.id)? {

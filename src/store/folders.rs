@@ -27,7 +27,7 @@ impl Store {
     /// When the database cannot be written.
     pub async fn folder(&self, local: &str, remote: &str, mode: &str) -> Result<Folder, StoreError> {
         let (local, remote, mode) = (local.to_owned(), remote.to_owned(), mode.to_owned());
-        self.write_and_wake(move |conn| find_or_create(conn, &local, &remote, &mode)).await
+        self.write_rows(usize::MAX, move |conn| find_or_create(conn, &local, &remote, &mode)).await
     }
 
     /// Both sides have met, on this root.
@@ -62,7 +62,7 @@ impl Store {
     /// When the database cannot be written.
     pub async fn forget_folders_except(&self, keep: &[FolderId]) -> Result<(), StoreError> {
         let keep = keep.to_vec();
-        self.write_and_wake(move |conn| {
+        self.write_rows(usize::MAX, move |conn| {
             for folder in row::folders_without(conn, &keep)? {
                 drop_rows(conn, folder)?;
                 conn.execute("DELETE FROM folder WHERE id = ?1", [folder.0])?;

@@ -59,7 +59,7 @@ impl Store {
         if due.is_empty() {
             return Ok(0);
         }
-        self.write_and_wake(move |conn| {
+        self.write_rows(due.len(), move |conn| {
             let mut insert = conn.prepare_cached(&format!(
                 "INSERT INTO job (folder, path, generation, state, size, since, due_at)
                  VALUES (?1, ?2, 1, 'due', ?3, ?4, ?5) {SEEN_AGAIN}"
@@ -85,7 +85,7 @@ impl Store {
         now: UnixMs,
     ) -> Result<usize, StoreError> {
         let dir = dir.clone();
-        self.write_and_wake(move |conn| {
+        self.write_rows(usize::MAX, move |conn| {
             let mut paths = 0;
             for span in at_or_below(&dir) {
                 paths += conn
@@ -128,7 +128,7 @@ impl Store {
     /// When the database cannot be written.
     pub async fn wake(&self, folder: FolderId, under: &RelPath, now: UnixMs) -> Result<usize, StoreError> {
         let under = under.clone();
-        self.write_and_wake(move |conn| {
+        self.write_rows(usize::MAX, move |conn| {
             let mut woken = 0;
             for span in at_or_below(&under) {
                 let span = params![folder.0, span.low, span.high, now];
@@ -164,7 +164,7 @@ impl Store {
     /// When the database cannot be written.
     pub async fn claim_skipping(&self, limit: Claim, skip: &[FolderId]) -> Result<Vec<Claimed>, StoreError> {
         let skip = skip.to_vec();
-        self.write(move |conn| take(conn, &limit, &skip)).await
+        self.inner.writer.step(false, limit.max_files, move |conn| take(conn, &limit, &skip)).await
     }
 
     /// What there is to claim outside of the folders in `skip`; files above `small` bytes are the large ones.

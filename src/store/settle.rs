@@ -19,7 +19,7 @@ impl Store {
         if done.is_empty() {
             return Ok(());
         }
-        self.write_and_wake(move |conn| {
+        self.write_rows(done.len(), move |conn| {
             let mut synced = BTreeSet::new();
             for (job, settled) in &done {
                 if !is_claimed(conn, job.id)? {

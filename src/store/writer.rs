@@ -19,9 +19,19 @@ type Answer = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 /// Runs a step, or is told why it cannot run. Gives what answers the caller after the commit, and the step's own failure.
 type Work = Box<dyn FnOnce(Result<&Connection, StoreError>) -> (Answer, Option<StoreError>) + Send>;
 
+/// A step of more rows than this has a transaction of its own. It pays for its commit by itself, and it needs no savepoint: within one, SQLite
+/// would log every page before every statement, which costs several times the work itself.
+const FEW: usize = 32;
+
 enum Request {
-    Step { work: Work, wakes: bool },
+    Step(Queued),
     Close { done: oneshot::Sender<Result<(), StoreError>> },
+}
+
+struct Queued {
+    work: Work,
+    wakes: bool,
+    alone: bool,
 }
 
 /// The writer thread's near end.
@@ -57,16 +67,22 @@ impl Writer {
         self.bell.send_modify(|n| *n = n.wrapping_add(1));
     }
 
-    /// Runs `f` in a savepoint of the next transaction and answers once that is on the disk.
+    /// Runs `f`, which may write this many `rows`, in the next transaction and answers once that is on the disk. If `f` fails, all that it did
+    /// is undone, and only that.
     pub(super) async fn step<R: Send + 'static>(
         &self,
         wakes: bool,
+        rows: usize,
         f: impl FnOnce(&Connection) -> Step<R> + Send + 'static,
     ) -> Result<R, StoreError> {
         let (tx, rx) = oneshot::channel();
         let path = self.path.clone();
+        let alone = rows > FEW;
         let work: Work = Box::new(move |conn| {
-            let result = conn.and_then(|conn| in_savepoint(conn, f).map_err(|fault| fault.at(&path)));
+            let result = conn.and_then(|conn| {
+                let result = if alone { f(conn) } else { in_savepoint(conn, f) };
+                result.map_err(|fault| fault.at(&path))
+            });
             let failure = result.as_ref().err().cloned();
             let answer = move |end: Result<(), StoreError>| {
                 // Nobody waits any more when the caller was cancelled; the step stands all the same.
@@ -74,7 +90,7 @@ impl Writer {
             };
             (Box::new(answer), failure)
         });
-        self.queue.send(Request::Step { work, wakes }).await.map_err(|_| self.gone())?;
+        self.queue.send(Request::Step(Queued { work, wakes, alone })).await.map_err(|_| self.gone())?;
         rx.await.map_err(|_| self.gone())?
     }
 
@@ -116,62 +132,58 @@ fn in_savepoint<R>(conn: &Connection, f: impl FnOnce(&Connection) -> Step<R>) ->
 }
 
 fn run(conn: Connection, mut requests: mpsc::Receiver<Request>, bell: &watch::Sender<u64>, path: &Path) {
-    while let Some(request) = requests.blocking_recv() {
-        let close = match request {
-            Request::Step { work, wakes } => transaction(&conn, work, wakes, &mut requests, bell, path),
-            Request::Close { done } => Some(done),
-        };
-        if let Some(done) = close {
-            requests.close();
-            while let Ok(late) = requests.try_recv() {
-                match late {
-                    Request::Step { work, wakes } => {
-                        transaction(&conn, work, wakes, &mut requests, bell, path);
-                    }
-                    Request::Close { done } => {
-                        done.send(Ok(())).ok();
-                    }
-                }
+    let mut held_over = None;
+    let mut closers = Vec::new();
+    while let Some(request) = held_over.take().or_else(|| requests.blocking_recv()) {
+        match request {
+            Request::Step(first) => held_over = transaction(&conn, first, &mut requests, bell, path),
+            Request::Close { done } => {
+                // What was sent before is still received, and done.
+                requests.close();
+                closers.push(done);
             }
-            let end = super::schema::end(&conn).map_err(|e| of_sqlite(path, &e));
-            drop(conn);
-            done.send(end).ok();
-            return;
         }
+    }
+    if closers.is_empty() {
+        return;
+    }
+    let end = super::schema::end(&conn).map_err(|e| of_sqlite(path, &e));
+    drop(conn);
+    for done in closers {
+        done.send(end.clone()).ok();
     }
 }
 
-/// One transaction for `first` and what has queued behind it. Gives back a request to close that it met on the way.
+/// One transaction for `first` and what has queued behind it. Gives back a request that it met and did not do.
 fn transaction(
     conn: &Connection,
-    first: Work,
-    wakes: bool,
+    first: Queued,
     requests: &mut mpsc::Receiver<Request>,
     bell: &watch::Sender<u64>,
     path: &Path,
-) -> Option<oneshot::Sender<Result<(), StoreError>>> {
+) -> Option<Request> {
     let began = Instant::now();
     let begun = conn.execute_batch("BEGIN IMMEDIATE").map_err(|e| of_sqlite(path, &e));
-    let (mut answers, mut ring, mut lost, mut close) = (Vec::new(), false, None, None);
-    let mut next = Some((first, wakes));
-    while let Some((work, wakes)) = next.take() {
+    let (mut answers, mut ring, mut lost, mut held_over) = (Vec::new(), false, None, None);
+    let mut next = Some(first);
+    while let Some(Queued { work, wakes, alone }) = next.take() {
         let (answer, failure) = work(begun.clone().map(|()| conn));
         ring |= wakes && failure.is_none();
         answers.push(answer);
         if begun.is_err() {
             break;
         }
-        if conn.is_autocommit() {
+        if conn.is_autocommit() || alone && failure.is_some() {
             lost = Some(failure.unwrap_or_else(|| StoreError::Other {
                 path: path.to_owned(),
                 what: "the transaction ended before its time".to_owned(),
             }));
             break;
         }
-        if answers.len() < MOST_STEPS && began.elapsed() < LONGEST {
+        if !alone && answers.len() < MOST_STEPS && began.elapsed() < LONGEST {
             match requests.try_recv() {
-                Ok(Request::Step { work, wakes }) => next = Some((work, wakes)),
-                Ok(Request::Close { done }) => close = Some(done),
+                Ok(Request::Step(step)) if !step.alone => next = Some(step),
+                Ok(other) => held_over = Some(other),
                 Err(_) => {}
             }
         }
@@ -184,10 +196,9 @@ fn transaction(
         // Should this fail too, the next BEGIN says so.
         conn.execute_batch("ROLLBACK").ok();
     }
-    let done = end.is_ok();
-    answers.into_iter().for_each(|answer| answer(end.clone()));
-    if done && ring {
+    if end.is_ok() && ring {
         bell.send_modify(|n| *n = n.wrapping_add(1));
     }
-    close
+    answers.into_iter().for_each(|answer| answer(end.clone()));
+    held_over
 }

@@ -1,0 +1,122 @@
+use std::io::{Seek, SeekFrom, Write};
+
+use rusqlite::Connection;
+
+use super::*;
+
+#[tokio::test]
+async fn a_new_file_is_ours_private_and_opens_again() {
+    use std::os::unix::fs::PermissionsExt;
+    let home = home().await;
+    home.store.set_meta("cursor", "x").await.unwrap();
+    let path = home.store.path().to_owned();
+    home.store.close().await.unwrap();
+    assert_eq!(std::fs::symlink_metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    let conn = Connection::open(&path).unwrap();
+    let clean: String =
+        conn.query_row("SELECT value FROM meta WHERE key = 'store.clean_shutdown'", [], |r| r.get(0)).unwrap();
+    assert_eq!(clean, "1");
+    drop(conn);
+    let store = Store::open(&path).unwrap();
+    assert_eq!(store.meta("cursor").await.unwrap().as_deref(), Some("x"));
+    assert_eq!(store.meta("nothing").await.unwrap(), None);
+    let again = store.folder("/l", "/r", "backup").await.unwrap();
+    assert_eq!((again.id, again.fresh), (home.folder, true), "nobody has told its root's identity yet");
+    store.set_root_id(again.id, "root").await.unwrap();
+    assert!(!store.folder("/l", "/r", "backup").await.unwrap().fresh);
+}
+
+/// A2, A3: a crash is the same as a restart.
+#[tokio::test]
+async fn claims_are_released_at_open_and_staged_rows_stay() {
+    let home = home().await;
+    home.batch(&["s"]).await;
+    home.enqueue(&["a"]).await;
+    assert_eq!(home.claim(0).await.len(), 1);
+    let path = home.store.path().to_owned();
+    drop(home.store);
+    let store = Store::open(&path).unwrap();
+    let home = Home { store, ..home };
+    assert_eq!(home.rows(), ["a 1 due 0 -", "s 1 staged 0 -"]);
+    assert_eq!(home.store.open_batches().await.unwrap().len(), 1);
+    home.counts_agree();
+}
+
+/// N5: refused, and not touched.
+#[tokio::test]
+async fn a_newer_schema_is_refused() {
+    let home = home().await;
+    let path = home.store.path().to_owned();
+    home.store.close().await.unwrap();
+    Connection::open(&path)
+        .unwrap()
+        .execute_batch("PRAGMA user_version = 99; PRAGMA wal_checkpoint(TRUNCATE)")
+        .unwrap();
+    let before = std::fs::read(&path).unwrap();
+    let refused = Store::open(&path).unwrap_err();
+    assert_eq!(refused, StoreError::Newer { path: path.clone(), found: 99, known: super::super::schema::known() });
+    assert!(refused.to_string().contains("newer ferrybox"), "{refused}");
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+}
+
+#[test]
+fn another_programs_database_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, sql) in [("plain", "CREATE TABLE t (a)"), ("marked", "PRAGMA application_id = 7")] {
+        let path = dir.path().join(name);
+        Connection::open(&path).unwrap().execute_batch(sql).unwrap();
+        let before = std::fs::read(&path).unwrap();
+        assert_eq!(Store::open(&path).unwrap_err(), StoreError::NotOurs { path: path.clone() });
+        assert_eq!(std::fs::read(&path).unwrap(), before);
+    }
+}
+
+/// N2: said, not hidden.
+#[tokio::test]
+async fn damage_is_said() {
+    let dir = tempfile::tempdir().unwrap();
+    let noise = dir.path().join("noise");
+    std::fs::write(&noise, vec![0xa5; 20_000]).unwrap();
+    assert!(matches!(Store::open(&noise), Err(StoreError::Corrupt { .. })));
+
+    let home = home().await;
+    let path = home.store.path().to_owned();
+    for round in 0..5 {
+        let rows = (0..200).map(|i| due(&format!("d{round}/{i}"), 1, 0)).collect();
+        home.store.enqueue(home.folder, rows, 0).await.unwrap();
+    }
+    home.store.close().await.unwrap();
+    let pages = std::fs::symlink_metadata(&path).unwrap().len() / 4096;
+    let mut file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+    file.seek(SeekFrom::Start((pages - 2) * 4096)).unwrap();
+    file.write_all(&[0xff; 4096]).unwrap();
+    drop(file);
+    let said = Store::open(&path).unwrap_err();
+    assert!(matches!(said, StoreError::Corrupt { .. }), "{said}");
+    assert!(said.to_string().contains("aside"), "{said}");
+
+    let empty = dir.path().join("empty");
+    std::fs::write(&empty, "").unwrap();
+    Store::open(&empty).unwrap();
+    assert!(matches!(Store::open(&dir.path().join("no/such")), Err(StoreError::Io { .. })));
+}
+
+#[tokio::test]
+async fn queries_on_the_hot_ways_use_their_indexes() {
+    let home = home().await;
+    let claim = plan(&home.store, super::super::queue::CANDIDATES);
+    assert!(claim.contains("job_due") && !claim.contains("SCAN") && !claim.contains("TEMP"), "{claim}");
+    let begin = plan(&home.store, super::super::batches::CANDIDATES);
+    assert!(begin.contains("change_ready") && !begin.contains("SCAN") && !begin.contains("TEMP"), "{begin}");
+    for sql in [
+        super::super::queue::TAKE,
+        "SELECT count(*) FROM job WHERE folder = ?1 AND path >= ?2 AND path < ?3 AND code IS NULL",
+        "UPDATE job SET due_at = 1 WHERE folder = ?1 AND path >= ?2 AND path < ?3 AND (code IS NOT NULL OR state = 'due' AND due_at > ?4)",
+        "SELECT min(not_before) FROM change WHERE kind = ?1 AND folder = ?2 AND batch IS NULL AND not_before > ?3",
+        "SELECT id FROM change WHERE batch = ?1 ORDER BY pos",
+        "DELETE FROM session WHERE born_at < ?1",
+    ] {
+        let plan = plan(&home.store, sql);
+        assert!(plan.contains("SEARCH") && !plan.contains("SCAN") && !plan.contains("TEMP"), "{sql}: {plan}");
+    }
+}
