@@ -175,12 +175,12 @@ impl Reply {
     fn refused(self, route: &'static str) -> CallError {
         let status = self.status.as_u16();
         let parsed: Option<Value> = serde_json::from_slice(&self.bytes).ok();
-        if status == 409 && !parsed.as_ref().is_some_and(|v| v.get("error").is_some()) {
+        if status == 409 && parsed.as_ref().is_none_or(|v| v.get("error").is_none()) {
             return Transport::protocol(format!("{route}: status 409 came without an error of Dropbox's form")).into();
         }
         let mut value = parsed.unwrap_or_else(|| Value::String(tame(&String::from_utf8_lossy(&self.bytes))));
         let text = |key: &str| value.get(key).and_then(Value::as_str).map(tame);
-        let user_message = value.get("user_message").and_then(|m| wire_text(m)).map(|m| tame(&m));
+        let user_message = value.get("user_message").and_then(wire_text).map(|m| tame(&m));
         let summary = match &value {
             Value::String(text) => text.clone(),
             _ => text("error_summary").unwrap_or_default(),
