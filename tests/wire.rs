@@ -1,7 +1,5 @@
 //! The wire against a scripted server: what is sent, and what each kind of reply becomes.
 
-#![expect(missing_docs, reason = "a test")]
-
 #[path = "wire/script.rs"]
 mod script;
 

@@ -276,13 +276,14 @@ impl Dropbox {
                 headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
                 headers.insert(ARG, HeaderValue::from_str(load.json).map_err(|_| unwritable())?);
                 let request = inner.content.post(address(inner.settings.endpoints.content(), &name));
-                match body {
+                let len = body.as_ref().map_or(0, |body| body.len());
+                // Said also for an empty body: a POST without a length is refused by some servers.
+                headers.insert(CONTENT_LENGTH, HeaderValue::from(len));
+                match body.filter(|_| len > 0) {
                     None => request.body(Vec::new()),
-                    Some(body) if body.is_empty() => request.body(Vec::new()),
                     Some(body) => {
                         let source = body.open().ok_or(AuthError::Renewed)?;
-                        headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
-                        request.body(sending(source, body.len(), inner.flow.clone(), watch.clone()))
+                        request.body(sending(source, len, inner.flow.clone(), watch.clone()))
                     }
                 }
             }

@@ -9,28 +9,28 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-pub const CANARY: &str = "sl.CANARY-access-0123456789";
-pub const REFRESH: &str = "CANARY-refresh-9876543210";
+pub(crate) const CANARY: &str = "sl.CANARY-access-0123456789";
+pub(crate) const REFRESH: &str = "CANARY-refresh-9876543210";
 
 #[derive(Debug, Clone)]
-pub struct Asked {
-    pub path: String,
-    pub headers: HashMap<String, String>,
-    pub body: Vec<u8>,
+pub(crate) struct Asked {
+    pub(crate) path: String,
+    pub(crate) headers: HashMap<String, String>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Asked {
-    pub fn json(&self) -> serde_json::Value {
+    pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_slice(&self.body).unwrap()
     }
 
-    pub fn arg(&self) -> serde_json::Value {
+    pub(crate) fn arg(&self) -> serde_json::Value {
         serde_json::from_str(&self.headers["dropbox-api-arg"]).unwrap()
     }
 }
 
 #[derive(Debug, Clone)]
-pub enum Answer {
+pub(crate) enum Answer {
     /// Status, headers, body.
     Http(u16, Vec<(&'static str, String)>, String),
     /// These bytes, then the end of the connection.
@@ -39,11 +39,11 @@ pub enum Answer {
     Hang,
 }
 
-pub fn json(status: u16, body: &str) -> Answer {
+pub(crate) fn json(status: u16, body: &str) -> Answer {
     Answer::Http(status, vec![("content-type", "application/json".to_owned())], body.to_owned())
 }
 
-pub fn with(mut answer: Answer, name: &'static str, value: &str) -> Answer {
+pub(crate) fn with(mut answer: Answer, name: &'static str, value: &str) -> Answer {
     if let Answer::Http(_, headers, _) = &mut answer {
         headers.retain(|(n, _)| *n != name);
         headers.push((name, value.to_owned()));
@@ -53,19 +53,19 @@ pub fn with(mut answer: Answer, name: &'static str, value: &str) -> Answer {
 
 type Script = Arc<dyn Fn(&Asked) -> Answer + Send + Sync>;
 
-pub struct Server {
-    pub base: String,
+pub(crate) struct Server {
+    pub(crate) base: String,
     asked: Arc<Mutex<Vec<Asked>>>,
     _tasks: JoinSet<()>,
 }
 
 impl Server {
-    pub async fn start(script: impl Fn(&Asked) -> Answer + Send + Sync + 'static) -> Self {
+    pub(crate) async fn start(script: impl Fn(&Asked) -> Answer + Send + Sync + 'static) -> Self {
         Self::serve(Arc::new(script), false).await
     }
 
     /// Breaks off before a body is read.
-    pub async fn cutting() -> Self {
+    pub(crate) async fn cutting() -> Self {
         Self::serve(Arc::new(|_: &Asked| Answer::Hang), true).await
     }
 
@@ -85,19 +85,19 @@ impl Server {
     }
 
     /// Answers every call with the same.
-    pub async fn always(answer: Answer) -> Self {
+    pub(crate) async fn always(answer: Answer) -> Self {
         Self::start(move |_| answer.clone()).await
     }
 
-    pub fn asked(&self) -> Vec<Asked> {
+    pub(crate) fn asked(&self) -> Vec<Asked> {
         self.asked.lock().unwrap().clone()
     }
 
-    pub fn count(&self, path: &str) -> usize {
+    pub(crate) fn count(&self, path: &str) -> usize {
         self.asked().iter().filter(|a| a.path == path).count()
     }
 
-    pub fn settings(&self) -> Settings {
+    pub(crate) fn settings(&self) -> Settings {
         let mut settings = Settings::new(Endpoints::new(&self.base, &self.base, &self.base, &self.base).unwrap());
         settings.timeouts.connect = Duration::from_secs(2);
         settings.timeouts.idle = Duration::from_millis(400);
@@ -107,21 +107,21 @@ impl Server {
     }
 
     /// A client with a token that is never renewed.
-    pub fn client(&self) -> Dropbox {
+    pub(crate) fn client(&self) -> Dropbox {
         Dropbox::new(self.settings(), Tokens::new("home", static_token())).unwrap()
     }
 
     /// A client that must get its token first.
-    pub fn renewing(&self) -> Dropbox {
+    pub(crate) fn renewing(&self) -> Dropbox {
         Dropbox::new(self.settings(), Tokens::new("home", refresh_token())).unwrap()
     }
 }
 
-pub fn static_token() -> Credentials {
+pub(crate) fn static_token() -> Credentials {
     Credentials::Access { access_token: CANARY.into() }
 }
 
-pub fn refresh_token() -> Credentials {
+pub(crate) fn refresh_token() -> Credentials {
     Credentials::Refresh { refresh_token: REFRESH.into(), app_key: "key".to_owned() }
 }
 
