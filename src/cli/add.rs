@@ -1,0 +1,81 @@
+//! `ferrybox add`.
+
+use std::fs;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{Common, OK, Usage, print};
+use crate::config::Edit;
+use crate::model::{Mode, RemotePath};
+
+/// The first account's name, if nobody says another.
+const USUAL: &str = "personal";
+
+/// Add a folder to the configuration
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  ferrybox add ~/Documents /Documents --mode backup
+
+The configuration file is made if there is none; comments in it stay. A running daemon takes the change up
+when it is restarted.
+
+Exit codes: 0 written, 1 the file cannot be written, 64 the command line or the result is wrong (nothing is written)")]
+pub(super) struct Add {
+    /// The local directory
+    local: PathBuf,
+    /// The folder in Dropbox, such as /Documents
+    remote: String,
+    /// The account; may be left out if there is only one
+    #[arg(long, short, value_name = "A")]
+    account: Option<String>,
+    /// backup (changes go up, deletions do not), mirror (deletions too), two-way, download
+    #[arg(long, short, value_name = "M", default_value = "backup")]
+    mode: Mode,
+}
+
+impl Add {
+    pub(super) fn execute(&self, common: &Common) -> anyhow::Result<u8> {
+        let options = common.options(true);
+        let file = common.file_to_edit(&options)?;
+        let whole = std::path::absolute(&self.local)?;
+        // `..` is resolved now: what it means can change later.
+        let dots = whole.components().any(|c| c == std::path::Component::ParentDir);
+        let whole = if dots { fs::canonicalize(&whole).unwrap_or(whole) } else { whole };
+        let local = whole.to_str().ok_or_else(|| Usage(format!("{} is not UTF-8", whole.display())))?;
+        let remote = RemotePath::parse(&self.remote)
+            .map_err(|_| Usage(format!("{} is not a path in Dropbox, such as /Documents", self.remote)))?;
+        let mut edit = Edit::open(&file)?;
+        let names = edit.account_names();
+        let account = match (&self.account, names.as_slice()) {
+            (Some(name), _) => name.clone(),
+            (None, [only]) => only.clone(),
+            (None, []) => USUAL.to_owned(),
+            (None, several) => {
+                return Err(Usage(format!("say which account with --account: {}", several.join(", "))).into());
+            }
+        };
+        let new = !names.contains(&account);
+        if new && !names.is_empty() {
+            let known = names.join(", ");
+            return Err(Usage(format!(
+                "there is no account `{account}` (there is {known}): run `ferrybox link {account}`"
+            ))
+            .into());
+        }
+        if new {
+            edit.set_account(&account, None, "keyring")?;
+        }
+        edit.add_folder(&account, local, &remote.to_string(), self.mode)?;
+        edit.save(&options)?;
+        if !common.quiet {
+            let shown = file.display();
+            print(&format!("Added {local} -> {remote} ({}) to account {account} in {shown}.\n", self.mode))?;
+            if new {
+                print(&format!("The account is new: run `ferrybox link {account}` to link it.\n"))?;
+            }
+            print("A running daemon takes this up when it is restarted or sent SIGHUP.\n")?;
+        }
+        Ok(OK)
+    }
+}

@@ -1,0 +1,85 @@
+//! `ferrybox config check` and `ferrybox config show`.
+
+use std::fmt::Write as _;
+
+use clap::{Args, Subcommand};
+
+use super::render::{DIM, PLAIN, counted, escape};
+use super::{Common, OK, print};
+
+/// Check or show the configuration
+#[derive(Debug, Args)]
+#[command(
+    subcommand_required = true,
+    arg_required_else_help = true,
+    after_help = "Example:
+  ferrybox config check
+  ferrybox config show"
+)]
+pub(super) struct ConfigCommand {
+    #[command(subcommand)]
+    command: Which,
+}
+
+#[derive(Debug, Subcommand)]
+enum Which {
+    /// Read every layer and list everything that is wrong
+    #[command(after_help = "Example:
+  ferrybox config check --config ./config.toml
+
+Exit codes: 0 nothing is wrong, 64 each thing that is wrong is named with its file and line")]
+    Check,
+    /// Show every value and where it was set
+    #[command(after_help = "Example:
+  ferrybox config show
+  ferrybox config show --json | jq '.[] | select(.key == \"upload.workers\")'
+
+Secrets are not part of the configuration and never shown.
+
+Exit codes: 0 shown, 64 the configuration is wrong")]
+    Show {
+        /// A list of {\"key\", \"value\", \"set_in\"}
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+impl ConfigCommand {
+    pub(super) fn execute(&self, common: &Common) -> anyhow::Result<u8> {
+        match self.command {
+            Which::Check => check(common),
+            Which::Show { json } => show(common, json),
+        }
+    }
+}
+
+fn check(common: &Common) -> anyhow::Result<u8> {
+    let loaded = common.load()?;
+    loaded.runnable()?;
+    if common.quiet {
+        return Ok(OK);
+    }
+    let accounts = loaded.config.accounts.len() as u64;
+    let folders: usize = loaded.config.accounts.iter().map(|a| a.folders.len()).sum();
+    let files: Vec<String> = loaded.files.iter().map(|f| escape(&f.display().to_string())).collect();
+    let read = if files.is_empty() { "no file, the built-in defaults".to_owned() } else { files.join(", ") };
+    let (accounts, folders) = (counted(accounts, "account", "accounts"), counted(folders as u64, "folder", "folders"));
+    print(&format!("The configuration is right: {accounts}, {folders} ({read}).\n"))?;
+    Ok(OK)
+}
+
+fn show(common: &Common, json: bool) -> anyhow::Result<u8> {
+    let loaded = common.load_lightly()?;
+    if json {
+        print(&format!("{}\n", serde_json::to_string_pretty(&loaded.settings)?))?;
+        return Ok(OK);
+    }
+    let pairs: Vec<String> = loaded.settings.iter().map(|s| escape(&format!("{} = {}", s.key, s.value))).collect();
+    let width = pairs.iter().map(|p| p.chars().count()).max().unwrap_or_default().min(60);
+    let mut text = String::new();
+    for (pair, setting) in pairs.iter().zip(&loaded.settings) {
+        let _ = writeln!(text, "{pair:<width$}  {DIM}# {}{PLAIN}", escape(&setting.set_in));
+    }
+    print(&text)?;
+    Ok(OK)
+}

@@ -1,0 +1,87 @@
+//! What `ferrybox run` shows: bars on a terminal, plain lines elsewhere.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use tokio::sync::watch;
+
+use super::render::{counted, escape, word, work};
+use super::status::lines;
+use crate::model::status::{FolderState, FolderStatus, Status};
+
+/// Between two lines while nothing but numbers changes.
+const LINE_TIME: Duration = Duration::from_secs(30);
+/// Between two pictures on a terminal.
+const BAR_TIME: Duration = Duration::from_millis(200);
+
+/// Shows every status until the daemon has no more of them.
+pub(super) async fn show(mut status: watch::Receiver<Status>, bars: Option<MultiProgress>) {
+    match bars {
+        Some(bars) => show_bars(&mut status, &bars).await,
+        None => show_lines(&mut status).await,
+    }
+}
+
+async fn show_bars(status: &mut watch::Receiver<Status>, all: &MultiProgress) {
+    let style = ProgressStyle::with_template("{spinner} {prefix} [{bar:24}] {pos}/{len} files  {msg}")
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .progress_chars("=> ");
+    let mut bars: HashMap<String, ProgressBar> = HashMap::new();
+    while status.changed().await.is_ok() {
+        let now = status.borrow_and_update().clone();
+        for account in &now.accounts {
+            for folder in &account.folders {
+                let bar = bars.entry(format!("{} {}", account.name, folder.local)).or_insert_with(|| {
+                    let bar = all.add(ProgressBar::new(0).with_style(style.clone()));
+                    bar.set_prefix(escape(&folder.local));
+                    bar
+                });
+                let left = folder.pending.uploads.saturating_add(folder.pending.downloads);
+                bar.set_length(folder.files.saturating_add(left));
+                bar.set_position(folder.files);
+                bar.set_message(message(folder, account.reason.as_deref()));
+                bar.tick();
+            }
+        }
+        tokio::time::sleep(BAR_TIME).await;
+    }
+    for bar in bars.values() {
+        bar.abandon();
+    }
+}
+
+fn message(folder: &FolderStatus, account: Option<&str>) -> String {
+    if let Some(reason) = folder.reason.as_deref().or(account) {
+        return format!("{}: {}", word(&folder.state), escape(reason));
+    }
+    let work = work(folder);
+    let mut text = if work.is_empty() { word(&folder.state) } else { work };
+    if folder.problems > 0 {
+        text = format!("{text}, {}", counted(folder.problems, "problem", "problems"));
+    }
+    text
+}
+
+async fn show_lines(status: &mut watch::Receiver<Status>) {
+    let mut last: Option<(Instant, String, Vec<(FolderState, Option<String>)>)> = None;
+    while status.changed().await.is_ok() {
+        let now = status.borrow_and_update().clone();
+        let text = lines(&now);
+        let states: Vec<_> = now
+            .accounts
+            .iter()
+            .flat_map(|a| a.folders.iter().map(|f| (f.state, f.reason.clone().or_else(|| a.reason.clone()))))
+            .collect();
+        let due = last
+            .as_ref()
+            .is_none_or(|(when, before, known)| *known != states || (when.elapsed() >= LINE_TIME && *before != text));
+        if due {
+            if super::print(&text).is_err() {
+                // Nobody reads: the daemon works on.
+                return;
+            }
+            last = Some((Instant::now(), text, states));
+        }
+    }
+}

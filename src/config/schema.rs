@@ -1,0 +1,144 @@
+//! Every key there is, and what its value looks like on paper. The list decides which keys are unknown and what a wrong type is told.
+
+/// The form of a value.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Kind {
+    /// A string; the text says what it should hold.
+    Text(&'static str),
+    /// A string or a whole number.
+    TextOrCount(&'static str),
+    /// A whole number that is not negative.
+    Count,
+    /// `true` or `false`.
+    Flag,
+    /// A list of strings.
+    Texts,
+    /// A table.
+    Table(&'static [Key]),
+    /// A list of tables.
+    Tables(&'static [Key]),
+}
+
+impl Kind {
+    /// For "where ... is expected".
+    pub(super) fn expected(self) -> &'static str {
+        match self {
+            Self::Text(what) | Self::TextOrCount(what) => what,
+            Self::Count => "a whole number such as 8",
+            Self::Flag => "true or false",
+            Self::Texts => "a list of strings such as [\"*.tmp\"]",
+            Self::Table(_) => "a table",
+            Self::Tables(_) => "a list of tables, each under its own [[...]] line",
+        }
+    }
+}
+
+/// A key and its value's form.
+#[derive(Debug)]
+pub(super) struct Key {
+    pub(super) name: &'static str,
+    pub(super) kind: Kind,
+}
+
+const fn key(name: &'static str, kind: Kind) -> Key {
+    Key { name, kind }
+}
+
+const PATH: Kind = Kind::Text("a path in quotes");
+const TEXT: Kind = Kind::Text("a string in quotes");
+const TIME: Kind = Kind::Text("a duration such as \"30s\"");
+const SIZE: Kind = Kind::TextOrCount("a size such as \"16 MiB\"");
+const URL: Kind = Kind::Text("an address such as \"https://api.dropboxapi.com\"");
+
+const FOLDER: &[Key] = &[key("local", PATH), key("remote", PATH), key("mode", TEXT), key("ignore", Kind::Texts)];
+
+const ENDPOINTS: &[Key] =
+    &[key("api", URL), key("content", URL), key("notify", URL), key("web", URL), key("ca_file", PATH)];
+
+const ACCOUNT: &[Key] = &[
+    key("name", TEXT),
+    key("app_key", TEXT),
+    key("credentials", TEXT),
+    key("path_root", Kind::TextOrCount("\"home\", \"root\" or a namespace id")),
+    key("select_user", TEXT),
+    key("select_admin", TEXT),
+    key("data_transport_budget", Kind::Count),
+    key("endpoints", Kind::Table(ENDPOINTS)),
+    key("folder", Kind::Tables(FOLDER)),
+];
+
+/// The whole file.
+pub(super) const ROOT: &[Key] = &[
+    key("daemon", Kind::Table(&[key("state_dir", PATH), key("socket", PATH)])),
+    key("account", Kind::Tables(ACCOUNT)),
+    key(
+        "upload",
+        Kind::Table(&[
+            key("workers", Kind::Count),
+            key("chunk_size", SIZE),
+            key("bandwidth", Kind::Text("\"unlimited\" or a rate such as \"2 MiB/s\"")),
+            key("session_lifetime", TIME),
+            key("max_file_size", SIZE),
+        ]),
+    ),
+    key(
+        "commit",
+        Kind::Table(&[
+            key("route", TEXT),
+            key("max_entries", Kind::Count),
+            key("max_age", TIME),
+            key("lone_file", TEXT),
+        ]),
+    ),
+    key("watch", Kind::Table(&[key("settle", TIME), key("rescan", TIME)])),
+    key(
+        "safety",
+        Kind::Table(&[
+            key("max_deletions", Kind::Count),
+            key("max_deletion_share", Kind::Text("a percentage such as \"25%\"")),
+            key("trash_days", Kind::Count),
+        ]),
+    ),
+    key("log", Kind::Table(&[key("level", TEXT), key("format", TEXT), key("paths", Kind::Flag)])),
+];
+
+/// The key with this name among `keys`.
+pub(super) fn find(keys: &'static [Key], name: &str) -> Option<&'static Key> {
+    keys.iter().find(|k| k.name == name)
+}
+
+/// Every key's full name, tables included.
+fn all(keys: &'static [Key], prefix: &str, into: &mut Vec<String>) {
+    for key in keys {
+        let name = join(prefix, key.name);
+        if let Kind::Table(below) | Kind::Tables(below) = key.kind {
+            all(below, &name, into);
+        }
+        into.push(name);
+    }
+}
+
+/// `prefix.name`.
+pub(super) fn join(prefix: &str, name: &str) -> String {
+    if prefix.is_empty() { name.to_owned() } else { format!("{prefix}.{name}") }
+}
+
+/// The known key that an unknown one was most likely meant to be: one beside it with a similar name, else the same name in another
+/// table, else the most similar of all.
+pub(super) fn nearest(keys: &'static [Key], prefix: &str, name: &str) -> String {
+    let close = |known: &str| strsim::damerau_levenshtein(known, &name.to_lowercase());
+    let beside = keys.iter().map(|k| (close(k.name), k.name)).min();
+    if let Some((distance, known)) = beside
+        && distance <= (known.len() / 3).max(2)
+    {
+        return join(prefix, known);
+    }
+    let mut names = Vec::new();
+    all(ROOT, "", &mut names);
+    if let Some(same) = names.iter().find(|n| n.rsplit('.').next() == Some(name)) {
+        return same.clone();
+    }
+    let whole = join(prefix, name);
+    let similar = |known: &String| strsim::normalized_damerau_levenshtein(known, &whole);
+    names.into_iter().max_by(|a, b| similar(a).total_cmp(&similar(b))).unwrap_or_default()
+}

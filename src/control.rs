@@ -1,0 +1,166 @@
+//! The local socket: HTTP/1.1 with JSON, so that `curl --unix-socket` is a client.
+//!
+//! [`serve`] answers nothing by itself: each request becomes a [`Request`] on a channel, and the daemon, which alone knows the
+//! answers, sends one back. A client that leaves drops its end of the reply, so a waiting daemon sees `is_closed()`.
+//!
+//! Who may connect: the directory and the socket belong to the daemon's user alone, and besides the kernel is asked for each
+//! peer's user. What a local program can do wrong is bounded: 64 connections, 64 KiB a body, seconds to send a request.
+
+mod listen;
+mod routes;
+
+use std::future::Future;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use serde::{Deserialize, Serialize};
+use tokio::net::UnixStream;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::model::status::{Health, Problem, Status, SyncAnswer};
+
+/// Connections at a time; more wait in the kernel's queue.
+const CONNECTIONS: usize = 64;
+/// How long a client may take to send its request.
+const REQUEST_TIME: Duration = Duration::from_secs(5);
+/// How long answers under way may take once the daemon stops.
+const DRAIN_TIME: Duration = Duration::from_secs(2);
+
+/// What a client asks of the daemon. Matched in one place there.
+#[derive(Debug)]
+pub enum Request {
+    /// `GET /v1/status`.
+    Status(oneshot::Sender<Status>),
+    /// `GET /v1/health`.
+    Health(oneshot::Sender<Health>),
+    /// `POST /v1/sync`.
+    Sync {
+        /// Absolute; `None`: everything.
+        path: Option<PathBuf>,
+        /// Whether to answer only when that is in sync (or cannot be).
+        wait: bool,
+        /// `Err`: one sentence, such as "no folder holds this path"; the client sees it with status 404.
+        reply: oneshot::Sender<Result<SyncAnswer, String>>,
+    },
+    /// `GET /v1/problems`.
+    Problems {
+        /// Entries to skip.
+        offset: u64,
+        /// Entries at most, 1 to 1000.
+        limit: u64,
+        /// One page.
+        reply: oneshot::Sender<Page<Problem>>,
+    },
+}
+
+/// A part of a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Page<T> {
+    /// This part.
+    pub items: Vec<T>,
+    /// Entries before it.
+    pub offset: u64,
+    /// Entries in all.
+    pub total: u64,
+}
+
+/// Why there is no socket.
+#[derive(Debug, thiserror::Error)]
+pub enum ControlError {
+    /// The kernel's own limit.
+    #[error("the socket's path {path} has {length} bytes, and the system allows {limit}: set daemon.socket to a shorter one", path = .0.display(), length = .1, limit = .2)]
+    TooLong(PathBuf, usize, usize),
+    /// Another daemon answers there.
+    #[error("another ferrybox answers at {path}: stop it first, or set daemon.socket to another path", path = .0.display())]
+    InUse(PathBuf),
+    /// Something that is not a socket of ours.
+    #[error("{path} is {what}: move it away, or set daemon.socket to another path", path = .0.display(), what = .1)]
+    Occupied(PathBuf, String),
+    /// The directory cannot be trusted.
+    #[error("the socket's directory {path} {what}", path = .0.display(), what = .1)]
+    Directory(PathBuf, String),
+    /// The system refused.
+    #[error("cannot open the socket {path}: {source}", path = .path.display())]
+    Io {
+        /// The socket.
+        path: PathBuf,
+        /// The system's word.
+        source: io::Error,
+    },
+}
+
+/// Opens the socket at once and gives the future that answers on it. The future ends after `cancel`, when the answers under way
+/// are sent or [`DRAIN_TIME`] is over, and takes the socket away. Dropping it closes everything.
+///
+/// # Errors
+/// [`ControlError`]: another daemon, something else in the socket's place, or the system's refusal.
+pub fn serve(
+    socket: &Path,
+    tx: mpsc::Sender<Request>,
+    cancel: CancellationToken,
+) -> Result<impl Future<Output = ()> + Send + use<>, ControlError> {
+    let open = listen::open(socket)?;
+    let router = routes::router(routes::Daemon { tx, cancel: cancel.clone() });
+    Ok(async move {
+        let seats = Arc::new(Semaphore::new(CONNECTIONS));
+        let mut connections = JoinSet::new();
+        loop {
+            let seat = tokio::select! {
+                () = cancel.cancelled() => break,
+                seat = Arc::clone(&seats).acquire_owned() => seat,
+            };
+            let accepted = tokio::select! {
+                () = cancel.cancelled() => break,
+                accepted = open.listener.accept() => accepted,
+            };
+            while connections.try_join_next().is_some() {}
+            match accepted {
+                Ok((stream, _)) if listen::may_connect(&stream) => {
+                    let answer = answer(stream, router.clone(), cancel.clone());
+                    connections.spawn(async move {
+                        answer.await;
+                        drop(seat);
+                    });
+                }
+                Ok(_) => {
+                    tracing::warn!("a program of another user connected to the control socket and was turned away")
+                }
+                Err(error) => {
+                    // Out of file descriptors, most likely: others may give some back.
+                    tracing::warn!(%error, "the control socket could not accept a connection");
+                    tokio::time::sleep(Duration::from_millis(200)).await;
+                }
+            }
+        }
+        let drained =
+            tokio::time::timeout(DRAIN_TIME, async { while connections.join_next().await.is_some() {} }).await;
+        if drained.is_err() {
+            connections.abort_all();
+        }
+        drop(open);
+    })
+}
+
+/// One connection, one request: a client that keeps its connection open keeps nobody out.
+async fn answer(stream: UnixStream, router: axum::Router, cancel: CancellationToken) {
+    let mut http = hyper::server::conn::http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(REQUEST_TIME).keep_alive(false).max_buf_size(64 << 10);
+    let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    tokio::pin!(connection);
+    let result = tokio::select! {
+        result = &mut connection => result,
+        () = cancel.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = result {
+        tracing::debug!(%error, "a connection to the control socket ended early");
+    }
+}

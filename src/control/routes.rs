@@ -1,0 +1,187 @@
+//! The routes, and errors as RFC 9457 problems.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::{Query, State};
+use axum::http::{Method, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use serde::{Deserialize, Serialize};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use super::{REQUEST_TIME, Request};
+
+/// Bytes of a request's body at most.
+const BODY: usize = 64 << 10;
+/// How long the daemon may think about a question that needs no waiting.
+const ANSWER_TIME: Duration = Duration::from_secs(10);
+/// Entries of a page, if the client does not say and at most.
+const PAGE: (u64, u64) = (100, 1000);
+
+/// What there is, for those who asked for something else.
+const ROUTES: [&str; 4] = ["GET /v1/status", "GET /v1/health", "GET /v1/problems", "POST /v1/sync"];
+
+#[derive(Clone)]
+pub(super) struct Daemon {
+    pub(super) tx: mpsc::Sender<Request>,
+    pub(super) cancel: CancellationToken,
+}
+
+pub(super) fn router(daemon: Daemon) -> Router {
+    Router::new()
+        .route("/v1/status", get(status))
+        .route("/v1/health", get(health))
+        .route("/v1/problems", get(problems))
+        .route("/v1/sync", post(sync))
+        .fallback(unknown)
+        .method_not_allowed_fallback(wrong_method)
+        .with_state(daemon)
+}
+
+/// An error as RFC 9457 has it.
+#[derive(Debug, Serialize)]
+struct Problem {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    title: &'static str,
+    status: u16,
+    detail: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    routes: Option<[&'static str; 4]>,
+}
+
+impl Problem {
+    fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+        let title = status.canonical_reason().unwrap_or("Error");
+        Self { kind: "about:blank", title, status: status.as_u16(), detail: detail.into(), routes: None }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let body = serde_json::to_vec(&self).unwrap_or_default();
+        (status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response()
+    }
+}
+
+fn stopping() -> Problem {
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the daemon is stopping")
+}
+
+impl Daemon {
+    /// Asks and waits for the answer, `within` a time if there is one.
+    async fn ask<T>(
+        &self,
+        within: Option<Duration>,
+        request: impl FnOnce(oneshot::Sender<T>) -> Request,
+    ) -> Result<T, Problem> {
+        let (reply, answer) = oneshot::channel();
+        let asked = async {
+            self.tx.send(request(reply)).await.map_err(|_| stopping())?;
+            answer.await.map_err(|_| stopping())
+        };
+        let late = async {
+            match within {
+                Some(time) => tokio::time::sleep(time).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            answer = asked => answer,
+            () = self.cancel.cancelled() => Err(stopping()),
+            () = late => Err(Problem::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "the daemon has not answered in time; it may be busy with a large scan, so try again",
+            )),
+        }
+    }
+}
+
+async fn status(State(daemon): State<Daemon>) -> Result<Response, Problem> {
+    let status = daemon.ask(Some(ANSWER_TIME), Request::Status).await?;
+    Ok(axum::Json(status).into_response())
+}
+
+async fn health(State(daemon): State<Daemon>) -> Result<Response, Problem> {
+    let health = daemon.ask(Some(ANSWER_TIME), Request::Health).await?;
+    let code = if health.ok { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    Ok((code, axum::Json(health)).into_response())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Part {
+    #[serde(default)]
+    offset: u64,
+    #[serde(default = "usual_page")]
+    limit: u64,
+}
+
+fn usual_page() -> u64 {
+    PAGE.0
+}
+
+async fn problems(State(daemon): State<Daemon>, uri: Uri) -> Result<Response, Problem> {
+    let Query(Part { offset, limit }) = Query::try_from_uri(&uri)
+        .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, format!("{}: {error}", uri.path())))?;
+    let limit = limit.clamp(1, PAGE.1);
+    let page = daemon.ask(Some(ANSWER_TIME), |reply| Request::Problems { offset, limit, reply }).await?;
+    Ok(axum::Json(page).into_response())
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Sync {
+    path: Option<PathBuf>,
+    #[serde(default)]
+    wait: bool,
+}
+
+async fn sync(State(daemon): State<Daemon>, body: Body) -> Result<Response, Problem> {
+    let Sync { path, wait } = json_body(body).await?;
+    if path.as_ref().is_some_and(|p| !p.is_absolute()) {
+        return Err(Problem::new(StatusCode::BAD_REQUEST, "path must be absolute, or absent for everything"));
+    }
+    let within = (!wait).then_some(ANSWER_TIME);
+    match daemon.ask(within, |reply| Request::Sync { path, wait, reply }).await? {
+        Ok(answer) => Ok(axum::Json(answer).into_response()),
+        Err(sentence) => Err(Problem::new(StatusCode::NOT_FOUND, sentence)),
+    }
+}
+
+/// A JSON body, or none at all.
+async fn json_body<T: Default + for<'de> Deserialize<'de>>(body: Body) -> Result<T, Problem> {
+    let bytes = match tokio::time::timeout(REQUEST_TIME, to_bytes(body, BODY)).await {
+        Ok(Ok(bytes)) => bytes,
+        Ok(Err(_)) => {
+            let text = format!("the body is broken or larger than {BODY} bytes");
+            return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, text));
+        }
+        Err(_) => return Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time")),
+    };
+    if bytes.is_empty() {
+        return Ok(T::default());
+    }
+    serde_json::from_slice(&bytes)
+        .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, format!("the body is not what is expected: {error}")))
+}
+
+async fn unknown(uri: Uri) -> Problem {
+    let shown: String = uri.path().chars().take(200).collect();
+    let mut problem = Problem::new(StatusCode::NOT_FOUND, format!("there is no {shown}"));
+    problem.routes = Some(ROUTES);
+    problem
+}
+
+async fn wrong_method(method: Method, uri: Uri) -> Problem {
+    let detail = format!("{} does not take {method}", uri.path());
+    let mut problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail);
+    problem.routes = Some(ROUTES);
+    problem
+}
