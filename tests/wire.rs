@@ -13,3 +13,5 @@ mod calls;
 mod credentials;
 #[path = "wire/replies.rs"]
 mod replies;
+#[path = "wire/standin.rs"]
+mod standin;

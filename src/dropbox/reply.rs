@@ -233,11 +233,12 @@ pub(super) fn broken(error: reqwest::Error, when: &str) -> Transport {
 fn is_tls(error: &reqwest::Error) -> bool {
     let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(e) = next {
-        let inner = e.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        if e.is::<rustls::Error>() || inner.is_some_and(|i| i.is::<rustls::Error>()) {
+        if e.is::<rustls::Error>() {
             return true;
         }
-        next = e.source();
+        // An io::Error's source is its content's source: the content itself must be asked for.
+        let inner = e.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        next = inner.map(|inner| inner as &(dyn std::error::Error + 'static)).or_else(|| e.source());
     }
     false
 }

@@ -1,7 +1,8 @@
 //! Tokens: renewed once for all, at the right time, and never shown.
 
-use std::sync::Arc;
+use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use ferrybox::dropbox::{AuthError, CallError, Dropbox, Pkce, TransportKind, exchange};
 use ferrybox::model::Next;
@@ -9,6 +10,28 @@ use secrecy::ExposeSecret;
 use tokio::task::JoinSet;
 
 use crate::script::{Answer, Asked, CANARY, REFRESH, Server, json};
+
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl tracing_subscriber::fmt::MakeWriter<'_> for Log {
+    type Writer = Self;
+
+    fn make_writer(&self) -> Self {
+        self.clone()
+    }
+}
 
 const ECHO: &str = r#"{"result": "ferrybox"}"#;
 const EXPIRED: &str = r#"{"error_summary": "expired_access_token/..", "error": {".tag": "expired_access_token"}}"#;
@@ -85,6 +108,29 @@ async fn o2_a_revoked_grant_stops_the_network_and_names_the_command() {
     assert_eq!(server.asked().len(), 1, "a dead token is not asked about again");
     client.tokens().replace(crate::script::static_token()).await;
     assert!(matches!(client.check_user().await.unwrap_err(), CallError::Api(_)));
+}
+
+/// A gateway's words are not OAuth's: they must not unlink anybody.
+#[tokio::test]
+async fn o3_only_oauth_s_own_words_end_a_link() {
+    for answer in [
+        json(400, r#"{"error": "bad request"}"#),
+        json(403, r#"{"error": "blocked"}"#),
+        json(400, "no"),
+        json(200, "{}"),
+    ] {
+        let server = Server::always(answer).await;
+        let client = server.renewing();
+        for _ in 0..2 {
+            let error = client.check_user().await.unwrap_err();
+            assert!(matches!(error, CallError::Transport(_)), "{error:?}");
+        }
+        assert_eq!(server.asked().len(), 2, "tried again");
+    }
+    let server = Server::always(crate::script::with(json(429, "{}"), "retry-after", "30")).await;
+    let client = server.renewing();
+    assert!(matches!(client.check_user().await.unwrap_err(), CallError::Throttled(_)));
+    assert!(client.rate_limited_until().is_some());
 }
 
 #[tokio::test]
@@ -173,6 +219,9 @@ async fn a_code_is_redeemed_with_its_proof() {
 /// T6: whatever goes wrong, and whatever is printed, the tokens are not in it.
 #[tokio::test]
 async fn t6_no_token_is_ever_printed() {
+    let log = Log::default();
+    // For the whole process: what the other tests log is looked at too.
+    tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(log.clone()).init();
     let mut shown = String::new();
     let odd_token = format!(r#"{{"access_token": 7, "refresh_token": "{REFRESH}", "expires_in": "{CANARY}"}}"#);
     for answer in [json(200, &odd_token), json(200, ECHO), Answer::Hang, Answer::Raw(Vec::new()), json(500, "")] {
@@ -192,6 +241,12 @@ async fn t6_no_token_is_ever_printed() {
     .unwrap();
     shown.push_str(&format!("{:?}", dead.check_user().await));
     shown.push_str(&format!("{:?} {:?}", crate::script::static_token(), crate::script::refresh_token()));
-    assert!(!shown.contains("CANARY"), "{shown}");
-    assert!(!shown.contains("Bearer"), "{shown}");
+    let logged = String::from_utf8_lossy(&log.0.lock().unwrap()).into_owned();
+    assert!(logged.contains("check/user"), "the log holds {} bytes", logged.len());
+    for text in [shown, logged] {
+        for secret in ["CANARY", "Bearer"] {
+            let line = text.lines().find(|line| line.contains(secret));
+            assert!(line.is_none(), "{line:?}");
+        }
+    }
 }

@@ -152,6 +152,16 @@ async fn a_connection_that_breaks_leaves_the_outcome_unknown() {
         assert!(error.outcome_unknown(), "{answer:?}");
         assert_eq!(error.failure().code, "offline");
     }
+    // Plain HTTP where TLS is expected.
+    let plain = Server::always(json(200, "null")).await;
+    let mut settings = plain.settings();
+    let base = plain.base.replace("http:", "https:");
+    settings.endpoints = ferrybox::dropbox::Endpoints::new(&base, &base, &base, &base).unwrap();
+    let tokens = ferrybox::dropbox::Tokens::new("home", crate::script::static_token());
+    let error = ferrybox::dropbox::Dropbox::new(settings, tokens).unwrap().check_user().await.unwrap_err();
+    assert!(matches!(&error, CallError::Transport(t) if t.kind == TransportKind::Tls), "{error:?}");
+    assert!(!error.outcome_unknown());
+
     let gone = Server::always(Answer::Hang).await;
     let mut settings = gone.settings();
     drop(gone);

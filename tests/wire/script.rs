@@ -129,6 +129,11 @@ async fn connection(mut stream: TcpStream, script: Script, log: Arc<Mutex<Vec<As
     let mut read = Vec::new();
     loop {
         let head = loop {
+            if read.first() == Some(&0x16) {
+                // A TLS client on our plain port.
+                drop(stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await);
+                return;
+            }
             if let Some(end) = read.windows(4).position(|w| w == b"\r\n\r\n") {
                 break end + 4;
             }
