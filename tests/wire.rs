@@ -1,5 +1,12 @@
 //! The wire against a scripted server: what is sent, and what each kind of reply becomes.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests: Clippy's exemption covers test functions only"
+)]
+
 #[path = "wire/script.rs"]
 mod script;
 
