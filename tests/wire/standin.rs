@@ -1,4 +1,4 @@
-//! The wire against the stand-in server, which is written from Dropbox's specification and types the arguments with Dropbox's own SDK.
+//! The wire against the stand-in server, which is written from Dropbox's specification and is itself tried with Dropbox's own SDK.
 
 use std::time::Duration;
 
