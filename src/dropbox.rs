@@ -5,7 +5,7 @@
 //! `dropbox-sdk`'s. Bodies must stream from disk; `Retry-After`, request ids and the text of unknown tags must survive; unions are
 //! open and must be understood wherever `.tag` stands in the object. Errors are therefore kept as a *path of tags*
 //! (`path/conflict/file`) beside the reply's own JSON, and one table turns such a path into a [`Failure`](crate::model::Failure).
-//! `dropbox-sdk` is a dependency of the stand-in server in `tests/standin` only, where its types check ours from the other side.
+//! `dropbox-sdk` is used by the tests of the stand-in server (`tests/standin`) only: it proves that server, which then tries ours.
 //!
 //! # Rules
 //! - **One try.** A call is sent once, and once more only after an expired access token was renewed. Everything else goes back to
