@@ -17,7 +17,7 @@ mod read;
 mod root;
 mod scan;
 mod trouble;
-//mod watch;
+mod watch;
 
 pub use fs_kind::{InotifyLimits, inotify_limits};
 pub use list::{Kind, Listing};
@@ -27,7 +27,7 @@ pub use read::{SmallRead, hash_file, read_small};
 pub use root::{Root, stat_of};
 pub use scan::{ScanEnd, Scanned, scan};
 pub use trouble::LocalError;
-//pub use watch::{Seen, WatchTrouble, Watcher};
+pub use watch::{Seen, WatchTrouble, Watcher};
 
 /// Whether a path is not synced; the second argument says whether it is a directory. Must say yes for everything below an ignored directory.
 pub type Ignored = Arc<dyn Fn(&RelPath, bool) -> bool + Send + Sync>;
