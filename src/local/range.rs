@@ -150,3 +150,6 @@ impl Stream for FileRange {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
