@@ -107,6 +107,14 @@ fn i3_names_that_are_not_utf8_are_odd() {
     }
 }
 
+struct StopAtEnd<'a>(&'a AtomicBool);
+
+impl Drop for StopAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// R2: a directory is swapped with a symlink to another place, all the time. The other place is never seen.
 #[test]
 fn r2_a_swapped_symlink_leads_nowhere() {
@@ -120,6 +128,8 @@ fn r2_a_swapped_symlink_leads_nowhere() {
     let stop = AtomicBool::new(false);
     let (mut seen, mut refused) = (0, 0);
     std::thread::scope(|scope| {
+        // Also when an assertion fails, since the scope waits for the other thread.
+        let _stop = StopAtEnd(&stop);
         scope.spawn(|| {
             while !stop.load(Ordering::Relaxed) {
                 let (one, two) = (dir.path().join("d/e"), dir.path().join("swap/e"));
@@ -143,7 +153,6 @@ fn r2_a_swapped_symlink_leads_nowhere() {
                 }
             }
         }
-        stop.store(true, Ordering::Relaxed);
     });
     assert!(seen > 0 && refused > 0, "the swaps did not happen in between: {seen} seen, {refused} refused");
 }
