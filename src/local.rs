@@ -31,3 +31,6 @@ pub use watch::{Seen, WatchTrouble, Watcher};
 
 /// Whether a path is not synced; the second argument says whether it is a directory. Must say yes for everything below an ignored directory.
 pub type Ignored = Arc<dyn Fn(&RelPath, bool) -> bool + Send + Sync>;
+
+#[cfg(test)]
+mod tests;

@@ -16,8 +16,8 @@ pub(super) const SEARCH: OFlags = OFlags::PATH;
 #[cfg(not(target_os = "linux"))]
 pub(super) const SEARCH: OFlags = OFlags::RDONLY;
 
-/// A rename anywhere on the host can make one `openat2` fail with EAGAIN; after this many, the path is walked.
-#[cfg(target_os = "linux")]
+/// A rename anywhere on the host can make one `openat2` fail with EAGAIN; after this many, the path is walked. As many times a walk looks again at a
+/// name that is swapped under it.
 const MAX_AGAIN: usize = 32;
 
 /// The kernel takes at most 4,096 bytes of path at once; longer ones are walked.
@@ -77,19 +77,29 @@ impl Beneath {
         while let Some(name) = components.next() {
             let above = dir.as_ref().map_or_else(|| self.top(), AsFd::as_fd);
             let how = if components.peek().is_some() { SEARCH | OFlags::DIRECTORY | OFlags::CLOEXEC } else { how };
-            match openat(above, name, how | OFlags::NOFOLLOW, Mode::empty()) {
-                Ok(next) => dir = Some(next),
-                Err(error @ (Errno::NOTDIR | Errno::LOOP)) => {
-                    // Kernels say either for a symlink; a plain file must stay distinct from it.
-                    let is_link = statat(above, name, AtFlags::SYMLINK_NOFOLLOW)
-                        .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Symlink);
-                    return Err(if is_link { Errno::LOOP } else { error });
-                }
-                Err(error) => return Err(error),
-            }
+            dir = Some(enter(above, name, how | OFlags::NOFOLLOW)?);
         }
         dir.ok_or(Errno::INVAL)
     }
+}
+
+/// Opens the directory `name`. Kernels say `ENOTDIR` for a symlink too, which must stay distinct from a plain file: below a file nothing can be.
+fn enter(above: BorrowedFd<'_>, name: &str, how: OFlags) -> Result<OwnedFd> {
+    for _ in 0..MAX_AGAIN {
+        match openat(above, name, how, Mode::empty()) {
+            Err(Errno::NOTDIR) => {
+                match FileType::from_raw_mode(statat(above, name, AtFlags::SYMLINK_NOFOLLOW)?.st_mode) {
+                    FileType::Symlink => return Err(Errno::LOOP),
+                    // Swapped in between: what was there before is not known.
+                    FileType::Directory => {}
+                    _ => return Err(Errno::NOTDIR),
+                }
+            }
+            Err(Errno::INTR) => {}
+            other => return other,
+        }
+    }
+    Err(Errno::AGAIN)
 }
 
 #[cfg(target_os = "linux")]

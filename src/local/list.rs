@@ -46,8 +46,8 @@ impl Root {
         let dir = self.open_dir(path, OFlags::RDONLY).map_err(|error| failure(doing, error))?;
         let dev = device(&fstat(&dir).map_err(|error| failure(doing, error))?);
         let mut listing = Listing { entries: Vec::new(), odd: Vec::new(), dev, incomplete: None };
-        // Both share one handle: `Dir` reads on from it, and nothing else moves it.
-        for entry in Dir::read_from(&dir).map_err(|error| failure(doing, error))? {
+        let mut dir = Dir::new(dir).map_err(|error| failure(doing, error))?;
+        while let Some(entry) = dir.read() {
             let entry = match entry {
                 Ok(entry) => entry,
                 Err(error) => {
@@ -66,7 +66,8 @@ impl Root {
             let kind = match entry.file_type() {
                 FileType::Directory => Kind::Dir,
                 FileType::RegularFile | FileType::Unknown => {
-                    match statat(&dir, raw, AtFlags::SYMLINK_NOFOLLOW).map(|stat| local(&stat)) {
+                    match dir.fd().and_then(|dir| statat(dir, raw, AtFlags::SYMLINK_NOFOLLOW)).map(|stat| local(&stat))
+                    {
                         Ok(Local::File(stat)) => Kind::File(stat),
                         Ok(Local::Dir) => Kind::Dir,
                         Ok(Local::Other(kind)) => Kind::Other(kind),

@@ -26,15 +26,11 @@ pub struct Changed;
 impl Changed {
     /// Whether `error`, or an error that caused it, is this one.
     pub fn caused(error: &(dyn std::error::Error + 'static)) -> bool {
-        let mut next = Some(error);
-        while let Some(error) = next {
-            let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-            if error.is::<Self>() || inner.is_some_and(|inner| inner.is::<Self>()) {
-                return true;
-            }
-            next = error.source();
-        }
-        false
+        // An `io::Error` names what caused the error inside it, and leaves that one out.
+        let inside = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        error.is::<Self>()
+            || inside.is_some_and(|inside| Self::caused(inside))
+            || error.source().is_some_and(Self::caused)
     }
 }
 
@@ -150,3 +146,6 @@ impl Stream for FileRange {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -40,20 +40,24 @@ fn unchanged(file: &File, before: &Stat) -> Result<(), Failure> {
 /// `busy` if it is larger or changes meanwhile, or as [`Root::open_file`].
 pub fn read_small(root: &Root, path: &RelPath, limit: u64) -> Result<SmallRead, Failure> {
     let (file, stat) = root.open_file(path)?;
+    read_open(&file, stat, limit)
+}
+
+fn read_open(mut file: &File, stat: Stat, limit: u64) -> Result<SmallRead, Failure> {
     if stat.size > limit {
         return Err(Failure::look("busy", "it has grown since it was seen: it is looked at again"));
     }
     let size = usize::try_from(stat.size).map_err(|_| busy())?;
     let mut bytes = Vec::with_capacity(size.saturating_add(1));
     // One byte more than there ought to be shows that it grows.
-    (&file)
+    file.by_ref()
         .take(stat.size.saturating_add(1))
         .read_to_end(&mut bytes)
         .map_err(|error| io_failure("reading it", &error))?;
     if bytes.len() != size {
         return Err(busy());
     }
-    unchanged(&file, &stat)?;
+    unchanged(file, &stat)?;
     let mut hasher = ContentHasher::new();
     hasher.update(&bytes);
     Ok(SmallRead { bytes: bytes.into(), stat, content_hash: hasher.finish() })
@@ -80,7 +84,11 @@ pub fn read_through(
     take: &mut dyn FnMut(&[u8]),
 ) -> Result<Stat, Failure> {
     let (file, stat) = root.open_file(path)?;
-    let range = range.unwrap_or(0..stat.size);
+    take_open(&file, &stat, range.unwrap_or(0..stat.size), take)?;
+    Ok(stat)
+}
+
+fn take_open(file: &File, stat: &Stat, range: Range<u64>, take: &mut dyn FnMut(&[u8])) -> Result<(), Failure> {
     if range.end > stat.size {
         return Err(busy());
     }
@@ -98,11 +106,13 @@ pub fn read_through(
             Err(error) => return Err(io_failure("reading it", &error)),
         }
     }
-    unchanged(&file, &stat)?;
-    Ok(stat)
+    unchanged(file, stat)
 }
 
 fn room(buffer: &mut [u8], left: u64) -> &mut [u8] {
     let n = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
     buffer.split_at_mut(n).0
 }
+
+#[cfg(test)]
+mod tests;

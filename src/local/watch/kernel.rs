@@ -147,9 +147,9 @@ mod tests {
     use super::super::mailbox::Task;
     use super::*;
 
-    fn delivered(event: Event) -> Option<Task> {
+    fn delivered(event: &Event) -> Option<Task> {
         let mailbox = Mailbox::default();
-        deliver(Path::new("/r"), &event, &mailbox);
+        deliver(Path::new("/r"), event, &mailbox);
         mailbox.put(Hint::Content(RelPath::parse("nothing-else").unwrap()));
         let first = mailbox.take();
         (first != Some(Task::Look(Hint::Content(RelPath::parse("nothing-else").unwrap())))).then_some(first?)
@@ -163,14 +163,14 @@ mod tests {
     #[test]
     fn f2_a_rescan_flag_without_paths_loses_everything() {
         let event = Event::new(EventKind::Other).set_flag(Flag::Rescan);
-        assert!(matches!(delivered(event), Some(Task::Lost(_))));
+        assert!(matches!(delivered(&event), Some(Task::Lost(_))));
         let event = Event::new(EventKind::Other).set_flag(Flag::Rescan).add_path("/r/a/b".into());
-        assert!(matches!(delivered(event), Some(Task::Look(Hint::Rescan { under, .. })) if under == path("a/b")));
+        assert!(matches!(delivered(&event), Some(Task::Look(Hint::Rescan { under, .. })) if under == path("a/b")));
     }
 
     #[test]
     fn events_become_hints() {
-        let at = |kind, at: &str| delivered(Event::new(kind).add_path(at.into()));
+        let at = |kind, at: &str| delivered(&Event::new(kind).add_path(at.into()));
         let look = |hint| Some(Task::Look(hint));
         let written = EventKind::Access(AccessKind::Close(AccessMode::Write));
         assert_eq!(at(written, "/r/a"), look(Hint::Content(path("a"))));
@@ -186,10 +186,10 @@ mod tests {
             look(Hint::Rescan { under: RelPath::root(), reason: "root" })
         );
         let event = Event::new(EventKind::Remove(RemoveKind::Other)).add_path("/r/m".into()).set_info("unmount");
-        assert_eq!(delivered(event), look(Hint::Rescan { under: path("m"), reason: "unmounted" }));
+        assert_eq!(delivered(&event), look(Hint::Rescan { under: path("m"), reason: "unmounted" }));
         let odd = Path::new("/r/a").join(OsStr::from_bytes(b"\xff\xfe"));
         assert!(matches!(
-            delivered(Event::new(EventKind::Create(CreateKind::File)).add_path(odd)),
+            delivered(&Event::new(EventKind::Create(CreateKind::File)).add_path(odd)),
             Some(Task::Look(Hint::Rescan { under, .. })) if under == path("a")
         ));
     }
