@@ -1,4 +1,63 @@
-//! stub
+//! **ferrybox**: a long-running, headless Dropbox sync daemon.
+//!
+//! This page is the map. It stays true: a test reads the `use` lines of every file against the table below.
+//!
+//! # Five ideas
+//! 1. **Three views of a path**: local (the disk), remote (Dropbox's listing), base (what both last agreed on). A pure function,
+//!    [`plan::decide`], turns them into one action; nothing is decided anywhere else.
+//! 2. **Rows mean "look at this path again"**, never "upload this file". A stale, doubled or reordered row is harmless.
+//! 3. **Tasks meet only in the store.** Its methods are transactions named for the step that they complete; wake-ups carry no data.
+//! 4. **One committer an account** makes every change to Dropbox's tree, one job at a time, in batches, with the job's id stored before it is polled.
+//! 5. **Doubt never destroys.** A view can be unknown. A deletion needs complete evidence, base's revision on the other side, the root's
+//!    identity checked in the same round, and the guard's consent.
+//!
+//! # The data's way up
+//! ```text
+//!  kernel - local::Watcher -> Seen::Path | Rescan             local::scan -> every directory, then what base has and the disk has not
+//!                               |
+//!             daemon/intake ----+   plan::ignore, plan::debounce, plan::diff
+//!                               v
+//!       1  store.enqueue(paths)          one row a path, generation += 1
+//!                               |
+//!      daemon/uploader (N) -----+   store.claim(up to a pack) -> rows + base . observe . plan::decide
+//!                               |     daemon/pack:   many small files: sessions from the start_batch pool, append_batch closes them
+//!                               |     daemon/large:  one large file: a concurrent session, parts in parallel, the closing part last
+//!                               v
+//!       2  store.stage(row, RemoteChange)
+//!                               |
+//!      daemon/committer (1) ----+   plan::batch (count, bytes, age) . store.begin_batch . call . store.launched . poll . plan::outcome
+//!                               v
+//!       3  store.settle_batch            base := committed; the row goes if its generation is unchanged
+//! ```
+//! The way down (listings, downloads, moves) is not built yet.
+//!
+//! # Rooms, and who may know whom
+//! | room | holds | may know |
+//! |---|---|---|
+//! | [`model`] | data only | std, serde, sha2 |
+//! | [`plan`] | pure rules: no clock, disk, network, async | model |
+//! | [`store`] | SQLite, all SQL | model |
+//! | [`local`] | the disk, through one confined handle a root | model |
+//! | [`dropbox`] | the wire: client, tokens, credentials, errors, rate gates | model |
+//! | [`control`] | the local socket | model |
+//! | [`config`] | files and environment to one checked value | model |
+//! | [`logging`] | where log lines go | config |
+//! | [`daemon`] | the tasks; the only place that knows two neighbours | all above |
+//! | [`cli`] | one file a command | config, control, daemon, dropbox, logging, model |
+//!
+//! # What survives a crash
+//! Rows, base, unused upload sessions, staged remote changes with their closed sessions, batches with their job ids, learned ceilings and call
+//! counts are in the database. Claims are not: they are released at the next start. A start is a scan, plus whatever the store still holds;
+//! a batch that was under way is polled by its job's id, or settled by asking Dropbox what is at each path.
+//!
+//! # Where this differs from the first design, and why
+//! - **Own wire types instead of `dropbox-sdk`'s**: see [`dropbox`]. The SDK tests the stand-in server, so that the two are independent.
+//! - **`model` knows sha2**: the content hash is a word of the domain, pure, and both `local` and `daemon` need it.
+//! - **`cli` knows `dropbox`**, for `link` and `unlink` only, which must work without a daemon.
+//! - **`cli` knows `control`**: the client reads the lists' page type where the server writes it.
+//! - **Packs are read once**: files up to 64 KiB stay in memory between hashing and sending (at most 3 MiB a worker); larger ones are read twice,
+//!   and the server compares the body with the hash of the first reading.
+
 pub mod cli;
 pub mod config;
 pub mod control;

@@ -12,7 +12,7 @@ const MAY: &[(&str, &[&str])] = &[
     ("control", &["model"]),
     ("logging", &["config"]),
     ("store", &["model"]),
-    ("local", &["model", "plan"]),
+    ("local", &["model"]),
     ("dropbox", &["model"]),
     ("plan", &["model"]),
     ("model", &[]),
@@ -55,6 +55,7 @@ fn sources() -> Vec<(String, PathBuf, String)> {
     files(&src, &mut found);
     found
         .into_iter()
+        .filter(|path| !path.components().any(|c| c.as_os_str() == "tests") && !path.ends_with("tests.rs"))
         .map(|path| {
             let inside = path.strip_prefix(&src).unwrap().to_owned();
             let first = inside.components().next().unwrap().as_os_str().to_str().unwrap();
