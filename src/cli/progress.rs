@@ -63,8 +63,15 @@ fn message(folder: &FolderStatus, account: Option<&str>) -> String {
     text
 }
 
+/// The lines that were printed last.
+struct Said {
+    when: Instant,
+    text: String,
+    states: Vec<(FolderState, Option<String>)>,
+}
+
 async fn show_lines(status: &mut watch::Receiver<Status>) {
-    let mut last: Option<(Instant, String, Vec<(FolderState, Option<String>)>)> = None;
+    let mut last: Option<Said> = None;
     while status.changed().await.is_ok() {
         let now = status.borrow_and_update().clone();
         let text = lines(&now);
@@ -81,7 +88,7 @@ async fn show_lines(status: &mut watch::Receiver<Status>) {
                 // Nobody reads: the daemon works on.
                 return;
             }
-            last = Some((Instant::now(), text, states));
+            last = Some(Said { when: Instant::now(), text, states });
         }
     }
 }

@@ -410,8 +410,11 @@ impl Reader<'_> {
     }
 }
 
-/// An account's name, which is a directory's name too.
-pub(super) fn check_name(name: &str) -> Result<(), String> {
+/// Checks an account's name, which is a directory's name too.
+///
+/// # Errors
+/// A sentence: what is wrong with it.
+pub fn check_name(name: &str) -> Result<(), String> {
     let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     if name.is_empty() || name.len() > 64 {
         return Err("an account's name has 1 to 64 characters".to_owned());

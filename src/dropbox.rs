@@ -1,0 +1,51 @@
+//! The wire: everything ferrybox says to Dropbox, and nothing about why it says it.
+//!
+//! # Own types, not the SDK's
+//! The routes that are called here have thin types of their own, written against Dropbox's Stone specification, instead of
+//! `dropbox-sdk`'s. Bodies must stream from disk; `Retry-After`, request ids and the text of unknown tags must survive; unions are
+//! open and must be understood wherever `.tag` stands in the object. Errors are therefore kept as a *path of tags*
+//! (`path/conflict/file`) beside the reply's own JSON, and one table turns such a path into a [`Failure`](crate::model::Failure).
+//! `dropbox-sdk` is a dependency of the stand-in server in `tests/standin` only, where its types check ours from the other side.
+//!
+//! # Rules
+//! - **One try.** A call is sent once, and once more only after an expired access token was renewed. Everything else goes back to
+//!   the caller: the one retry policy lives on the queue's row.
+//! - **An unknown outcome is told.** [`CallError::outcome_unknown`] says whether the server may have acted; whoever commits must then
+//!   look before the commit is repeated.
+//! - **No reply is believed by its status alone**: type, size, tags and counts are checked, so that a captive portal is never a result.
+//! - **Secrets never print.** They are [`secrecy::SecretString`]s, the header is marked sensitive, and errors carry neither headers nor forms.
+//!
+//! # Where
+//! [`Settings`] and [`Tokens`] make a [`Dropbox`]; `account`, `sessions`, `commits` and `files` hold its routes. `client` sends, `reply`
+//! judges, `wire` writes arguments and reads tags, `gate` makes calls wait, `body` streams, `auth` and `pkce` deal in tokens, and
+//! `credentials` knows where they are kept.
+
+mod account;
+mod auth;
+mod body;
+mod client;
+mod commits;
+pub mod credentials;
+mod error;
+mod failure;
+mod files;
+mod gate;
+mod pkce;
+mod reply;
+mod route;
+mod sessions;
+mod settings;
+mod token_call;
+mod wire;
+
+pub use account::{Account, Space};
+pub use auth::Tokens;
+pub use body::{Body, ByteStream};
+pub use client::Dropbox;
+pub use commits::{DeleteEntry, FinishEntry, Launch, Poll};
+pub use credentials::{CredentialError, Credentials, Source};
+pub use error::{ApiError, AuthError, CallError, EntryError, Throttled, Transport, TransportKind};
+pub use files::{FileMetadata, Metadata};
+pub use pkce::{Linked, Pkce, authorize_url, exchange};
+pub use sessions::{AppendEntry, append_batch_fixed_len, append_batch_header_len};
+pub use settings::{Endpoints, PathRoot, Settings, SetupError, Timeouts, install_tls_provider};

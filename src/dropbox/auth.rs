@@ -1,0 +1,185 @@
+//! Tokens: renewed before they run out, once for all who need them.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+use url::Url;
+
+use super::credentials::Credentials;
+use super::error::{AuthError, CallError, Transport};
+use super::token_call::{TokenError, token_call};
+
+/// How long before its end a token is renewed; a quarter of its life where that is less.
+const LEAD: Duration = Duration::from_secs(300);
+/// How long a failed early renewal is left alone while the old token still holds.
+const PAUSE: Duration = Duration::from_secs(30);
+/// What a token without `expires_in` is taken to live.
+const USUAL_LIFE: u64 = 4 * 3600;
+
+/// The tokens of one account. Clones share them, and share one renewal.
+#[derive(Clone)]
+pub struct Tokens {
+    account: Arc<str>,
+    state: Arc<Mutex<State>>,
+}
+
+struct State {
+    credentials: Credentials,
+    access: Option<Access>,
+    generation: u64,
+    early: Option<Instant>,
+    last: Option<(Instant, TokenError)>,
+    dead: Option<AuthError>,
+}
+
+struct Access {
+    token: SecretString,
+    renew_at: Instant,
+    ends_at: Instant,
+}
+
+/// An access token as one call uses it.
+pub(super) struct Ticket {
+    pub(super) token: SecretString,
+    pub(super) generation: u64,
+}
+
+/// Where and how tokens are renewed.
+pub(super) struct Counter<'a> {
+    pub(super) http: &'a reqwest::Client,
+    pub(super) api: &'a Url,
+    pub(super) patience: Duration,
+}
+
+impl Tokens {
+    /// `account` is its name in the configuration, for texts that say what to run.
+    pub fn new(account: &str, credentials: Credentials) -> Self {
+        let state = State { credentials, access: None, generation: 0, early: None, last: None, dead: None };
+        Self { account: account.into(), state: Arc::new(Mutex::new(state)) }
+    }
+
+    /// The account's name in the configuration.
+    pub fn account(&self) -> &str {
+        &self.account
+    }
+
+    /// Goes on with other credentials, after the account was linked again. It must be the same account: compare its id.
+    pub async fn replace(&self, credentials: Credentials) {
+        let mut state = self.state.lock().await;
+        let generation = state.generation + 1;
+        *state = State { credentials, access: None, generation, early: None, last: None, dead: None };
+    }
+
+    /// A token for one call.
+    pub(super) async fn ticket(&self, counter: &Counter<'_>) -> Result<Ticket, CallError> {
+        let asked = Instant::now();
+        let mut state = self.state.lock().await;
+        if let Some(dead) = &state.dead {
+            return Err(dead.clone().into());
+        }
+        if let Credentials::Access { access_token } = &state.credentials {
+            return Ok(Ticket { token: access_token.clone(), generation: state.generation });
+        }
+        let now = Instant::now();
+        let needed = state.access.as_ref().is_none_or(|a| a.renew_at <= now);
+        let holds = state.access.as_ref().is_some_and(|a| a.ends_at > now);
+        let patient = holds && state.early.is_some_and(|until| until > now);
+        if needed && !patient {
+            match self.renew(&mut state, counter, asked).await {
+                Err(CallError::Auth(e)) => return Err(e.into()),
+                // The old token still holds: no reason to stop.
+                Err(_) if holds => state.early = Some(Instant::now() + PAUSE),
+                Err(e) => return Err(e),
+                Ok(()) => {}
+            }
+        }
+        self.current(&state)
+    }
+
+    /// After a 401 with the token of `generation`: a newer one, if somebody has it already or it can be had.
+    pub(super) async fn renewed(&self, generation: u64, tag: &str, counter: &Counter<'_>) -> Result<Ticket, CallError> {
+        let asked = Instant::now();
+        let mut state = self.state.lock().await;
+        if let Some(dead) = &state.dead {
+            return Err(dead.clone().into());
+        }
+        if state.generation == generation {
+            if matches!(state.credentials, Credentials::Access { .. }) {
+                tracing::warn!(account = %self.account, tag, "the access token is not accepted");
+                let dead = AuthError::StaticToken { account: self.account.to_string() };
+                state.dead = Some(dead.clone());
+                return Err(dead.into());
+            }
+            self.renew(&mut state, counter, asked).await?;
+        }
+        self.current(&state)
+    }
+
+    fn current(&self, state: &State) -> Result<Ticket, CallError> {
+        let token = match (&state.credentials, &state.access) {
+            (Credentials::Access { access_token }, _) => access_token.clone(),
+            (Credentials::Refresh { .. }, Some(access)) => access.token.clone(),
+            (Credentials::Refresh { .. }, None) => {
+                return Err(Transport::protocol(format!("no access token for {}", self.account)).into());
+            }
+        };
+        Ok(Ticket { token, generation: state.generation })
+    }
+
+    /// One renewal. Those who asked while another's renewal failed share its failure instead of trying again, one after the other.
+    async fn renew(&self, state: &mut State, counter: &Counter<'_>, asked: Instant) -> Result<(), CallError> {
+        if let Some((failed, error)) = &state.last
+            && *failed > asked
+        {
+            return Err(self.call_error(error.clone()));
+        }
+        let Credentials::Refresh { refresh_token, app_key } = &state.credentials else { return Ok(()) };
+        let form = [
+            ("grant_type", "refresh_token"),
+            ("refresh_token", refresh_token.expose_secret()),
+            ("client_id", app_key.as_str()),
+        ];
+        match token_call(counter.http, counter.api, &form, counter.patience).await {
+            Ok(reply) => {
+                let life = Duration::from_secs(reply.expires_in.unwrap_or(USUAL_LIFE).min(30 * 86_400));
+                let now = Instant::now();
+                let renew_at = now + life - LEAD.min(life / 4);
+                state.access = Some(Access { token: reply.access_token, renew_at, ends_at: now + life });
+                state.generation += 1;
+                state.early = None;
+                state.last = None;
+                tracing::debug!(account = %self.account, life_s = life.as_secs(), "the access token was renewed");
+                Ok(())
+            }
+            Err(error) => {
+                state.last = Some((Instant::now(), error.clone()));
+                let error = self.call_error(error);
+                if let CallError::Auth(dead) = &error {
+                    state.dead = Some(dead.clone());
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn call_error(&self, error: TokenError) -> CallError {
+        match error {
+            TokenError::Refused { word, text } => {
+                let reason = if text.is_empty() { word } else { format!("{word}: {text}") };
+                AuthError::Relink { account: self.account.to_string(), reason }.into()
+            }
+            TokenError::Throttled(e) => e.into(),
+            TokenError::Transport(e) => Transport { outcome_unknown: false, ..e }.into(),
+        }
+    }
+}
+
+impl fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tokens").field("account", &self.account).finish_non_exhaustive()
+    }
+}

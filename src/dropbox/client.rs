@@ -1,0 +1,327 @@
+//! The client: sends one call, watches it, and judges what comes back.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::Future;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use secrecy::ExposeSecret;
+use serde_json::{Value, json};
+
+use super::auth::{Counter, Ticket, Tokens};
+use super::body::{Body, Flow, Watch, sending};
+use super::error::{AuthError, CallError, Transport, TransportKind};
+use super::gate::Gates;
+use super::reply::{Reply, Verdict, broken};
+use super::route::{Patience, Route, Style};
+use super::settings::{PathRoot, Settings, SetupError};
+use super::token_call::address;
+use super::wire;
+
+const PATH_ROOT: HeaderName = HeaderName::from_static("dropbox-api-path-root");
+const ARG: HeaderName = HeaderName::from_static("dropbox-api-arg");
+
+/// Dropbox, for one account. Clones share connections, tokens, gates and counts.
+#[derive(Clone)]
+pub struct Dropbox(Arc<Inner>);
+
+struct Inner {
+    settings: Settings,
+    tokens: Tokens,
+    api: reqwest::Client,
+    content: reqwest::Client,
+    /// `Select-User`, `Select-Admin`: the same with every call.
+    fixed: HeaderMap,
+    /// The path root's header, once it is known; it must be asked for where the configuration says `root`.
+    root: tokio::sync::Mutex<Option<HeaderValue>>,
+    gates: Gates,
+    flow: Arc<Flow>,
+    counts: Mutex<BTreeMap<&'static str, u64>>,
+}
+
+/// What a call carries.
+struct Load<'a> {
+    json: &'a str,
+    root: Option<HeaderValue>,
+}
+
+impl Dropbox {
+    /// Builds the client. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// [`SetupError`] says which setting cannot be used.
+    pub fn new(settings: Settings, tokens: Tokens) -> Result<Self, SetupError> {
+        let mut fixed = HeaderMap::new();
+        for (key, name, value) in [
+            ("select_user", "dropbox-api-select-user", &settings.select_user),
+            ("select_admin", "dropbox-api-select-admin", &settings.select_admin),
+        ] {
+            if let Some(value) = value {
+                let value = HeaderValue::from_str(value).map_err(|_| SetupError::Header { key })?;
+                fixed.insert(HeaderName::from_static(name), value);
+            }
+        }
+        let root = match &settings.path_root {
+            PathRoot::Namespace(id) => {
+                let value = root_header(&json!({".tag": "namespace_id", "namespace_id": id}));
+                Some(value.ok_or(SetupError::Header { key: "path_root" })?)
+            }
+            PathRoot::Home | PathRoot::Root => None,
+        };
+        let (api, content) = (settings.api_client()?, settings.content_client()?);
+        let flow = Arc::new(Flow::default());
+        flow.limit(settings.bandwidth);
+        Ok(Self(Arc::new(Inner {
+            settings,
+            tokens,
+            api,
+            content,
+            fixed,
+            root: tokio::sync::Mutex::new(root),
+            gates: Gates::default(),
+            flow,
+            counts: Mutex::default(),
+        })))
+    }
+
+    /// The account's tokens.
+    pub fn tokens(&self) -> &Tokens {
+        &self.0.tokens
+    }
+
+    /// What the client was built from.
+    pub fn settings(&self) -> &Settings {
+        &self.0.settings
+    }
+
+    /// When the server allows the next call of every class; none if it does not make us wait.
+    pub fn rate_limited_until(&self) -> Option<Timestamp> {
+        self.0.gates.until()
+    }
+
+    /// Data-transport calls since the last time this was asked, by route. Counted when they are sent, whatever comes of them.
+    pub fn take_transport_counts(&self) -> Vec<(&'static str, u64)> {
+        std::mem::take(&mut *self.0.counts.lock().unwrap_or_else(PoisonError::into_inner)).into_iter().collect()
+    }
+
+    /// Bytes of bodies handed to the network since the start, those of failed calls too.
+    pub fn bytes_sent(&self) -> u64 {
+        self.0.flow.sent.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of replies since the start.
+    pub fn bytes_received(&self) -> u64 {
+        self.0.flow.received.load(Ordering::Relaxed)
+    }
+
+    /// Sets the speed of bodies in bytes a second, also of those under way.
+    pub fn set_bandwidth(&self, bytes_per_second: Option<u64>) {
+        self.0.flow.limit(bytes_per_second);
+    }
+
+    /// A call without bytes.
+    pub(super) async fn rpc(&self, route: &'static Route, arg: &Value) -> Result<Value, CallError> {
+        self.rpc_json(route, arg.to_string()).await
+    }
+
+    /// A call without bytes whose argument is written already.
+    pub(super) async fn rpc_json(&self, route: &'static Route, json: String) -> Result<Value, CallError> {
+        let root = self.root().await?;
+        self.call(route, Load { json: &json, root }, None).await
+    }
+
+    /// The same without a path root: for the call that finds it.
+    pub(super) async fn rpc_without_root(&self, route: &'static Route) -> Result<Value, CallError> {
+        self.call(route, Load { json: "null", root: None }, None).await
+    }
+
+    /// A call with bytes; `arg` is ASCII already.
+    pub(super) async fn upload(&self, route: &'static Route, arg: String, body: Body) -> Result<Value, CallError> {
+        let root = self.root().await?;
+        self.call(route, Load { json: &arg, root }, Some(body)).await
+    }
+
+    /// The path root's header, asked for once.
+    async fn root(&self) -> Result<Option<HeaderValue>, CallError> {
+        if self.0.settings.path_root == PathRoot::Home {
+            return Ok(None);
+        }
+        let mut known = self.0.root.lock().await;
+        if known.is_none() {
+            let account = Box::pin(self.current_account()).await?;
+            let value = root_header(&json!({".tag": "root", "root": account.root_namespace_id}));
+            *known = Some(value.ok_or_else(|| Transport::protocol("the root namespace's id is not plain ASCII"))?);
+        }
+        Ok(known.clone())
+    }
+
+    /// One call; a second time only if the access token had expired and the body can be read again.
+    async fn call(&self, route: &'static Route, load: Load<'_>, mut body: Option<Body>) -> Result<Value, CallError> {
+        let inner = &*self.0;
+        let counter =
+            Counter { http: &inner.api, api: inner.settings.endpoints.api(), patience: inner.settings.timeouts.call };
+        inner.gates.pass(route.class).await;
+        let mut ticket = inner.tokens.ticket(&counter).await?;
+        let mut renewed = false;
+        loop {
+            let verdict = self.send(route, &load, body.as_mut(), &ticket).await?;
+            match verdict {
+                Verdict::Result(value) => return Ok(value),
+                Verdict::Expired(tag) if !renewed => {
+                    ticket = inner.tokens.renewed(ticket.generation, &tag, &counter).await?;
+                    renewed = true;
+                }
+                Verdict::Expired(tag) => {
+                    let account = inner.tokens.account().to_owned();
+                    return Err(AuthError::Relink { account, reason: tag }.into());
+                }
+                Verdict::Error(error) => return Err(self.note(route, error).await),
+            }
+        }
+    }
+
+    /// What an error means for the calls that follow.
+    async fn note(&self, route: &'static Route, error: CallError) -> CallError {
+        let inner = &*self.0;
+        match &error {
+            CallError::Throttled(t) => {
+                if let Some(after) = t.after {
+                    if t.reason.contains("too_many_requests") {
+                        inner.gates.close_all(after);
+                    } else {
+                        inner.gates.close(route.class, after);
+                    }
+                }
+            }
+            CallError::Transport(Transport { retry_after: Some(after), .. }) => inner.gates.close(route.class, *after),
+            CallError::Api(e) => {
+                if let Some(after) = e.retry_after {
+                    inner.gates.close(route.class, after);
+                }
+                if e.status == 422 && inner.settings.path_root == PathRoot::Root {
+                    *inner.root.lock().await = None;
+                }
+            }
+            _ => {}
+        }
+        error
+    }
+
+    /// Sends once and reads the reply.
+    async fn send(
+        &self,
+        route: &'static Route,
+        load: &Load<'_>,
+        body: Option<&mut Body>,
+        ticket: &Ticket,
+    ) -> Result<Verdict, CallError> {
+        let inner = &*self.0;
+        let watch = Watch::new();
+        let request = self.request(route, load, body, ticket, &watch)?;
+        if route.counted {
+            *inner.counts.lock().unwrap_or_else(PoisonError::into_inner).entry(route.name).or_default() += 1;
+        }
+        let started = tokio::time::Instant::now();
+        let exchange = async {
+            let response = request.send().await.map_err(|e| broken(e, &format!("during {}", route.name)))?;
+            watch.touch();
+            Reply::read(response, &watch).await
+        };
+        let outcome = self.within(route, &watch, exchange).await;
+        // The stream's own error comes first: what the network says then only follows from it.
+        if let Some(error) = watch.take_error() {
+            return Err(CallError::Body(error));
+        }
+        let reply = outcome?;
+        inner.flow.received.fetch_add(reply.bytes.len() as u64, Ordering::Relaxed);
+        tracing::debug!(
+            route = route.name,
+            status = reply.status.as_u16(),
+            ms = started.elapsed().as_millis(),
+            request_id = reply.request_id(),
+            "call"
+        );
+        Ok(reply.judge(route.name, inner.tokens.account()))
+    }
+
+    fn request(
+        &self,
+        route: &'static Route,
+        load: &Load<'_>,
+        body: Option<&mut Body>,
+        ticket: &Ticket,
+        watch: &Watch,
+    ) -> Result<reqwest::RequestBuilder, CallError> {
+        let inner = &*self.0;
+        let unwritable = || Transport::new(TransportKind::Protocol, "an argument cannot stand in a header", false);
+        let mut bearer = HeaderValue::from_str(&format!("Bearer {}", ticket.token.expose_secret()))
+            .map_err(|_| AuthError::Refused { tag: "the token holds characters that no token has".to_owned() })?;
+        bearer.set_sensitive(true);
+        let mut headers = inner.fixed.clone();
+        headers.insert(AUTHORIZATION, bearer);
+        if let Some(root) = &load.root {
+            headers.insert(PATH_ROOT, root.clone());
+        }
+        let name = format!("2/{}", route.name);
+        let request = match route.style {
+            Style::Rpc => {
+                headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+                inner.api.post(address(inner.settings.endpoints.api(), &name)).body(load.json.to_owned())
+            }
+            Style::Upload => {
+                headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+                headers.insert(ARG, HeaderValue::from_str(load.json).map_err(|_| unwritable())?);
+                let request = inner.content.post(address(inner.settings.endpoints.content(), &name));
+                match body {
+                    None => request.body(Vec::new()),
+                    Some(body) if body.is_empty() => request.body(Vec::new()),
+                    Some(body) => {
+                        let source = body.open().ok_or(AuthError::Renewed)?;
+                        headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+                        request.body(sending(source, body.len(), inner.flow.clone(), watch.clone()))
+                    }
+                }
+            }
+        };
+        Ok(request.headers(headers))
+    }
+
+    /// Gives up when the route's time is over.
+    async fn within<T>(
+        &self,
+        route: &'static Route,
+        watch: &Watch,
+        exchange: impl Future<Output = Result<T, Transport>>,
+    ) -> Result<T, Transport> {
+        let times = &self.0.settings.timeouts;
+        let late = |limit: Duration, what: &str| {
+            let text = format!("{}: {what} for {} s", route.name, limit.as_secs());
+            Transport::new(TransportKind::Timeout, text, true)
+        };
+        let limit = match route.patience {
+            Patience::Call => times.call,
+            Patience::Commit => times.commit,
+            Patience::WhileMoving => {
+                return tokio::select! {
+                    outcome = exchange => outcome,
+                    () = watch.stalled(times.idle) => Err(late(times.idle, "nothing moved")),
+                };
+            }
+        };
+        tokio::time::timeout(limit, exchange).await.unwrap_or_else(|_| Err(late(limit, "no answer came")))
+    }
+}
+
+impl fmt::Debug for Dropbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Dropbox").field("tokens", &self.0.tokens).finish_non_exhaustive()
+    }
+}
+
+fn root_header(value: &Value) -> Option<HeaderValue> {
+    HeaderValue::from_str(&wire::ascii(&value.to_string())).ok()
+}

@@ -1,0 +1,267 @@
+//! Commits: closed sessions become files, files go.
+
+use jiff::Timestamp;
+use serde::Serialize;
+use serde::ser::{SerializeMap, Serializer};
+use serde_json::{Value, json};
+
+use super::body::Body;
+use super::client::Dropbox;
+use super::error::{CallError, EntryError, Transport, TransportKind};
+use super::files::{self, FileMetadata, Metadata};
+use super::route::{self, Route};
+use super::sessions::Cursor;
+use super::wire;
+use crate::model::{RemotePath, WriteMode};
+
+/// A closed session that becomes a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FinishEntry<'a> {
+    /// Which session.
+    pub session: &'a str,
+    /// How many bytes it holds.
+    pub offset: u64,
+    /// Where to.
+    pub to: &'a RemotePath,
+    /// Over what.
+    pub mode: &'a WriteMode,
+    /// When the file was last written; left out where Dropbox could not show it.
+    pub client_modified: Option<Timestamp>,
+    /// Whether people's devices are to stay silent about it.
+    pub mute: bool,
+}
+
+/// A file that goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DeleteEntry<'a> {
+    /// Which.
+    pub path: &'a RemotePath,
+    /// Only if this is still its revision. For files only.
+    pub parent_rev: Option<&'a str>,
+}
+
+/// How a batch began.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Launch<T> {
+    /// As a job, to be polled.
+    Job(String),
+    /// It is over already: a result an entry.
+    Done(Vec<Result<T, EntryError>>),
+}
+
+/// How far a job is.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Poll<T> {
+    /// Not over.
+    InProgress,
+    /// Over: a result an entry.
+    Done(Vec<Result<T, EntryError>>),
+    /// It failed as a whole.
+    Failed(EntryError),
+}
+
+#[derive(Serialize)]
+struct Finish<'a> {
+    cursor: Cursor<'a>,
+    commit: Commit<'a>,
+}
+
+#[derive(Serialize)]
+struct Commit<'a> {
+    path: &'a str,
+    mode: Mode<'a>,
+    autorename: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_modified: Option<String>,
+    mute: bool,
+    strict_conflict: bool,
+}
+
+struct Mode<'a>(&'a WriteMode);
+
+impl Serialize for Mode<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        match self.0 {
+            WriteMode::Add => map.serialize_entry(".tag", "add")?,
+            WriteMode::Update(rev) => {
+                map.serialize_entry(".tag", "update")?;
+                map.serialize_entry("update", rev)?;
+            }
+        }
+        map.end()
+    }
+}
+
+#[derive(Serialize)]
+struct Entries<T> {
+    entries: Vec<T>,
+}
+
+#[derive(Serialize)]
+struct Delete<'a> {
+    path: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parent_rev: Option<&'a str>,
+}
+
+impl FinishEntry<'_> {
+    /// Never renamed by the server, and not strict: the same content at the same place is a success and makes no revision.
+    fn wire(&self) -> Finish<'_> {
+        Finish {
+            cursor: Cursor { session_id: self.session, offset: self.offset },
+            commit: Commit {
+                path: self.to.as_str(),
+                mode: Mode(self.mode),
+                autorename: false,
+                client_modified: self.client_modified.and_then(whole_seconds),
+                mute: self.mute,
+                strict_conflict: false,
+            },
+        }
+    }
+}
+
+/// Dropbox's form of a time: UTC, whole seconds. Times that it could not show are not sent.
+fn whole_seconds(at: Timestamp) -> Option<String> {
+    let from = Timestamp::UNIX_EPOCH;
+    (at >= from).then(|| at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
+}
+
+fn batch(entries: &[FinishEntry<'_>]) -> Result<String, Transport> {
+    wire::to_json(&Entries { entries: entries.iter().map(FinishEntry::wire).collect() })
+}
+
+impl Dropbox {
+    /// Commits up to 1,000 closed sessions as a job. Never before the account's last job is over.
+    ///
+    /// # Errors
+    /// [`CallError`]; [`CallError::unknown_route`] where only [`Dropbox::finish_batch_v2`] is left.
+    pub async fn finish_batch(&self, entries: &[FinishEntry<'_>]) -> Result<Launch<FileMetadata>, CallError> {
+        let route = &route::FINISH_BATCH;
+        let reply = self.rpc_json(route, batch(entries)?).await?;
+        launch(reply, entries.len(), route, |value| files::file(value, route.name))
+    }
+
+    /// How far a job of [`Dropbox::finish_batch`] with that many entries is.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn finish_batch_check(&self, job: &str, entries: usize) -> Result<Poll<FileMetadata>, CallError> {
+        let route = &route::FINISH_BATCH_CHECK;
+        let reply = self.rpc(route, &json!({"async_job_id": job})).await?;
+        poll(reply, entries, route, |value| files::file(value, route.name))
+    }
+
+    /// Commits up to 1,000 closed sessions in one call.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn finish_batch_v2(
+        &self,
+        entries: &[FinishEntry<'_>],
+    ) -> Result<Vec<Result<FileMetadata, EntryError>>, CallError> {
+        let route = &route::FINISH_BATCH_V2;
+        let reply = self.rpc_json(route, batch(entries)?).await?;
+        Ok(wire::entries(reply, entries.len(), route.name, |value| files::file(value, route.name))?)
+    }
+
+    /// Commits one session.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn finish(&self, entry: &FinishEntry<'_>) -> Result<FileMetadata, CallError> {
+        let arg = wire::to_header(&entry.wire())?;
+        let reply = self.upload(&route::FINISH, arg, Body::from_bytes(Vec::new())).await?;
+        Ok(files::file(reply, route::FINISH.name)?)
+    }
+
+    /// Deletes up to 1,000 paths as a job. Shares the commit lane with [`Dropbox::finish_batch`].
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn delete_batch(&self, entries: &[DeleteEntry<'_>]) -> Result<Launch<Metadata>, CallError> {
+        let route = &route::DELETE_BATCH;
+        let list = entries.iter().map(|e| Delete { path: e.path.as_str(), parent_rev: e.parent_rev }).collect();
+        let reply = self.rpc_json(route, wire::to_json(&Entries { entries: list })?).await?;
+        launch(reply, entries.len(), route, |value| deleted(value, route))
+    }
+
+    /// How far a job of [`Dropbox::delete_batch`] with that many entries is.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn delete_batch_check(&self, job: &str, entries: usize) -> Result<Poll<Metadata>, CallError> {
+        let route = &route::DELETE_BATCH_CHECK;
+        let reply = self.rpc(route, &json!({"async_job_id": job})).await?;
+        poll(reply, entries, route, |value| deleted(value, route))
+    }
+}
+
+fn deleted(mut value: Value, route: &Route) -> Result<Metadata, Transport> {
+    Metadata::read(wire::take(&mut value, "metadata"), route.name)
+}
+
+fn launch<T>(
+    reply: Value,
+    expected: usize,
+    route: &Route,
+    success: impl Fn(Value) -> Result<T, Transport>,
+) -> Result<Launch<T>, CallError> {
+    match wire::demand_tag(&reply, route.name)? {
+        "complete" => Ok(Launch::Done(wire::entries(reply, expected, route.name, success)?)),
+        "async_job_id" => match reply.get("async_job_id").and_then(Value::as_str) {
+            Some(job) if !job.is_empty() => Ok(Launch::Job(job.to_owned())),
+            _ => Err(Transport::protocol(format!("{}: the job has no id", route.name)).into()),
+        },
+        other => Err(unknown(other, route)),
+    }
+}
+
+fn poll<T>(
+    mut reply: Value,
+    expected: usize,
+    route: &Route,
+    success: impl Fn(Value) -> Result<T, Transport>,
+) -> Result<Poll<T>, CallError> {
+    match wire::demand_tag(&reply, route.name)? {
+        "in_progress" => Ok(Poll::InProgress),
+        "complete" => Ok(Poll::Done(wire::entries(reply, expected, route.name, success)?)),
+        "failed" => {
+            let value = wire::take(&mut reply, "failed");
+            Ok(Poll::Failed(EntryError { tags: wire::tags(&value), value }))
+        }
+        other => Err(unknown(other, route)),
+    }
+}
+
+fn unknown(tag: &str, route: &Route) -> CallError {
+    let text = format!("{}: the reply's tag `{}` is not known to this version", route.name, super::error::tame(tag));
+    Transport::new(TransportKind::Protocol, text, true).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_commit_on_the_wire() {
+        let to = RemotePath::parse("/Ä/b").unwrap();
+        let mode = WriteMode::Update("a1c10ce0dd78".to_owned());
+        let at = "2026-11-21T23:59:59.987Z".parse().unwrap();
+        let entry =
+            FinishEntry { session: "s", offset: 7, to: &to, mode: &mode, client_modified: Some(at), mute: true };
+        let json: Value = serde_json::from_str(&batch(&[entry]).unwrap()).unwrap();
+        assert_eq!(
+            json,
+            json!({"entries": [{"cursor": {"session_id": "s", "offset": 7}, "commit": {
+                "path": "/Ä/b", "mode": {".tag": "update", "update": "a1c10ce0dd78"}, "autorename": false,
+                "client_modified": "2026-11-21T23:59:59Z", "mute": true, "strict_conflict": false}}]})
+        );
+        let early = "1969-12-31T23:59:59Z".parse().unwrap();
+        let entry = FinishEntry { client_modified: Some(early), mode: &WriteMode::Add, ..entry };
+        let json: Value = serde_json::from_str(&batch(&[entry]).unwrap()).unwrap();
+        assert_eq!(json.pointer("/entries/0/commit/client_modified"), None);
+        assert_eq!(json.pointer("/entries/0/commit/mode"), Some(&json!({".tag": "add"})));
+    }
+}

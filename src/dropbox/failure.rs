@@ -1,0 +1,188 @@
+//! From a path of tags to the failure that a row carries.
+
+use std::time::Duration;
+
+use super::error::{ApiError, AuthError, CallError, EntryError, Throttled, Transport, TransportKind};
+use crate::model::{Failure, Next};
+
+impl CallError {
+    /// What follows for the row or the account.
+    pub fn failure(&self) -> Failure {
+        match self {
+            Self::Api(e) => api(e),
+            Self::Throttled(t) => throttled(t, self.to_string()),
+            Self::Auth(AuthError::Renewed) => Failure {
+                code: "renewed".to_owned(),
+                text: AuthError::Renewed.to_string(),
+                next: Next::Retry { after: Some(Duration::ZERO) },
+            },
+            Self::Auth(e) => Failure::account("auth_required", e.to_string()),
+            Self::Transport(t) => transport(t),
+            Self::Body(e) => Failure::retry("io_error", format!("the file could not be read while it was sent: {e}")),
+        }
+    }
+}
+
+impl EntryError {
+    /// What follows for the entry's row.
+    pub fn failure(&self) -> Failure {
+        of_tags(&self.tags, None)
+    }
+}
+
+fn throttled(t: &Throttled, text: String) -> Failure {
+    Failure { code: "rate_limited".to_owned(), text, next: Next::Retry { after: t.after } }
+}
+
+fn transport(t: &Transport) -> Failure {
+    let text = t.text.clone();
+    match t.kind {
+        TransportKind::Dns | TransportKind::Connect | TransportKind::Tls | TransportKind::Portal => {
+            Failure::account("offline", text)
+        }
+        TransportKind::Timeout | TransportKind::Reset => Failure::retry("offline", text),
+        TransportKind::Server => {
+            Failure { code: "offline".to_owned(), text, next: Next::Retry { after: t.retry_after } }
+        }
+        TransportKind::Protocol => Failure::retry("protocol", text),
+    }
+}
+
+fn api(e: &ApiError) -> Failure {
+    let said = e.user_message.as_deref().unwrap_or(&e.summary);
+    match e.status {
+        403 if mentions_data_transport(e) => Failure::account(
+            "data_transport",
+            "the team's monthly number of data-transport calls is spent: uploads wait until the next month, or ask the admin",
+        ),
+        403 => {
+            Failure::account("permission", format!("Dropbox denies this account or app the call {}: {said}", e.route))
+        }
+        422 => Failure::account(
+            "path_root",
+            format!("`path_root` does not fit this account any more ({said}): check `account.path_root`, then restart"),
+        ),
+        409 => of_tags(&e.tags, e.retry_after),
+        _ => Failure::retry("protocol", format!("Dropbox did not understand ferrybox; please report it. {e}")),
+    }
+}
+
+fn mentions_data_transport(e: &ApiError) -> bool {
+    let text = format!("{} {}", e.summary, e.user_message.as_deref().unwrap_or("")).to_ascii_lowercase();
+    text.contains("data transport") || text.contains("data_transport")
+}
+
+/// The one table. The last tag that it knows decides; what comes before says where.
+fn of_tags(tags: &[String], after: Option<Duration>) -> Failure {
+    let path = tags.join("/");
+    tags.iter().rev().find_map(|tag| known(tag, tags, after)).unwrap_or_else(|| {
+        let path = if path.is_empty() { "no reason given" } else { &path };
+        Failure {
+            code: "other".to_owned(),
+            text: format!("Dropbox refused with a reason that this version does not know: {path}"),
+            next: Next::Retry { after },
+        }
+    })
+}
+
+fn known(tag: &str, tags: &[String], after: Option<Duration>) -> Option<Failure> {
+    let retry =
+        |code: &str, text: &str| Failure { code: code.to_owned(), text: text.to_owned(), next: Next::Retry { after } };
+    // A lookup of an upload session says `not_found` too; that one means: upload again.
+    let of_a_path = tags.iter().any(|t| matches!(t.as_str(), "path" | "path_lookup" | "path_write"));
+    Some(match tag {
+        "too_many_write_operations" | "too_many_requests" => {
+            retry("rate_limited", "Dropbox is busy with other writes to this account: tried again")
+        }
+        "internal_error" => retry("server_error", "Dropbox had an error of its own: tried again"),
+        "insufficient_space" => {
+            Failure::account("quota_full", "the Dropbox account is full: make room there, or get more space")
+        }
+        "file" | "folder" | "file_ancestor" | "conflict" if tags.iter().any(|t| t == "conflict") => match tag {
+            "folder" => Failure::look("conflict", "a folder of that name is in the way in Dropbox"),
+            "file_ancestor" => Failure::look("conflict", "a file stands in Dropbox where a parent folder is needed"),
+            _ => Failure::look("conflict", "Dropbox holds another version of this file"),
+        },
+        "disallowed_name" | "malformed_path" => {
+            Failure::wedge("name", "Dropbox does not take this name: rename the file")
+        }
+        "no_write_permission" => {
+            Failure::wedge("permission", "no right to write to this folder in Dropbox: ask its owner")
+        }
+        "access_restricted" => Failure::wedge("permission", "an admin of the team has restricted this place"),
+        "team_folder" => {
+            Failure::wedge("permission", "a team folder cannot be moved or deleted this way: use the admin console")
+        }
+        "operation_suppressed" => Failure::wedge("permission", "Dropbox does not allow this at this place"),
+        "restricted_content" => {
+            Failure::wedge("permission", "Dropbox has restricted this content and does not hand it over")
+        }
+        "encryption_not_supported" => Failure::wedge(
+            "permission",
+            "this folder demands Dropbox's own encryption, which other programs cannot write",
+        ),
+        "locked" => retry("busy", "somebody has locked this file in Dropbox: tried again"),
+        "unsupported_content_type" => Failure::wedge("type", "Dropbox cannot do this with a file of this kind"),
+        "too_large" => Failure::wedge("too_large", "the file is larger than Dropbox takes"),
+        "too_many_files" => Failure::wedge("too_many_files", "the folder holds more files than one call may delete"),
+        "content_hash_mismatch" => {
+            Failure::look("changed", "the bytes that arrived are not the ones that were read: the file is read again")
+        }
+        "not_found" | "not_file" | "not_folder" if of_a_path => {
+            Failure::look("gone", "the place in Dropbox has changed meanwhile: looked at again")
+        }
+        "not_found"
+        | "incorrect_offset"
+        | "closed"
+        | "not_closed"
+        | "concurrent_session_invalid_offset"
+        | "concurrent_session_invalid_data_size"
+        | "concurrent_session_data_not_allowed"
+        | "concurrent_session_close_not_allowed"
+        | "concurrent_session_not_closed"
+        | "concurrent_session_missing_data"
+        | "lookup_failed" => {
+            Failure::look("session", "the upload session is gone or out of step: the file is uploaded again")
+        }
+        "payload_too_large" | "length_mismatch" => {
+            retry("protocol", "Dropbox counts the sent bytes differently: tried again; please report it if it stays")
+        }
+        "invalid_async_job_id" => {
+            Failure::look("job", "Dropbox does not know the job any more: its files are looked at again")
+        }
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failure(path: &str) -> Failure {
+        of_tags(&path.split('/').map(str::to_owned).collect::<Vec<_>>(), None)
+    }
+
+    #[test]
+    fn each_reason_has_its_code_and_what_follows() {
+        for (path, code, next) in [
+            ("path/conflict/file", "conflict", Next::Look),
+            ("path/conflict/file_ancestor", "conflict", Next::Look),
+            ("path/conflict/something_new", "conflict", Next::Look),
+            ("path/insufficient_space", "quota_full", Next::Account),
+            ("path/disallowed_name", "name", Next::Wedge),
+            ("path/no_write_permission", "permission", Next::Wedge),
+            ("lookup_failed/not_found", "session", Next::Look),
+            ("lookup_failed/incorrect_offset", "session", Next::Look),
+            ("not_found", "session", Next::Look),
+            ("path_lookup/not_found", "gone", Next::Look),
+            ("too_many_write_operations", "rate_limited", Next::Retry { after: None }),
+            ("path/too_many_write_operations", "rate_limited", Next::Retry { after: None }),
+            ("something_new", "other", Next::Retry { after: None }),
+            ("lookup_failed/something_new", "session", Next::Look),
+        ] {
+            let f = failure(path);
+            assert_eq!((f.code.as_str(), &f.next), (code, &next), "{path}");
+        }
+        assert!(failure("something_new").text.contains("something_new"));
+    }
+}

@@ -1,0 +1,70 @@
+//! The routes that are called, as data.
+
+use super::gate::Class;
+
+/// How a call travels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Style {
+    /// JSON in the body, to the API host.
+    Rpc,
+    /// JSON in a header and bytes in the body, to the content host.
+    Upload,
+}
+
+/// How long a call may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Patience {
+    /// As long as bytes move.
+    WhileMoving,
+    /// The usual time of a call, in all.
+    Call,
+    /// The time of a commit, in all.
+    Commit,
+}
+
+/// One route of the API.
+#[derive(Debug)]
+pub(super) struct Route {
+    /// Its name on the wire, below `/2/`.
+    pub(super) name: &'static str,
+    /// Which gate it waits at.
+    pub(super) class: Class,
+    pub(super) style: Style,
+    pub(super) patience: Patience,
+    /// Whether Dropbox counts it as a data-transport call.
+    pub(super) counted: bool,
+}
+
+const fn rpc(name: &'static str, class: Class) -> Route {
+    Route { name, class, style: Style::Rpc, patience: Patience::Call, counted: false }
+}
+
+const fn counted(name: &'static str, class: Class, style: Style, patience: Patience) -> Route {
+    Route { name, class, style, patience, counted: true }
+}
+
+pub(super) static CURRENT_ACCOUNT: Route = rpc("users/get_current_account", Class::Other);
+pub(super) static SPACE_USAGE: Route = rpc("users/get_space_usage", Class::Other);
+pub(super) static CHECK_USER: Route = rpc("check/user", Class::Other);
+pub(super) static REVOKE: Route = rpc("auth/token/revoke", Class::Other);
+pub(super) static GET_METADATA: Route = rpc("files/get_metadata", Class::List);
+
+pub(super) static START_BATCH: Route =
+    counted("files/upload_session/start_batch", Class::Start, Style::Rpc, Patience::Call);
+pub(super) static START: Route =
+    counted("files/upload_session/start", Class::Start, Style::Upload, Patience::WhileMoving);
+pub(super) static APPEND: Route =
+    counted("files/upload_session/append_v2", Class::Append, Style::Upload, Patience::WhileMoving);
+pub(super) static APPEND_BATCH: Route =
+    counted("files/upload_session/append_batch", Class::Append, Style::Upload, Patience::WhileMoving);
+
+pub(super) static FINISH: Route =
+    counted("files/upload_session/finish", Class::Commit, Style::Upload, Patience::Commit);
+pub(super) static FINISH_BATCH: Route =
+    counted("files/upload_session/finish_batch", Class::Commit, Style::Rpc, Patience::Commit);
+pub(super) static FINISH_BATCH_V2: Route =
+    counted("files/upload_session/finish_batch_v2", Class::Commit, Style::Rpc, Patience::Commit);
+pub(super) static FINISH_BATCH_CHECK: Route = rpc("files/upload_session/finish_batch/check", Class::Other);
+pub(super) static DELETE_BATCH: Route =
+    Route { patience: Patience::Commit, ..rpc("files/delete_batch", Class::Commit) };
+pub(super) static DELETE_BATCH_CHECK: Route = rpc("files/delete_batch/check", Class::Other);

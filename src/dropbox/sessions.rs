@@ -1,0 +1,159 @@
+//! Upload sessions: started, and filled.
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::body::Body;
+use super::client::Dropbox;
+use super::error::{CallError, EntryError, Transport};
+use super::route;
+use super::wire;
+use crate::model::ContentHash;
+
+/// One file's part of an `append_batch` body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AppendEntry {
+    /// Whose.
+    pub session: String,
+    /// Where in the file it begins.
+    pub offset: u64,
+    /// How many bytes of the body are its.
+    pub length: u64,
+    /// Whether the session ends here.
+    pub close: bool,
+}
+
+#[derive(Serialize)]
+pub(super) struct Cursor<'a> {
+    pub(super) session_id: &'a str,
+    pub(super) offset: u64,
+}
+
+#[derive(Serialize)]
+struct Append<'a> {
+    cursor: Cursor<'a>,
+    close: bool,
+    content_hash: ContentHash,
+}
+
+#[derive(Serialize)]
+struct BatchEntry<'a> {
+    cursor: Cursor<'a>,
+    length: u64,
+    close: bool,
+}
+
+#[derive(Serialize)]
+struct Batch<'a> {
+    entries: Vec<BatchEntry<'a>>,
+    content_hash: ContentHash,
+}
+
+impl AppendEntry {
+    fn wire(&self) -> BatchEntry<'_> {
+        let cursor = Cursor { session_id: &self.session, offset: self.offset };
+        BatchEntry { cursor, length: self.length, close: self.close }
+    }
+}
+
+/// What an `append_batch` argument takes in the header apart from its entries; with at least one entry,
+/// this plus [`append_batch_header_len`] of each is the header value's length to the byte.
+pub fn append_batch_fixed_len() -> usize {
+    // One comma is counted with every entry, and the first has none.
+    r#"{"entries":[],"content_hash":""}"#.len() + 64 - 1
+}
+
+/// What an entry adds to the header value, its comma included.
+pub fn append_batch_header_len(entry: &AppendEntry) -> usize {
+    wire::to_header(&entry.wire()).map_or(usize::MAX, |json| json.len() + 1)
+}
+
+impl Dropbox {
+    /// Starts `count` (1 to 1,000) sequential sessions.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn start_batch(&self, count: usize) -> Result<Vec<String>, CallError> {
+        let arg = json!({"num_sessions": count, "session_type": {".tag": "sequential"}});
+        let mut reply = self.rpc(&route::START_BATCH, &arg).await?;
+        let name = route::START_BATCH.name;
+        let ids: Vec<String> = serde_json::from_value(wire::take(&mut reply, "session_ids"))
+            .map_err(|_| Transport::protocol(format!("{name}: the reply has no list of sessions")))?;
+        if ids.len() != count || ids.iter().any(String::is_empty) {
+            let got = ids.len();
+            return Err(Transport::protocol(format!("{name}: {count} sessions were expected and {got} came")).into());
+        }
+        Ok(ids)
+    }
+
+    /// Starts one session, without bytes: concurrent (parts in any order, multiples of 4 MiB) or sequential.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn start_session(&self, concurrent: bool) -> Result<String, CallError> {
+        let kind = if concurrent { "concurrent" } else { "sequential" };
+        let arg = json!({"close": false, "session_type": {".tag": kind}});
+        let reply = self.upload(&route::START, wire::to_header(&arg)?, Body::from_bytes(Vec::new())).await?;
+        match reply.get("session_id").and_then(Value::as_str) {
+            Some(id) if !id.is_empty() => Ok(id.to_owned()),
+            _ => Err(Transport::protocol(format!("{}: the reply names no session", route::START.name)).into()),
+        }
+    }
+
+    /// Adds bytes to one session.
+    ///
+    /// # Errors
+    /// [`CallError`]. After an unknown outcome the same call can be made again: a wrong offset then says how far the session is.
+    pub async fn append(&self, session: &str, offset: u64, close: bool, body: Body) -> Result<(), CallError> {
+        let cursor = Cursor { session_id: session, offset };
+        let arg = wire::to_header(&Append { cursor, close, content_hash: body.content_hash() })?;
+        match self.upload(&route::APPEND, arg, body).await? {
+            Value::Null => Ok(()),
+            Value::Object(map) if map.is_empty() => Ok(()),
+            _ => Err(Transport::protocol(format!("{}: the reply is not the empty one", route::APPEND.name)).into()),
+        }
+    }
+
+    /// Adds bytes to many sessions: `body` is their parts, joined in the entries' order. Results are in that order too.
+    ///
+    /// # Errors
+    /// [`CallError`] for the call as a whole; a single entry's failure stands in its place in the list.
+    pub async fn append_batch(
+        &self,
+        entries: &[AppendEntry],
+        body: Body,
+    ) -> Result<Vec<Result<(), EntryError>>, CallError> {
+        let total = entries.iter().fold(0_u64, |sum, e| sum.saturating_add(e.length));
+        if total != body.len() {
+            let text = format!("the entries announce {total} bytes and the body has {}", body.len());
+            return Err(Transport::new(super::TransportKind::Protocol, text, false).into());
+        }
+        let batch =
+            Batch { entries: entries.iter().map(AppendEntry::wire).collect(), content_hash: body.content_hash() };
+        let arg = wire::to_header(&batch)?;
+        let reply = self.upload(&route::APPEND_BATCH, arg, body).await?;
+        Ok(wire::entries(reply, entries.len(), route::APPEND_BATCH.name, |_| Ok(()))?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_header_s_length_is_known_before_it_is_written() {
+        let entry = |i: u64| AppendEntry {
+            session: format!("pid_upload_session:{}\u{e4}\"{i}", "x".repeat(50)),
+            offset: i * 7_000_000_000,
+            length: u64::MAX >> i,
+            close: i.is_multiple_of(2),
+        };
+        for n in [1, 2, 40] {
+            let entries: Vec<_> = (0..n).map(entry).collect();
+            let content_hash = Body::from_bytes(Vec::new()).content_hash();
+            let batch = Batch { entries: entries.iter().map(AppendEntry::wire).collect(), content_hash };
+            let sum: usize = entries.iter().map(append_batch_header_len).sum();
+            assert_eq!(wire::to_header(&batch).unwrap().len(), append_batch_fixed_len() + sum);
+        }
+    }
+}

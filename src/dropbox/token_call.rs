@@ -1,0 +1,95 @@
+//! The token endpoint: one form, two uses (a first code, a refresh).
+
+use std::time::Duration;
+
+use secrecy::SecretString;
+use serde::Deserialize;
+use serde_json::Value;
+use url::Url;
+
+use super::body::Watch;
+use super::error::{CallError, Throttled, Transport, TransportKind, tame};
+use super::reply::{Reply, broken};
+use super::wire;
+
+const ROUTE: &str = "oauth2/token";
+
+/// Fresh tokens. Unknown fields are ignored.
+#[derive(Debug, Deserialize)]
+pub(super) struct TokenReply {
+    #[serde(deserialize_with = "wire::secret")]
+    pub(super) access_token: SecretString,
+    #[serde(default)]
+    pub(super) expires_in: Option<u64>,
+    #[serde(default, deserialize_with = "wire::secret_if_any")]
+    pub(super) refresh_token: Option<SecretString>,
+    #[serde(default)]
+    pub(super) account_id: Option<String>,
+    #[serde(default)]
+    pub(super) scope: Option<String>,
+}
+
+/// Why there are none. Can be copied, since all who wait for one refresh share its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum TokenError {
+    /// The server's word, such as `invalid_grant`, and its explanation.
+    Refused {
+        word: String,
+        text: String,
+    },
+    Throttled(Throttled),
+    Transport(Transport),
+}
+
+impl From<Transport> for TokenError {
+    fn from(e: Transport) -> Self {
+        Self::Transport(e)
+    }
+}
+
+/// Posts the form. Neither the form nor the reply can end up in an error.
+pub(super) async fn token_call(
+    http: &reqwest::Client,
+    api: &Url,
+    form: &[(&str, &str)],
+    patience: Duration,
+) -> Result<TokenReply, TokenError> {
+    let url = address(api, ROUTE);
+    let call = async {
+        let response =
+            http.post(url).form(form).send().await.map_err(|e| broken(e, "while the token was asked for"))?;
+        Reply::read(response, &Watch::new()).await
+    };
+    let reply = tokio::time::timeout(patience, call).await.map_err(|_| {
+        let text = format!("the token server did not answer within {} s", patience.as_secs());
+        Transport::new(TransportKind::Timeout, text, false)
+    })??;
+    match reply.status.as_u16() {
+        200..=299 => {
+            reply.json(ROUTE)?;
+            // The text of a parse error could quote a token: it is dropped.
+            serde_json::from_slice(&reply.bytes)
+                .map_err(|_| Transport::protocol(format!("{ROUTE}: the reply holds no access token")).into())
+        }
+        429 => Err(TokenError::Throttled(reply.throttled())),
+        400 | 401 | 403 => Err(refused(&reply)),
+        _ => match reply.judge(ROUTE, "") {
+            super::reply::Verdict::Error(CallError::Transport(e)) => Err(e.into()),
+            _ => Err(Transport::protocol(format!("{ROUTE}: an unexpected status came")).into()),
+        },
+    }
+}
+
+fn refused(reply: &Reply) -> TokenError {
+    let Some(value) = serde_json::from_slice::<Value>(&reply.bytes).ok().filter(|v| v.get("error").is_some()) else {
+        let status = reply.status.as_u16();
+        return Transport::protocol(format!("{ROUTE}: status {status} came without an error of OAuth's form")).into();
+    };
+    let text = |key: &str| value.get(key).and_then(Value::as_str).map(tame).unwrap_or_default();
+    TokenError::Refused { word: text("error"), text: text("error_description") }
+}
+
+/// The address of a route below a base that may have a path of its own.
+pub(super) fn address(base: &Url, route: &str) -> String {
+    format!("{}/{route}", base.as_str().trim_end_matches('/'))
+}
