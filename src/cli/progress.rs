@@ -82,7 +82,7 @@ async fn show_lines(status: &mut watch::Receiver<Status>) {
             .collect();
         let due = last
             .as_ref()
-            .is_none_or(|(when, before, known)| *known != states || (when.elapsed() >= LINE_TIME && *before != text));
+            .is_none_or(|said| said.states != states || (said.when.elapsed() >= LINE_TIME && said.text != text));
         if due {
             if super::print(&text).is_err() {
                 // Nobody reads: the daemon works on.
