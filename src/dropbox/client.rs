@@ -165,7 +165,10 @@ impl Dropbox {
         let counter =
             Counter { http: &inner.api, api: inner.settings.endpoints.api(), patience: inner.settings.timeouts.call };
         inner.gates.pass(route.class).await;
-        let mut ticket = inner.tokens.ticket(&counter).await?;
+        let mut ticket = match inner.tokens.ticket(&counter).await {
+            Ok(ticket) => ticket,
+            Err(error) => return Err(self.note(route, error).await),
+        };
         let mut renewed = false;
         loop {
             let verdict = self.send(route, &load, body.as_mut(), &ticket).await?;
@@ -229,7 +232,12 @@ impl Dropbox {
         let exchange = async {
             let response = request.send().await.map_err(|e| broken(e, &format!("during {}", route.name)))?;
             watch.touch();
-            Reply::read(response, &watch).await
+            // Once a reply has begun, it must come whole: a byte now and then is no movement.
+            let whole = inner.settings.timeouts.commit.max(inner.settings.timeouts.call);
+            tokio::time::timeout(whole, Reply::read(response, &watch)).await.unwrap_or_else(|_| {
+                let text = format!("{}: the reply did not end within {whole:?}", route.name);
+                Err(Transport::new(TransportKind::Timeout, text, true))
+            })
         };
         let outcome = self.within(route, &watch, exchange).await;
         // The stream's own error comes first: what the network says then only follows from it.
@@ -276,13 +284,14 @@ impl Dropbox {
                 headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
                 headers.insert(ARG, HeaderValue::from_str(load.json).map_err(|_| unwritable())?);
                 let request = inner.content.post(address(inner.settings.endpoints.content(), &name));
-                match body {
+                let len = body.as_ref().map_or(0, |body| body.len());
+                // Said also for an empty body: a POST without a length is refused by some servers.
+                headers.insert(CONTENT_LENGTH, HeaderValue::from(len));
+                match body.filter(|_| len > 0) {
                     None => request.body(Vec::new()),
-                    Some(body) if body.is_empty() => request.body(Vec::new()),
                     Some(body) => {
                         let source = body.open().ok_or(AuthError::Renewed)?;
-                        headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
-                        request.body(sending(source, body.len(), inner.flow.clone(), watch.clone()))
+                        request.body(sending(source, len, inner.flow.clone(), watch.clone()))
                     }
                 }
             }
@@ -299,7 +308,7 @@ impl Dropbox {
     ) -> Result<T, Transport> {
         let times = &self.0.settings.timeouts;
         let late = |limit: Duration, what: &str| {
-            let text = format!("{}: {what} for {} s", route.name, limit.as_secs());
+            let text = format!("{}: {what} for {limit:?}", route.name);
             Transport::new(TransportKind::Timeout, text, true)
         };
         let limit = match route.patience {

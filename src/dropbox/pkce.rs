@@ -120,7 +120,7 @@ mod tests {
     /// The example of RFC 7636, appendix B.
     #[test]
     fn the_challenge_is_the_one_of_the_rfc() {
-        let pkce = Pkce::from_verifier("dBjftJeZ4CVP-mB92K27uhbUJU1r1wW1gFWFOEjXk".to_owned());
+        let pkce = Pkce::from_verifier("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk".to_owned());
         assert_eq!(pkce.challenge, "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM");
     }
 

@@ -175,12 +175,12 @@ impl Reply {
     fn refused(self, route: &'static str) -> CallError {
         let status = self.status.as_u16();
         let parsed: Option<Value> = serde_json::from_slice(&self.bytes).ok();
-        if status == 409 && !parsed.as_ref().is_some_and(|v| v.get("error").is_some()) {
+        if status == 409 && parsed.as_ref().is_none_or(|v| v.get("error").is_none()) {
             return Transport::protocol(format!("{route}: status 409 came without an error of Dropbox's form")).into();
         }
         let mut value = parsed.unwrap_or_else(|| Value::String(tame(&String::from_utf8_lossy(&self.bytes))));
         let text = |key: &str| value.get(key).and_then(Value::as_str).map(tame);
-        let user_message = value.get("user_message").and_then(|m| wire_text(m)).map(|m| tame(&m));
+        let user_message = value.get("user_message").and_then(wire_text).map(|m| tame(&m));
         let summary = match &value {
             Value::String(text) => text.clone(),
             _ => text("error_summary").unwrap_or_default(),
@@ -233,11 +233,12 @@ pub(super) fn broken(error: reqwest::Error, when: &str) -> Transport {
 fn is_tls(error: &reqwest::Error) -> bool {
     let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(e) = next {
-        let inner = e.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        if e.is::<rustls::Error>() || inner.is_some_and(|i| i.is::<rustls::Error>()) {
+        if e.is::<rustls::Error>() {
             return true;
         }
-        next = e.source();
+        // An io::Error's source is its content's source: the content itself must be asked for.
+        let inner = e.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        next = inner.map(|inner| inner as &(dyn std::error::Error + 'static)).or_else(|| e.source());
     }
     false
 }

@@ -86,7 +86,13 @@ fn refused(reply: &Reply) -> TokenError {
         return Transport::protocol(format!("{ROUTE}: status {status} came without an error of OAuth's form")).into();
     };
     let text = |key: &str| value.get(key).and_then(Value::as_str).map(tame).unwrap_or_default();
-    TokenError::Refused { word: text("error"), text: text("error_description") }
+    let word = text("error");
+    // Only OAuth's own words say that the link is broken; a gateway's JSON must not unlink anybody.
+    if ["invalid_", "unauthorized_client", "unsupported_", "access_denied"].iter().any(|w| word.starts_with(w)) {
+        return TokenError::Refused { word, text: text("error_description") };
+    }
+    let text = format!("{ROUTE}: no token for now ({word})");
+    Transport::new(TransportKind::Server, text, false).into()
 }
 
 /// The address of a route below a base that may have a path of its own.

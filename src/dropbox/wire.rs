@@ -50,7 +50,9 @@ pub(super) fn tag(value: &Value) -> Option<&str> {
 
 /// The tag of a reply that must be a union.
 pub(super) fn demand_tag<'a>(value: &'a Value, route: &str) -> Result<&'a str, Transport> {
-    tag(value).ok_or_else(|| Transport::protocol(format!("{route}: the reply carries no .tag")))
+    tag(value)
+        .filter(|tag| !tag.is_empty())
+        .ok_or_else(|| Transport::protocol(format!("{route}: the reply carries no .tag")))
 }
 
 /// The tags from a union down, outermost first.

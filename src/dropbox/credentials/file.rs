@@ -32,12 +32,12 @@ fn open(path: &Path) -> Result<Option<File>, CredentialError> {
         Ok(fd) => Ok(Some(fd.into())),
         Err(rustix::io::Errno::NOENT) => Ok(None),
         Err(rustix::io::Errno::LOOP) => Err(symlink(path)),
-        Err(e) => Err(failed(path, "read", e.into())),
+        Err(e) => Err(failed(path, "read", &e.into())),
     }
 }
 
 fn check(path: &Path, file: &File) -> Result<(), CredentialError> {
-    let stat = file.metadata().map_err(|e| failed(path, "read", e))?;
+    let stat = file.metadata().map_err(|e| failed(path, "read", &e))?;
     let shown = path.display();
     if !stat.is_file() {
         return Err(refused(path, "it is not a regular file", "Put a regular file there"));
@@ -57,7 +57,7 @@ fn check(path: &Path, file: &File) -> Result<(), CredentialError> {
 
 fn read(path: &Path, file: File) -> Result<SecretString, CredentialError> {
     let mut text = String::new();
-    file.take(CAP + 1).read_to_string(&mut text).map_err(|e| failed(path, "read", e))?;
+    file.take(CAP + 1).read_to_string(&mut text).map_err(|e| failed(path, "read", &e))?;
     let text = SecretString::from(text);
     if text.expose_secret().len() as u64 > CAP {
         return Err(refused(path, "it is far too long for credentials", "Run `ferrybox link` to write it anew"));
@@ -67,7 +67,7 @@ fn read(path: &Path, file: File) -> Result<SecretString, CredentialError> {
 
 /// Writes beside it and renames: after a crash there is the old file or the new one, and 0600 from the first byte.
 pub(super) fn store(path: &Path, json: &SecretString) -> Result<(), CredentialError> {
-    let fail = |e: io::Error| failed(path, "written", e);
+    let fail = |e: io::Error| failed(path, "written", &e);
     match path.symlink_metadata() {
         Ok(stat) if stat.is_symlink() => return Err(symlink(path)),
         Ok(stat) if !stat.is_file() => {
@@ -113,7 +113,7 @@ fn directory(path: &Path) -> PathBuf {
 /// Removes it; what is not there is removed already.
 pub(super) fn forget(path: &Path) -> Result<(), CredentialError> {
     match std::fs::remove_file(path) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(failed(path, "removed", e)),
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(failed(path, "removed", &e)),
         _ => Ok(()),
     }
 }
@@ -126,6 +126,6 @@ fn refused(path: &Path, why: &str, fix: &str) -> CredentialError {
     CredentialError::Refused { path: path.to_owned(), why: why.to_owned(), fix: fix.to_owned() }
 }
 
-fn failed(path: &Path, verb: &'static str, error: io::Error) -> CredentialError {
+fn failed(path: &Path, verb: &'static str, error: &io::Error) -> CredentialError {
     CredentialError::Io { path: path.to_owned(), verb, why: error.to_string() }
 }

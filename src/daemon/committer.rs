@@ -1,0 +1,430 @@
+//! The one committer of an account: every change to Dropbox's tree goes through here, one batch at a time.
+//!
+//! The batch is stored before the call (the intent), the job's id before it is polled. Whatever interrupts, the next start asks what became of it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::config::{LoneFile, Route};
+use crate::daemon::account::{Account, Fatal, Lane};
+use crate::daemon::clock::{chance, day, ms, now_ms};
+use crate::daemon::intake::until;
+use crate::daemon::live::lock;
+use crate::daemon::transfer;
+use crate::dropbox::{CallError, DeleteEntry, EntryError, FileMetadata, FinishEntry, Launch, Metadata, Poll};
+use crate::model::{Batch, BatchKind, Change, ChangeId, Failure, FolderId, Outcome, RemoteChange};
+use crate::plan::batch::{Limits, Waiting, When, when};
+use crate::plan::outcome::{Committed, Context, committed, refused};
+use crate::plan::{conflict, guard, retry};
+use crate::store::Ready;
+
+/// The first pause between two polls of a job; each is half as long again as the last.
+const FIRST_POLL: Duration = Duration::from_millis(50);
+const LONGEST_POLL: Duration = Duration::from_secs(5);
+/// A job that is not done by then is given up, and each of its entries verified.
+const DEADLINE: Duration = Duration::from_mins(10);
+/// Deletions rest this long, so that the guard sees a mass deletion as a whole and not in slices.
+const DELETIONS_REST_MS: i64 = 2_000;
+/// The guard counts deletions of this long ago.
+const RECENT_MS: i64 = 10 * 60_000;
+/// A batch whose files are as large as this in all is full: the server's time for a commit grows with them.
+const MAX_BYTES: u64 = 16 << 30;
+/// Where it is remembered that the server no longer knows `finish_batch`.
+const V1_GONE: &str = "finish_batch_v1_gone";
+
+/// The result of each entry of a batch, in order.
+enum Results {
+    Files(Vec<Result<FileMetadata, EntryError>>),
+    Deleted(Vec<Result<Metadata, EntryError>>),
+    /// The call's outcome cannot be known from its reply: every entry is verified.
+    Unknown,
+    /// The call did nothing; all entries wait.
+    Refused(Failure),
+}
+
+/// The committer of one account.
+pub(crate) struct Committer {
+    account: Arc<Account>,
+}
+
+impl Committer {
+    pub(crate) fn new(account: Arc<Account>) -> Self {
+        Self { account }
+    }
+
+    /// Settles what was under way at the last stop, then commits for ever.
+    pub(crate) async fn run(self) -> Result<(), Fatal> {
+        self.account.ready().await;
+        for batch in self.account.store.open_batches().await? {
+            tracing::info!(account = %self.account.name, entries = batch.changes.len(), "finding out what became of a batch of the last run");
+            self.finish(batch, true).await?;
+        }
+        loop {
+            self.step().await?;
+        }
+    }
+
+    /// One unit of work: one batch, or a wait for one.
+    async fn step(&self) -> Result<(), Fatal> {
+        let account = &self.account;
+        account.ready().await;
+        let mut changed = account.store.changed();
+        changed.borrow_and_update();
+        let now = now_ms();
+        let waiting = account.store.ready(now, &[]).await?;
+        let mut next: Option<i64> = None;
+        for ready in &waiting {
+            next = [next, ready.next_not_before].into_iter().flatten().min();
+            let (skip, at) = match ready.kind {
+                BatchKind::Upload => (Vec::new(), self.uploads_when(ready, now)),
+                BatchKind::Delete => self.deletions_when(ready, now).await?,
+            };
+            match at {
+                When::Never => {}
+                When::At(at) => next = Some(next.map_or(at, |n| n.min(at))),
+                When::Now => {
+                    let limit = account.config.commit.max_entries;
+                    if let Some(batch) = account.store.begin_batch(ready.kind, limit, &skip, now).await? {
+                        return self.finish(batch, false).await;
+                    }
+                }
+            }
+        }
+        tokio::select! {
+            () = tokio::time::sleep_until(until(next)) => {}
+            _ = changed.changed() => {}
+        }
+        Ok(())
+    }
+
+    fn uploads_when(&self, ready: &Ready, now: i64) -> When {
+        let commit = &self.account.config.commit;
+        let limits =
+            Limits { max_entries: commit.max_entries as u64, max_bytes: MAX_BYTES, max_age_ms: ms(commit.max_age) };
+        let waiting = Waiting { entries: ready.entries, bytes: ready.bytes, oldest: ready.oldest };
+        when(waiting, self.account.live.uploads_under_way() > 0, limits, now)
+    }
+
+    /// Deletions wait until no more join them and the guard consents; folders that are held are skipped.
+    async fn deletions_when(&self, ready: &Ready, now: i64) -> Result<(Vec<FolderId>, When), Fatal> {
+        let account = &self.account;
+        let rested = ready.newest.unwrap_or(now).saturating_add(DELETIONS_REST_MS);
+        if rested > now {
+            return Ok((Vec::new(), When::At(rested)));
+        }
+        let safety = &account.config.safety;
+        let limits = guard::Limits { max_deletions: safety.max_deletions, max_share: safety.max_deletion_share };
+        let mut skip = Vec::new();
+        let mut any = false;
+        for folder in &account.folders {
+            let waiting = account.store.staged_deletions(folder.id).await?;
+            let summary = account.store.summary(folder.id).await?;
+            // Undecided rows may become deletions, too: the guard looks when it can see all of them.
+            if waiting > 0 && (folder.now().scans > 0 || summary.due + summary.claimed > waiting.max(1_000)) {
+                skip.push(folder.id);
+                continue;
+            }
+            let recent = account.store.deletions_since(folder.id, now - RECENT_MS).await?;
+            let consent = if waiting == 0 { Ok(()) } else { guard::check(waiting, recent, summary.files, limits) };
+            let held = consent.err().map(|h| h.reason);
+            // The root is checked in the same round as the deletion.
+            let root = if waiting > 0 { folder.verify() } else { Ok(()) };
+            if held.is_some() || root.is_err() {
+                skip.push(folder.id);
+            } else {
+                any |= waiting > 0;
+            }
+            if let Some(reason) = held.as_ref().filter(|_| folder.now().held.is_none()) {
+                tracing::warn!(account = %account.name, folder = folder.id.0, %reason, "deletions are held");
+            }
+            folder.set(|now| now.held = held);
+        }
+        let again = now.saturating_add(5_000);
+        Ok((skip, if any { When::Now } else { When::At(again) }))
+    }
+
+    /// Carries a stored batch to its end: calls (unless it is `left over` from the last run, when nobody knows whether the call was made),
+    /// polls, and settles every entry.
+    async fn finish(&self, batch: Batch, left_over: bool) -> Result<(), Fatal> {
+        let account = &self.account;
+        *lock(&account.lane) =
+            Lane { entries: batch.changes.len() as u64, job_id: batch.async_job_id.clone(), since: Some(now_ms()) };
+        let outcome = self.settle(&batch, left_over).await;
+        *lock(&account.lane) = Lane::default();
+        outcome
+    }
+
+    async fn settle(&self, batch: &Batch, left_over: bool) -> Result<(), Fatal> {
+        let account = &self.account;
+        let results = match &batch.async_job_id {
+            Some(job) => self.poll(batch, job).await?,
+            None if left_over => Results::Unknown,
+            None => self.call(batch).await?,
+        };
+        let outcomes = match results {
+            Results::Files(results) if results.len() == batch.changes.len() => batch
+                .changes
+                .iter()
+                .zip(results)
+                .map(|(change, result)| (change.id, self.judge_file(change, result)))
+                .collect(),
+            Results::Deleted(results) if results.len() == batch.changes.len() => batch
+                .changes
+                .iter()
+                .zip(results)
+                .map(|(change, result)| (change.id, self.judge_deleted(change, result)))
+                .collect(),
+            Results::Files(_) | Results::Deleted(_) | Results::Unknown => self.verify(batch).await,
+            Results::Refused(failure) => {
+                account.note(&failure);
+                batch.changes.iter().map(|c| (c.id, again(c, failure.clone()))).collect()
+            }
+        };
+        self.tell(batch, &outcomes);
+        account.store.settle_batch(batch.id, outcomes, now_ms()).await?;
+        Ok(())
+    }
+
+    fn tell(&self, batch: &Batch, outcomes: &[(ChangeId, Outcome)]) {
+        let mut settled: BTreeMap<FolderId, u64> = BTreeMap::new();
+        for (change, (_, outcome)) in batch.changes.iter().zip(outcomes) {
+            if matches!(outcome, Outcome::Settled(_)) {
+                *settled.entry(change.folder).or_default() += 1;
+            }
+        }
+        for (folder, n) in &settled {
+            self.account.live.settled(*folder, *n);
+        }
+        let done: u64 = settled.values().sum();
+        tracing::debug!(account = %self.account.name, entries = batch.changes.len(), settled = done, "committed a batch");
+    }
+
+    /// Makes the batch's call.
+    async fn call(&self, batch: &Batch) -> Result<Results, Fatal> {
+        match batch.kind {
+            BatchKind::Upload => self.commit(batch).await,
+            BatchKind::Delete => self.delete(batch).await,
+        }
+    }
+
+    async fn commit(&self, batch: &Batch) -> Result<Results, Fatal> {
+        let account = &self.account;
+        let entries: Vec<FinishEntry<'_>> = batch.changes.iter().filter_map(finish_entry).collect();
+        if let ([only], LoneFile::Finish) = (entries.as_slice(), account.config.commit.lone_file) {
+            let reply = account.judge(account.dropbox.finish(only).await);
+            transfer::count(account).await?;
+            return Ok(match reply {
+                Ok(metadata) => Results::Files(vec![Ok(metadata)]),
+                Err(CallError::Api(error)) if error.status == 409 => {
+                    Results::Files(vec![Err(EntryError { tags: error.tags, value: error.error })])
+                }
+                Err(error) => broken(&error),
+            });
+        }
+        let v2 = account.config.commit.route == Route::FinishBatchV2 || account.store.meta(V1_GONE).await?.is_some();
+        if v2 {
+            let reply = account.judge(account.dropbox.finish_batch_v2(&entries).await);
+            transfer::count(account).await?;
+            return Ok(reply.map_or_else(|e| broken(&e), Results::Files));
+        }
+        let reply = account.judge(account.dropbox.finish_batch(&entries).await);
+        transfer::count(account).await?;
+        match reply {
+            Ok(Launch::Done(results)) => Ok(Results::Files(results)),
+            Ok(Launch::Job(job)) => {
+                account.store.launched(batch.id, &job).await?;
+                self.poll(batch, &job).await
+            }
+            Err(error) if error.unknown_route() => {
+                tracing::warn!(account = %account.name, "the server no longer knows finish_batch: using finish_batch_v2 from now on");
+                account.store.set_meta(V1_GONE, "1").await?;
+                Ok(Results::Refused(Failure::retry(
+                    "route",
+                    "the server no longer knows finish_batch; finish_batch_v2 is used instead",
+                )))
+            }
+            Err(error) => Ok(broken(&error)),
+        }
+    }
+
+    async fn delete(&self, batch: &Batch) -> Result<Results, Fatal> {
+        let account = &self.account;
+        let entries: Vec<DeleteEntry<'_>> = batch
+            .changes
+            .iter()
+            .filter_map(|change| match &change.what {
+                RemoteChange::Delete { path, rev } => Some(DeleteEntry { path, parent_rev: Some(rev.as_str()) }),
+                RemoteChange::Upload { .. } => None,
+            })
+            .collect();
+        match account.judge(account.dropbox.delete_batch(&entries).await) {
+            Ok(Launch::Done(results)) => Ok(Results::Deleted(results)),
+            Ok(Launch::Job(job)) => {
+                account.store.launched(batch.id, &job).await?;
+                self.poll(batch, &job).await
+            }
+            Err(error) => Ok(broken(&error)),
+        }
+    }
+
+    /// Polls a stored job until it is done. Another batch may start only after that.
+    async fn poll(&self, batch: &Batch, job: &str) -> Result<Results, Fatal> {
+        let account = &self.account;
+        lock(&account.lane).job_id = Some(job.to_owned());
+        let deadline = Instant::now() + DEADLINE;
+        let mut pause = FIRST_POLL;
+        loop {
+            let (done, error) = match batch.kind {
+                BatchKind::Upload => {
+                    match account.judge(account.dropbox.finish_batch_check(job, batch.changes.len()).await) {
+                        Ok(Poll::Done(results)) => (Some(Results::Files(results)), None),
+                        Ok(Poll::Failed(error)) => (Some(job_failed(&error)), None),
+                        Ok(Poll::InProgress) => (None, None),
+                        Err(error) => (None, Some(error)),
+                    }
+                }
+                BatchKind::Delete => {
+                    match account.judge(account.dropbox.delete_batch_check(job, batch.changes.len()).await) {
+                        Ok(Poll::Done(results)) => (Some(Results::Deleted(results)), None),
+                        Ok(Poll::Failed(error)) => (Some(job_failed(&error)), None),
+                        Ok(Poll::InProgress) => (None, None),
+                        Err(error) => (None, Some(error)),
+                    }
+                }
+            };
+            match (done, error) {
+                (Some(results), _) => return Ok(results),
+                // The server no longer knows the job, or it failed as a whole: only the tree itself can tell what happened.
+                (None, Some(CallError::Api(_))) => return Ok(Results::Unknown),
+                (None, Some(error)) => {
+                    account.note(&error.failure());
+                    account.ready().await;
+                    tokio::time::sleep(retry::backoff(3, chance())).await;
+                }
+                (None, None) => {
+                    if Instant::now() > deadline {
+                        tracing::warn!(account = %account.name, "a commit job is stuck; looking at its files one by one");
+                        return Ok(Results::Unknown);
+                    }
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 3 / 2).min(LONGEST_POLL);
+                }
+            }
+        }
+    }
+
+    /// Asks Dropbox what is at each entry's path now: what is there by content hash was committed, the rest is tried again.
+    async fn verify(&self, batch: &Batch) -> Vec<(ChangeId, Outcome)> {
+        let mut outcomes = Vec::with_capacity(batch.changes.len());
+        for change in &batch.changes {
+            outcomes.push((change.id, self.verify_one(change).await));
+        }
+        outcomes
+    }
+
+    async fn verify_one(&self, change: &Change) -> Outcome {
+        let account = &self.account;
+        let path = match &change.what {
+            RemoteChange::Upload { to, .. } => to,
+            RemoteChange::Delete { path, .. } => path,
+        };
+        let found = loop {
+            match account.judge(account.dropbox.get_metadata(path).await) {
+                Ok(found) => break found,
+                Err(error) => {
+                    let failure = error.failure();
+                    if failure.next != crate::model::Next::Account && !error.outcome_unknown() {
+                        return again(change, failure);
+                    }
+                    account.ready().await;
+                    tokio::time::sleep(retry::backoff(change.attempts.saturating_add(2), chance())).await;
+                }
+            }
+        };
+        let unknown = || {
+            Failure::retry(
+                "unknown_outcome",
+                "the reply to the commit was lost, and Dropbox does not hold the file yet; the commit is made again",
+            )
+        };
+        match (&change.what, found) {
+            (RemoteChange::Upload { content_hash, .. }, Some(Metadata::File(file)))
+                if file.content_hash.as_ref() == Some(content_hash) =>
+            {
+                self.judge_file(change, Ok(file))
+            }
+            (RemoteChange::Delete { .. }, None | Some(Metadata::Deleted)) => Outcome::Settled(None),
+            _ => Outcome::Again { at: now_ms(), failure: unknown() },
+        }
+    }
+
+    fn judge_file(&self, change: &Change, result: Result<FileMetadata, EntryError>) -> Outcome {
+        self.with_context(change, |context| match result {
+            Ok(file) => {
+                let done = Committed { rev: file.rev, size: file.size, content_hash: file.content_hash };
+                committed(change, &done, context)
+            }
+            Err(error) => refused(change, &tags(&error), error.failure(), context),
+        })
+    }
+
+    fn judge_deleted(&self, change: &Change, result: Result<Metadata, EntryError>) -> Outcome {
+        self.with_context(change, |context| match result {
+            Ok(_) => Outcome::Settled(None),
+            Err(error) => refused(change, &tags(&error), error.failure(), context),
+        })
+    }
+
+    fn with_context(&self, change: &Change, f: impl FnOnce(&Context<'_>) -> Outcome) -> Outcome {
+        let account = &self.account;
+        let Some(folder) = account.folder(change.folder) else { return Outcome::Look { at: now_ms(), failure: None } };
+        let home = folder.home(&change.path);
+        let copy = match &change.what {
+            RemoteChange::Upload { content_hash, stat, .. } => {
+                conflict::copy_path(&home, &account.host, &day(stat.mtime_ns.div_euclid(1_000_000)), content_hash)
+            }
+            RemoteChange::Delete { .. } => Ok(home.clone()),
+        };
+        let Ok(copy) = copy else { return Outcome::Look { at: now_ms(), failure: None } };
+        f(&Context { now: now_ms(), backoff: retry::backoff(change.attempts, chance()), home: &home, copy: &copy })
+    }
+}
+
+fn tags(error: &EntryError) -> Vec<&str> {
+    error.tags.iter().map(String::as_str).collect()
+}
+
+fn again(change: &Change, failure: Failure) -> Outcome {
+    let wait = match failure.next {
+        crate::model::Next::Retry { after: Some(after) } => after,
+        _ => retry::backoff(change.attempts, chance()),
+    };
+    Outcome::Again { at: now_ms() + ms(wait), failure }
+}
+
+/// A call without a usable reply: did it act or not?
+fn broken(error: &CallError) -> Results {
+    if error.outcome_unknown() { Results::Unknown } else { Results::Refused(error.failure()) }
+}
+
+/// A job that failed as a whole did nothing, if it says why in a way that only means "later"; otherwise its entries are looked up.
+fn job_failed(error: &EntryError) -> Results {
+    if error.retry_commit() { Results::Refused(error.failure()) } else { Results::Unknown }
+}
+
+fn finish_entry(change: &Change) -> Option<FinishEntry<'_>> {
+    match &change.what {
+        RemoteChange::Upload { session, size, stat, to, mode, .. } => Some(FinishEntry {
+            session,
+            offset: *size,
+            to,
+            mode,
+            client_modified: jiff::Timestamp::from_second(stat.mtime_ns.div_euclid(1_000_000_000)).ok(),
+            mute: true,
+        }),
+        RemoteChange::Delete { .. } => None,
+    }
+}

@@ -1,0 +1,352 @@
+//! From hints to rows: the watcher's events and the scanner's findings become "look at this path again".
+//!
+//! Events are hints, never facts: each is looked at with `lstat`, and a new directory is scanned after its watch is in place, since files
+//! made before that were seen by nobody. Whatever cannot be told apart becomes a scan.
+
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+
+use crate::daemon::account::{Account, Fatal};
+use crate::daemon::clock::{chance, moment, ms, now_ms};
+use crate::daemon::folder::Folder;
+use crate::local::{Ignored, Scanned, Seen, Watcher, scan};
+use crate::model::{Due, Failure, Local, Mode, RelPath};
+use crate::plan::{debounce, diff};
+use crate::store::StoreError;
+
+/// Rows that one transaction takes, at most.
+const TOGETHER: usize = 1000;
+/// How long events are gathered before they are looked at: one `lstat` for many events of one path.
+const GATHER: Duration = Duration::from_millis(30);
+/// How often folders that cannot be watched wholly are scanned.
+const POLL: Duration = Duration::from_mins(1);
+
+/// An order to look at a subtree now.
+#[derive(Debug)]
+pub(crate) struct Look {
+    /// Where.
+    pub(crate) under: RelPath,
+    /// Told when the scan has ended.
+    pub(crate) done: Option<oneshot::Sender<()>>,
+}
+
+/// One folder's intake.
+pub(crate) struct Intake {
+    account: Arc<Account>,
+    folder: Arc<Folder>,
+    watcher: Option<Arc<Watcher>>,
+    seen: mpsc::Receiver<Seen>,
+    looks: mpsc::Receiver<Look>,
+    next_scan: Instant,
+}
+
+/// Events that the watcher may hold back; more are a rescan.
+const SEEN_LIMIT: usize = 65_536;
+
+impl Intake {
+    /// Sets the watcher up; watches are placed by the first scan.
+    pub(crate) fn new(account: Arc<Account>, folder: Arc<Folder>, looks: mpsc::Receiver<Look>) -> Self {
+        let (tx, seen) = mpsc::channel(SEEN_LIMIT);
+        let remote_fs = folder.root.is_remote_fs();
+        let watcher = if let Some(kind) = remote_fs {
+            folder.set(|now| {
+                now.degraded = Some(format!("{kind} gives no events: the folder is scanned every minute instead"));
+            });
+            None
+        } else {
+            start_watcher(&folder, tx)
+        };
+        Self { account, folder, watcher, seen, looks, next_scan: Instant::now() }
+    }
+
+    /// Scans once, then follows the events for ever.
+    pub(crate) async fn run(mut self) -> Result<(), Fatal> {
+        loop {
+            self.step().await?;
+        }
+    }
+
+    /// One unit of work: a whole scan, an order, or one gathering of events.
+    async fn step(&mut self) -> Result<(), Fatal> {
+        tokio::select! {
+            biased;
+            Some(look) = self.looks.recv() => {
+                // Events that the kernel has already told of come first, or the answer would be older than the question.
+                self.drain().await?;
+                self.scan(look.under).await?;
+                if let Some(done) = look.done {
+                    let _ = done.send(());
+                }
+                Ok(())
+            }
+            () = tokio::time::sleep_until(self.next_scan) => self.scan(RelPath::root()).await,
+            Some(seen) = self.seen.recv() => {
+                tokio::time::sleep(GATHER).await;
+                self.take(seen).await
+            }
+        }
+    }
+
+    async fn drain(&mut self) -> Result<(), Fatal> {
+        match self.seen.try_recv() {
+            Ok(seen) => self.take(seen).await,
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// Looks at one event and all that wait behind it.
+    async fn take(&mut self, first: Seen) -> Result<(), Fatal> {
+        let (mut paths, mut scans) = (BTreeSet::new(), BTreeSet::new());
+        let mut next = Some(first);
+        while let Some(seen) = next {
+            match seen {
+                Seen::Path(path) => {
+                    paths.insert(path);
+                }
+                Seen::NewDir(path) => {
+                    scans.insert(path);
+                }
+                Seen::GoneDir(path) => {
+                    paths.insert(path);
+                }
+                Seen::Rescan { under, reason } => {
+                    tracing::info!(account = %self.account.name, %reason, "scanning again");
+                    scans.insert(under);
+                }
+                Seen::Dead(reason) => self.restart_watcher(&reason),
+            }
+            next = self.seen.try_recv().ok();
+        }
+        self.account.hurry_offline();
+        if !paths.is_empty() {
+            scans.extend(self.look(paths).await?);
+        }
+        // A scan covers everything below it.
+        let mut last: Option<RelPath> = None;
+        for under in scans {
+            if last.as_ref().is_some_and(|last| under.is_under(last)) {
+                continue;
+            }
+            self.scan(under.clone()).await?;
+            last = Some(under);
+        }
+        Ok(())
+    }
+
+    /// Looks at paths and enqueues them; gives back the directories among them, which have to be scanned.
+    async fn look(&self, paths: BTreeSet<RelPath>) -> Result<Vec<RelPath>, Fatal> {
+        let (account, folder) = (Arc::clone(&self.account), Arc::clone(&self.folder));
+        let handle = Handle::current();
+        let settle = ms(account.config.watch.settle);
+        blocking(move || {
+            let mut dirs = Vec::new();
+            let mut due = Vec::new();
+            for path in paths {
+                let now = now_ms();
+                let size = match folder.root.observe(&path) {
+                    Local::Dir => {
+                        dirs.push(path);
+                        continue;
+                    }
+                    Local::File(stat) => stat.size,
+                    // A directory that was moved away takes its files along, and only it has an event.
+                    Local::Absent => {
+                        if folder.mode == Mode::Mirror {
+                            handle.block_on(account.store.enqueue_gone(folder.id, &path, now + settle, now))?;
+                        }
+                        0
+                    }
+                    Local::Other(_) | Local::Unknown(_) => 0,
+                };
+                let empty = size == 0;
+                due.push(Due { path, size, due_at: debounce::due_at(now, now, settle, empty) });
+            }
+            for some in due.chunks(TOGETHER) {
+                handle.block_on(account.store.enqueue(folder.id, some.to_vec(), now_ms()))?;
+            }
+            Ok(dirs)
+        })
+        .await
+    }
+
+    fn restart_watcher(&mut self, reason: &str) {
+        tracing::warn!(account = %self.account.name, %reason, "the watcher died; starting another, and scanning");
+        let (tx, seen) = mpsc::channel(SEEN_LIMIT);
+        self.seen = seen;
+        self.watcher = start_watcher(&self.folder, tx);
+        self.next_scan = Instant::now();
+    }
+
+    /// Scans one subtree and enqueues what differs from base.
+    async fn scan(&mut self, under: RelPath) -> Result<(), Fatal> {
+        let whole = under.is_root();
+        self.folder.set(|now| now.scans += 1);
+        let outcome = self.scan_blocking(under).await;
+        self.folder.set(|now| {
+            now.scans = now.scans.saturating_sub(1);
+            if let Ok(Some(limit)) = &outcome {
+                now.degraded = Some(limit.clone());
+            } else if whole && self.watcher.is_some() && outcome.is_ok() {
+                now.degraded = None;
+            }
+            now.scanned |= whole && outcome.is_ok();
+        });
+        if whole {
+            let degraded = self.folder.now().degraded.is_some();
+            let wait = if degraded { POLL } else { self.account.config.watch.rescan };
+            // Jitter: many daemons on one host should not scan in step.
+            self.next_scan = Instant::now() + wait.mul_f64(0.9 + chance() * 0.2);
+        }
+        self.account.store.poke();
+        outcome.map(|_| ())
+    }
+
+    async fn scan_blocking(&self, under: RelPath) -> Result<Option<String>, Fatal> {
+        let scan = ScanRun {
+            account: Arc::clone(&self.account),
+            folder: Arc::clone(&self.folder),
+            watcher: self.watcher.clone(),
+            handle: Handle::current(),
+        };
+        blocking(move || scan.run(&under)).await
+    }
+}
+
+fn start_watcher(folder: &Arc<Folder>, tx: mpsc::Sender<Seen>) -> Option<Arc<Watcher>> {
+    let rules = Arc::clone(folder);
+    let ignored: Ignored = Arc::new(move |path, is_dir| rules.ignored(path, is_dir).is_some());
+    match Watcher::start(folder.root.clone(), ignored, tx) {
+        Ok(watcher) => Some(Arc::new(watcher)),
+        Err(failure) => {
+            tracing::warn!(reason = %failure.text, "no watcher: the folder is scanned every minute instead");
+            folder.set(|now| {
+                now.degraded = Some(format!("{}; the folder is scanned every minute instead", failure.text));
+            });
+            None
+        }
+    }
+}
+
+/// Runs something that blocks on the threads made for that; a panic there ends the program, not just a task.
+pub(crate) async fn blocking<T: Send + 'static>(
+    f: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, Fatal> {
+    match tokio::task::spawn_blocking(f).await {
+        Ok(outcome) => outcome.map_err(Fatal::Store),
+        Err(error) => Err(Fatal::Task(format!("a task on the disk died: {error}"))),
+    }
+}
+
+/// One run of the scanner, on a blocking thread.
+struct ScanRun {
+    account: Arc<Account>,
+    folder: Arc<Folder>,
+    watcher: Option<Arc<Watcher>>,
+    handle: Handle,
+}
+
+impl ScanRun {
+    /// The reason why not everything is watched, if so.
+    fn run(&self, under: &RelPath) -> Result<Option<String>, StoreError> {
+        if self.folder.verify().is_err() {
+            // The root is not ours: nothing that is seen there means anything.
+            return Ok(None);
+        }
+        let mut failed = None;
+        let mut limit: Option<String> = None;
+        let mut due: Vec<Due> = Vec::new();
+        let watcher = self.watcher.clone();
+        let mut before_list = |dirs: &[RelPath]| {
+            if let Some(Err(trouble)) = watcher.as_ref().map(|w| w.add_dirs(dirs)) {
+                limit = Some(format!("{trouble}; they are scanned every minute instead"));
+            }
+        };
+        let mut sink = |scanned: Scanned| match self.directory(scanned, &mut due) {
+            Ok(()) if self.account.stop.is_cancelled() => ControlFlow::Break(()),
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => {
+                failed = Some(error);
+                ControlFlow::Break(())
+            }
+        };
+        let ignored = |path: &RelPath, is_dir: bool| self.folder.ignored(path, is_dir).is_some();
+        scan(&self.folder.root, &ignored, under, &mut before_list, &mut sink);
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        self.flush(&mut due)?;
+        Ok(limit)
+    }
+
+    fn flush(&self, due: &mut Vec<Due>) -> Result<(), StoreError> {
+        if due.is_empty() {
+            return Ok(());
+        }
+        self.handle.block_on(self.account.store.enqueue(self.folder.id, std::mem::take(due), now_ms()))?;
+        Ok(())
+    }
+
+    fn directory(&self, scanned: Scanned, due: &mut Vec<Due>) -> Result<(), StoreError> {
+        let (store, folder) = (&self.account.store, &self.folder);
+        let now = now_ms();
+        let settle = ms(self.account.config.watch.settle);
+        match scanned {
+            Scanned::Unreadable { dir, failure } => {
+                // Its children are unknown, not gone.
+                self.handle.block_on(store.set_odd(folder.id, &dir, vec![(dir.to_string(), failure)], now))?;
+            }
+            Scanned::Dir { dir, files, dirs, ignored_files, ignored_dirs, unknown, odd, others, .. } => {
+                let base = store.base_children_blocking(folder.id, &dir)?;
+                let diff = diff::directory(&files, &base);
+                let by_name = |name: &str| files.binary_search_by(|f| f.0.as_bytes().cmp(name.as_bytes())).ok();
+                for (name, size) in diff.changed {
+                    let Ok(path) = dir.child(name) else { continue };
+                    let due_at = by_name(name)
+                        .and_then(|i| files.get(i))
+                        .map_or(now, |(_, stat)| debounce::scanned_due_at(now, stat, settle));
+                    due.push(Due { path, size, due_at });
+                }
+                if folder.mode == Mode::Mirror {
+                    // What is ignored, or could not be looked at, is not gone.
+                    let there =
+                        |name: &str| ignored_files.iter().any(|n| n == name) || unknown.iter().any(|(n, _)| n == name);
+                    for name in diff.gone.into_iter().filter(|name| !there(name)) {
+                        let Ok(path) = dir.child(name) else { continue };
+                        due.push(Due { path, size: 0, due_at: now + settle });
+                    }
+                    for gone in store.base_dirs_blocking(folder.id, &dir)? {
+                        let name = gone.name();
+                        let there = ignored_dirs.iter().any(|n| n == name) || unknown.iter().any(|(n, _)| n == name);
+                        if !there && dirs.binary_search_by(|d| d.as_bytes().cmp(name.as_bytes())).is_err() {
+                            self.handle.block_on(store.enqueue_gone(folder.id, &gone, now + settle, now))?;
+                        }
+                    }
+                }
+                let mut problems: Vec<(String, Failure)> = odd;
+                for (name, failure) in unknown {
+                    problems.push((dir.child(&name).map_or(name, String::from), failure));
+                }
+                for (name, kind) in others {
+                    let path = dir.child(&name).map_or(name, String::from);
+                    problems.push((path, crate::plan::decide::other_type(kind)));
+                }
+                self.handle.block_on(store.set_odd(folder.id, &dir, problems, now))?;
+                if due.len() >= TOGETHER {
+                    self.flush(due)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// When the next rows come due, as a moment to sleep until.
+pub(crate) fn until(at: Option<i64>) -> Instant {
+    at.map_or_else(|| Instant::now() + Duration::from_hours(1), moment)
+}

@@ -1,0 +1,191 @@
+//! The status, put together from the store's counts and what goes on in memory. Nothing here waits for disk or network for long.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+
+use crate::daemon::account::{Account, Trouble};
+use crate::daemon::clock::{month, now_ms, rfc3339};
+use crate::daemon::folder::Folder;
+use crate::daemon::live::lock;
+use crate::model::status::{
+    AccountState, AccountStatus, Commit, DataTransport, FolderState, FolderStatus, Health, Pending, RemoteCache, Status,
+};
+use crate::store::{FolderSummary, StoreError};
+
+/// Transfers shown of one folder.
+const SHOWN: usize = 16;
+/// The status is published at most this often.
+const EVERY: Duration = Duration::from_millis(250);
+
+/// Builds the status of all accounts.
+pub(crate) struct Progress {
+    pub(crate) accounts: Vec<Arc<Account>>,
+    pub(crate) started: Instant,
+}
+
+impl Progress {
+    /// Publishes the status for as long as somebody looks: after each change, and while work lasts.
+    pub(crate) async fn publish(&self, to: &watch::Sender<Status>) -> Result<(), StoreError> {
+        loop {
+            let status = self.status().await?;
+            let busy = status.accounts.iter().any(|a| a.state != AccountState::Idle);
+            to.send_replace(status);
+            let pause = if busy { EVERY } else { EVERY * 4 };
+            tokio::time::sleep(pause).await;
+            if to.is_closed() {
+                return std::future::pending().await;
+            }
+        }
+    }
+
+    /// The status now.
+    pub(crate) async fn status(&self) -> Result<Status, StoreError> {
+        let mut accounts = Vec::with_capacity(self.accounts.len());
+        for account in &self.accounts {
+            accounts.push(account_status(account).await?);
+        }
+        Ok(Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            uptime_s: self.started.elapsed().as_secs(),
+            accounts,
+        })
+    }
+
+    /// Whether the work goes on; a folder that waits for a person is healthy, an account that cannot sync is not.
+    pub(crate) async fn health(&self) -> Health {
+        match self.status().await {
+            Err(error) => Health { ok: false, reason: Some(error.to_string()) },
+            Ok(status) => {
+                let sick = status.accounts.into_iter().find(|a| {
+                    matches!(a.state, AccountState::AuthRequired | AccountState::AccountMismatch | AccountState::Failed)
+                });
+                Health { ok: sick.is_none(), reason: sick.and_then(|a| a.reason) }
+            }
+        }
+    }
+}
+
+async fn account_status(account: &Account) -> Result<AccountStatus, StoreError> {
+    let now = now_ms();
+    let mut folders = Vec::with_capacity(account.folders.len());
+    let trouble = account.trouble.borrow().clone();
+    for folder in &account.folders {
+        let summary = account.store.summary(folder.id).await?;
+        folders.push(folder_status(account, folder, &summary));
+    }
+    let who = account.who.borrow().clone();
+    let busy = folders.iter().any(|f| f.state == FolderState::Syncing);
+    let (state, reason) = account_state(account, trouble, who.is_some(), busy);
+    let lane = lock(&account.lane).clone();
+    let month = month(now);
+    let calls = account.store.transport(&month).await?;
+    let who = who.unwrap_or_default();
+    Ok(AccountStatus {
+        name: account.name.clone(),
+        state,
+        reason,
+        account_id: Some(who.account_id).filter(|id| !id.is_empty()),
+        email: Some(who.email).filter(|email| !email.is_empty()),
+        space: who.space,
+        rate_limited_until: account.dropbox.rate_limited_until().map(|until| until.to_string()),
+        data_transport: DataTransport { month, calls, budget: account.budget },
+        remote: RemoteCache::default(),
+        commit: Commit {
+            state: if lane.since.is_some() { "committing" } else { "idle" }.to_owned(),
+            entries: lane.entries,
+            job_id: lane.job_id,
+            since: lane.since.map(rfc3339),
+        },
+        folders,
+    })
+}
+
+fn account_state(
+    account: &Account,
+    trouble: Option<Trouble>,
+    known: bool,
+    busy: bool,
+) -> (AccountState, Option<String>) {
+    if account.stop.is_cancelled() {
+        return (AccountState::Stopping, Some("asked to stop".to_owned()));
+    }
+    if let Some(trouble) = trouble {
+        let at = rfc3339(trouble.until);
+        return (trouble.state, Some(format!("{} (next try at {at})", trouble.reason)));
+    }
+    if account.dropbox.rate_limited_until().is_some() {
+        return (AccountState::RateLimited, Some("Dropbox asked for a pause; syncing goes on by itself".to_owned()));
+    }
+    match (known, busy) {
+        (false, _) => (AccountState::Starting, Some("asking Dropbox whose account this is".to_owned())),
+        (true, true) => (AccountState::Syncing, None),
+        (true, false) => (AccountState::Idle, None),
+    }
+}
+
+fn folder_status(account: &Account, folder: &Folder, summary: &FolderSummary) -> FolderStatus {
+    let now = folder.now();
+    let uploads = summary.due + summary.claimed;
+    let remote_changes = summary.staged_uploads + summary.staged_deletes;
+    let rate = account.live.rate(folder.id, Instant::now());
+    let working = uploads > 0 || remote_changes > 0 || now.scans > 0 || !now.scanned;
+    let (state, reason) = if let Some(failure) = &now.root_trouble {
+        (FolderState::RootMissing, Some(failure.text.clone()))
+    } else if let Some(held) = &now.held {
+        (FolderState::Held, Some(held.clone()))
+    } else if working {
+        (FolderState::Syncing, None)
+    } else if let Some(reason) = &now.degraded {
+        (FolderState::DegradedWatch, Some(reason.clone()))
+    } else {
+        (FolderState::InSync, None)
+    };
+    FolderStatus {
+        local: folder.local.to_string_lossy().into_owned(),
+        remote: folder.remote.to_string(),
+        mode: folder.mode.to_string(),
+        state,
+        reason,
+        files: summary.files,
+        bytes: summary.bytes,
+        last_synced_at: summary.last_synced_at.map(rfc3339),
+        pending: Pending { uploads, downloads: 0, remote_changes, local_changes: 0, bytes: summary.pending_bytes },
+        eta_s: eta(uploads + remote_changes, summary.pending_bytes, rate.files_s, rate.up_bytes_s),
+        rate,
+        active: account.live.active(folder.id, SHOWN),
+        problems: summary.problems,
+        conflicts: summary.conflicts,
+    }
+}
+
+/// Seconds left: whichever of files and bytes takes longer at the present rates; unknown while nothing moves.
+fn eta(files: u64, bytes: u64, files_s: f64, bytes_s: u64) -> Option<u64> {
+    if files == 0 {
+        return None;
+    }
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "an estimate"
+    )]
+    let by_files = (files_s > 0.0).then(|| (files as f64 / files_s).ceil() as u64);
+    let by_bytes = bytes.checked_div(bytes_s);
+    by_files.max(by_bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_slower_of_files_and_bytes_decides() {
+        assert_eq!(eta(0, 0, 1.0, 1), None);
+        assert_eq!(eta(10, 100, 0.0, 0), None);
+        assert_eq!(eta(10, 100, 5.0, 10), Some(10));
+        assert_eq!(eta(100, 100, 5.0, 100), Some(20));
+    }
+}

@@ -1,0 +1,185 @@
+//! What clients of the socket ask, answered in one place.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+
+use crate::control::{Page, Request};
+use crate::daemon::account::{Account, Fatal, ONCE_ATTEMPTS};
+use crate::daemon::clock::{now_ms, rfc3339};
+use crate::daemon::intake::Look;
+use crate::daemon::progress::Progress;
+use crate::model::RelPath;
+use crate::model::status::{Problem, SyncAnswer};
+
+/// Answers requests for ever; long answers do not hold up short ones.
+pub(crate) async fn run(progress: Arc<Progress>, mut requests: mpsc::Receiver<Request>) -> Result<(), Fatal> {
+    let mut waiting = JoinSet::new();
+    loop {
+        tokio::select! {
+            request = requests.recv() => match request {
+                Some(request) => {
+                    let progress = Arc::clone(&progress);
+                    waiting.spawn(async move { answer(&progress, request).await });
+                }
+                None => return std::future::pending().await,
+            },
+            Some(done) = waiting.join_next() => match done {
+                Ok(Ok(())) => {}
+                Ok(Err(fatal)) => return Err(fatal),
+                Err(error) => return Err(Fatal::Task(format!("an answer on the socket died: {error}"))),
+            },
+        }
+    }
+}
+
+async fn answer(progress: &Progress, request: Request) -> Result<(), Fatal> {
+    match request {
+        Request::Status(reply) => {
+            let _ = reply.send(progress.status().await?);
+        }
+        Request::Health(reply) => {
+            let _ = reply.send(progress.health().await);
+        }
+        Request::Problems { offset, limit, reply } => {
+            let _ = reply.send(problems(progress, offset, limit).await?);
+        }
+        Request::Sync { path, wait, mut reply } => {
+            let done = tokio::select! {
+                done = sync(progress, path, wait) => done?,
+                // The client left; the scan goes on, the wait does not.
+                () = reply.closed() => return Ok(()),
+            };
+            let _ = reply.send(done);
+        }
+    }
+    Ok(())
+}
+
+async fn problems(progress: &Progress, offset: u64, limit: u64) -> Result<Page<Problem>, Fatal> {
+    let (mut items, mut total) = (Vec::new(), 0);
+    for account in &progress.accounts {
+        for folder in &account.folders {
+            let here = account.store.summary(folder.id).await?.problems;
+            let skip = offset.saturating_sub(total);
+            let room = limit.saturating_sub(items.len() as u64);
+            if skip < here && room > 0 {
+                for row in account.store.problems(Some(folder.id), usize_of(skip), usize_of(room)).await? {
+                    items.push(Problem {
+                        folder: folder.local.to_string_lossy().into_owned(),
+                        path: row.path,
+                        code: row.code,
+                        text: row.text,
+                        since: rfc3339(row.since),
+                        next_try: row.next_try.map(rfc3339),
+                        attempts: row.attempts,
+                    });
+                }
+            }
+            total += here;
+        }
+    }
+    Ok(Page { items, offset, total })
+}
+
+fn usize_of(n: u64) -> usize {
+    usize::try_from(n).unwrap_or(usize::MAX)
+}
+
+/// What `sync` is to look at.
+struct Target {
+    account: Arc<Account>,
+    index: usize,
+    under: RelPath,
+}
+
+async fn sync(progress: &Progress, path: Option<PathBuf>, wait: bool) -> Result<Result<SyncAnswer, String>, Fatal> {
+    let targets = match targets(progress, path.as_deref()) {
+        Ok(targets) => targets,
+        Err(text) => return Ok(Err(text)),
+    };
+    let mut scans = Vec::new();
+    for target in &targets {
+        let Some(folder) = target.account.folders.get(target.index) else { continue };
+        target.account.hurry();
+        target.account.store.wake(folder.id, &target.under, now_ms()).await?;
+        let (done, ended) = oneshot::channel();
+        if let Some(looks) = target.account.looks.get(target.index)
+            && looks.send(Look { under: target.under.clone(), done: Some(done) }).await.is_ok()
+        {
+            scans.push(ended);
+        }
+    }
+    if !wait {
+        return Ok(Ok(SyncAnswer { outcome: "accepted".to_owned(), problems: 0, reason: None }));
+    }
+    for scan in scans {
+        let _ = scan.await;
+    }
+    let (mut problems, mut reason) = (0, None);
+    for target in &targets {
+        match settled(target).await? {
+            Ok(n) => problems += n,
+            Err(why) => reason = Some(why),
+        }
+    }
+    let outcome = match (&reason, problems) {
+        (Some(_), _) => "unfinished",
+        (None, 0) => "in_sync",
+        (None, _) => "problems",
+    };
+    Ok(Ok(SyncAnswer { outcome: outcome.to_owned(), problems, reason }))
+}
+
+/// Waits until nothing under the target is pending; the number of problems there, or why it cannot be finished now.
+async fn settled(target: &Target) -> Result<Result<u64, String>, Fatal> {
+    let account = &target.account;
+    let Some(folder) = account.folders.get(target.index) else { return Ok(Ok(0)) };
+    let mut changed = account.store.changed();
+    let mut trouble = account.trouble.subscribe();
+    loop {
+        changed.borrow_and_update();
+        let now = folder.now();
+        if let Some(why) = now.root_trouble.map(|f| f.text).or(now.held) {
+            return Ok(Err(why));
+        }
+        let why = trouble.borrow_and_update().as_ref().filter(|t| t.attempts > 0).map(|t| t.reason.clone());
+        if let Some(why) = why {
+            return Ok(Err(why));
+        }
+        if account.store.trying_under(folder.id, &target.under, ONCE_ATTEMPTS).await? == 0 {
+            return Ok(Ok(account.store.problems_under(folder.id, &target.under).await?));
+        }
+        tokio::select! {
+            _ = changed.changed() => {}
+            _ = trouble.changed() => {}
+        }
+    }
+}
+
+fn targets(progress: &Progress, path: Option<&Path>) -> Result<Vec<Target>, String> {
+    let mut targets = Vec::new();
+    for account in &progress.accounts {
+        for (index, folder) in account.folders.iter().enumerate() {
+            let under = match path {
+                None => Some(RelPath::root()),
+                Some(path) => [folder.local.as_path(), folder.root.path()]
+                    .iter()
+                    .find_map(|root| path.strip_prefix(root).ok())
+                    .and_then(|rest| RelPath::parse(rest.to_str()?).ok()),
+            };
+            if let Some(under) = under {
+                targets.push(Target { account: Arc::clone(account), index, under });
+            }
+        }
+    }
+    if targets.is_empty() {
+        return Err(match path {
+            Some(path) => format!("no synced folder holds {}: `ferrybox status` lists them", path.display()),
+            None => "no folder is configured: add one with `ferrybox add LOCAL REMOTE`".to_owned(),
+        });
+    }
+    Ok(targets)
+}

@@ -1,0 +1,288 @@
+//! Workers: claim due rows, look at their paths, decide, and send what has to go up.
+//!
+//! A worker never commits. It leaves a closed upload session and a stored remote change behind, and the committer takes it from there.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::daemon::account::{Account, Fatal};
+use crate::daemon::clock::{chance, ms, now_ms};
+use crate::daemon::folder::Folder;
+use crate::daemon::intake::{blocking, until};
+use crate::daemon::{large, pack};
+use crate::local::{self, SmallRead};
+use crate::model::{
+    Base, Claimed, ContentHash, Failure, Job, Local, Next, Remote, RemoteChange, Settled, Stat, UnixMs, WriteMode,
+};
+use crate::plan::decide::{Action, decide};
+use crate::plan::pack::{Queue, claim_at};
+use crate::plan::{names, retry};
+use crate::store::Claim;
+
+/// Files up to this size are read once and sent from memory; larger ones are read twice, once to hash and once to send.
+const IN_MEMORY: u64 = 64 << 10;
+/// What one worker may hold of such files, in bytes.
+const MEMORY: u64 = 3 << 20;
+
+/// One claimed row that has to go up.
+#[derive(Debug)]
+pub(crate) struct Send {
+    pub(crate) job: Job,
+    pub(crate) folder: Arc<Folder>,
+    pub(crate) base: Option<Base>,
+    pub(crate) mode: WriteMode,
+    pub(crate) stat: Stat,
+    pub(crate) source: Source,
+}
+
+/// Where the bytes are.
+#[derive(Debug)]
+pub(crate) enum Source {
+    /// Read already, with their hash.
+    Memory(bytes::Bytes, ContentHash),
+    /// On the disk.
+    Disk,
+}
+
+impl Send {
+    /// The change that commits what session `session` holds.
+    pub(crate) fn change(&self, session: String, content_hash: ContentHash) -> RemoteChange {
+        let home = self.folder.home(&self.job.path);
+        let to = self.base.as_ref().and_then(|b| b.remote.clone()).unwrap_or(home);
+        RemoteChange::Upload {
+            session,
+            size: self.stat.size,
+            content_hash,
+            stat: self.stat,
+            to,
+            mode: self.mode.clone(),
+        }
+    }
+
+    /// What settles the row when the bytes turn out to be base's: only the stat is renewed, nothing is sent.
+    pub(crate) fn unchanged(&self, hash: &ContentHash) -> Option<Settled> {
+        let base = self.base.as_ref().filter(|b| b.content_hash == *hash)?;
+        Some(Settled::InSync(Some(Base { stat: self.stat, ..base.clone() })))
+    }
+}
+
+/// What looking at one row gave.
+enum Looked {
+    Done(Job, Settled),
+    Delete(Job, RemoteChange),
+    Send(Box<Send>),
+}
+
+/// One worker.
+pub(crate) struct Uploader {
+    account: Arc<Account>,
+}
+
+impl Uploader {
+    pub(crate) fn new(account: Arc<Account>) -> Self {
+        Self { account }
+    }
+
+    /// Works for ever.
+    pub(crate) async fn run(self) -> Result<(), Fatal> {
+        loop {
+            self.step().await?;
+        }
+    }
+
+    /// One unit of work: one claim, from looking to staging.
+    async fn step(&self) -> Result<(), Fatal> {
+        let account = &self.account;
+        account.ready().await;
+        if self.over_budget().await? {
+            return Ok(());
+        }
+        let claimed = self.claim().await?;
+        if claimed.is_empty() {
+            return Ok(());
+        }
+        let under_way = account.live.uploading(claimed.len());
+        let looked = self.look(claimed).await?;
+        let sends = self.record(looked).await?;
+        let chunk = account.config.upload.chunk_size;
+        let (large, small): (Vec<_>, Vec<_>) = sends.into_iter().partition(|s| s.stat.size > chunk);
+        if !small.is_empty() {
+            pack::send(account, small).await?;
+        }
+        for send in large {
+            large::send(account, send).await?;
+        }
+        drop(under_way);
+        account.store.poke();
+        Ok(())
+    }
+
+    /// Waits for its turn and for due rows, then claims a pack of small files or one large one.
+    async fn claim(&self) -> Result<Vec<Claimed>, Fatal> {
+        let account = &self.account;
+        let _turn = account.claim_turn.lock().await;
+        let mut changed = account.store.changed();
+        let mut skip;
+        loop {
+            changed.borrow_and_update();
+            skip = account.folders_without_root();
+            let now = now_ms();
+            let due = account.store.due_summary(now, account.config.upload.chunk_size, &skip).await?;
+            let more = account.scanning() || due.next_due_at.is_some_and(|at| at <= now + crate::plan::pack::GATHER_MS);
+            let queue = Queue {
+                small: due.due_small,
+                bytes: due.due_bytes,
+                large: due.due_large,
+                oldest_due: due.oldest_due,
+                more,
+            };
+            let wait = match claim_at(queue, account.ceilings(), now) {
+                Some(at) if at <= now => break,
+                Some(at) => until(Some(at)),
+                None => until(due.next_due_at),
+            };
+            tokio::select! {
+                () = tokio::time::sleep_until(wait) => {}
+                _ = changed.changed() => {}
+            }
+        }
+        let ceilings = account.ceilings();
+        let claim = Claim {
+            max_files: ceilings.entries,
+            max_bytes: ceilings.body,
+            small: account.config.upload.chunk_size,
+            now: now_ms(),
+        };
+        Ok(account.store.claim_skipping(claim, &skip).await?)
+    }
+
+    /// Observes and decides, on a blocking thread; small files are read there, too.
+    async fn look(&self, claimed: Vec<Claimed>) -> Result<Vec<Looked>, Fatal> {
+        let account = Arc::clone(&self.account);
+        blocking(move || {
+            let mut memory = MEMORY;
+            Ok(claimed.into_iter().map(|claimed| look(&account, claimed, &mut memory)).collect())
+        })
+        .await
+    }
+
+    /// Settles and stages what needs no upload; gives back what does.
+    async fn record(&self, looked: Vec<Looked>) -> Result<Vec<Send>, Fatal> {
+        let (mut done, mut deletes, mut sends) = (Vec::new(), Vec::new(), Vec::new());
+        for one in looked {
+            match one {
+                Looked::Done(job, settled) => done.push((job, settled)),
+                Looked::Delete(job, change) => deletes.push((job, change)),
+                Looked::Send(send) => sends.push(*send),
+            }
+        }
+        let account = &self.account;
+        for (job, settled) in &done {
+            if matches!(settled, Settled::InSync(_)) {
+                account.live.settled(job.folder, 1);
+            }
+        }
+        if !done.is_empty() {
+            account.store.settle(done, now_ms()).await?;
+        }
+        if !deletes.is_empty() {
+            account.store.stage(deletes, now_ms()).await?;
+        }
+        Ok(sends)
+    }
+
+    /// Whether this month's data-transport calls are spent; then everything waits, and says why.
+    async fn over_budget(&self) -> Result<bool, Fatal> {
+        let account = &self.account;
+        let Some(budget) = account.budget else { return Ok(false) };
+        let month = crate::daemon::clock::month(now_ms());
+        if account.store.transport(&month).await? < budget {
+            return Ok(false);
+        }
+        account.note(&Failure::account(
+            "rate_limited",
+            format!(
+                "this month's data_transport_budget of {budget} calls is spent: raise it, or wait for the next month"
+            ),
+        ));
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        Ok(true)
+    }
+}
+
+/// When a row that failed is due again.
+pub(crate) fn later(attempts: u32, failure: &Failure) -> UnixMs {
+    let wait = match failure.next {
+        Next::Retry { after: Some(after) } => after,
+        // The path is being written: look again when it may have come to rest.
+        Next::Look => Duration::from_secs(1).saturating_mul(attempts.clamp(1, 30)),
+        _ => retry::backoff(attempts, chance()),
+    };
+    now_ms().saturating_add(ms(wait))
+}
+
+/// What a failure of one row means for it. An account's trouble is not the row's fault: it goes back untouched.
+pub(crate) fn failed(job: &Job, failure: Failure) -> Settled {
+    match failure.next {
+        Next::Wedge => Settled::Wedge(failure),
+        Next::Account => Settled::Release,
+        Next::Look | Next::Retry { .. } => Settled::PutOff { at: later(job.attempts, &failure), failure },
+    }
+}
+
+fn look(account: &Account, claimed: Claimed, memory: &mut u64) -> Looked {
+    let Claimed { job, base } = claimed;
+    // A folder that left the configuration: nothing is done for it any more, on either side.
+    let Some(folder) = account.folder(job.folder) else { return Looked::Done(job, Settled::Nothing) };
+    if folder.ignored(&job.path, false).is_some() {
+        return Looked::Done(job, Settled::Nothing);
+    }
+    let local = folder.root.observe(&job.path);
+    // Whatever is believed gone is believed only of the root that was synced, checked in this very round; and a file that
+    // is there is not read from another root either.
+    if let Err(failure) = folder.verify() {
+        return Looked::Done(job.clone(), failed(&job, failure));
+    }
+    match decide(&local, base.as_ref(), &Remote::Unlisted, folder.mode) {
+        Action::Nothing => Looked::Done(job, Settled::Nothing),
+        Action::Wedge(failure) | Action::PutOff(failure) => Looked::Done(job.clone(), failed(&job, failure)),
+        Action::Delete { rev } => {
+            let path = base.and_then(|b| b.remote).unwrap_or_else(|| folder.home(&job.path));
+            Looked::Delete(job, RemoteChange::Delete { path, rev })
+        }
+        Action::Upload(mode) | Action::AdoptOrUpload(mode) => {
+            let Local::File(stat) = local else { return Looked::Done(job, Settled::Nothing) };
+            let max = account.config.upload.max_file_size;
+            if let Some(failure) = names::disallowed(&job.path).or_else(|| too_large(stat.size, max)) {
+                return Looked::Done(job, Settled::Wedge(failure));
+            }
+            let folder = Arc::clone(folder);
+            if stat.size > IN_MEMORY || stat.size > *memory {
+                return Looked::Send(Box::new(Send { job, folder, base, mode, stat, source: Source::Disk }));
+            }
+            match local::read_small(&folder.root, &job.path, IN_MEMORY) {
+                Ok(SmallRead { bytes, stat, content_hash }) => {
+                    *memory = memory.saturating_sub(bytes.len() as u64);
+                    let source = Source::Memory(bytes, content_hash);
+                    let send = Send { job, folder, base, mode, stat, source };
+                    match send.unchanged(&content_hash) {
+                        Some(settled) => Looked::Done(send.job, settled),
+                        None => Looked::Send(Box::new(send)),
+                    }
+                }
+                Err(failure) => Looked::Done(job.clone(), failed(&job, failure)),
+            }
+        }
+    }
+}
+
+fn too_large(size: u64, max: u64) -> Option<Failure> {
+    (size > max).then(|| {
+        Failure::wedge(
+            "too_large",
+            format!(
+                "{size} bytes are more than upload.max_file_size = {max} bytes; raise that key if Dropbox takes it"
+            ),
+        )
+    })
+}

@@ -1,0 +1,33 @@
+//! The disk: observe, list, read, scan, watch. Everything below a folder's root goes through one directory handle that no symlink leads out of.
+//!
+//! Nothing here decides: a path that cannot be looked at is [`Local::Unknown`](crate::model::Local::Unknown), never absent; a directory that cannot be listed says
+//! so instead of being empty; an event of the kernel is only a hint to look. All functions block, except the stream [`FileRange`] and what [`Watcher`]
+//! sends: call them from `spawn_blocking`.
+
+use std::sync::Arc;
+
+use crate::model::RelPath;
+
+mod beneath;
+mod fs_kind;
+mod list;
+mod marker;
+mod range;
+mod read;
+mod root;
+mod scan;
+mod trouble;
+mod watch;
+
+pub use fs_kind::{InotifyLimits, inotify_limits};
+pub use list::{Kind, Listing};
+pub use marker::RootId;
+pub use range::{Changed, FileRange};
+pub use read::{SmallRead, hash_file, read_small, read_through};
+pub use root::{Root, stat_of};
+pub use scan::{ScanEnd, Scanned, scan};
+pub use trouble::LocalError;
+pub use watch::{Seen, WatchTrouble, Watcher};
+
+/// Whether a path is not synced; the second argument says whether it is a directory. Must say yes for everything below an ignored directory.
+pub type Ignored = Arc<dyn Fn(&RelPath, bool) -> bool + Send + Sync>;

@@ -1,0 +1,98 @@
+//! One directory's entries.
+
+use std::ffi::CStr;
+
+use rustix::fs::{AtFlags, Dir, FileType, OFlags, fstat, statat};
+use rustix::io::Errno;
+
+use super::Root;
+use super::root::{device, kind_word, local};
+use super::trouble::failure;
+use crate::model::{Failure, Local, RelPath, Stat};
+
+/// What an entry is.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Kind {
+    /// A regular file.
+    File(Stat),
+    /// A directory.
+    Dir,
+    /// A symlink, FIFO, socket or device.
+    Other(&'static str),
+    /// It is there, and looking at it failed.
+    Unknown(Failure),
+}
+
+/// One directory, listed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Listing {
+    /// The entries, sorted by the bytes of their names.
+    pub entries: Vec<(String, Kind)>,
+    /// Names that are not UTF-8, made readable (`\xff`), with what to do. Dropbox has no name for them.
+    pub odd: Vec<(String, Failure)>,
+    /// The directory's device number.
+    pub dev: u64,
+    /// `None`: these are all entries. Else listing broke off: what is not here may be there.
+    pub incomplete: Option<Failure>,
+}
+
+impl Root {
+    /// Lists the directory `path`.
+    ///
+    /// # Errors
+    /// It cannot be opened: its entries are unknown, not gone.
+    pub fn read_dir(&self, path: &RelPath) -> Result<Listing, Failure> {
+        let doing = "listing it";
+        let dir = self.open_dir(path, OFlags::RDONLY).map_err(|error| failure(doing, error))?;
+        let dev = device(&fstat(&dir).map_err(|error| failure(doing, error))?);
+        let mut listing = Listing { entries: Vec::new(), odd: Vec::new(), dev, incomplete: None };
+        // Both share one handle: `Dir` reads on from it, and nothing else moves it.
+        for entry in Dir::read_from(&dir).map_err(|error| failure(doing, error))? {
+            let entry = match entry {
+                Ok(entry) => entry,
+                Err(error) => {
+                    listing.incomplete = Some(failure(doing, error));
+                    break;
+                }
+            };
+            let raw = entry.file_name();
+            if raw == c"." || raw == c".." {
+                continue;
+            }
+            let Ok(name) = raw.to_str() else {
+                listing.odd.push((readable(raw), not_utf8()));
+                continue;
+            };
+            let kind = match entry.file_type() {
+                FileType::Directory => Kind::Dir,
+                FileType::RegularFile | FileType::Unknown => {
+                    match statat(&dir, raw, AtFlags::SYMLINK_NOFOLLOW).map(|stat| local(&stat)) {
+                        Ok(Local::File(stat)) => Kind::File(stat),
+                        Ok(Local::Dir) => Kind::Dir,
+                        Ok(Local::Other(kind)) => Kind::Other(kind),
+                        Ok(Local::Absent | Local::Unknown(_)) | Err(Errno::NOENT) => continue,
+                        Err(error) => Kind::Unknown(failure("looking at it", error)),
+                    }
+                }
+                other => Kind::Other(kind_word(other)),
+            };
+            listing.entries.push((name.to_owned(), kind));
+        }
+        listing.entries.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        listing.odd.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        Ok(listing)
+    }
+}
+
+fn not_utf8() -> Failure {
+    Failure::wedge(
+        "name_encoding",
+        "the name is not UTF-8, and Dropbox has no name for it: rename it (convmv can rename many)",
+    )
+}
+
+fn readable(name: &CStr) -> String {
+    name.to_bytes()
+        .utf8_chunks()
+        .fold(String::new(), |text, chunk| format!("{text}{}{}", chunk.valid(), chunk.invalid().escape_ascii()))
+}

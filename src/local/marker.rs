@@ -1,0 +1,135 @@
+//! The marker that tells a folder's root from an empty mount point: `.ferrybox/root-id`.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::str::FromStr;
+
+use rustix::fs::{
+    AtFlags, Mode, OFlags, RenameFlags, fchmod, mkdirat, openat, renameat, renameat_with, statat, unlinkat,
+};
+use rustix::io::Errno;
+
+use super::Root;
+use super::trouble::{failure, io_failure, is_absence};
+use crate::model::{Failure, RelPath};
+
+const DIR: &str = ".ferrybox";
+const FILE: &str = "root-id";
+
+/// A root's identity: 128 random bits, in hexadecimal.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct RootId(String);
+
+impl RootId {
+    /// A new one.
+    ///
+    /// # Errors
+    /// The system has no random numbers.
+    pub fn new() -> Result<Self, Failure> {
+        let mut bits = [0; 16];
+        getrandom::fill(&mut bits)
+            .map_err(|error| Failure::retry("resources", format!("the system gives no random numbers: {error}")))?;
+        Ok(Self(format!("{:032x}", u128::from_be_bytes(bits))))
+    }
+
+    /// The 32 digits.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for RootId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for RootId {
+    type Err = Failure;
+    fn from_str(text: &str) -> Result<Self, Failure> {
+        let ok = text.len() == 32 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+        ok.then(|| Self(text.to_owned())).ok_or_else(|| {
+            Failure::retry(
+                "root_missing",
+                "`.ferrybox/root-id` is damaged: restore it, or use `relink-root` if the files are all there",
+            )
+        })
+    }
+}
+
+impl Root {
+    /// The root's marker; `Ok(None)` if it has none.
+    ///
+    /// # Errors
+    /// It is there and damaged, or cannot be read.
+    pub fn marker(&self) -> Result<Option<RootId>, Failure> {
+        let doing = "reading `.ferrybox/root-id`";
+        let path =
+            RelPath::parse(&format!("{DIR}/{FILE}")).map_err(|error| Failure::wedge("name", error.to_string()))?;
+        match self.observe(&path) {
+            crate::model::Local::Absent => return Ok(None),
+            crate::model::Local::Unknown(failure) => return Err(failure),
+            _ => {}
+        }
+        let (file, _) = self.open_file(&path)?;
+        let mut text = String::new();
+        file.take(64).read_to_string(&mut text).map_err(|error| io_failure(doing, &error))?;
+        text.trim_end().parse().map(Some)
+    }
+
+    /// Makes `.ferrybox` (for the owner only) and writes the marker, whole or not at all. An existing marker is never replaced.
+    ///
+    /// Whether there ought to be one already is the caller's to know: a database that has an id must not get a new marker.
+    ///
+    /// # Errors
+    /// A marker exists (`conflict`), or the directory cannot be written.
+    pub fn write_marker(&self, id: &RootId) -> Result<(), Failure> {
+        let doing = "writing `.ferrybox/root-id`";
+        let fail = |error| failure(doing, error);
+        let dir = self.own_dir().map_err(fail)?;
+        let temporary = format!("{FILE}.{}", RootId::new()?);
+        let how = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let mut file = File::from(openat(&dir, temporary.as_str(), how, Mode::RUSR | Mode::WUSR).map_err(fail)?);
+        let placed = writeln!(file, "{id}")
+            .and_then(|()| file.sync_all())
+            .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
+            .and_then(|()| place(&dir, &temporary));
+        if let Err(error) = placed {
+            if let Err(left) = unlinkat(&dir, temporary.as_str(), AtFlags::empty()) {
+                tracing::debug!(%left, "an unfinished marker stays in .ferrybox");
+            }
+            return Err(match error {
+                Errno::EXIST => {
+                    Failure::wedge("conflict", "the folder has a marker already: it belongs to another set-up")
+                }
+                error => fail(error),
+            });
+        }
+        File::from(dir).sync_all().map_err(|error| io_failure(doing, &error))
+    }
+
+    fn own_dir(&self) -> rustix::io::Result<OwnedFd> {
+        match mkdirat(self.top(), DIR, Mode::RWXU) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(error) => return Err(error),
+        }
+        let how = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let dir = openat(self.top(), DIR, how, Mode::empty())?;
+        fchmod(&dir, Mode::RWXU)?;
+        Ok(dir)
+    }
+}
+
+fn place(dir: &OwnedFd, temporary: &str) -> rustix::io::Result<()> {
+    match renameat_with(dir, temporary, dir, FILE, RenameFlags::NOREPLACE) {
+        // This file system cannot do both in one step; nobody else writes here.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => match statat(dir, FILE, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(_) => Err(Errno::EXIST),
+            Err(error) if is_absence(error) => renameat(dir, temporary, dir, FILE),
+            Err(error) => Err(error),
+        },
+        other => other,
+    }
+}

@@ -1,0 +1,13 @@
+//! Pure rules: what to do is decided here and nowhere else. No clock, no disk, no network, no async: time, chance and text are passed in.
+
+pub mod batch;
+pub mod conflict;
+pub mod debounce;
+pub mod decide;
+pub mod diff;
+pub mod guard;
+pub mod ignore;
+pub mod names;
+pub mod outcome;
+pub mod pack;
+pub mod retry;

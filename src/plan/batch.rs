@@ -1,0 +1,62 @@
+//! When the committer starts its next batch: by count, by bytes, by age; never waiting for workers.
+
+use crate::model::UnixMs;
+
+/// What waits to be committed by one kind of call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Waiting {
+    /// Remote changes.
+    pub entries: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// When the oldest of them was staged.
+    pub oldest: Option<UnixMs>,
+}
+
+/// The settings of `[commit]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Entries a call takes.
+    pub max_entries: u64,
+    /// Bytes that make a batch full, too.
+    pub max_bytes: u64,
+    /// How long an uploaded file may wait for company, in ms.
+    pub max_age_ms: i64,
+}
+
+/// What to do now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum When {
+    /// Commit.
+    Now,
+    /// Not before this time, unless something changes.
+    At(UnixMs),
+    /// Nothing waits.
+    Never,
+}
+
+/// Decides for one kind of call. `more` says whether anything is on its way that could join the batch: if not, waiting gains nothing.
+pub fn when(waiting: Waiting, more: bool, limits: Limits, now: UnixMs) -> When {
+    let Some(oldest) = waiting.oldest.filter(|_| waiting.entries > 0) else { return When::Never };
+    let full = waiting.entries >= limits.max_entries || waiting.bytes >= limits.max_bytes;
+    let ripe = oldest.saturating_add(limits.max_age_ms);
+    if full || !more || ripe <= now { When::Now } else { When::At(ripe) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: Limits = Limits { max_entries: 1_000, max_bytes: 1 << 30, max_age_ms: 500 };
+
+    #[test]
+    fn full_ripe_or_alone_goes_and_the_rest_waits() {
+        let waiting = |entries, bytes| Waiting { entries, bytes, oldest: Some(10_000) };
+        assert_eq!(when(Waiting::default(), true, LIMITS, 0), When::Never);
+        assert_eq!(when(waiting(1, 1), true, LIMITS, 10_100), When::At(10_500));
+        assert_eq!(when(waiting(1, 1), true, LIMITS, 10_500), When::Now);
+        assert_eq!(when(waiting(1, 1), false, LIMITS, 10_000), When::Now);
+        assert_eq!(when(waiting(1_000, 1), true, LIMITS, 10_000), When::Now);
+        assert_eq!(when(waiting(1, 1 << 30), true, LIMITS, 10_000), When::Now);
+    }
+}

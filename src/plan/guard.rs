@@ -1,0 +1,75 @@
+//! The guard: a mass deletion waits for a person.
+
+/// The limits of `[safety]`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Limits {
+    /// At most this many deletions.
+    pub max_deletions: u64,
+    /// At most this share of the folder's files, `0.0..=1.0`.
+    pub max_share: f64,
+}
+
+/// Below this many deletions the share is not looked at: half of a folder of four files is no disaster, and it happens every day.
+/// Everything that a folder has is always too much, unless it is one file.
+const SHARE_FROM: u64 = 50;
+
+/// Why a set of deletions is held.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// Deletions that wait.
+    pub waiting: u64,
+    /// One sentence: what is held, by which limit, and what to do.
+    pub reason: String,
+}
+
+/// Whether `waiting` deletions may go, when `recent` ones went of late and `files` are in sync (those that wait among them).
+/// Recent ones count too, or a slow mass deletion would pass in slices.
+///
+/// # Errors
+/// [`Held`] with the limit that was met.
+pub fn check(waiting: u64, recent: u64, files: u64, limits: Limits) -> Result<(), Held> {
+    let gone = waiting.saturating_add(recent);
+    let before = files.saturating_add(recent);
+    #[expect(clippy::cast_precision_loss, reason = "a share of 2^53 files needs no more digits")]
+    let share = if before == 0 { 0.0 } else { gone as f64 / before as f64 };
+    let limit = if gone > limits.max_deletions {
+        format!("safety.max_deletions = {}", limits.max_deletions)
+    } else if gone > SHARE_FROM && share > limits.max_share {
+        format!("safety.max_deletion_share = {:.0}%", limits.max_share * 100.0)
+    } else if waiting > 1 && waiting >= files {
+        "that is all the folder has".to_owned()
+    } else {
+        return Ok(());
+    };
+    Err(Held {
+        waiting,
+        reason: format!(
+            "{waiting} deletions are held ({limit}; {before} files were in sync): put the files back, or raise the limit and restart if they are meant to go"
+        ),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: Limits = Limits { max_deletions: 1_000, max_share: 0.25 };
+
+    #[test]
+    fn a_few_pass_and_many_do_not() {
+        assert_eq!(check(1, 0, 1, LIMITS), Ok(()), "the only file may go");
+        assert_eq!(check(2, 0, 4, LIMITS), Ok(()));
+        assert_eq!(check(50, 0, 60, LIMITS), Ok(()));
+        assert!(check(51, 0, 60, LIMITS).is_err());
+        assert_eq!(check(1_000, 0, 1_000_000, LIMITS), Ok(()));
+        assert!(check(1_001, 0, 1_000_000, LIMITS).unwrap_err().reason.contains("max_deletions = 1000"));
+        assert!(check(4, 0, 4, LIMITS).unwrap_err().reason.contains("all the folder has"));
+    }
+
+    #[test]
+    fn slices_add_up() {
+        assert!(check(10, 995, 1_000_000, LIMITS).is_err());
+        assert!(check(1, 60, 100, LIMITS).is_err());
+        assert_eq!(check(0, 0, 0, LIMITS), Ok(()));
+    }
+}

@@ -1,0 +1,325 @@
+//! What is not synced: built-in names, patterns of the configuration, and `.ferryboxignore` files, read as git reads its own.
+//!
+//! Who decides, first to last: names that Dropbox or ferrybox itself cannot sync (nothing overrides them); the `.ferryboxignore` files
+//! from the deepest directory up to the root, the last fitting line of each; the configuration; the editors' temporary names. A line
+//! that begins with `!` takes a path back in, except below an ignored directory: what lies there is not even looked at.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ignore::Match;
+use ignore::gitignore::{Gitignore, GitignoreBuilder};
+
+use super::names::{DROPBOX_UNSYNCED, OWN_DIR, has_form};
+use crate::model::{Failure, RelPath};
+
+/// The file of patterns that a directory may hold. It is synced like any file.
+pub const IGNORE_FILE: &str = ".ferryboxignore";
+
+/// Names that programs give to files that live for a moment while they save. At most one `*`. A `!` line takes them back in.
+///
+/// Left out on purpose: `4913` (vim's write test) and `*.swp` without a leading dot, since people have files of those names and the quiet time
+/// before an upload outlives vim's own.
+const TEMPORARY: [(&str, &str); 12] = [
+    (".goutputstream-*", "GLib's g_file_replace: gedit and other GNOME programs"),
+    (".#*", "Emacs: lock link"),
+    ("#*#", "Emacs: auto-save"),
+    (".*.swp", "Vim: swap file"),
+    (".*.swo", "Vim: second swap file"),
+    (".*.swx", "Vim: probe for a swap file"),
+    (".*.swpx", "Vim: probe for a swap file"),
+    (".*.kate-swp", "Kate: swap file"),
+    ("*___jb_tmp___", "JetBrains: safe write"),
+    ("*___jb_old___", "JetBrains: safe write"),
+    (".fuse_hidden*", "FUSE: deleted while open"),
+    (".nfs0000*", "NFS: deleted while open"),
+];
+
+/// How many directories without a file of patterns are remembered.
+const MAX_REMEMBERED: usize = 8192;
+
+/// Who says so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// Dropbox does not sync such names.
+    Dropbox,
+    /// Ferrybox keeps its own things there.
+    Ferrybox,
+    /// A name that a program uses while it saves; the text says which.
+    Temporary(&'static str),
+    /// `ignore` in the configuration.
+    Config,
+    /// The `.ferryboxignore` file of this directory.
+    File(RelPath),
+    /// The `.ferryboxignore` file of this directory cannot be read: nothing of the directory is sent until it can.
+    Unreadable(RelPath, Failure),
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let file = |dir: &RelPath| if dir.is_root() { IGNORE_FILE.to_owned() } else { format!("{dir}/{IGNORE_FILE}") };
+        match self {
+            Self::Dropbox => f.write_str("Dropbox does not sync such names"),
+            Self::Ferrybox => f.write_str("ferrybox keeps its own files there"),
+            Self::Temporary(whose) => write!(f, "a temporary name ({whose})"),
+            Self::Config => f.write_str("the configuration"),
+            Self::File(dir) => f.write_str(&file(dir)),
+            Self::Unreadable(dir, failure) => write!(f, "{} cannot be read ({failure})", file(dir)),
+        }
+    }
+}
+
+/// Why a path is ignored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Why {
+    /// The path itself, or the directory above it that is ignored.
+    pub at: RelPath,
+    /// The pattern as it was written.
+    pub pattern: String,
+    /// Who says so.
+    pub source: Source,
+}
+
+/// A pattern of the configuration that cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PatternError {
+    /// The pattern.
+    pub pattern: String,
+    /// What is wrong with it.
+    pub problem: String,
+}
+
+impl fmt::Display for PatternError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the ignore pattern `{}` cannot be read: {}", self.pattern, self.problem)
+    }
+}
+
+impl std::error::Error for PatternError {}
+
+/// Gives the text of a directory's `.ferryboxignore`: `Ok(None)` if there is none. Called once a directory, until it is forgotten.
+pub type Load<'a> = &'a dyn Fn(&RelPath) -> Result<Option<String>, Failure>;
+
+/// The patterns of one `.ferryboxignore`.
+#[derive(Debug)]
+struct RuleFile {
+    dir: RelPath,
+    patterns: Result<Gitignore, Failure>,
+    problems: Vec<String>,
+}
+
+impl RuleFile {
+    fn parse(dir: RelPath, text: &str) -> Self {
+        let mut problems = Vec::new();
+        let mut builder = GitignoreBuilder::new("");
+        for (number, line) in (1..).zip(text.trim_start_matches('\u{feff}').lines()) {
+            if let Err(error) = builder.add_line(None, line) {
+                problems.push(format!("line {number} is not a pattern and is left out: {error}"));
+            }
+        }
+        let patterns = builder.build().unwrap_or_else(|error| {
+            problems.push(format!("no line takes effect: {error}"));
+            Gitignore::empty()
+        });
+        Self { dir, patterns: Ok(patterns), problems }
+    }
+
+    fn unreadable(dir: RelPath, failure: Failure) -> Self {
+        let problems = vec![format!("it cannot be read, so nothing of its directory is synced: {failure}")];
+        Self { dir, patterns: Err(failure), problems }
+    }
+
+    /// `path` lies below this file's directory. `Some(None)`: taken back in.
+    fn judge(&self, path: &str, is_dir: bool) -> Option<Option<Why>> {
+        let below = if self.dir.is_root() { path } else { path.get(self.dir.as_str().len() + 1..)? };
+        match &self.patterns {
+            Ok(patterns) => judge(patterns, below, path, is_dir, || Source::File(self.dir.clone())),
+            // The file itself is still looked at, so that its trouble is told.
+            Err(_) if below == IGNORE_FILE => None,
+            Err(failure) => Some(why(path, "*", Source::Unreadable(self.dir.clone(), failure.clone()))),
+        }
+    }
+}
+
+fn why(path: &str, pattern: &str, source: Source) -> Option<Why> {
+    Some(Why { at: RelPath::parse(path).unwrap_or_default(), pattern: pattern.to_owned(), source })
+}
+
+fn judge(
+    patterns: &Gitignore,
+    below: &str,
+    path: &str,
+    is_dir: bool,
+    source: impl FnOnce() -> Source,
+) -> Option<Option<Why>> {
+    match patterns.matched(Path::new(below), is_dir) {
+        Match::None => None,
+        Match::Whitelist(_) => Some(None),
+        Match::Ignore(glob) => Some(why(path, glob.original(), source())),
+    }
+}
+
+/// What is known of the directory that was asked about last: its children come in a row.
+#[derive(Debug, Clone)]
+struct Known {
+    dir: String,
+    ignored: Option<Why>,
+    files: Arc<[Arc<RuleFile>]>,
+}
+
+#[derive(Debug, Default)]
+struct Cache {
+    files: HashMap<String, Option<Arc<RuleFile>>>,
+    without: usize,
+    last: Option<Known>,
+    /// Counts what was forgotten, so that a text loaded before is not remembered after.
+    era: u64,
+}
+
+/// All rules of one folder. Shared by reference: the files of patterns are remembered inside.
+#[derive(Debug)]
+pub struct Rules {
+    config: Gitignore,
+    cache: Mutex<Cache>,
+}
+
+impl Rules {
+    /// The built-in rules and the configuration's patterns, which count from the folder's root.
+    ///
+    /// # Errors
+    /// The first pattern that is not one.
+    pub fn new(config_patterns: &[String]) -> Result<Self, PatternError> {
+        let mut builder = GitignoreBuilder::new("");
+        for pattern in config_patterns {
+            builder
+                .add_line(None, pattern)
+                .map_err(|error| PatternError { pattern: pattern.clone(), problem: error.to_string() })?;
+        }
+        let config = builder
+            .build()
+            .map_err(|error| PatternError { pattern: config_patterns.join(" "), problem: error.to_string() })?;
+        Ok(Self { config, cache: Mutex::default() })
+    }
+
+    /// Why `path` is not synced; `None` if it is. A path below an ignored directory is ignored.
+    pub fn matched(&self, path: &RelPath, is_dir: bool, load: Load<'_>) -> Option<Why> {
+        let path = path.as_str();
+        if path.is_empty() {
+            return None;
+        }
+        let parent = self.known(path.rsplit_once('/').map_or("", |(parent, _)| parent), load);
+        parent.ignored.or_else(|| self.judge_one(path, is_dir, &parent.files))
+    }
+
+    /// The directory's `.ferryboxignore` may have changed: it is loaded again when it is next needed.
+    pub fn forget(&self, dir: &RelPath) {
+        let mut cache = self.cache();
+        cache.era += 1;
+        cache.last = None;
+        if cache.files.remove(dir.as_str()).is_some_and(|file| file.is_none()) {
+            cache.without -= 1;
+        }
+    }
+
+    /// Lines that are no patterns and files that cannot be read, among the files met so far.
+    pub fn problems(&self) -> Vec<(RelPath, String)> {
+        let cache = self.cache();
+        let mut all: Vec<_> = (cache.files.values().flatten())
+            .flat_map(|file| file.problems.iter().map(|problem| (file.dir.clone(), problem.clone())))
+            .collect();
+        all.sort();
+        all
+    }
+
+    fn cache(&self) -> std::sync::MutexGuard<'_, Cache> {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn known(&self, dir: &str, load: Load<'_>) -> Known {
+        let era = {
+            let cache = self.cache();
+            if let Some(last) = cache.last.as_ref().filter(|last| last.dir == dir) {
+                return last.clone();
+            }
+            cache.era
+        };
+        // From the root down: a directory's files are loaded only if it is not ignored itself.
+        let mut files: Vec<Arc<RuleFile>> = Vec::new();
+        let mut ignored = None;
+        for end in std::iter::once(0).filter(|_| !dir.is_empty()).chain(ends(dir)) {
+            let Some(at) = dir.get(..end) else { continue };
+            if !at.is_empty() {
+                ignored = self.judge_one(at, true, &files);
+            }
+            if ignored.is_some() {
+                break;
+            }
+            files.extend(self.file(at, era, load));
+        }
+        let known = Known { dir: dir.to_owned(), ignored, files: files.into() };
+        let mut cache = self.cache();
+        if cache.era == era {
+            cache.last = Some(known.clone());
+        }
+        known
+    }
+
+    fn file(&self, dir: &str, era: u64, load: Load<'_>) -> Option<Arc<RuleFile>> {
+        if let Some(file) = self.cache().files.get(dir) {
+            return file.clone();
+        }
+        let path = RelPath::parse(dir).ok()?;
+        // The lock is not held here: a disk that hangs must not hang those who ask about other directories.
+        let file = match load(&path) {
+            Ok(None) => None,
+            Ok(Some(text)) => Some(Arc::new(RuleFile::parse(path, &text))),
+            Err(failure) => Some(Arc::new(RuleFile::unreadable(path, failure))),
+        };
+        let mut cache = self.cache();
+        if cache.era == era {
+            if file.is_none() {
+                if cache.without >= MAX_REMEMBERED {
+                    cache.files.retain(|_, file| file.is_some());
+                    cache.without = 0;
+                }
+                cache.without += 1;
+            }
+            if cache.files.insert(dir.to_owned(), file.clone()).is_some_and(|before| before.is_none()) {
+                cache.without -= 1;
+            }
+        }
+        file
+    }
+
+    /// `path` alone, with none of its ancestors ignored and `files` from the root down.
+    fn judge_one(&self, path: &str, is_dir: bool, files: &[Arc<RuleFile>]) -> Option<Why> {
+        let name = path.rsplit_once('/').map_or(path, |(_, name)| name);
+        if let Some(pattern) = DROPBOX_UNSYNCED.iter().find(|pattern| has_form(name, pattern, true)) {
+            return why(path, pattern, Source::Dropbox);
+        }
+        match path {
+            OWN_DIR => return why(path, "/.ferrybox", Source::Ferrybox),
+            ".dropbox.cache" => return why(path, "/.dropbox.cache", Source::Dropbox),
+            _ => {}
+        }
+        files
+            .iter()
+            .rev()
+            .find_map(|file| file.judge(path, is_dir))
+            .or_else(|| judge(&self.config, path, path, is_dir, || Source::Config))
+            .unwrap_or_else(|| {
+                let (pattern, whose) = TEMPORARY.iter().find(|(pattern, _)| has_form(name, pattern, false))?;
+                why(path, pattern, Source::Temporary(whose))
+            })
+    }
+}
+
+/// Where each ancestor of `dir`, and `dir` itself, ends: for `a/b`, 1 and 3.
+fn ends(dir: &str) -> impl Iterator<Item = usize> {
+    dir.match_indices('/').map(|(at, _)| at).chain(std::iter::once(dir.len()))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,180 @@
+use std::cell::RefCell;
+
+use proptest::prelude::{Strategy, any, proptest};
+
+use super::*;
+
+fn path(text: &str) -> RelPath {
+    RelPath::parse(text).unwrap()
+}
+
+/// A folder's files of patterns, by directory.
+struct Files<'a>(&'a [(&'a str, &'a str)]);
+
+impl Files<'_> {
+    fn load(&self, dir: &RelPath) -> Result<Option<String>, Failure> {
+        Ok(self.0.iter().find(|(at, _)| *at == dir.as_str()).map(|(_, text)| (*text).to_owned()))
+    }
+}
+
+fn ignored(config: &[&str], files: &[(&str, &str)], at: &str, is_dir: bool) -> Option<Why> {
+    let config: Vec<String> = config.iter().map(|&line| line.to_owned()).collect();
+    let files = Files(files);
+    Rules::new(&config).unwrap().matched(&path(at), is_dir, &|dir| files.load(dir))
+}
+
+#[test]
+fn patterns_mean_what_they_mean_to_git() {
+    let files: &[(&str, &str)] = &[
+        ("", "*.log\n!keep.log\nbuild/\n/top\ndocs/*.pdf\n**/cache/**\n# comment\n\\#hash\n\n*.bak  \n"),
+        ("sub", "!*.log\nsecret\n/only-here\n"),
+        ("sub/deep", "*.log\n"),
+    ];
+    let cases = [
+        ("a.log", false, true),
+        ("x/y/a.log", false, true),
+        ("keep.log", false, false),
+        ("x/keep.log", false, false),
+        ("build", true, true),
+        ("build", false, false),
+        ("build/x/y", false, true),
+        ("x/build/y", false, true),
+        ("top", false, true),
+        ("x/top", false, false),
+        ("docs/a.pdf", false, true),
+        ("docs/x/a.pdf", false, false),
+        ("x/docs/a.pdf", false, false),
+        ("cache", true, false),
+        ("cache/a", false, true),
+        ("x/cache/a/b", false, true),
+        ("#hash", false, true),
+        ("# comment", false, false),
+        ("a.bak", false, true),
+        ("sub/a.log", false, false),
+        ("sub/x/a.log", false, false),
+        ("sub/deep/a.log", false, true),
+        ("sub/secret", false, true),
+        ("sub/x/secret/y", false, true),
+        ("secret", false, false),
+        ("sub/only-here", false, true),
+        ("sub/x/only-here", false, false),
+        ("subway/secret", false, false),
+        (".ferryboxignore", false, false),
+    ];
+    for (at, is_dir, expected) in cases {
+        assert_eq!(ignored(&[], files, at, is_dir).is_some(), expected, "{at}");
+    }
+}
+
+#[test]
+fn nothing_below_an_ignored_directory_comes_back() {
+    let files: &[(&str, &str)] = &[("", "build/\n!build/keep\n"), ("build", "!*\n")];
+    let why = ignored(&[], files, "build/keep", false).unwrap();
+    assert_eq!((why.at, why.pattern.as_str(), why.source), (path("build"), "build/", Source::File(RelPath::root())));
+}
+
+#[test]
+fn who_decides_first() {
+    let table: &[(&[&str], &str, &str, Option<&str>)] = &[
+        // (configuration, the root's file, path, the pattern that ignores it)
+        (&["*.iso"], "", "a/x.iso", Some("*.iso")),
+        (&["*.iso"], "!x.iso", "a/x.iso", None),
+        (&["!x.iso"], "*.iso", "x.iso", Some("*.iso")),
+        (&["/media/raw/"], "", "media/raw/1.cr2", Some("/media/raw/")),
+        (&["!desktop.ini", "!.ferrybox"], "!*", "Desktop.ini", Some("desktop.ini")),
+        (&["!.ferrybox"], "!*", ".ferrybox/trash/x", Some("/.ferrybox")),
+        (&[], "", "a/.ferrybox", None),
+        (&[], "", ".dropbox.cache/x", Some("/.dropbox.cache")),
+        (&[], "", "a/.dropbox.cache", None),
+        (&[], "", "a/Thumbs.DB", Some("thumbs.db")),
+        (&[], "", "a/~$letter.docx", Some("~$*")),
+        (&[], "", ".~lock.x.odt#", Some(".~*")),
+        (&[], "", ".goutputstream-AB12CD", Some(".goutputstream-*")),
+        (&["!.goutputstream-*"], "", ".goutputstream-AB12CD", None),
+        (&[], "", "#x#", Some("#*#")),
+        (&[], "", "#", None),
+        (&[], "", ".x.txt.swp", Some(".*.swp")),
+        (&[], "", "x.swp", None),
+        (&[], "", "4913", None),
+        (&[], "", "a.txt___jb_tmp___", Some("*___jb_tmp___")),
+    ];
+    for (config, file, at, expected) in table {
+        let why = ignored(config, &[("", file)], at, false);
+        assert_eq!(why.as_ref().map(|why| why.pattern.as_str()), *expected, "{at} with {config:?} and {file:?}");
+    }
+}
+
+#[test]
+fn a_bad_line_is_a_problem_and_the_others_hold() {
+    let rules = Rules::new(&[]).unwrap();
+    let load = |dir: &RelPath| Ok(dir.is_root().then(|| "*.log\n{a,b\n*.tmp\n".to_owned()));
+    assert!(rules.matched(&path("x.tmp"), false, &load).is_some());
+    assert!(rules.matched(&path("x.log"), false, &load).is_some());
+    let problems = rules.problems();
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert!(problems[0].1.starts_with("line 2 "), "{problems:?}");
+    let error = Rules::new(&["ok".to_owned(), "{a,b".to_owned()]).unwrap_err();
+    assert_eq!(error.pattern, "{a,b");
+}
+
+#[test]
+fn an_unreadable_file_stops_its_directory_alone() {
+    let rules = Rules::new(&[]).unwrap();
+    let load =
+        |dir: &RelPath| if dir.as_str() == "a" { Err(Failure::retry("io_error", "the disk failed")) } else { Ok(None) };
+    assert!(matches!(rules.matched(&path("a/x"), false, &load).unwrap().source, Source::Unreadable(..)));
+    assert!(rules.matched(&path("a/.ferryboxignore"), false, &load).is_none());
+    assert!(rules.matched(&path("b/x"), false, &load).is_none());
+    assert_eq!(rules.problems().len(), 1);
+}
+
+#[test]
+fn each_file_is_loaded_once_until_it_is_forgotten() {
+    let rules = Rules::new(&[]).unwrap();
+    let text = RefCell::new("*.a\n".to_owned());
+    let loads = RefCell::new(Vec::new());
+    let load = |dir: &RelPath| {
+        loads.borrow_mut().push(dir.to_string());
+        Ok((dir.as_str() == "d").then(|| text.borrow().clone()))
+    };
+    assert!(rules.matched(&path("d/x.a"), false, &load).is_some());
+    assert!(rules.matched(&path("e/x.a"), false, &load).is_none());
+    assert!(rules.matched(&path("d/y.b"), false, &load).is_none());
+    assert_eq!(*loads.borrow(), ["", "d", "e"]);
+    *text.borrow_mut() = "*.b\n".to_owned();
+    rules.forget(&path("d"));
+    assert!(rules.matched(&path("d/x.a"), false, &load).is_none());
+    assert!(rules.matched(&path("d/y.b"), false, &load).is_some());
+    assert_eq!(*loads.borrow(), ["", "d", "e", "d"]);
+}
+
+fn some_path() -> impl Strategy<Value = String> {
+    proptest::collection::vec("[ab.~#]{1,3}", 1..5).prop_filter_map("dots", |parts| {
+        let text = parts.join("/");
+        RelPath::parse(&text).is_ok().then_some(text)
+    })
+}
+
+proptest! {
+    /// Whatever the patterns: below an ignored directory everything is ignored, for the same reason, whoever is asked first.
+    #[test]
+    fn an_ignored_parent_has_ignored_children(
+        lines in proptest::collection::vec("!?/?[ab*.~#?]{1,4}(/[ab*]{1,2})?/?", 0..6),
+        config in proptest::collection::vec("!?[ab*]{1,3}/?", 0..3),
+        at in some_path(),
+        child in some_path(),
+        is_dir in any::<bool>(),
+        file_in in some_path(),
+    ) {
+        let text = lines.join("\n");
+        let load = |dir: &RelPath| Ok((dir.is_root() || dir.as_str() == file_in).then(|| text.clone()));
+        let Ok(rules) = Rules::new(&config) else { return Ok(()) };
+        let (parent, child) = (path(&at), path(&format!("{at}/{child}")));
+        let warm = rules.matched(&child, is_dir, &load);
+        if let Some(why) = rules.matched(&parent, true, &load) {
+            assert_eq!(warm.as_ref(), Some(&why));
+        }
+        let cold = Rules::new(&config).unwrap().matched(&child, is_dir, &load);
+        assert_eq!(warm, cold);
+    }
+}

@@ -1,0 +1,161 @@
+//! One account's memory: a SQLite file, and all SQL of the program.
+//!
+//! A method that writes is one transaction named for the step that it completes, and it answers when that step is on the disk. Tasks meet
+//! only here; [`Store::changed`] wakes them without saying why. Time is always passed in, in milliseconds since 1970.
+//!
+//! Who writes: one thread, which joins the steps that have queued into one commit ([`writer`]). Who reads: two connections that see the last
+//! commit ([`readers`]). Methods that end in `_blocking` are for threads that may block, such as a scan's; all others are async.
+//!
+//! A row of the queue is *due*, then *claimed* by a worker, who settles it or *stages* a remote change for it; the committer puts staged changes
+//! in a *batch* and settles that. A *wedged* row waits for its path to change. Each change of a path adds one to its row's generation, and a row
+//! goes only if its generation is still the one that the work began with: what changed meanwhile is looked at again.
+
+mod base;
+mod batches;
+mod changes;
+mod counts;
+mod error;
+mod folders;
+mod problems;
+mod queue;
+mod readers;
+mod row;
+mod schema;
+mod sessions;
+mod settle;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rusqlite::{Connection, OptionalExtension};
+use tokio::sync::watch;
+
+use error::{Fault, Step};
+use readers::Readers;
+use writer::Writer;
+
+pub use changes::Ready;
+pub use counts::FolderSummary;
+pub use error::StoreError;
+pub use folders::Folder;
+pub use problems::{Conflict, ProblemRow};
+pub use queue::{Claim, DueSummary};
+pub use sessions::Session;
+
+/// One account's database. Clones share it.
+#[derive(Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    path: PathBuf,
+    writer: Writer,
+    readers: Readers,
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").field("path", &self.inner.path).finish_non_exhaustive()
+    }
+}
+
+impl Store {
+    /// Opens the database, or creates it. Blocks: it may check the whole file. Rows that were claimed when the last process ended are due again.
+    ///
+    /// One process a file: whoever opens it makes sure of that, with a lock beside it.
+    ///
+    /// # Errors
+    /// [`StoreError::NotOurs`] and [`StoreError::Newer`] leave the file as it was; [`StoreError::Corrupt`] when it is damaged; others as everywhere.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let conn = schema::open_writer(path)?;
+        queue::recover(&conn).map_err(|fault| fault.at(path))?;
+        let readers = Readers::open(path)?;
+        let writer = Writer::start(conn, path)?;
+        Ok(Self { inner: Arc::new(Inner { path: path.to_owned(), writer, readers }) })
+    }
+
+    /// The database file.
+    pub fn path(&self) -> &Path {
+        &self.inner.path
+    }
+
+    /// Changes after each commit that may concern a waiting task. The number means nothing.
+    pub fn changed(&self) -> watch::Receiver<u64> {
+        self.inner.writer.changed()
+    }
+
+    /// Wakes those who wait on [`Store::changed`] without a change of the database: something in memory that they look at has changed.
+    pub fn poke(&self) {
+        self.inner.writer.poke();
+    }
+
+    /// A value that was set before.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn meta(&self, key: &str) -> Result<Option<String>, StoreError> {
+        let key = key.to_owned();
+        self.read(move |conn| {
+            let mut select = conn.prepare_cached("SELECT value FROM meta WHERE key = ?1")?;
+            Ok(select.query_row([key], |row| row.get(0)).optional()?)
+        })
+        .await
+    }
+
+    /// Keeps a value. Keys that begin with `store.` are the store's own.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn set_meta(&self, key: &str, value: &str) -> Result<(), StoreError> {
+        let (key, value) = (key.to_owned(), value.to_owned());
+        self.write(move |conn| {
+            conn.prepare_cached(
+                "INSERT INTO meta VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+            )?
+            .execute([key, value])?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Ends the writing for all clones, marks the end as clean and folds the log into the file.
+    ///
+    /// # Errors
+    /// When that cannot be written; whatever was answered before is safe all the same.
+    pub async fn close(self) -> Result<(), StoreError> {
+        self.inner.writer.close().await
+    }
+
+    /// A step that concerns nobody who waits.
+    async fn write<R: Send + 'static>(
+        &self,
+        f: impl FnOnce(&Connection) -> Step<R> + Send + 'static,
+    ) -> Result<R, StoreError> {
+        self.inner.writer.step(false, f).await
+    }
+
+    /// A step that others may wait for.
+    async fn write_and_wake<R: Send + 'static>(
+        &self,
+        f: impl FnOnce(&Connection) -> Step<R> + Send + 'static,
+    ) -> Result<R, StoreError> {
+        self.inner.writer.step(true, f).await
+    }
+
+    async fn read<R: Send + 'static>(
+        &self,
+        f: impl FnOnce(&Connection) -> Step<R> + Send + 'static,
+    ) -> Result<R, StoreError> {
+        let store = self.clone();
+        let read = tokio::task::spawn_blocking(move || store.read_blocking(f)).await;
+        read.unwrap_or_else(|e| Err(Fault::Said(format!("a read did not end: {e}")).at(self.path())))
+    }
+
+    fn read_blocking<R>(&self, f: impl FnOnce(&Connection) -> Step<R>) -> Result<R, StoreError> {
+        self.inner.readers.with(f).map_err(|fault| fault.at(self.path()))
+    }
+}

@@ -1,0 +1,125 @@
+//! What disk and Dropbox last agreed on.
+
+use std::collections::BTreeSet;
+
+use rusqlite::types::Value;
+use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
+
+use super::error::{Fault, Step, StoreError};
+use super::{Store, row};
+use crate::model::{Base, FolderId, PathError, RelPath, Stat, UnixMs};
+
+impl Store {
+    /// The base of one file.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn base(&self, folder: FolderId, path: &RelPath) -> Result<Option<Base>, StoreError> {
+        let path = path.clone();
+        self.read(move |conn| get(conn, folder, &path)).await
+    }
+
+    /// The names and stats of the files directly in a directory, ordered by the bytes of their names. Blocks.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn base_children_blocking(&self, folder: FolderId, dir: &RelPath) -> Result<Vec<(String, Stat)>, StoreError> {
+        self.read_blocking(|conn| {
+            let mut select = conn.prepare_cached(
+                "SELECT name, size, mtime_ns, ctime_ns, ino, dev FROM base
+                  WHERE dir = (SELECT id FROM dir WHERE folder = ?1 AND path = ?2) ORDER BY name",
+            )?;
+            let rows = select.query_map(params![folder.0, dir.as_str()], |r| Ok((r.get(0)?, row::stat(r, 1)?)))?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+    }
+
+    /// The directories directly in a directory that hold files of base, however deep, ordered. Blocks.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn base_dirs_blocking(&self, folder: FolderId, dir: &RelPath) -> Result<Vec<RelPath>, StoreError> {
+        self.read_blocking(|conn| {
+            let mut next = conn.prepare_cached(
+                "SELECT path FROM dir WHERE folder = ?1 AND path >= ?2 AND path < ?3 ORDER BY path LIMIT 1",
+            )?;
+            Ok(dirs(&mut next, folder, dir)?.into_iter().collect())
+        })
+    }
+}
+
+/// Leaps from one sub-directory to the next: one look-up each, however much lies below them.
+fn dirs(next: &mut CachedStatement<'_>, folder: FolderId, dir: &RelPath) -> Step<BTreeSet<RelPath>> {
+    let mut found = BTreeSet::new();
+    let prefix = if dir.is_root() { String::new() } else { format!("{}/", dir.as_str()) };
+    // The root's own row is the empty text, which U+0001 leaves out.
+    let mut low = if dir.is_root() { "\u{1}".to_owned() } else { prefix.clone() };
+    let high = if dir.is_root() { Value::Blob(Vec::new()) } else { Value::Text(format!("{}0", dir.as_str())) };
+    loop {
+        let path: Option<String> = next.query_row(params![folder.0, low, high], |r| r.get(0)).optional()?;
+        let Some(path) = path else { return Ok(found) };
+        let rest = path.strip_prefix(&prefix).unwrap_or_default();
+        let (name, below) = rest.split_once('/').map_or((rest, false), |(name, _)| (name, true));
+        // After `a/...` comes `a0`; after `a` itself perhaps `a.b`, and `a/...` later.
+        low = format!("{prefix}{name}{}", if below { '0' } else { '\u{1}' });
+        found.insert(dir.child(name).map_err(|e: PathError| Fault::Said(format!("it holds {e}: {path:?}")))?);
+    }
+}
+
+/// The base of one file.
+pub(super) fn get(conn: &Connection, folder: FolderId, path: &RelPath) -> Step<Option<Base>> {
+    let parent = path.parent().unwrap_or_default();
+    let mut select = conn.prepare_cached(
+        "SELECT size, mtime_ns, ctime_ns, ino, dev, content_hash, rev, remote FROM base
+          WHERE dir = (SELECT id FROM dir WHERE folder = ?1 AND path = ?2) AND name = ?3",
+    )?;
+    Ok(select.query_row(params![folder.0, parent.as_str(), path.name()], |r| row::base(r, 0)).optional()?)
+}
+
+/// Sets the base of one file, or takes it away. A conflict is resolved once its path lies in its own place again, or nowhere.
+pub(super) fn put(conn: &Connection, folder: FolderId, path: &RelPath, base: Option<&Base>, now: UnixMs) -> Step<()> {
+    if base.is_none_or(|base| base.remote.is_none()) {
+        conn.prepare_cached("DELETE FROM conflict WHERE folder = ?1 AND path = ?2")?
+            .execute(params![folder.0, path.as_str()])?;
+    }
+    let parent = path.parent().unwrap_or_default();
+    let Some(base) = base else {
+        conn.prepare_cached(
+            "DELETE FROM base WHERE dir = (SELECT id FROM dir WHERE folder = ?1 AND path = ?2) AND name = ?3",
+        )?
+        .execute(params![folder.0, parent.as_str(), path.name()])?;
+        return Ok(());
+    };
+    let stat = &base.stat;
+    conn.prepare_cached(
+        "INSERT INTO base (dir, name, size, mtime_ns, ctime_ns, ino, dev, content_hash, rev, remote, synced_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+         ON CONFLICT (dir, name) DO UPDATE SET
+           size = excluded.size, mtime_ns = excluded.mtime_ns, ctime_ns = excluded.ctime_ns, ino = excluded.ino,
+           dev = excluded.dev, content_hash = excluded.content_hash, rev = excluded.rev, remote = excluded.remote,
+           synced_at = excluded.synced_at",
+    )?
+    .execute(params![
+        dir_id(conn, folder, &parent)?,
+        path.name(),
+        row::int(stat.size),
+        stat.mtime_ns,
+        stat.ctime_ns,
+        stat.ino.cast_signed(),
+        stat.dev.cast_signed(),
+        base.content_hash.0,
+        base.rev,
+        base.remote.as_ref().map(|remote| remote.as_str()),
+        now,
+    ])?;
+    Ok(())
+}
+
+fn dir_id(conn: &Connection, folder: FolderId, dir: &RelPath) -> Step<i64> {
+    let mut select = conn.prepare_cached("SELECT id FROM dir WHERE folder = ?1 AND path = ?2")?;
+    if let Some(id) = select.query_row(params![folder.0, dir.as_str()], |r| r.get(0)).optional()? {
+        return Ok(id);
+    }
+    conn.prepare_cached("INSERT INTO dir (folder, path) VALUES (?1, ?2)")?.execute(params![folder.0, dir.as_str()])?;
+    Ok(conn.last_insert_rowid())
+}

@@ -1,0 +1,207 @@
+//! Batches: the intent before the call, and what became of each entry after it.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::changes::{LATELY, kind_of, of_batch, word};
+use super::error::{Fault, Step, StoreError};
+use super::{Store, base, row, settle};
+use crate::model::{Batch, BatchKind, Change, ChangeId, Failure, FolderId, Outcome, RemoteChange, RemotePath, UnixMs};
+
+impl Store {
+    /// Writes down that a batch is about to be committed: the oldest changes of this kind that may go now, at most `limit`, none of the folders in
+    /// `skip_folders`. Two changes of one remote path (however its letters are cased) never share a batch. `None`: there is nothing to commit.
+    ///
+    /// # Errors
+    /// When another batch is still open, or the database cannot be written.
+    pub async fn begin_batch(
+        &self,
+        kind: BatchKind,
+        limit: usize,
+        skip_folders: &[FolderId],
+        now: UnixMs,
+    ) -> Result<Option<Batch>, StoreError> {
+        let skip = skip_folders.to_vec();
+        self.write(move |conn| begin(conn, kind, limit, &skip, now)).await
+    }
+
+    /// The server took the batch and named its job.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn launched(&self, batch: i64, async_job_id: &str) -> Result<(), StoreError> {
+        let async_job_id = async_job_id.to_owned();
+        self.write(move |conn| {
+            conn.prepare_cached("UPDATE batch SET async_job_id = ?2 WHERE id = ?1")?
+                .execute(params![batch, async_job_id])?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Batches that were begun and not settled: after a crash, what may be under way. At most one, by [`Store::begin_batch`].
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn open_batches(&self) -> Result<Vec<Batch>, StoreError> {
+        self.read(|conn| {
+            let mut select = conn.prepare_cached("SELECT id, kind, async_job_id FROM batch ORDER BY id")?;
+            let heads = select
+                .query_map([], |r| Ok((r.get(0)?, r.get::<_, String>(1)?, r.get(2)?)))?
+                .collect::<Result<Vec<_>, _>>()?;
+            heads
+                .into_iter()
+                .map(|(id, kind, async_job_id)| {
+                    Ok(Batch { id, kind: kind_of(&kind)?, async_job_id, changes: of_batch(conn, id)? })
+                })
+                .collect()
+        })
+        .await
+    }
+
+    /// What became of the entries of a batch, in one step; the batch is closed. A change that `outcomes` does not name is ready again, and one
+    /// that is not of this batch is left alone. A batch that is closed already stays so, and nothing happens.
+    ///
+    /// # Errors
+    /// When the database cannot be written; then all of it is as it was.
+    pub async fn settle_batch(
+        &self,
+        batch: i64,
+        outcomes: Vec<(ChangeId, Outcome)>,
+        now: UnixMs,
+    ) -> Result<(), StoreError> {
+        self.write_and_wake(move |conn| close(conn, batch, outcomes, now)).await
+    }
+}
+
+/// The candidates of one folder: `not_before`, id, `to_path`.
+pub(super) const CANDIDATES: &str = "SELECT not_before, id, to_path FROM change
+    WHERE kind = ?1 AND folder = ?2 AND batch IS NULL AND not_before <= ?3 ORDER BY not_before, id LIMIT ?4";
+
+fn begin(conn: &Connection, kind: BatchKind, limit: usize, skip: &[FolderId], now: UnixMs) -> Step<Option<Batch>> {
+    if let Some(open) = conn.query_row("SELECT id FROM batch", [], |r| r.get::<_, i64>(0)).optional()? {
+        return Err(Fault::Said(format!("batch {open} is not settled yet: batches of one account never overlap")));
+    }
+    let mut candidates: Vec<(UnixMs, i64, String)> = Vec::new();
+    {
+        let mut select = conn.prepare_cached(CANDIDATES)?;
+        for folder in row::folders_without(conn, skip)? {
+            let found = select.query_map(params![word(kind), folder.0, now, row::limit(limit)], |r| {
+                Ok((r.get(0)?, r.get(1)?, r.get(2)?))
+            })?;
+            for candidate in found {
+                candidates.push(candidate?);
+            }
+        }
+    }
+    candidates.sort_unstable();
+    let mut taken = HashSet::new();
+    let mut ids = Vec::new();
+    for (_, id, to) in candidates {
+        if ids.len() < limit && taken.insert(to.to_lowercase()) {
+            ids.push(id);
+        }
+    }
+    if ids.is_empty() {
+        return Ok(None);
+    }
+    conn.prepare_cached("INSERT INTO batch (kind, created_at) VALUES (?1, ?2)")?.execute(params![word(kind), now])?;
+    let batch = conn.last_insert_rowid();
+    let mut assign = conn.prepare_cached("UPDATE change SET batch = ?2, pos = ?3 WHERE id = ?1")?;
+    for (pos, id) in ids.iter().enumerate() {
+        assign.execute(params![id, batch, row::limit(pos)])?;
+    }
+    Ok(Some(Batch { id: batch, kind, async_job_id: None, changes: of_batch(conn, batch)? }))
+}
+
+fn close(conn: &Connection, batch: i64, outcomes: Vec<(ChangeId, Outcome)>, now: UnixMs) -> Step<()> {
+    let mut outcomes: HashMap<ChangeId, Outcome> = outcomes.into_iter().collect();
+    let mut deleted: BTreeMap<FolderId, i64> = BTreeMap::new();
+    let mut synced = BTreeSet::new();
+    for change in of_batch(conn, batch)? {
+        match outcomes.remove(&change.id) {
+            None => reopen(conn, &change, None)?,
+            Some(Outcome::Settled(base)) => {
+                base::put(conn, change.folder, &change.path, base.as_ref(), now)?;
+                drop_change(conn, &change)?;
+                settle::finish(conn, change.job, change.generation, now)?;
+                if matches!(change.what, RemoteChange::Delete { .. }) {
+                    *deleted.entry(change.folder).or_default() += 1;
+                }
+                synced.insert(change.folder);
+            }
+            Some(Outcome::Elsewhere(place)) if matches!(change.what, RemoteChange::Upload { .. }) => {
+                elsewhere(conn, &change, &place, now)?;
+            }
+            // There is no other place for a deletion: the path is looked at again.
+            Some(Outcome::Elsewhere(_)) => {
+                drop_change(conn, &change)?;
+                settle::put_off(conn, change.job, change.generation, now, None)?;
+            }
+            Some(Outcome::Again { at, failure }) => reopen(conn, &change, Some((at, &failure)))?,
+            Some(Outcome::Look { at, failure }) => {
+                drop_change(conn, &change)?;
+                settle::put_off(conn, change.job, change.generation, at, failure.as_ref())?;
+            }
+            Some(Outcome::Wedge(failure)) => {
+                drop_change(conn, &change)?;
+                settle::wedge(conn, change.job, change.generation, &failure)?;
+            }
+        }
+    }
+    if !outcomes.is_empty() {
+        tracing::warn!(
+            batch,
+            entries = outcomes.len(),
+            "results for changes that are not in this batch were left aside"
+        );
+    }
+    conn.prepare_cached("DELETE FROM batch WHERE id = ?1")?.execute([batch])?;
+    settle::note_synced(conn, &synced, now)?;
+    count_deletions(conn, &deleted, now)
+}
+
+fn drop_change(conn: &Connection, change: &Change) -> Step<()> {
+    conn.prepare_cached("DELETE FROM change WHERE id = ?1")?.execute([change.id.0])?;
+    Ok(())
+}
+
+/// Out of the batch and ready again: at once, or after a failure not before a time.
+fn reopen(conn: &Connection, change: &Change, after: Option<(UnixMs, &Failure)>) -> Step<()> {
+    conn.prepare_cached(
+        "UPDATE change SET batch = NULL, pos = NULL, not_before = coalesce(?2, not_before), attempts = attempts + (?2 IS NOT NULL)
+          WHERE id = ?1",
+    )?
+    .execute(params![change.id.0, after.map(|(at, _)| at)])?;
+    if let Some((_, failure)) = after {
+        conn.prepare_cached("UPDATE job SET attempts = attempts + 1, code = ?2, text = ?3 WHERE id = ?1")?
+            .execute(params![change.job.0, failure.code, failure.text])?;
+    }
+    Ok(())
+}
+
+/// Both versions are kept: the upload is ready again for another place, and people are told.
+fn elsewhere(conn: &Connection, change: &Change, place: &RemotePath, now: UnixMs) -> Step<()> {
+    conn.prepare_cached(
+        "UPDATE change SET batch = NULL, pos = NULL, to_path = ?2, rev = NULL, not_before = ?3 WHERE id = ?1",
+    )?
+    .execute(params![change.id.0, place.as_str(), now])?;
+    conn.prepare_cached(
+        "INSERT INTO conflict (folder, path, copy, at) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT (folder, path) DO UPDATE SET copy = excluded.copy, at = excluded.at",
+    )?
+    .execute(params![change.folder.0, change.path.as_str(), place.as_str(), now])?;
+    Ok(())
+}
+
+fn count_deletions(conn: &Connection, deleted: &BTreeMap<FolderId, i64>, now: UnixMs) -> Step<()> {
+    for (folder, n) in deleted {
+        conn.prepare_cached(
+            "INSERT INTO deletion (folder, at, n) VALUES (?1, ?2, ?3) ON CONFLICT (folder, at) DO UPDATE SET n = n + excluded.n",
+        )?
+        .execute(params![folder.0, now, n])?;
+    }
+    conn.prepare_cached("DELETE FROM deletion WHERE at < ?1")?.execute([now.saturating_sub(LATELY)])?;
+    Ok(())
+}

@@ -1,0 +1,217 @@
+//! Remote changes on their way to a commit.
+
+use rusqlite::{Connection, Row, params};
+
+use super::error::{Fault, Step, StoreError};
+use super::{Store, row, settle};
+use crate::model::{BatchKind, Change, ChangeId, ContentHash, FolderId, Job, JobId, RemoteChange, UnixMs, WriteMode};
+
+/// Counts in a [`Ready`] stop here.
+const COUNTED: i64 = 2000;
+/// How long a deletion counts as one of late, in milliseconds.
+pub(super) const LATELY: i64 = 24 * 3600 * 1000;
+
+/// What could go into the next batch of one kind. Counts stop at 2,000 changes a folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ready {
+    /// Which call.
+    pub kind: BatchKind,
+    /// Changes that may be committed now.
+    pub entries: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// When the first of them was staged.
+    pub oldest: Option<UnixMs>,
+    /// When the last of them was staged.
+    pub newest: Option<UnixMs>,
+    /// When the next of those that were put off may be committed.
+    pub next_not_before: Option<UnixMs>,
+}
+
+/// A batch's kind, as the database writes it.
+pub(super) fn word(kind: BatchKind) -> &'static str {
+    match kind {
+        BatchKind::Upload => "upload",
+        BatchKind::Delete => "delete",
+    }
+}
+
+/// The kind that a word of the database means.
+pub(super) fn kind_of(word: &str) -> Step<BatchKind> {
+    match word {
+        "upload" => Ok(BatchKind::Upload),
+        "delete" => Ok(BatchKind::Delete),
+        other => Err(Fault::Said(format!("it holds a change of the unknown kind {other:?}"))),
+    }
+}
+
+impl Store {
+    /// The work on claimed rows ended in remote changes, which wait for their commit from now on. A row that is not claimed any more is left
+    /// alone. Gives how many were staged.
+    ///
+    /// # Errors
+    /// When the database cannot be written; then none is staged.
+    pub async fn stage(&self, changes: Vec<(Job, RemoteChange)>, now: UnixMs) -> Result<usize, StoreError> {
+        if changes.is_empty() {
+            return Ok(0);
+        }
+        self.write_and_wake(move |conn| {
+            let mut staged = 0;
+            for (job, what) in &changes {
+                if settle::is_claimed(conn, job.id)? {
+                    insert(conn, job, what, now)?;
+                    staged += 1;
+                }
+            }
+            Ok(staged)
+        })
+        .await
+    }
+
+    /// What could be committed now, outside of the folders in `skip`: one entry a kind, uploads first.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn ready(&self, now: UnixMs, skip: &[FolderId]) -> Result<Vec<Ready>, StoreError> {
+        let skip = skip.to_vec();
+        self.read(move |conn| {
+            let folders = row::folders_without(conn, &skip)?;
+            [BatchKind::Upload, BatchKind::Delete]
+                .into_iter()
+                .map(|kind| count_ready(conn, kind, &folders, now))
+                .collect()
+        })
+        .await
+    }
+
+    /// Deletions in Dropbox that are staged or under way.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn staged_deletions(&self, folder: FolderId) -> Result<u64, StoreError> {
+        self.read(move |conn| {
+            let mut select =
+                conn.prepare_cached("SELECT coalesce(max(staged_deletes), 0) FROM tally WHERE folder = ?1")?;
+            Ok(select.query_row([folder.0], |r| row::count(r, 0))?)
+        })
+        .await
+    }
+
+    /// Deletions that were made in Dropbox at or after `since`; those of more than a day ago are not known any more.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn deletions_since(&self, folder: FolderId, since: UnixMs) -> Result<u64, StoreError> {
+        self.read(move |conn| {
+            let mut select =
+                conn.prepare_cached("SELECT coalesce(sum(n), 0) FROM deletion WHERE folder = ?1 AND at >= ?2")?;
+            Ok(select.query_row(params![folder.0, since], |r| row::count(r, 0))?)
+        })
+        .await
+    }
+}
+
+fn insert(conn: &Connection, job: &Job, what: &RemoteChange, now: UnixMs) -> Step<()> {
+    match what {
+        RemoteChange::Upload { session, size, content_hash, stat, to, mode } => {
+            let rev = match mode {
+                WriteMode::Add => None,
+                WriteMode::Update(rev) => Some(rev),
+            };
+            conn.prepare_cached(
+                "INSERT INTO change (job, folder, kind, generation, to_path, rev, session, size, mtime_ns, ctime_ns, ino, dev,
+                                     read_size, content_hash, created_at, not_before)
+                 VALUES (?1, ?2, 'upload', ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?14)",
+            )?
+            .execute(params![
+                job.id.0,
+                job.folder.0,
+                job.generation,
+                to.as_str(),
+                rev,
+                session,
+                row::int(*size),
+                stat.mtime_ns,
+                stat.ctime_ns,
+                stat.ino.cast_signed(),
+                stat.dev.cast_signed(),
+                row::int(stat.size),
+                content_hash.0,
+                now,
+            ])?;
+        }
+        RemoteChange::Delete { path, rev } => {
+            conn.prepare_cached(
+                "INSERT INTO change (job, folder, kind, generation, to_path, rev, created_at, not_before)
+                 VALUES (?1, ?2, 'delete', ?3, ?4, ?5, ?6, ?6)",
+            )?
+            .execute(params![job.id.0, job.folder.0, job.generation, path.as_str(), rev, now])?;
+        }
+    }
+    conn.prepare_cached("UPDATE job SET state = 'staged' WHERE id = ?1")?.execute([job.id.0])?;
+    Ok(())
+}
+
+fn count_ready(conn: &Connection, kind: BatchKind, folders: &[FolderId], now: UnixMs) -> Step<Ready> {
+    let mut ready = Ready { kind, entries: 0, bytes: 0, oldest: None, newest: None, next_not_before: None };
+    let mut open = conn.prepare_cached(
+        "SELECT count(*), coalesce(sum(size), 0), min(created_at), max(created_at) FROM
+           (SELECT size, created_at FROM change
+             WHERE kind = ?1 AND folder = ?2 AND batch IS NULL AND not_before <= ?3 ORDER BY not_before LIMIT ?4)",
+    )?;
+    let mut later = conn.prepare_cached(
+        "SELECT min(not_before) FROM change WHERE kind = ?1 AND folder = ?2 AND batch IS NULL AND not_before > ?3",
+    )?;
+    for folder in folders {
+        open.query_row(params![word(kind), folder.0, now, COUNTED], |r| {
+            ready.entries += row::count(r, 0)?;
+            ready.bytes = ready.bytes.saturating_add(row::count(r, 1)?);
+            ready.oldest = ready.oldest.into_iter().chain(r.get::<_, Option<_>>(2)?).min();
+            ready.newest = ready.newest.into_iter().chain(r.get::<_, Option<_>>(3)?).max();
+            Ok(())
+        })?;
+        let next: Option<UnixMs> = later.query_row(params![word(kind), folder.0, now], |r| r.get(0))?;
+        ready.next_not_before = ready.next_not_before.into_iter().chain(next).min();
+    }
+    Ok(ready)
+}
+
+/// The changes of one batch, in the order of its entries.
+pub(super) fn of_batch(conn: &Connection, batch: i64) -> Step<Vec<Change>> {
+    let mut select = conn.prepare_cached(
+        "SELECT change.id, change.job, change.folder, job.path, change.generation, change.attempts, change.kind,
+                change.to_path, change.rev, change.session, change.size, change.content_hash,
+                change.read_size, change.mtime_ns, change.ctime_ns, change.ino, change.dev
+           FROM change JOIN job ON job.id = change.job WHERE change.batch = ?1 ORDER BY change.pos",
+    )?;
+    let mut rows = select.query([batch])?;
+    let mut changes = Vec::new();
+    while let Some(found) = rows.next()? {
+        changes.push(change(found)?);
+    }
+    Ok(changes)
+}
+
+fn change(r: &Row<'_>) -> Step<Change> {
+    let to = row::remote(r, 7)?;
+    let what = match kind_of(&r.get::<_, String>(6)?)? {
+        BatchKind::Upload => RemoteChange::Upload {
+            session: r.get(9)?,
+            size: row::count(r, 10)?,
+            content_hash: ContentHash(r.get(11)?),
+            stat: row::stat(r, 12)?,
+            to,
+            mode: r.get::<_, Option<String>>(8)?.map_or(WriteMode::Add, WriteMode::Update),
+        },
+        BatchKind::Delete => RemoteChange::Delete { path: to, rev: r.get(8)? },
+    };
+    Ok(Change {
+        id: ChangeId(r.get(0)?),
+        job: JobId(r.get(1)?),
+        folder: FolderId(r.get(2)?),
+        path: row::rel(r, 3)?,
+        generation: r.get(4)?,
+        attempts: row::tries(r, 5)?,
+        what,
+    })
+}

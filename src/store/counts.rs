@@ -1,0 +1,69 @@
+//! How a folder stands, from counts that are kept and never counted anew.
+
+use rusqlite::OptionalExtension;
+
+use super::error::StoreError;
+use super::{Store, row};
+use crate::model::{FolderId, UnixMs};
+
+/// How a folder stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct FolderSummary {
+    /// Files in sync.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Rows that are due now or later.
+    pub due: u64,
+    /// Rows in workers' hands.
+    pub claimed: u64,
+    /// Uploads that wait for their commit, or are in one.
+    pub staged_uploads: u64,
+    /// Deletions likewise.
+    pub staged_deletes: u64,
+    /// Rows that wait for their path to change.
+    pub wedged: u64,
+    /// Rows that failed and are tried again.
+    pub failing: u64,
+    /// Bytes of all rows that are not wedged, as last seen.
+    pub pending_bytes: u64,
+    /// Paths with a reason why they are not in sync: wedged, failing and odd.
+    pub problems: u64,
+    /// Conflicted copies that are not resolved.
+    pub conflicts: u64,
+    /// When a path last came in sync.
+    pub last_synced_at: Option<UnixMs>,
+}
+
+impl Store {
+    /// How a folder stands; all zero for one that is not known. Costs the same however many rows there are.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn summary(&self, folder: FolderId) -> Result<FolderSummary, StoreError> {
+        self.read(move |conn| {
+            let mut select = conn.prepare_cached(
+                "SELECT files, bytes, due, claimed, staged_uploads, staged_deletes, wedged, failing, pending_bytes,
+                        wedged + failing + odd, conflicts, last_synced_at FROM tally WHERE folder = ?1",
+            )?;
+            let found = select.query_row([folder.0], |r| {
+                Ok(FolderSummary {
+                    files: row::count(r, 0)?,
+                    bytes: row::count(r, 1)?,
+                    due: row::count(r, 2)?,
+                    claimed: row::count(r, 3)?,
+                    staged_uploads: row::count(r, 4)?,
+                    staged_deletes: row::count(r, 5)?,
+                    wedged: row::count(r, 6)?,
+                    failing: row::count(r, 7)?,
+                    pending_bytes: row::count(r, 8)?,
+                    problems: row::count(r, 9)?,
+                    conflicts: row::count(r, 10)?,
+                    last_synced_at: r.get(11)?,
+                })
+            });
+            Ok(found.optional()?.unwrap_or_default())
+        })
+        .await
+    }
+}

@@ -1,0 +1,110 @@
+//! What can go wrong with the database, in words that say what to do.
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::ErrorCode;
+
+/// A failure of the database. Every one names the file.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// No room for the database to grow.
+    #[error("no room left for the database {}: free some space on that disk; nothing was lost, the last step was undone", path.display())]
+    Full {
+        /// The database.
+        path: PathBuf,
+    },
+    /// The disk would not read or write.
+    #[error("cannot read or write the database {}: {what}. Check the disk, its mount and the rights of the directory", path.display())]
+    Io {
+        /// The database.
+        path: PathBuf,
+        /// SQLite's or the system's words.
+        what: String,
+    },
+    /// Another process holds the database.
+    #[error("the database {} is held by another process: stop it (`fuser {}` names it) and start again", path.display(), path.display())]
+    Busy {
+        /// The database.
+        path: PathBuf,
+    },
+    /// The file is damaged.
+    #[error("the database {} is damaged ({what}): move it and its -wal and -shm files aside and start again; it is built anew by comparing both sides, and nothing is deleted", path.display())]
+    Corrupt {
+        /// The database.
+        path: PathBuf,
+        /// What the check found.
+        what: String,
+    },
+    /// A later ferrybox wrote it.
+    #[error("the database {} has schema {found}, and this ferrybox knows none above {known}: use the newer ferrybox again, or restore the copy made before its upgrade", path.display())]
+    Newer {
+        /// The database.
+        path: PathBuf,
+        /// Its schema.
+        found: i64,
+        /// The newest that this program knows.
+        known: i64,
+    },
+    /// Some other program's database.
+    #[error("{} is another program's database and was left untouched: point ferrybox at a directory of its own", path.display())]
+    NotOurs {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Anything else; most likely a fault of this program.
+    #[error("the database {}: {what}", path.display())]
+    Other {
+        /// The database.
+        path: PathBuf,
+        /// What happened.
+        what: String,
+    },
+}
+
+/// A failure inside a step, before it is known which file it was.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// SQLite's.
+    Sql(rusqlite::Error),
+    /// Ours.
+    Said(String),
+}
+
+/// What a step gives.
+pub(super) type Step<T> = Result<T, Fault>;
+
+impl From<rusqlite::Error> for Fault {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sql(error)
+    }
+}
+
+impl Fault {
+    /// Says which file it was.
+    pub(super) fn at(self, path: &Path) -> StoreError {
+        match self {
+            Self::Sql(error) => of_sqlite(path, &error),
+            Self::Said(what) => StoreError::Other { path: path.to_owned(), what },
+        }
+    }
+}
+
+/// Which of ours an error of SQLite is.
+pub(super) fn of_sqlite(path: &Path, error: &rusqlite::Error) -> StoreError {
+    let (path, what) = (path.to_owned(), error.to_string());
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => StoreError::Full { path },
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::FileLockingProtocolFailed) => {
+            StoreError::Busy { path }
+        }
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => StoreError::Corrupt { path, what },
+        Some(
+            ErrorCode::SystemIoFailure
+            | ErrorCode::CannotOpen
+            | ErrorCode::ReadOnly
+            | ErrorCode::PermissionDenied
+            | ErrorCode::NoLargeFileSupport,
+        ) => StoreError::Io { path, what },
+        _ => StoreError::Other { path, what },
+    }
+}

@@ -1,0 +1,123 @@
+//! The folders of the account, and what goes when one of them goes.
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::error::{Step, StoreError};
+use super::{Store, row};
+use crate::model::FolderId;
+
+/// A folder as the database knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Folder {
+    /// Its number.
+    pub id: FolderId,
+    /// The root's identity on the disk, once [`Store::set_root_id`] has told it.
+    pub root_id: Option<String>,
+    /// Why its deletions wait for a person.
+    pub held: Option<String>,
+    /// Whether both sides have yet to meet: true from its creation (or a changed remote path) until [`Store::set_root_id`], across restarts.
+    pub fresh: bool,
+}
+
+impl Store {
+    /// Finds the folder of a local directory, or creates it. A changed mode is noted. A changed remote path is a new meeting: what was known of
+    /// the old pair is dropped in the same step, and nothing on disk or in Dropbox is touched.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn folder(&self, local: &str, remote: &str, mode: &str) -> Result<Folder, StoreError> {
+        let (local, remote, mode) = (local.to_owned(), remote.to_owned(), mode.to_owned());
+        self.write_and_wake(move |conn| find_or_create(conn, &local, &remote, &mode)).await
+    }
+
+    /// Both sides have met, on this root.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn set_root_id(&self, folder: FolderId, root_id: &str) -> Result<(), StoreError> {
+        let root_id = root_id.to_owned();
+        self.write(move |conn| {
+            conn.prepare_cached("UPDATE folder SET root_id = ?2 WHERE id = ?1")?.execute(params![folder.0, root_id])?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Notes why the folder's deletions wait for a person, or that they no longer do.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn set_held(&self, folder: FolderId, why: Option<&str>) -> Result<(), StoreError> {
+        let why = why.map(ToOwned::to_owned);
+        self.write_and_wake(move |conn| {
+            conn.prepare_cached("UPDATE folder SET held = ?2 WHERE id = ?1")?.execute(params![folder.0, why])?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Drops what is known of all other folders: they left the configuration. Nothing on disk or in Dropbox is touched.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn forget_folders_except(&self, keep: &[FolderId]) -> Result<(), StoreError> {
+        let keep = keep.to_vec();
+        self.write_and_wake(move |conn| {
+            for folder in row::folders_without(conn, &keep)? {
+                drop_rows(conn, folder)?;
+                conn.execute("DELETE FROM folder WHERE id = ?1", [folder.0])?;
+            }
+            Ok(())
+        })
+        .await
+    }
+}
+
+fn find_or_create(conn: &Connection, local: &str, remote: &str, mode: &str) -> Step<Folder> {
+    let known = conn
+        .prepare_cached("SELECT id, remote, root_id, held FROM folder WHERE local = ?1")?
+        .query_row([local], |row| {
+            let folder = Folder { id: FolderId(row.get(0)?), root_id: row.get(2)?, held: row.get(3)?, fresh: false };
+            Ok((folder, row.get::<_, String>(1)?))
+        })
+        .optional()?;
+    let Some((mut folder, old_remote)) = known else {
+        conn.execute("INSERT INTO folder (local, remote, mode) VALUES (?1, ?2, ?3)", [local, remote, mode])?;
+        return Ok(Folder { id: FolderId(conn.last_insert_rowid()), root_id: None, held: None, fresh: true });
+    };
+    if old_remote != remote {
+        drop_rows(conn, folder.id)?;
+        conn.execute(
+            "UPDATE folder SET remote = ?2, root_id = NULL, held = NULL WHERE id = ?1",
+            params![folder.id.0, remote],
+        )?;
+        (folder.root_id, folder.held) = (None, None);
+    }
+    conn.execute("UPDATE folder SET mode = ?2 WHERE id = ?1 AND mode <> ?2", params![folder.id.0, mode])?;
+    folder.fresh = folder.root_id.is_none();
+    Ok(folder)
+}
+
+/// Drops all that is known of a folder except the folder itself.
+fn drop_rows(conn: &Connection, folder: FolderId) -> Step<()> {
+    let id = [folder.0];
+    // A batch must keep all its entries, in order, or the server's answer cannot be read: one that loses some is dissolved, and the paths of
+    // the others are looked at again, which finds out what became of them.
+    let torn = "SELECT DISTINCT batch FROM change WHERE folder = ?1 AND batch IS NOT NULL";
+    conn.execute(
+        &format!(
+            "UPDATE job SET state = 'due' WHERE folder <> ?1 AND id IN (SELECT job FROM change WHERE batch IN ({torn}))"
+        ),
+        id,
+    )?;
+    conn.execute(&format!("DELETE FROM change WHERE folder <> ?1 AND batch IN ({torn})"), id)?;
+    conn.execute("DELETE FROM change WHERE folder = ?1", id)?;
+    conn.execute("DELETE FROM batch WHERE NOT EXISTS (SELECT 1 FROM change WHERE change.batch = batch.id)", [])?;
+    conn.execute("DELETE FROM job WHERE folder = ?1", id)?;
+    conn.execute("DELETE FROM base WHERE dir IN (SELECT id FROM dir WHERE folder = ?1)", id)?;
+    conn.execute("DELETE FROM conflict WHERE folder = ?1", id)?;
+    conn.execute("DELETE FROM odd WHERE folder = ?1", id)?;
+    conn.execute("DELETE FROM deletion WHERE folder = ?1", id)?;
+    conn.execute("UPDATE tally SET last_synced_at = NULL WHERE folder = ?1", id)?;
+    Ok(())
+}

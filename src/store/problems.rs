@@ -1,0 +1,199 @@
+//! What is not in sync, and why.
+
+use std::collections::BTreeMap;
+
+use rusqlite::{Connection, params};
+
+use super::Store;
+use super::error::{Step, StoreError};
+use super::row::{self, at_or_below};
+use crate::model::{Failure, FolderId, RelPath, RemotePath, UnixMs};
+
+/// One path that is not in sync, with its reason.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProblemRow {
+    /// Whose path.
+    pub folder: FolderId,
+    /// Below the folder; for people, since it need not be a path of ours.
+    pub path: String,
+    /// The failure's word.
+    pub code: String,
+    /// The failure's sentence.
+    pub text: String,
+    /// Since when the path is not in sync.
+    pub since: UnixMs,
+    /// When it is tried again; `None` when only a change of the path can help.
+    pub next_try: Option<UnixMs>,
+    /// Failed tries so far.
+    pub attempts: u32,
+}
+
+/// A conflicted copy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Conflict {
+    /// The path whose versions met.
+    pub path: RelPath,
+    /// Where the other version was kept.
+    pub copy: RemotePath,
+    /// When.
+    pub at: UnixMs,
+}
+
+impl Store {
+    /// A page of the problems of one folder or of all, ordered by folder and path.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn problems(
+        &self,
+        folder: Option<FolderId>,
+        offset: usize,
+        limit: usize,
+    ) -> Result<Vec<ProblemRow>, StoreError> {
+        self.read(move |conn| {
+            let mut select = conn.prepare_cached(
+                "SELECT folder, path, code, text, since,
+                        CASE state WHEN 'wedged' THEN NULL WHEN 'staged' THEN (SELECT not_before FROM change WHERE job = job.id)
+                                   ELSE due_at END, attempts
+                   FROM job WHERE code IS NOT NULL AND folder BETWEEN ?1 AND ?2
+                 UNION ALL
+                 SELECT folder, path_text, code, text, since, NULL, 1 FROM odd WHERE folder BETWEEN ?1 AND ?2
+                 ORDER BY 1, 2 LIMIT ?4 OFFSET ?3",
+            )?;
+            let (first, last) = folder.map_or((i64::MIN, i64::MAX), |id| (id.0, id.0));
+            let rows = select.query_map(params![first, last, row::limit(offset), row::limit(limit)], |r| {
+                Ok(ProblemRow {
+                    folder: FolderId(r.get(0)?),
+                    path: r.get(1)?,
+                    code: r.get(2)?,
+                    text: r.get(3)?,
+                    since: r.get(4)?,
+                    next_try: r.get(5)?,
+                    attempts: row::tries(r, 6)?,
+                })
+            })?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+        .await
+    }
+
+    /// How many problems there are at or below a path.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn problems_under(&self, folder: FolderId, under: &RelPath) -> Result<u64, StoreError> {
+        let under = under.clone();
+        self.read(move |conn| {
+            let rows = "SELECT count(*) FROM job WHERE folder = ?1 AND path >= ?2 AND path < ?3 AND code IS NOT NULL";
+            let odd = "SELECT count(*) FROM odd WHERE folder = ?1 AND dir >= ?2 AND dir < ?3";
+            Ok(count_under(conn, rows, folder, &under)? + count_under(conn, odd, folder, &under)?)
+        })
+        .await
+    }
+
+    /// How many rows at or below a path are on their way and have no failure: with [`Store::problems_under`], all that is not in sync.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn pending_under(&self, folder: FolderId, under: &RelPath) -> Result<u64, StoreError> {
+        let under = under.clone();
+        self.read(move |conn| {
+            let rows = "SELECT count(*) FROM job WHERE folder = ?1 AND path >= ?2 AND path < ?3 AND code IS NULL";
+            count_under(conn, rows, folder, &under)
+        })
+        .await
+    }
+
+    /// How many rows at or below a path are still on their way: not wedged, and failed less often than `attempts`.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn trying_under(&self, folder: FolderId, under: &RelPath, attempts: u32) -> Result<u64, StoreError> {
+        let under = under.clone();
+        self.read(move |conn| {
+            let rows = format!(
+                "SELECT count(*) FROM job WHERE folder = ?1 AND path >= ?2 AND path < ?3 AND state <> 'wedged' AND attempts < {attempts}"
+            );
+            count_under(conn, &rows, folder, &under)
+        })
+        .await
+    }
+
+    /// A scan of one directory found exactly these that cannot be synced directly in it: others noted there before are gone.
+    ///
+    /// # Errors
+    /// When the database cannot be read or written.
+    pub async fn set_odd(
+        &self,
+        folder: FolderId,
+        dir: &RelPath,
+        found: Vec<(String, Failure)>,
+        now: UnixMs,
+    ) -> Result<(), StoreError> {
+        let dir = dir.clone();
+        if found.is_empty() {
+            // The usual case, once a directory a scan: it costs no commit.
+            let look = dir.clone();
+            let known = self.read(move |conn| Ok(!odd_in(conn, folder, &look)?.is_empty())).await?;
+            if !known {
+                return Ok(());
+            }
+        }
+        self.write_and_wake(move |conn| replace_odd(conn, folder, &dir, &found, now)).await
+    }
+
+    /// A page of the conflicts of a folder, ordered by path.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn conflicts(&self, folder: FolderId, offset: usize, limit: usize) -> Result<Vec<Conflict>, StoreError> {
+        self.read(move |conn| {
+            let mut select = conn.prepare_cached(
+                "SELECT path, copy, at FROM conflict WHERE folder = ?1 ORDER BY path LIMIT ?3 OFFSET ?2",
+            )?;
+            let rows = select.query_map(params![folder.0, row::limit(offset), row::limit(limit)], |r| {
+                Ok(Conflict { path: row::rel(r, 0)?, copy: row::remote(r, 1)?, at: r.get(2)? })
+            })?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+        .await
+    }
+}
+
+fn count_under(conn: &Connection, sql: &str, folder: FolderId, under: &RelPath) -> Step<u64> {
+    let mut select = conn.prepare_cached(sql)?;
+    let mut sum = 0;
+    for span in at_or_below(under) {
+        sum += select.query_row(params![folder.0, span.low, span.high], |r| row::count(r, 0))?;
+    }
+    Ok(sum)
+}
+
+fn odd_in(conn: &Connection, folder: FolderId, dir: &RelPath) -> Step<BTreeMap<String, (String, String)>> {
+    let mut select = conn.prepare_cached("SELECT path_text, code, text FROM odd WHERE folder = ?1 AND dir = ?2")?;
+    let rows = select.query_map(params![folder.0, dir.as_str()], |r| Ok((r.get(0)?, (r.get(1)?, r.get(2)?))))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+fn replace_odd(
+    conn: &Connection,
+    folder: FolderId,
+    dir: &RelPath,
+    found: &[(String, Failure)],
+    now: UnixMs,
+) -> Step<()> {
+    let mut gone = odd_in(conn, folder, dir)?;
+    let mut insert = conn.prepare_cached(
+        "INSERT INTO odd (folder, dir, path_text, code, text, since) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+         ON CONFLICT (folder, dir, path_text) DO UPDATE SET code = excluded.code, text = excluded.text",
+    )?;
+    for (path, failure) in found {
+        gone.remove(path);
+        insert.execute(params![folder.0, dir.as_str(), path, failure.code, failure.text, now])?;
+    }
+    let mut delete = conn.prepare_cached("DELETE FROM odd WHERE folder = ?1 AND dir = ?2 AND path_text = ?3")?;
+    for path in gone.keys() {
+        delete.execute(params![folder.0, dir.as_str(), path])?;
+    }
+    Ok(())
+}

@@ -1,0 +1,273 @@
+//! The queue: paths to look at, and the taking of them.
+
+use rusqlite::{Connection, params};
+
+use super::error::{Step, StoreError};
+use super::row::{self, at_or_below};
+use super::{Store, base};
+use crate::model::{Claimed, Due, FolderId, Job, JobId, RelPath, UnixMs};
+
+/// Counts in a [`DueSummary`] stop here, so that they cost the same with ten rows and with ten million.
+const COUNTED: i64 = 2000;
+
+/// How much a worker takes at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Claim {
+    /// Files at most.
+    pub max_files: usize,
+    /// Bytes at most; a first file may be larger.
+    pub max_bytes: u64,
+    /// A file above this many bytes is claimed alone.
+    pub small: u64,
+    /// The time: what is due later is left.
+    pub now: UnixMs,
+}
+
+/// What there is to claim. Counts and bytes of due rows stop at 2,000 rows a folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct DueSummary {
+    /// Due files that fit in a pack.
+    pub due_small: u64,
+    /// Due files that are claimed alone.
+    pub due_large: u64,
+    /// Bytes of both.
+    pub due_bytes: u64,
+    /// The earliest time among the due.
+    pub oldest_due: Option<UnixMs>,
+    /// When the next of the others becomes due.
+    pub next_due_at: Option<UnixMs>,
+    /// Rows in workers' hands.
+    pub claimed: u64,
+    /// Rows that are not due yet.
+    pub waiting: u64,
+}
+
+/// What a change of a path does to a row that is there already. The newest word on when wins; a wedged row starts afresh.
+const SEEN_AGAIN: &str = "ON CONFLICT (folder, path) DO UPDATE SET
+    generation = generation + 1, size = excluded.size, due_at = excluded.due_at,
+    attempts = iif(state = 'wedged', 0, attempts), code = iif(state = 'wedged', NULL, code),
+    text = iif(state = 'wedged', NULL, text), state = iif(state = 'wedged', 'due', state)";
+
+impl Store {
+    /// Paths that may have changed: a new row each, or one generation more and the new due time. Gives how many there were.
+    ///
+    /// A thousand at a time is a good measure.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn enqueue(&self, folder: FolderId, due: Vec<Due>, now: UnixMs) -> Result<usize, StoreError> {
+        if due.is_empty() {
+            return Ok(0);
+        }
+        self.write_and_wake(move |conn| {
+            let mut insert = conn.prepare_cached(&format!(
+                "INSERT INTO job (folder, path, generation, state, size, since, due_at)
+                 VALUES (?1, ?2, 1, 'due', ?3, ?4, ?5) {SEEN_AGAIN}"
+            ))?;
+            for Due { path, size, due_at } in &due {
+                insert.execute(params![folder.0, path.as_str(), row::int(*size), now, due_at])?;
+            }
+            Ok(due.len())
+        })
+        .await
+    }
+
+    /// A directory (or a file) is gone: every path of base at or below it is to be looked at, and so is every row there that waits after a
+    /// failure. What a scan found odd there is forgotten. Gives how many paths are to be looked at.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn enqueue_gone(
+        &self,
+        folder: FolderId,
+        dir: &RelPath,
+        due_at: UnixMs,
+        now: UnixMs,
+    ) -> Result<usize, StoreError> {
+        let dir = dir.clone();
+        self.write_and_wake(move |conn| {
+            let mut paths = 0;
+            for span in at_or_below(&dir) {
+                paths += conn
+                    .prepare_cached(&format!(
+                        "INSERT INTO job (folder, path, generation, state, size, since, due_at)
+                         SELECT ?1, iif(dir.path = '', '', dir.path || '/') || base.name, 1, 'due', 0, ?4, ?5
+                           FROM dir CROSS JOIN base ON base.dir = dir.id
+                          WHERE dir.folder = ?1 AND dir.path >= ?2 AND dir.path < ?3 {SEEN_AGAIN}"
+                    ))?
+                    .execute(params![folder.0, span.low, span.high, now, due_at])?;
+                conn.prepare_cached("DELETE FROM odd WHERE folder = ?1 AND dir >= ?2 AND dir < ?3")?
+                    .execute(params![folder.0, span.low, span.high])?;
+            }
+            if base::get(conn, folder, &dir)?.is_some() {
+                paths += conn
+                    .prepare_cached(&format!(
+                        "INSERT INTO job (folder, path, generation, state, size, since, due_at)
+                         VALUES (?1, ?2, 1, 'due', 0, ?3, ?4) {SEEN_AGAIN}"
+                    ))?
+                    .execute(params![folder.0, dir.as_str(), now, due_at])?;
+            }
+            for span in at_or_below(&dir) {
+                paths += conn
+                    .prepare_cached(
+                        "UPDATE job SET generation = generation + 1, state = 'due', size = 0, attempts = 0, code = NULL,
+                                text = NULL, due_at = ?4
+                          WHERE folder = ?1 AND path >= ?2 AND path < ?3 AND code IS NOT NULL
+                            AND (state = 'wedged' OR state = 'due' AND due_at > ?4)",
+                    )?
+                    .execute(params![folder.0, span.low, span.high, due_at])?;
+            }
+            Ok(paths)
+        })
+        .await
+    }
+
+    /// "Look again now": what waits at or below a path is due at once and starts afresh, commits that were put off too. Gives how many rows.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn wake(&self, folder: FolderId, under: &RelPath, now: UnixMs) -> Result<usize, StoreError> {
+        let under = under.clone();
+        self.write_and_wake(move |conn| {
+            let mut woken = 0;
+            for span in at_or_below(&under) {
+                let span = params![folder.0, span.low, span.high, now];
+                conn.prepare_cached(
+                    "UPDATE change SET not_before = ?4 WHERE batch IS NULL AND not_before > ?4
+                        AND job IN (SELECT id FROM job WHERE folder = ?1 AND path >= ?2 AND path < ?3 AND code IS NOT NULL)",
+                )?
+                .execute(span)?;
+                woken += conn
+                    .prepare_cached(
+                        "UPDATE job SET state = iif(state = 'wedged', 'due', state), due_at = min(due_at, ?4), attempts = 0,
+                                code = NULL, text = NULL
+                          WHERE folder = ?1 AND path >= ?2 AND path < ?3 AND (code IS NOT NULL OR state = 'due' AND due_at > ?4)",
+                    )?
+                    .execute(span)?;
+            }
+            Ok(woken)
+        })
+        .await
+    }
+
+    /// Takes work, oldest due first: one file above `small`, or many that are not.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn claim(&self, limit: Claim) -> Result<Vec<Claimed>, StoreError> {
+        self.claim_skipping(limit, &[]).await
+    }
+
+    /// As [`Store::claim`], but nothing of these folders: they are paused, or their roots are missing.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn claim_skipping(&self, limit: Claim, skip: &[FolderId]) -> Result<Vec<Claimed>, StoreError> {
+        let skip = skip.to_vec();
+        self.write(move |conn| take(conn, &limit, &skip)).await
+    }
+
+    /// What there is to claim outside of the folders in `skip`; files above `small` bytes are the large ones.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn due_summary(&self, now: UnixMs, small: u64, skip: &[FolderId]) -> Result<DueSummary, StoreError> {
+        let skip = skip.to_vec();
+        self.read(move |conn| summarize(conn, now, small, &skip)).await
+    }
+}
+
+/// The candidates of one folder: id, `due_at`, size.
+pub(super) const CANDIDATES: &str = "SELECT id, due_at, size FROM job
+    WHERE folder = ?1 AND state = 'due' AND due_at <= ?2 ORDER BY due_at LIMIT ?3";
+/// The claim itself.
+pub(super) const TAKE: &str =
+    "UPDATE job SET state = 'claimed' WHERE id = ?1 RETURNING folder, path, generation, attempts, since";
+
+fn take(conn: &Connection, limit: &Claim, skip: &[FolderId]) -> Step<Vec<Claimed>> {
+    let mut candidates: Vec<(UnixMs, i64, i64)> = Vec::new();
+    {
+        let mut select = conn.prepare_cached(CANDIDATES)?;
+        for folder in row::folders_without(conn, skip)? {
+            let found = select.query_map(params![folder.0, limit.now, row::limit(limit.max_files.max(1))], |r| {
+                Ok((r.get(1)?, r.get(0)?, r.get(2)?))
+            })?;
+            for candidate in found {
+                candidates.push(candidate?);
+            }
+        }
+    }
+    candidates.sort_unstable();
+    let mut claimed = Vec::new();
+    let mut bytes = 0_u64;
+    let mut update = conn.prepare_cached(TAKE)?;
+    for (_, id, size) in candidates {
+        let size = row::uint(size);
+        let large = size > limit.small;
+        if large && !claimed.is_empty() {
+            continue;
+        }
+        bytes = bytes.saturating_add(size);
+        if !claimed.is_empty() && (claimed.len() >= limit.max_files || bytes > limit.max_bytes) {
+            break;
+        }
+        let job = update.query_row([id], |r| {
+            Ok(Job {
+                id: JobId(id),
+                folder: FolderId(r.get(0)?),
+                path: row::rel(r, 1)?,
+                generation: r.get(2)?,
+                attempts: row::tries(r, 3)?,
+                since: r.get(4)?,
+            })
+        })?;
+        let base = base::get(conn, job.folder, &job.path)?;
+        claimed.push(Claimed { job, base });
+        if large {
+            break;
+        }
+    }
+    Ok(claimed)
+}
+
+fn summarize(conn: &Connection, now: UnixMs, small: u64, skip: &[FolderId]) -> Step<DueSummary> {
+    let mut sum = DueSummary::default();
+    let mut due = conn.prepare_cached(
+        "SELECT count(*), coalesce(sum(size > ?3), 0), coalesce(sum(size), 0), min(due_at) FROM
+           (SELECT size, due_at FROM job WHERE folder = ?1 AND state = 'due' AND due_at <= ?2 ORDER BY due_at LIMIT ?4)",
+    )?;
+    let mut later = conn.prepare_cached(
+        "SELECT count(*), min(due_at) FROM
+           (SELECT due_at FROM job WHERE folder = ?1 AND state = 'due' AND due_at > ?2 ORDER BY due_at LIMIT ?3)",
+    )?;
+    let mut claimed = conn.prepare_cached("SELECT claimed FROM tally WHERE folder = ?1")?;
+    let earlier = |a: Option<UnixMs>, b: Option<UnixMs>| a.into_iter().chain(b).min();
+    for folder in row::folders_without(conn, skip)? {
+        due.query_row(params![folder.0, now, row::int(small), COUNTED], |r| {
+            let (all, large) = (row::count(r, 0)?, row::count(r, 1)?);
+            sum.due_large += large;
+            sum.due_small += all.saturating_sub(large);
+            sum.due_bytes = sum.due_bytes.saturating_add(row::count(r, 2)?);
+            sum.oldest_due = earlier(sum.oldest_due, r.get(3)?);
+            Ok(())
+        })?;
+        later.query_row(params![folder.0, now, COUNTED], |r| {
+            sum.waiting += row::count(r, 0)?;
+            sum.next_due_at = earlier(sum.next_due_at, r.get(1)?);
+            Ok(())
+        })?;
+        sum.claimed += claimed.query_row([folder.0], |r| row::count(r, 0))?;
+    }
+    Ok(sum)
+}
+
+/// After a crash nobody holds a claim, and a staged row without its change (there should be none) has to be looked at.
+pub(super) fn recover(conn: &Connection) -> Step<()> {
+    conn.execute(
+        "UPDATE job SET state = 'due' WHERE state = 'claimed'
+             OR state = 'staged' AND NOT EXISTS (SELECT 1 FROM change WHERE change.job = job.id)",
+        [],
+    )?;
+    conn.execute("DELETE FROM batch WHERE NOT EXISTS (SELECT 1 FROM change WHERE change.batch = batch.id)", [])?;
+    Ok(())
+}

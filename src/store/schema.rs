@@ -1,0 +1,142 @@
+//! Opening the file: whose it is, how old its schema is, whether it is sound, and the settings of a connection.
+
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::time::Duration;
+
+use include_dir::{Dir, include_dir};
+use rusqlite::{Connection, OpenFlags, OptionalExtension};
+use rusqlite_migration::Migrations;
+
+use super::error::{StoreError, of_sqlite};
+
+static MIGRATIONS: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/migrations");
+
+/// The `application_id` of our databases; `migrations/01-first/up.sql` writes it.
+const OURS: i64 = 0x4665_7242;
+/// A database below this many bytes is checked at every start.
+const CHECKED_ALWAYS: u64 = 64 << 20;
+const CLEAN: &str = "store.clean_shutdown";
+
+/// The newest schema that this program knows.
+pub(super) fn known() -> i64 {
+    i64::try_from(MIGRATIONS.dirs().count()).unwrap_or(i64::MAX)
+}
+
+/// Opens the writer's connection on a database that is ours, sound and of this program's schema; creates it if there is none.
+pub(super) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
+    let io = |e: std::io::Error| StoreError::Io { path: path.to_owned(), what: e.to_string() };
+    // Made by us so that nobody else may read it; SQLite gives the same rights to its -wal and -shm.
+    let file = OpenOptions::new().create(true).append(true).mode(0o600).open(path).map_err(io)?;
+    let bytes = file.metadata().map_err(io)?.len();
+    drop(file);
+    let sql = |e: rusqlite::Error| of_sqlite(path, &e);
+
+    // Never by its length: all of a young database may still lie in its -wal.
+    let version = inspect(path)?;
+    let mut conn = Connection::open_with_flags(path, flags(OpenFlags::SQLITE_OPEN_READ_WRITE)).map_err(sql)?;
+    settle_in(&conn).map_err(sql)?;
+    let journal: String = conn.query_row("PRAGMA journal_mode = WAL", [], |r| r.get(0)).map_err(sql)?;
+    if journal != "wal" {
+        let what =
+            format!("it cannot keep a write-ahead log here (journal mode {journal}): not on a network file system");
+        return Err(StoreError::Io { path: path.to_owned(), what });
+    }
+    if version > 0 {
+        check(&conn, path, bytes)?;
+        if version < known() {
+            keep_copy(&conn, path, version)?;
+        }
+    }
+    migrate(&mut conn, path)?;
+    conn.execute("INSERT INTO meta VALUES (?1, '0') ON CONFLICT (key) DO UPDATE SET value = '0'", [CLEAN])
+        .map_err(sql)?;
+    Ok(conn)
+}
+
+/// A connection that cannot write.
+pub(super) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
+    let conn = Connection::open_with_flags(path, flags(OpenFlags::SQLITE_OPEN_READ_ONLY))?;
+    conn.busy_timeout(Duration::from_secs(5))?;
+    conn.set_prepared_statement_cache_capacity(64);
+    conn.execute_batch(
+        "PRAGMA query_only = ON; PRAGMA cache_size = -2048; PRAGMA mmap_size = 0;
+         PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON;",
+    )?;
+    Ok(conn)
+}
+
+/// The last words of the writer.
+pub(super) fn end(conn: &Connection) -> rusqlite::Result<()> {
+    conn.execute_batch("PRAGMA optimize")?;
+    conn.execute("UPDATE meta SET value = '1' WHERE key = ?1", [CLEAN])?;
+    conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+}
+
+fn flags(way: OpenFlags) -> OpenFlags {
+    way | OpenFlags::SQLITE_OPEN_NO_MUTEX
+}
+
+/// Looks at a file without writing to it: its schema if it is ours.
+fn inspect(path: &Path) -> Result<i64, StoreError> {
+    let sql = |e: rusqlite::Error| of_sqlite(path, &e);
+    let conn = Connection::open_with_flags(path, flags(OpenFlags::SQLITE_OPEN_READ_ONLY)).map_err(sql)?;
+    conn.busy_timeout(Duration::from_secs(5)).map_err(sql)?;
+    let number = |text: &str| conn.query_row(text, [], |r| r.get::<_, i64>(0)).map_err(sql);
+    let (id, found) = (number("PRAGMA application_id")?, number("PRAGMA user_version")?);
+    if id != OURS {
+        // A crash before the first migration leaves a file with a header and nothing in it.
+        let empty = id == 0 && found == 0 && number("SELECT count(*) FROM sqlite_schema")? == 0;
+        return if empty { Ok(0) } else { Err(StoreError::NotOurs { path: path.to_owned() }) };
+    }
+    if found > known() {
+        return Err(StoreError::Newer { path: path.to_owned(), found, known: known() });
+    }
+    Ok(found)
+}
+
+fn settle_in(conn: &Connection) -> rusqlite::Result<()> {
+    conn.busy_timeout(Duration::from_secs(5))?;
+    conn.set_prepared_statement_cache_capacity(128);
+    // auto_vacuum works only before the first table. FULL: a row that was answered survives a power cut.
+    conn.execute_batch(
+        "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
+         PRAGMA wal_autocheckpoint = 4000; PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -8192;
+         PRAGMA mmap_size = 0; PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON;",
+    )
+}
+
+fn check(conn: &Connection, path: &Path, bytes: u64) -> Result<(), StoreError> {
+    let sql = |e: rusqlite::Error| of_sqlite(path, &e);
+    let clean = conn
+        .query_row("SELECT value FROM meta WHERE key = ?1", [CLEAN], |r| r.get::<_, String>(0))
+        .optional()
+        .map_err(sql)?;
+    if bytes >= CHECKED_ALWAYS && clean.as_deref() == Some("1") {
+        return Ok(());
+    }
+    let found: String = conn.query_row("PRAGMA quick_check(1)", [], |r| r.get(0)).map_err(sql)?;
+    if found == "ok" { Ok(()) } else { Err(StoreError::Corrupt { path: path.to_owned(), what: found }) }
+}
+
+/// Keeps the database as it was before the schema moves on.
+fn keep_copy(conn: &Connection, path: &Path, version: i64) -> Result<(), StoreError> {
+    let mut copy = path.as_os_str().to_owned();
+    copy.push(format!(".before-schema-{}", version + 1));
+    let copy = Path::new(&copy);
+    let io = |e: std::io::Error| StoreError::Io { path: copy.to_owned(), what: e.to_string() };
+    OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(copy).map_err(io)?;
+    conn.backup("main", copy, None).map_err(|e| of_sqlite(copy, &e))
+}
+
+fn migrate(conn: &mut Connection, path: &Path) -> Result<(), StoreError> {
+    let told = |error: rusqlite_migration::Error| match error {
+        rusqlite_migration::Error::RusqliteError { err, .. } => of_sqlite(path, &err),
+        other => StoreError::Other {
+            path: path.to_owned(),
+            what: format!("its schema could not be brought up to date: {other}"),
+        },
+    };
+    Migrations::from_directory(&MIGRATIONS).and_then(|steps| steps.to_latest(conn)).map_err(told)
+}

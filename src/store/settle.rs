@@ -1,0 +1,100 @@
+//! What becomes of a row when the work on it has ended.
+
+use std::collections::BTreeSet;
+
+use rusqlite::{Connection, params};
+
+use super::error::{Step, StoreError};
+use super::{Store, base};
+use crate::model::{Failure, FolderId, Job, JobId, Settled, UnixMs};
+
+impl Store {
+    /// Ends the work on claimed rows, in one step. A row that is not claimed any more (its folder was forgotten) is left alone, its base too.
+    ///
+    /// A row goes only if its generation is the one that was claimed; else it is due again when its latest change said so.
+    ///
+    /// # Errors
+    /// When the database cannot be written; then none is settled.
+    pub async fn settle(&self, done: Vec<(Job, Settled)>, now: UnixMs) -> Result<(), StoreError> {
+        if done.is_empty() {
+            return Ok(());
+        }
+        self.write_and_wake(move |conn| {
+            let mut synced = BTreeSet::new();
+            for (job, settled) in &done {
+                if !is_claimed(conn, job.id)? {
+                    continue;
+                }
+                match settled {
+                    Settled::InSync(base) => {
+                        base::put(conn, job.folder, &job.path, base.as_ref(), now)?;
+                        finish(conn, job.id, job.generation, now)?;
+                        synced.insert(job.folder);
+                    }
+                    Settled::Nothing => finish(conn, job.id, job.generation, now)?,
+                    Settled::PutOff { at, failure } => put_off(conn, job.id, job.generation, *at, Some(failure))?,
+                    Settled::Wedge(failure) => wedge(conn, job.id, job.generation, failure)?,
+                    Settled::Release => {
+                        conn.prepare_cached("UPDATE job SET state = 'due' WHERE id = ?1")?.execute([job.id.0])?;
+                    }
+                }
+            }
+            note_synced(conn, &synced, now)
+        })
+        .await
+    }
+}
+
+/// Whether the row is in a worker's hands.
+pub(super) fn is_claimed(conn: &Connection, job: JobId) -> Step<bool> {
+    Ok(conn.prepare_cached("SELECT 1 FROM job WHERE id = ?1 AND state = 'claimed'")?.exists([job.0])?)
+}
+
+/// The views agreed at `generation`: the row goes, or it is due for what came after.
+pub(super) fn finish(conn: &Connection, job: JobId, generation: i64, now: UnixMs) -> Step<()> {
+    let gone = conn
+        .prepare_cached("DELETE FROM job WHERE id = ?1 AND generation = ?2")?
+        .execute(params![job.0, generation])?;
+    if gone == 0 {
+        conn.prepare_cached(
+            "UPDATE job SET state = 'due', attempts = 0, code = NULL, text = NULL, since = ?2 WHERE id = ?1",
+        )?
+        .execute(params![job.0, now])?;
+    }
+    Ok(())
+}
+
+/// To be looked at again, not before `at`; what changed meanwhile can make that later, not sooner.
+pub(super) fn put_off(
+    conn: &Connection,
+    job: JobId,
+    generation: i64,
+    at: UnixMs,
+    failure: Option<&Failure>,
+) -> Step<()> {
+    conn.prepare_cached(
+        "UPDATE job SET state = 'due', due_at = iif(generation = ?2, ?3, max(?3, due_at)),
+                attempts = attempts + (?4 IS NOT NULL), code = ?4, text = ?5 WHERE id = ?1",
+    )?
+    .execute(params![job.0, generation, at, failure.map(|f| &f.code), failure.map(|f| &f.text)])?;
+    Ok(())
+}
+
+/// Waits until the path changes; if it has changed already, it is due.
+pub(super) fn wedge(conn: &Connection, job: JobId, generation: i64, failure: &Failure) -> Step<()> {
+    conn.prepare_cached(
+        "UPDATE job SET state = iif(generation = ?2, 'wedged', 'due'), attempts = attempts + 1, code = ?3, text = ?4
+          WHERE id = ?1",
+    )?
+    .execute(params![job.0, generation, failure.code, failure.text])?;
+    Ok(())
+}
+
+/// Something of these folders came in sync.
+pub(super) fn note_synced(conn: &Connection, folders: &BTreeSet<FolderId>, now: UnixMs) -> Step<()> {
+    let mut update = conn.prepare_cached("UPDATE tally SET last_synced_at = ?2 WHERE folder = ?1")?;
+    for folder in folders {
+        update.execute(params![folder.0, now])?;
+    }
+    Ok(())
+}

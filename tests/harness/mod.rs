@@ -1,0 +1,225 @@
+//! The real binary against the real stand-in server, over TCP, in a directory of its own.
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    unreachable_pub,
+    missing_docs
+)]
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use ferrybox_standin::{Settings, Standin, content_hash};
+
+/// Longer than anything here may take on a slow, shared machine: a test that waits this long has failed.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A stand-in, a configuration and a folder.
+pub struct World {
+    pub dir: tempfile::TempDir,
+    pub standin: Standin,
+    pub folder: PathBuf,
+    /// More configuration, as TOML, before the accounts.
+    pub extra: String,
+    pub mode: &'static str,
+    /// More lines of the folder's table.
+    pub folder_extra: String,
+}
+
+impl World {
+    pub fn new() -> Self {
+        Self::with(Settings::default())
+    }
+
+    pub fn with(settings: Settings) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("tree");
+        std::fs::create_dir(&folder).unwrap();
+        let standin = Standin::spawn_thread(settings).unwrap();
+        Self { dir, standin, folder, extra: String::new(), mode: "backup", folder_extra: String::new() }
+    }
+
+    pub fn state(&self) -> PathBuf {
+        self.dir.path().join("state")
+    }
+
+    pub fn socket(&self) -> PathBuf {
+        self.dir.path().join("run").join("s.sock")
+    }
+
+    pub fn config_file(&self) -> PathBuf {
+        self.dir.path().join("config.toml")
+    }
+
+    /// Writes configuration and credentials as they are now.
+    pub fn write_config(&self) {
+        let credentials = self.dir.path().join("credentials.json");
+        let secret = format!(r#"{{"refresh_token": "{}", "app_key": "key"}}"#, self.standin.refresh_token());
+        std::fs::write(&credentials, secret).unwrap();
+        std::fs::set_permissions(&credentials, std::fs::Permissions::from_mode(0o600)).unwrap();
+        let url = self.standin.url();
+        let text = format!(
+            r#"
+[daemon]
+state_dir = {state:?}
+socket = {socket:?}
+
+[watch]
+settle = "200ms"
+{extra}
+
+[[account]]
+name = "test"
+app_key = "key"
+credentials = "file:{credentials}"
+
+[account.endpoints]
+api = "{url}"
+content = "{url}"
+notify = "{url}"
+web = "{url}"
+
+[[account.folder]]
+local = {folder:?}
+remote = "/T"
+mode = "{mode}"
+{folder_extra}
+"#,
+            state = self.state(),
+            socket = self.socket(),
+            credentials = credentials.display(),
+            folder = self.folder,
+            mode = self.mode,
+            extra = self.extra,
+            folder_extra = self.folder_extra,
+        );
+        std::fs::write(self.config_file(), text).unwrap();
+    }
+
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ferrybox"));
+        command
+            .arg("--config")
+            .arg(self.config_file())
+            .args(args)
+            .env("NO_COLOR", "1")
+            .env_remove("RUST_LOG")
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// `run --once`, with its output.
+    pub fn once(&self) -> Output {
+        self.write_config();
+        self.command(&["run", "--once"]).output().unwrap()
+    }
+
+    /// `run --once` that must end in sync.
+    pub fn once_in_sync(&self) {
+        let out = self.once();
+        assert_eq!(out.status.code(), Some(0), "{}", text(&out));
+    }
+
+    /// `run`, in the background.
+    pub fn daemon(&self) -> Daemon {
+        self.write_config();
+        let log = std::fs::File::create(self.dir.path().join("daemon.log")).unwrap();
+        let child = self.command(&["run"]).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
+        Daemon { child, log: self.dir.path().join("daemon.log") }
+    }
+
+    /// Waits for something of the server.
+    pub fn until(&self, what: &str, done: impl FnMut(&Standin) -> bool) {
+        assert!(self.standin.wait_for_blocking(PATIENCE, done), "in vain: {what}\n{}", self.log());
+    }
+
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("daemon.log")).unwrap_or_default()
+    }
+
+    pub fn write(&self, path: &str, bytes: impl AsRef<[u8]>) {
+        let path = self.folder.join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, bytes).unwrap();
+    }
+
+    /// Path below the folder -> content hash.
+    pub fn disk(&self) -> BTreeMap<String, String> {
+        let mut found = BTreeMap::new();
+        walk(&self.folder, &self.folder, &mut found);
+        found
+    }
+
+    /// Path below the remote folder -> content hash.
+    pub fn remote(&self) -> BTreeMap<String, String> {
+        self.standin
+            .files()
+            .into_iter()
+            .filter_map(|f| Some((f.path_display.strip_prefix("/T/")?.to_owned(), f.content_hash)))
+            .collect()
+    }
+
+    pub fn assert_equal(&self) {
+        assert_eq!(self.disk(), self.remote());
+    }
+
+    /// Every test ends with this.
+    pub fn assert_clean(&self) {
+        assert!(self.standin.violations().is_empty(), "{:#?}", self.standin.violations());
+    }
+}
+
+fn walk(root: &Path, dir: &Path, found: &mut BTreeMap<String, String>) {
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        let kind = path.symlink_metadata().unwrap().file_type();
+        if path.ends_with(".ferrybox") {
+            continue;
+        }
+        if kind.is_dir() {
+            walk(root, &path, found);
+        } else if kind.is_file() {
+            let name = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
+            found.insert(name, content_hash(&std::fs::read(&path).unwrap()));
+        }
+    }
+}
+
+pub fn text(out: &Output) -> String {
+    format!("{}\n{}\n{}", out.status, String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr))
+}
+
+/// A running daemon; killed when dropped.
+pub struct Daemon {
+    pub child: Child,
+    pub log: PathBuf,
+}
+
+impl Daemon {
+    /// SIGTERM, and how it ended.
+    pub fn stop(mut self) -> (Option<i32>, Duration) {
+        let began = Instant::now();
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        let code = self.child.wait().unwrap().code();
+        (code, began.elapsed())
+    }
+
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,194 @@
+//! `list_folder`, `continue`, `get_latest_cursor`, `longpoll`.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::call::Call;
+use crate::path::Form;
+use crate::state::cursor::{Cursor, Position};
+use crate::state::listing::Page;
+use crate::state::{AccountKey, World};
+use crate::violation::ViolationKind;
+use crate::wire::Refusal;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ListFolderArg {
+    path: String,
+    #[serde(default)]
+    recursive: bool,
+    #[serde(default)]
+    include_deleted: bool,
+    #[serde(default)]
+    limit: Option<u32>,
+    #[serde(default)]
+    shared_link: Option<Value>,
+    #[serde(default, rename = "include_media_info")]
+    _include_media_info: bool,
+    #[serde(default, rename = "include_has_explicit_shared_members")]
+    _include_has_explicit_shared_members: bool,
+    #[serde(default, rename = "include_mounted_folders")]
+    _include_mounted_folders: Option<bool>,
+    #[serde(default, rename = "include_property_groups")]
+    _include_property_groups: Option<Value>,
+    #[serde(default, rename = "include_non_downloadable_files")]
+    _include_non_downloadable_files: Option<bool>,
+    #[serde(default, rename = "include_restorable_info")]
+    _include_restorable_info: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ContinueArg {
+    cursor: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LongpollArg {
+    cursor: String,
+    #[serde(default = "thirty")]
+    timeout: u64,
+}
+
+fn thirty() -> u64 {
+    30
+}
+
+/// A cursor at the start of a listing.
+fn open(call: &Call) -> Result<Cursor, Refusal> {
+    let arg: ListFolderArg = call.parse()?;
+    let reference = call.reference(Form::PathROrId, &arg.path)?;
+    if arg.path == "/" {
+        return Err(call.bad("path: Specify the root folder as an empty string rather than as \"/\"."));
+    }
+    if arg.shared_link.is_some() {
+        return Err(call.bad("shared_link: this stand-in has no shared links"));
+    }
+    // ListFolderArg.limit: UInt32(max_value=2000, min_value=1).
+    if arg.limit.is_some_and(|limit| !(1..=2000).contains(&limit)) {
+        return Err(call.bad("limit: must be from 1 to 2000"));
+    }
+    let failed = |tag: &str| Refusal::endpoint(&format!("path/{tag}"));
+    let world = call.shared.world();
+    let account = world.account(call.account);
+    let folder = account.place(&call.settings, &reference).map_err(failed)?.lower;
+    match account.tree.live(&folder) {
+        _ if account.tree.is_folder(&folder) => {}
+        Some(_) => return Err(failed("not_folder")),
+        None => return Err(failed("not_found")),
+    }
+    let limit = arg.limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(call.settings.page_size);
+    Ok(Cursor {
+        account: call.account.0,
+        generation: account.tree.generation,
+        folder,
+        recursive: arg.recursive,
+        deleted: arg.include_deleted,
+        limit: limit.min(call.settings.page_size).max(1),
+        position: Position::First(String::new(), account.tree.seq),
+    })
+}
+
+/// files.stone, `list_folder`.
+pub(crate) async fn list_folder(call: &Call) -> Result<Value, Refusal> {
+    let cursor = open(call)?;
+    page(call, cursor).await
+}
+
+/// files.stone, `list_folder/continue`.
+pub(crate) async fn list_continue(call: &Call) -> Result<Value, Refusal> {
+    let ContinueArg { cursor } = call.parse()?;
+    let cursor = {
+        let world = call.shared.world();
+        let cursor = known(call, &world, &cursor)?;
+        if cursor.account != call.account.0 {
+            return Err(Refusal::endpoint("reset"));
+        }
+        if !world.account(call.account).tree.is_folder(&cursor.folder) {
+            // The folder that is listed is gone [guess].
+            return Err(Refusal::endpoint("path/not_found"));
+        }
+        cursor
+    };
+    page(call, cursor).await
+}
+
+/// files.stone, `list_folder/get_latest_cursor`.
+pub(crate) fn latest_cursor(call: &Call) -> Result<Value, Refusal> {
+    let mut cursor = open(call)?;
+    if let Position::First(_, seq) = cursor.position {
+        cursor.position = Position::Changes(seq);
+    }
+    Ok(json!({ "cursor": cursor.text() }))
+}
+
+/// A cursor of this server that no reset has made invalid.
+fn known(call: &Call, world: &World, text: &str) -> Result<Cursor, Refusal> {
+    let cursor = Cursor::parse(text).ok_or_else(|| call.bad("cursor: Invalid \"cursor\" parameter"))?;
+    let account = world.accounts.get(cursor.account).ok_or_else(|| Refusal::endpoint("reset"))?;
+    if cursor.generation == account.tree.generation { Ok(cursor) } else { Err(Refusal::endpoint("reset")) }
+}
+
+async fn page(call: &Call, cursor: Cursor) -> Result<Value, Refusal> {
+    let Some(_listing) = call.shared.begin_listing(&call.account_id, call.route.name, call.fingerprint()) else {
+        // "auth.RateLimitError may be returned if multiple calls with same parameters are made simultaneously".
+        call.violate(ViolationKind::IdenticalListings, call.argument.chars().take(300).collect());
+        return Err(Refusal::RateLimit { reason: "too_many_requests".to_owned(), retry_after: Some("1".to_owned()) });
+    };
+    if !call.settings.listing_time.is_zero() {
+        tokio::time::sleep(call.settings.listing_time).await;
+    }
+    let mut world = call.shared.world();
+    let Page { entries, cursor, has_more } = world.account_mut(call.account).page(&call.settings, cursor);
+    Ok(json!({ "entries": entries, "cursor": cursor.text(), "has_more": has_more }))
+}
+
+/// files.stone, `list_folder/longpoll`: `timeout UInt64(max_value=480, min_value=30) = 30`.
+pub(crate) async fn longpoll(call: &Call) -> Result<Value, Refusal> {
+    let LongpollArg { cursor, timeout } = call.parse()?;
+    if !(30..=480).contains(&timeout) {
+        return Err(call.bad("timeout: must be from 30 to 480"));
+    }
+    let asked = Duration::from_secs(timeout) + call.settings.longpoll_jitter;
+    let wait = call.settings.longpoll_limit.map_or(asked, |limit| limit.min(asked));
+    let deadline = tokio::time::Instant::now() + wait;
+    let mut beats = call.shared.pulse.subscribe();
+    check_backoff(call, &cursor);
+    loop {
+        beats.borrow_and_update();
+        let changed = {
+            let world = call.shared.world();
+            let cursor = known(call, &world, &cursor)?;
+            world.account(AccountKey(cursor.account)).has_changes(&cursor)
+        };
+        if changed || tokio::time::timeout_at(deadline, beats.changed()).await.is_err() {
+            return Ok(longpoll_result(call, &cursor, changed));
+        }
+    }
+}
+
+/// A longpoll that comes before the last one's `backoff` is over is a violation.
+fn check_backoff(call: &Call, cursor: &str) {
+    let Some(cursor) = Cursor::parse(cursor) else { return };
+    let now = call.now().clock;
+    let until = call.shared.world().accounts.get(cursor.account).map(|account| account.no_longpoll_before);
+    if until.is_some_and(|until| now < until) {
+        call.violate(ViolationKind::LongpollBeforeBackoff, "the backoff of the last longpoll is not over".to_owned());
+    }
+}
+
+fn longpoll_result(call: &Call, cursor: &str, changes: bool) -> Value {
+    let now = call.now().clock;
+    let mut world = call.shared.world();
+    let account = Cursor::parse(cursor).and_then(|cursor| world.accounts.get_mut(cursor.account));
+    match account.and_then(|account| account.backoff.map(|backoff| (account, backoff))) {
+        Some((account, backoff)) => {
+            account.no_longpoll_before = now + Duration::from_secs(backoff);
+            json!({ "changes": changes, "backoff": backoff })
+        }
+        None => json!({ "changes": changes }),
+    }
+}

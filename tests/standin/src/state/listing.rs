@@ -1,0 +1,121 @@
+//! Pages of a listing (files.stone, `list_folder` and `list_folder/continue`).
+
+use std::ops::Bound;
+
+use serde_json::Value;
+
+use super::account::Account;
+use super::cursor::{Cursor, Position};
+use super::tree::{Kind, Node};
+use crate::path;
+use crate::settings::Settings;
+
+/// One page.
+pub(crate) struct Page {
+    pub(crate) entries: Vec<Value>,
+    pub(crate) cursor: Cursor,
+    pub(crate) has_more: bool,
+}
+
+impl Account {
+    /// The page after a cursor.
+    pub(crate) fn page(&mut self, settings: &Settings, mut cursor: Cursor) -> Page {
+        self.pages += 1;
+        if settings.empty_page_every > 0 && self.pages.is_multiple_of(settings.empty_page_every) {
+            // docs/dropbox-api.md, "Limits": "pages may be empty with has_more true".
+            return Page { entries: Vec::new(), cursor, has_more: true };
+        }
+        let mut keys = Vec::new();
+        let done = match cursor.position.clone() {
+            Position::First(after, seq) => {
+                let last = self.walk(&cursor, &after, &mut keys);
+                match last {
+                    Some(last) => cursor.position = Position::First(last, seq),
+                    None => cursor.position = Position::Changes(seq),
+                }
+                // What has changed since the listing began follows.
+                cursor.position == Position::Changes(seq) && !self.has_changes(&cursor)
+            }
+            Position::Changes(seq) => {
+                let mut at = seq;
+                let mut more = false;
+                for (seq, key) in self.tree.log.range((Bound::Excluded(seq), Bound::Unbounded)) {
+                    if self.in_scope(&cursor, key) && self.is_reported(key) {
+                        if keys.len() == cursor.limit {
+                            more = true;
+                            break;
+                        }
+                        keys.push(key.to_string());
+                    }
+                    at = *seq;
+                }
+                cursor.position = Position::Changes(if more { at } else { self.tree.seq });
+                !more
+            }
+        };
+        let entries = keys.iter().filter_map(|key| self.metadata(settings, key)).collect();
+        Page { entries, cursor, has_more: !done }
+    }
+
+    /// Whether a cursor has something to report.
+    pub(crate) fn has_changes(&self, cursor: &Cursor) -> bool {
+        match &cursor.position {
+            Position::First(..) => true,
+            Position::Changes(seq) => {
+                let mut later = self.tree.log.range((Bound::Excluded(*seq), Bound::Unbounded));
+                later.any(|(_, key)| self.in_scope(cursor, key) && self.is_reported(key))
+            }
+        }
+    }
+
+    /// Collects keys of the first listing after `after`, in path order; the last one when there may be more.
+    fn walk(&self, cursor: &Cursor, after: &str, keys: &mut Vec<String>) -> Option<String> {
+        let folder = &cursor.folder;
+        // A recursive listing of a folder starts with the folder itself [guess]; the root has no metadata.
+        if after.is_empty() && cursor.recursive && !folder.is_empty() {
+            keys.push(folder.clone());
+        }
+        let end = format!("{folder}0");
+        let mut from = if after.len() > folder.len() {
+            Bound::Excluded(after.to_owned())
+        } else {
+            Bound::Included(format!("{folder}/"))
+        };
+        loop {
+            let range = (from.as_ref().map(String::as_str), Bound::Excluded(end.as_str()));
+            let mut jump = None;
+            for (key, node) in self.tree.nodes.range::<str, _>(range) {
+                if keys.len() >= cursor.limit {
+                    return keys.last().cloned();
+                }
+                let rest = key.get(folder.len() + 1..).unwrap_or_default();
+                match rest.find('/').filter(|_| !cursor.recursive) {
+                    Some(at) => {
+                        // In a subfolder: on to what follows it. '0' is the character after '/'.
+                        jump = key.get(..folder.len() + 1 + at).map(|child| format!("{child}0"));
+                        break;
+                    }
+                    None if node.is_live() || cursor.deleted => keys.push(key.to_string()),
+                    None => {}
+                }
+            }
+            from = Bound::Included(jump?);
+        }
+    }
+
+    fn in_scope(&self, cursor: &Cursor, key: &str) -> bool {
+        if cursor.recursive {
+            path::is_below(key, &cursor.folder) || *key == *cursor.folder
+        } else {
+            path::parent_of(key) == cursor.folder
+        }
+    }
+
+    /// What was deleted with its folder is not reported beside it: who removes the folder removes its children. If the folder has been
+    /// made again since, they are.
+    fn is_reported(&self, key: &str) -> bool {
+        let deleted = |node: &Node| matches!(node.kind, Kind::Deleted { .. });
+        let parent = path::parent_of(key);
+        !self.tree.nodes.get(key).is_some_and(deleted) || parent.is_empty() || self.tree.live(parent).is_some()
+    }
+}

@@ -1,0 +1,17 @@
+//! The wire against a scripted server: what is sent, and what each kind of reply becomes.
+
+#[path = "wire/script.rs"]
+mod script;
+
+#[path = "wire/auth.rs"]
+mod auth;
+#[path = "wire/body.rs"]
+mod body;
+#[path = "wire/calls.rs"]
+mod calls;
+#[path = "wire/credentials.rs"]
+mod credentials;
+#[path = "wire/replies.rs"]
+mod replies;
+#[path = "wire/standin.rs"]
+mod standin;
