@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use super::render::{counted, escape, word, work};
 use super::status::lines;
-use crate::model::status::{FolderState, FolderStatus, Status};
+use crate::model::status::{AccountState, FolderState, FolderStatus, Status};
 
 /// Between two lines while nothing but numbers changes.
 const LINE_TIME: Duration = Duration::from_secs(30);
@@ -67,7 +67,7 @@ fn message(folder: &FolderStatus, account: Option<&str>) -> String {
 struct Said {
     when: Instant,
     text: String,
-    states: Vec<(FolderState, Option<String>)>,
+    states: Vec<(AccountState, FolderState)>,
 }
 
 async fn show_lines(status: &mut watch::Receiver<Status>) {
@@ -75,11 +75,8 @@ async fn show_lines(status: &mut watch::Receiver<Status>) {
     while status.changed().await.is_ok() {
         let now = status.borrow_and_update().clone();
         let text = lines(&now);
-        let states: Vec<_> = now
-            .accounts
-            .iter()
-            .flat_map(|a| a.folders.iter().map(|f| (f.state, f.reason.clone().or_else(|| a.reason.clone()))))
-            .collect();
+        // A reason names the next try, so it changes with each of them: the states decide what is news.
+        let states: Vec<_> = now.accounts.iter().flat_map(|a| a.folders.iter().map(|f| (a.state, f.state))).collect();
         let due = last
             .as_ref()
             .is_none_or(|said| said.states != states || (said.when.elapsed() >= LINE_TIME && said.text != text));
