@@ -24,7 +24,7 @@ pub(super) async fn show(mut status: watch::Receiver<Status>, bars: Option<Multi
 }
 
 async fn show_bars(status: &mut watch::Receiver<Status>, all: &MultiProgress) {
-    let style = ProgressStyle::with_template("{spinner} {prefix} [{bar:24}] {pos}/{len} files  {msg}")
+    let style = ProgressStyle::with_template("{spinner} {prefix} [{bar:24}] {pos}/{len} files  {wide_msg}")
         .unwrap_or_else(|_| ProgressStyle::default_bar())
         .progress_chars("=> ");
     let mut bars: HashMap<String, ProgressBar> = HashMap::new();
