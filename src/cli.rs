@@ -6,6 +6,7 @@ mod add;
 mod client;
 mod completions;
 mod config;
+mod link;
 mod man;
 mod problems;
 mod progress;
@@ -14,6 +15,7 @@ mod render;
 mod run;
 mod status;
 mod sync;
+mod unlink;
 
 use std::ffi::OsString;
 use std::io;
@@ -78,6 +80,8 @@ struct Common {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Link(link::Link),
+    Unlink(unlink::Unlink),
     Run(run::Run),
     Status(status::Status),
     Sync(sync::Sync),
@@ -158,6 +162,8 @@ where
     };
     let common = &cli.common;
     let result = match &cli.command {
+        Command::Link(link) => link.execute(common),
+        Command::Unlink(unlink) => unlink.execute(common),
         Command::Run(run) => run.execute(common),
         Command::Status(status) => status.execute(common),
         Command::Sync(sync) => sync.execute(common),

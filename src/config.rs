@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use crate::model::{Mode, RemotePath};
 
+pub use check::check_name;
 pub use edit::{Edit, EditError};
 pub use layer::Surroundings;
 pub use problem::{ConfigErrors, Problem};
@@ -271,6 +272,14 @@ impl Config {
         problem::sort(&mut problems);
         Err(ConfigErrors(problems))
     }
+}
+
+/// Checks a place for credentials as `account.credentials` would be, `~` expanded.
+///
+/// # Errors
+/// A sentence's end: what is wrong with it.
+pub fn credentials_source(text: &str, options: &LoadOptions) -> Result<String, String> {
+    folders::credentials(text, &options.surroundings.home, true)
 }
 
 impl Loaded {

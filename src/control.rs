@@ -129,7 +129,7 @@ pub fn serve(
                     });
                 }
                 Ok(_) => {
-                    tracing::warn!("a program of another user connected to the control socket and was turned away")
+                    tracing::warn!("a program of another user connected to the control socket and was turned away");
                 }
                 Err(error) => {
                     // Out of file descriptors, most likely: others may give some back.

@@ -16,7 +16,7 @@ use tracing_subscriber::{EnvFilter, Layer, Registry};
 use crate::config::{Log, LogFormat};
 
 /// Crates below us speak up only when something is wrong, unless `log.level` names them.
-const BELOW: &str = "hyper=warn,hyper_util=warn,h2=warn,reqwest=warn,rustls=warn,tower=warn,zbus=warn,mio=warn,ignore=warn,globset=warn";
+const BELOW: &str = "hyper=warn,hyper_util=warn,h2=warn,reqwest=warn,rustls=warn,tower=warn,zbus=warn,mio=warn,ignore=warn,globset=warn,rusqlite_migration=warn";
 
 static PATHS: AtomicBool = AtomicBool::new(false);
 static BARS: OnceLock<MultiProgress> = OnceLock::new();

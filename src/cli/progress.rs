@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use super::render::{counted, escape, word, work};
 use super::status::lines;
-use crate::model::status::{FolderState, FolderStatus, Status};
+use crate::model::status::{AccountState, FolderState, FolderStatus, Status};
 
 /// Between two lines while nothing but numbers changes.
 const LINE_TIME: Duration = Duration::from_secs(30);
@@ -24,7 +24,7 @@ pub(super) async fn show(mut status: watch::Receiver<Status>, bars: Option<Multi
 }
 
 async fn show_bars(status: &mut watch::Receiver<Status>, all: &MultiProgress) {
-    let style = ProgressStyle::with_template("{spinner} {prefix} [{bar:24}] {pos}/{len} files  {msg}")
+    let style = ProgressStyle::with_template("{spinner} {prefix} [{bar:24}] {pos}/{len} files  {wide_msg}")
         .unwrap_or_else(|_| ProgressStyle::default_bar())
         .progress_chars("=> ");
     let mut bars: HashMap<String, ProgressBar> = HashMap::new();
@@ -63,25 +63,29 @@ fn message(folder: &FolderStatus, account: Option<&str>) -> String {
     text
 }
 
+/// The lines that were printed last.
+struct Said {
+    when: Instant,
+    text: String,
+    states: Vec<(AccountState, FolderState)>,
+}
+
 async fn show_lines(status: &mut watch::Receiver<Status>) {
-    let mut last: Option<(Instant, String, Vec<(FolderState, Option<String>)>)> = None;
+    let mut last: Option<Said> = None;
     while status.changed().await.is_ok() {
         let now = status.borrow_and_update().clone();
         let text = lines(&now);
-        let states: Vec<_> = now
-            .accounts
-            .iter()
-            .flat_map(|a| a.folders.iter().map(|f| (f.state, f.reason.clone().or_else(|| a.reason.clone()))))
-            .collect();
+        // A reason names the next try, so it changes with each of them: the states decide what is news.
+        let states: Vec<_> = now.accounts.iter().flat_map(|a| a.folders.iter().map(|f| (a.state, f.state))).collect();
         let due = last
             .as_ref()
-            .is_none_or(|(when, before, known)| *known != states || (when.elapsed() >= LINE_TIME && *before != text));
+            .is_none_or(|said| said.states != states || (said.when.elapsed() >= LINE_TIME && said.text != text));
         if due {
             if super::print(&text).is_err() {
                 // Nobody reads: the daemon works on.
                 return;
             }
-            last = Some((Instant::now(), text, states));
+            last = Some(Said { when: Instant::now(), text, states });
         }
     }
 }

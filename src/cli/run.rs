@@ -23,7 +23,8 @@ use crate::model::status::Status;
   ferrybox run
   ferrybox run --once --quiet || echo \"backup needs a look\"
 
-SIGTERM or SIGINT lets work under way come to an end; a second one ends the program at once.
+SIGTERM or SIGINT lets work under way come to an end; a second one ends the program at once. SIGHUP reads the
+configuration again and starts over with it; if something is wrong in it, the old one stays.
 
 Exit codes: 0 all in sync, or stopped as asked; 3 finished, but some paths have problems; 4 could not finish
 (offline, link needed, held back by the guard); 64 the command line or the configuration is wrong; 74 the state
@@ -36,66 +37,118 @@ pub(super) struct Run {
 
 impl Run {
     pub(super) fn execute(&self, common: &Common) -> anyhow::Result<u8> {
-        let loaded = common.load()?;
-        loaded.runnable()?;
-        let config = loaded.config;
-        if config.accounts.is_empty() {
-            return Err(Usage("no account is configured: run `ferrybox link`".to_owned()).into());
-        }
-        if config.accounts.iter().all(|a| a.folders.is_empty()) {
-            return Err(Usage("no folder is configured: run `ferrybox add LOCAL REMOTE`".to_owned()).into());
-        }
-        let on_a_terminal = std::io::stderr().is_terminal() && !common.quiet;
-        let bars = on_a_terminal.then(MultiProgress::new);
+        let config = checked(common)?;
+        let on_a_terminal = std::io::stderr().is_terminal();
+        let bars = (on_a_terminal && !common.quiet).then(MultiProgress::new);
         crate::logging::start(&config.log, bars.clone()).map_err(Usage)?;
         keep_memory_private();
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        let end = runtime.block_on(supervise(config, RunOptions { once: self.once }, bars, common.quiet));
+        let supervisor = Supervisor {
+            common,
+            options: RunOptions { once: self.once },
+            bars,
+            // A terminal that is closed says the same as somebody who wants the file read again.
+            reloads: !self.once && !on_a_terminal,
+        };
+        let end = runtime.block_on(supervisor.supervise(config));
         // Work that still blocks a thread has lost its chance.
         runtime.shutdown_timeout(Duration::from_secs(1));
         Ok(tell(end?, common.quiet))
     }
 }
 
-/// Runs the daemon, shows its progress, and passes signals on.
-async fn supervise(
-    config: Config,
-    options: RunOptions,
-    bars: Option<MultiProgress>,
-    quiet: bool,
-) -> anyhow::Result<End> {
-    let mut signals = [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?];
-    let stop = CancellationToken::new();
-    let (tx, rx) = watch::channel(Status::default());
-    let mut daemon = JoinSet::new();
-    daemon.spawn(daemon::run(config, options, tx, stop.clone()));
-    let mut view = JoinSet::new();
-    if !quiet {
-        view.spawn(progress::show(rx, bars));
+fn checked(common: &Common) -> anyhow::Result<Config> {
+    let loaded = common.load()?;
+    loaded.runnable()?;
+    let config = loaded.config;
+    if config.accounts.is_empty() {
+        return Err(Usage("no account is configured: run `ferrybox link`".to_owned()).into());
     }
-    let end = loop {
-        tokio::select! {
-            end = daemon.join_next() => {
-                break end.context("the daemon was never started")?.context("the daemon broke off; this is a bug")?;
-            }
-            () = any(&mut signals) => {
-                if stop.is_cancelled() {
-                    break End::Unfinished("ended at once by a second signal".to_owned());
-                }
-                tracing::info!("stopping; a second signal ends the program at once");
-                stop.cancel();
-            }
-        }
-    };
-    // The view sees that no more statuses come, and draws the last one.
-    drop(tokio::time::timeout(Duration::from_millis(500), view.join_next()).await);
-    Ok(end)
+    if config.accounts.iter().all(|a| a.folders.is_empty()) {
+        return Err(Usage("no folder is configured: run `ferrybox add LOCAL REMOTE`".to_owned()).into());
+    }
+    Ok(config)
 }
 
-async fn any([terminate, interrupt]: &mut [Signal; 2]) {
+/// Runs the daemon, shows its progress, and passes signals on.
+struct Supervisor<'a> {
+    common: &'a Common,
+    options: RunOptions,
+    bars: Option<MultiProgress>,
+    reloads: bool,
+}
+
+impl Supervisor<'_> {
+    async fn supervise(&self, mut config: Config) -> anyhow::Result<End> {
+        let mut signals =
+            [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?, signal(SignalKind::hangup())?];
+        loop {
+            match self.one_life(config, &mut signals).await? {
+                Life::Over(end) => return Ok(end),
+                Life::Again(next) => config = *next,
+            }
+        }
+    }
+
+    /// From one start of the daemon to its end. After SIGHUP with a good configuration there is a next life with that.
+    async fn one_life(&self, config: Config, signals: &mut [Signal; 3]) -> anyhow::Result<Life> {
+        let stop = CancellationToken::new();
+        let (tx, rx) = watch::channel(Status::default());
+        let mut daemon = JoinSet::new();
+        daemon.spawn(daemon::run(config, self.options, tx, stop.clone()));
+        let mut view = JoinSet::new();
+        if !self.common.quiet {
+            view.spawn(progress::show(rx, self.bars.clone()));
+        }
+        let mut next = None;
+        let mut ending = false;
+        let end = loop {
+            let reload = tokio::select! {
+                end = daemon.join_next() => {
+                    break end.context("the daemon was never started")?.context("the daemon broke off; this is a bug")?;
+                }
+                hangup = any(signals) => hangup && self.reloads,
+            };
+            if !reload {
+                if ending {
+                    return Ok(Life::Over(End::Unfinished("ended at once by a second signal".to_owned())));
+                }
+                tracing::info!("stopping; a second signal ends the program at once");
+                ending = true;
+                stop.cancel();
+                continue;
+            }
+            match checked(self.common) {
+                Ok(config) => {
+                    tracing::info!("the configuration was read again; starting over with it");
+                    next = Some(Box::new(config));
+                    stop.cancel();
+                }
+                // As a whole or not at all: the old one stays.
+                Err(error) => tracing::error!(%error, "the configuration was not taken over"),
+            }
+        };
+        // The view sees that no more statuses come, and draws the last one.
+        drop(tokio::time::timeout(Duration::from_millis(500), view.join_next()).await);
+        Ok(match next {
+            Some(next) if !ending && end == End::InSync => Life::Again(next),
+            _ => Life::Over(end),
+        })
+    }
+}
+
+/// How one life of the daemon ended.
+enum Life {
+    Over(End),
+    Again(Box<Config>),
+}
+
+/// Waits for a signal; says whether it was SIGHUP.
+async fn any([terminate, interrupt, hangup]: &mut [Signal; 3]) -> bool {
     tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+        _ = terminate.recv() => false,
+        _ = interrupt.recv() => false,
+        _ = hangup.recv() => true,
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fmt::Write as _;
 use std::fs;
 use std::io::Read as _;
 use std::os::unix::fs::MetadataExt;
@@ -237,16 +236,12 @@ impl Walk<'_> {
             let origin = self.origin(name.span().start);
             let Some(key) = schema::find(keys, name.get_ref()) else {
                 let near = schema::nearest(keys, prefix, name.get_ref());
-                self.problems.push(Problem::new(
-                    format!("unknown key {full}"),
-                    origin,
-                    format!("did you mean {near}?"),
-                ));
+                self.problems.push(Problem::new(format!("unknown key {full}"), origin, near.advice("")));
                 continue;
             };
-            if let Some(kind) = self.value(value, key.kind, &full, &origin) {
-                values.insert(key.name.to_owned(), Value::new(Some(&origin), kind));
-            }
+            // Nil stands for "was noted already", so that nobody calls it missing.
+            let kind = self.value(value, key.kind, &full, &origin).unwrap_or(ValueKind::Nil);
+            values.insert(key.name.to_owned(), Value::new(Some(&origin), kind));
         }
         values
     }
@@ -329,9 +324,8 @@ fn environment(variables: &BTreeMap<String, String>, problems: &mut Vec<Problem>
                 Some(_) => schema::nearest(below, prefix, name),
                 None => schema::nearest(schema::ROOT, "", &full),
             };
-            let mut advice = format!("did you mean {near}");
-            let written = near.to_uppercase().replace('.', "__");
-            let _ = write!(advice, ", which is {PREFIX}{written}?");
+            let written = format!(", which is {PREFIX}{}", near.key.to_uppercase().replace('.', "__"));
+            let advice = near.advice(&written);
             problems.push(Problem::new(format!("unknown key {full}"), origin, advice));
             continue;
         };

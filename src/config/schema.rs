@@ -123,22 +123,38 @@ pub(super) fn join(prefix: &str, name: &str) -> String {
     if prefix.is_empty() { name.to_owned() } else { format!("{prefix}.{name}") }
 }
 
-/// The known key that an unknown one was most likely meant to be: one beside it with a similar name, else the same name in another
-/// table, else the most similar of all.
-pub(super) fn nearest(keys: &'static [Key], prefix: &str, name: &str) -> String {
-    let close = |known: &str| strsim::damerau_levenshtein(known, &name.to_lowercase());
-    let beside = keys.iter().map(|k| (close(k.name), k.name)).min();
+/// What an unknown key was most likely meant to be.
+pub(super) struct Guess {
+    /// Its full name.
+    pub(super) key: String,
+    /// Names beside the unknown key, to choose from, when the guess is a poor one.
+    pub(super) others: String,
+}
+
+impl Guess {
+    /// The end of the sentence; `extra` follows the guess.
+    pub(super) fn advice(&self, extra: &str) -> String {
+        format!("did you mean {}{extra}?{}", self.key, self.others)
+    }
+}
+
+/// A key beside it with a similar name, else the same name in another table, else the most similar one beside it.
+pub(super) fn nearest(keys: &'static [Key], prefix: &str, name: &str) -> Guess {
+    let sure = |key: String| Guess { key, others: String::new() };
+    let name = name.to_lowercase();
+    let beside = keys.iter().map(|k| (strsim::damerau_levenshtein(k.name, &name), k.name)).min();
     if let Some((distance, known)) = beside
         && distance <= (known.len() / 3).max(2)
     {
-        return join(prefix, known);
+        return sure(join(prefix, known));
     }
     let mut names = Vec::new();
     all(ROOT, "", &mut names);
-    if let Some(same) = names.iter().find(|n| n.rsplit('.').next() == Some(name)) {
-        return same.clone();
+    if let Some(same) = names.into_iter().find(|n| n.rsplit('.').next() == Some(name.as_str())) {
+        return sure(same);
     }
-    let whole = join(prefix, name);
-    let similar = |known: &String| strsim::normalized_damerau_levenshtein(known, &whole);
-    names.into_iter().max_by(|a, b| similar(a).total_cmp(&similar(b))).unwrap_or_default()
+    let alike = |known: &str| strsim::jaro_winkler(known, &name);
+    let best = keys.iter().map(|k| k.name).max_by(|a, b| alike(a).total_cmp(&alike(b))).unwrap_or_default();
+    let list: Vec<&str> = keys.iter().map(|k| k.name).collect();
+    Guess { key: join(prefix, best), others: format!(" The keys here are {}", list.join(", ")) }
 }
