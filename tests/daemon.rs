@@ -412,7 +412,7 @@ fn sync_waits_until_the_path_is_in_dropbox() {
     assert_eq!(out.status.code(), Some(0), "{}", text(&out));
     assert!(world.standin.file("/T/x/y").is_some());
     let out = world.command(&["sync", "/nowhere", "--wait"]).output().unwrap();
-    assert!(text(&out).contains("no synced folder holds /nowhere"), "{}", text(&out));
+    assert!(text(&out).contains("/nowhere lies in no synced folder"), "{}", text(&out));
     drop(daemon);
     world.assert_clean();
 }

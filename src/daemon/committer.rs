@@ -10,15 +10,16 @@ use tokio::time::Instant;
 
 use crate::config::{LoneFile, Route};
 use crate::daemon::account::{Account, Fatal, Lane};
-use crate::daemon::clock::{chance, day, ms, now_ms};
+use crate::daemon::clock::{chance, ms, now_ms};
+use crate::daemon::deletions::Deletions;
 use crate::daemon::intake::until;
+use crate::daemon::judge::Judge;
 use crate::daemon::live::lock;
 use crate::daemon::transfer;
 use crate::dropbox::{CallError, DeleteEntry, EntryError, FileMetadata, FinishEntry, Launch, Metadata, Poll};
 use crate::model::{Batch, BatchKind, Change, ChangeId, Failure, FolderId, Outcome, RemoteChange};
 use crate::plan::batch::{Limits, Waiting, When, when};
-use crate::plan::outcome::{Committed, Context, committed, refused};
-use crate::plan::{conflict, guard, retry};
+use crate::plan::retry;
 use crate::store::Ready;
 
 /// The first pause between two polls of a job; each is half as long again as the last.
@@ -26,10 +27,6 @@ const FIRST_POLL: Duration = Duration::from_millis(50);
 const LONGEST_POLL: Duration = Duration::from_secs(5);
 /// A job that is not done by then is given up, and each of its entries verified.
 const DEADLINE: Duration = Duration::from_mins(10);
-/// Deletions rest this long, so that the guard sees a mass deletion as a whole and not in slices.
-const DELETIONS_REST_MS: i64 = 2_000;
-/// The guard counts deletions of this long ago.
-const RECENT_MS: i64 = 10 * 60_000;
 /// A batch whose files are as large as this in all is full: the server's time for a commit grows with them.
 const MAX_BYTES: u64 = 16 << 30;
 /// Where it is remembered that the server no longer knows `finish_batch`.
@@ -48,15 +45,16 @@ enum Results {
 /// The committer of one account.
 pub(crate) struct Committer {
     account: Arc<Account>,
+    deletions: Deletions,
 }
 
 impl Committer {
     pub(crate) fn new(account: Arc<Account>) -> Self {
-        Self { account }
+        Self { deletions: Deletions::new(Arc::clone(&account)), account }
     }
 
     /// Settles what was under way at the last stop, then commits for ever.
-    pub(crate) async fn run(self) -> Result<(), Fatal> {
+    pub(crate) async fn run(mut self) -> Result<(), Fatal> {
         self.account.ready().await;
         for batch in self.account.store.open_batches().await? {
             tracing::info!(account = %self.account.name, entries = batch.changes.len(), "finding out what became of a batch of the last run");
@@ -68,8 +66,8 @@ impl Committer {
     }
 
     /// One unit of work: one batch, or a wait for one.
-    async fn step(&self) -> Result<(), Fatal> {
-        let account = &self.account;
+    async fn step(&mut self) -> Result<(), Fatal> {
+        let account = Arc::clone(&self.account);
         account.ready().await;
         let mut changed = account.store.changed();
         changed.borrow_and_update();
@@ -80,7 +78,7 @@ impl Committer {
             next = [next, ready.next_not_before].into_iter().flatten().min();
             let (skip, at) = match ready.kind {
                 BatchKind::Upload => (Vec::new(), self.uploads_when(ready, now)),
-                BatchKind::Delete => self.deletions_when(ready, now).await?,
+                BatchKind::Delete => self.deletions.when(ready, now).await?,
             };
             match at {
                 When::Never => {}
@@ -108,44 +106,6 @@ impl Committer {
         when(waiting, self.account.live.uploads_under_way() > 0, limits, now)
     }
 
-    /// Deletions wait until no more join them and the guard consents; folders that are held are skipped.
-    async fn deletions_when(&self, ready: &Ready, now: i64) -> Result<(Vec<FolderId>, When), Fatal> {
-        let account = &self.account;
-        let rested = ready.newest.unwrap_or(now).saturating_add(DELETIONS_REST_MS);
-        if rested > now {
-            return Ok((Vec::new(), When::At(rested)));
-        }
-        let safety = &account.config.safety;
-        let limits = guard::Limits { max_deletions: safety.max_deletions, max_share: safety.max_deletion_share };
-        let mut skip = Vec::new();
-        let mut any = false;
-        for folder in &account.folders {
-            let waiting = account.store.staged_deletions(folder.id).await?;
-            let summary = account.store.summary(folder.id).await?;
-            // Undecided rows may become deletions, too: the guard looks when it can see all of them.
-            if waiting > 0 && (folder.now().scans > 0 || summary.due + summary.claimed > waiting.max(1_000)) {
-                skip.push(folder.id);
-                continue;
-            }
-            let recent = account.store.deletions_since(folder.id, now - RECENT_MS).await?;
-            let consent = if waiting == 0 { Ok(()) } else { guard::check(waiting, recent, summary.files, limits) };
-            let held = consent.err().map(|h| h.reason);
-            // The root is checked in the same round as the deletion.
-            let root = if waiting > 0 { folder.verify() } else { Ok(()) };
-            if held.is_some() || root.is_err() {
-                skip.push(folder.id);
-            } else {
-                any |= waiting > 0;
-            }
-            if let Some(reason) = held.as_ref().filter(|_| folder.now().held.is_none()) {
-                tracing::warn!(account = %account.name, folder = folder.id.0, %reason, "deletions are held");
-            }
-            folder.set(|now| now.held = held);
-        }
-        let again = now.saturating_add(5_000);
-        Ok((skip, if any { When::Now } else { When::At(again) }))
-    }
-
     /// Carries a stored batch to its end: calls (unless it is `left over` from the last run, when nobody knows whether the call was made),
     /// polls, and settles every entry.
     async fn finish(&self, batch: Batch, left_over: bool) -> Result<(), Fatal> {
@@ -164,23 +124,24 @@ impl Committer {
             None if left_over => Results::Unknown,
             None => self.call(batch).await?,
         };
+        let judge = Judge { account, chance: chance() };
         let outcomes = match results {
             Results::Files(results) if results.len() == batch.changes.len() => batch
                 .changes
                 .iter()
                 .zip(results)
-                .map(|(change, result)| (change.id, self.judge_file(change, result)))
+                .map(|(change, result)| (change.id, judge.file(change, result)))
                 .collect(),
             Results::Deleted(results) if results.len() == batch.changes.len() => batch
                 .changes
                 .iter()
                 .zip(results)
-                .map(|(change, result)| (change.id, self.judge_deleted(change, result)))
+                .map(|(change, result)| (change.id, judge.deleted(change, result)))
                 .collect(),
-            Results::Files(_) | Results::Deleted(_) | Results::Unknown => self.verify(batch).await,
+            Results::Files(_) | Results::Deleted(_) | Results::Unknown => judge.verify(batch).await,
             Results::Refused(failure) => {
                 account.note(&failure);
-                batch.changes.iter().map(|c| (c.id, again(c, failure.clone()))).collect()
+                batch.changes.iter().map(|c| (c.id, judge.again(c, failure.clone()))).collect()
             }
         };
         self.tell(batch, &outcomes);
@@ -315,94 +276,6 @@ impl Committer {
             }
         }
     }
-
-    /// Asks Dropbox what is at each entry's path now: what is there by content hash was committed, the rest is tried again.
-    async fn verify(&self, batch: &Batch) -> Vec<(ChangeId, Outcome)> {
-        let mut outcomes = Vec::with_capacity(batch.changes.len());
-        for change in &batch.changes {
-            outcomes.push((change.id, self.verify_one(change).await));
-        }
-        outcomes
-    }
-
-    async fn verify_one(&self, change: &Change) -> Outcome {
-        let account = &self.account;
-        let path = match &change.what {
-            RemoteChange::Upload { to, .. } => to,
-            RemoteChange::Delete { path, .. } => path,
-        };
-        let found = loop {
-            match account.judge(account.dropbox.get_metadata(path).await) {
-                Ok(found) => break found,
-                Err(error) => {
-                    let failure = error.failure();
-                    if failure.next != crate::model::Next::Account && !error.outcome_unknown() {
-                        return again(change, failure);
-                    }
-                    account.ready().await;
-                    tokio::time::sleep(retry::backoff(change.attempts.saturating_add(2), chance())).await;
-                }
-            }
-        };
-        let unknown = || {
-            Failure::retry(
-                "unknown_outcome",
-                "the reply to the commit was lost, and Dropbox does not hold the file yet; the commit is made again",
-            )
-        };
-        match (&change.what, found) {
-            (RemoteChange::Upload { content_hash, .. }, Some(Metadata::File(file)))
-                if file.content_hash.as_ref() == Some(content_hash) =>
-            {
-                self.judge_file(change, Ok(file))
-            }
-            (RemoteChange::Delete { .. }, None | Some(Metadata::Deleted)) => Outcome::Settled(None),
-            _ => Outcome::Again { at: now_ms(), failure: unknown() },
-        }
-    }
-
-    fn judge_file(&self, change: &Change, result: Result<FileMetadata, EntryError>) -> Outcome {
-        self.with_context(change, |context| match result {
-            Ok(file) => {
-                let done = Committed { rev: file.rev, size: file.size, content_hash: file.content_hash };
-                committed(change, &done, context)
-            }
-            Err(error) => refused(change, &tags(&error), error.failure(), context),
-        })
-    }
-
-    fn judge_deleted(&self, change: &Change, result: Result<Metadata, EntryError>) -> Outcome {
-        self.with_context(change, |context| match result {
-            Ok(_) => Outcome::Settled(None),
-            Err(error) => refused(change, &tags(&error), error.failure(), context),
-        })
-    }
-
-    fn with_context(&self, change: &Change, f: impl FnOnce(&Context<'_>) -> Outcome) -> Outcome {
-        let account = &self.account;
-        let Some(folder) = account.folder(change.folder) else { return Outcome::Look { at: now_ms(), failure: None } };
-        let home = folder.home(&change.path);
-        let copy = match &change.what {
-            RemoteChange::Upload { content_hash, stat, .. } => {
-                conflict::copy_path(&home, &account.host, &day(stat.mtime_ns.div_euclid(1_000_000)), content_hash)
-            }
-            RemoteChange::Delete { .. } => Ok(home.clone()),
-        };
-        let Ok(copy) = copy else { return Outcome::Look { at: now_ms(), failure: None } };
-        f(&Context { now: now_ms(), backoff: retry::backoff(change.attempts, chance()), home: &home, copy: &copy })
-    }
-}
-
-fn tags(error: &EntryError) -> Vec<&str> {
-    error.tags.iter().map(String::as_str).collect()
-}
-
-fn again(change: &Change, failure: Failure) -> Outcome {
-    let wait = match failure.next {
-        crate::model::Next::Retry { after: Some(after) } => after,
-        _ => retry::backoff(change.attempts, chance()),
-    };
-    Outcome::Again { at: now_ms() + ms(wait), failure }
 }
 
 /// A call without a usable reply: did it act or not?

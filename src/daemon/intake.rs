@@ -262,7 +262,10 @@ impl ScanRun {
         let mut limit: Option<String> = None;
         let mut due: Vec<Due> = Vec::new();
         let watcher = self.watcher.clone();
+        let rules = Arc::clone(&self.folder.rules);
         let mut before_list = |dirs: &[RelPath]| {
+            // A scan reads every `.ferryboxignore` anew: it may have changed unseen.
+            dirs.iter().for_each(|dir| rules.forget(dir));
             if let Some(Err(trouble)) = watcher.as_ref().map(|w| w.add_dirs(dirs)) {
                 limit = Some(format!("{trouble}; they are scanned every minute instead"));
             }

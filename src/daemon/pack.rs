@@ -10,7 +10,7 @@ use crate::daemon::transfer;
 use crate::daemon::uploader::{Send, Source, failed};
 use crate::dropbox::{AppendEntry, Body, CallError, EntryError, append_batch_fixed_len, append_batch_header_len};
 use crate::local;
-use crate::model::{ContentHash, ContentHasher, Failure, Job, RemoteChange, Settled};
+use crate::model::{ContentHash, ContentHasher, Failure, Job, Settled};
 use crate::plan::pack::split;
 use crate::store::Session;
 
@@ -99,7 +99,7 @@ async fn stage(
     sessions: Vec<Session>,
     results: Vec<Result<(), EntryError>>,
 ) -> Result<(), Fatal> {
-    let (mut staged, mut done): (Vec<(Job, RemoteChange)>, Vec<(Job, Settled)>) = (Vec::new(), Vec::new());
+    let (mut staged, mut done) = (Vec::new(), Vec::new());
     for ((file, session), result) in files.into_iter().zip(sessions).zip(results) {
         let Ready { send, hash } = file;
         match result {
@@ -224,11 +224,9 @@ async fn fill(account: &Account, n: usize) -> Result<Result<Vec<Session>, Failur
         let missing = (n - taken.len()) as u64;
         let due = account.store.due_summary(now_ms(), account.config.upload.chunk_size, &[]).await?;
         let others = account.sessions_wanted.load(Ordering::Relaxed).saturating_sub(n as u64);
-        let ask = missing
-            .saturating_add(others)
-            .saturating_add(due.due_small)
-            .clamp(POOL, START_BATCH)
-            .max(missing.min(START_BATCH));
+        // Whatever is on its way will want a session, too: one call for all of it.
+        let coming = due.due_small.saturating_add(due.waiting).saturating_add(due.claimed);
+        let ask = missing.saturating_add(others).max(coming).clamp(POOL, START_BATCH);
         let started = account.judge(account.dropbox.start_batch(usize::try_from(ask).unwrap_or(n)).await);
         transfer::count(account).await?;
         match started {

@@ -54,15 +54,25 @@ impl Progress {
         })
     }
 
-    /// Whether the work goes on; a folder that waits for a person is healthy, an account that cannot sync is not.
+    /// Whether everything that is configured can be synced right now, problems of single paths aside; if not, the first reason.
     pub(crate) async fn health(&self) -> Health {
         match self.status().await {
             Err(error) => Health { ok: false, reason: Some(error.to_string()) },
             Ok(status) => {
-                let sick = status.accounts.into_iter().find(|a| {
-                    matches!(a.state, AccountState::AuthRequired | AccountState::AccountMismatch | AccountState::Failed)
+                let sick = status.accounts.into_iter().find_map(|a| {
+                    let folder = a.folders.into_iter().find(|f| {
+                        matches!(f.state, FolderState::RootMissing | FolderState::Held | FolderState::Failed)
+                    });
+                    match a.state {
+                        AccountState::Offline
+                        | AccountState::AuthRequired
+                        | AccountState::AccountMismatch
+                        | AccountState::QuotaFull
+                        | AccountState::Failed => a.reason,
+                        _ => folder.and_then(|f| Some(format!("{}: {}", f.local, f.reason?))),
+                    }
                 });
-                Health { ok: sick.is_none(), reason: sick.and_then(|a| a.reason) }
+                Health { ok: sick.is_none(), reason: sick }
             }
         }
     }

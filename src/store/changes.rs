@@ -1,10 +1,12 @@
 //! Remote changes on their way to a commit.
 
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::error::{Fault, Step, StoreError};
 use super::{Store, row, settle};
-use crate::model::{BatchKind, Change, ChangeId, ContentHash, FolderId, Job, JobId, RemoteChange, UnixMs, WriteMode};
+use crate::model::{
+    BatchKind, Change, ChangeId, ContentHash, FolderId, Job, JobId, RelPath, RemoteChange, UnixMs, WriteMode,
+};
 
 /// Counts in a [`Ready`] stop here.
 const COUNTED: i64 = 2000;
@@ -93,6 +95,56 @@ impl Store {
             let mut select =
                 conn.prepare_cached("SELECT coalesce(max(staged_deletes), 0) FROM tally WHERE folder = ?1")?;
             Ok(select.query_row([folder.0], |r| row::count(r, 0))?)
+        })
+        .await
+    }
+
+    /// A page of a folder's staged deletions that are in no batch, by number, from after `after` on: for looking at their paths once more.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn staged_deletes(
+        &self,
+        folder: FolderId,
+        after: ChangeId,
+        limit: usize,
+    ) -> Result<Vec<(ChangeId, RelPath)>, StoreError> {
+        self.read(move |conn| {
+            let mut select = conn.prepare_cached(
+                "SELECT change.id, job.path FROM change JOIN job ON job.id = change.job
+                  WHERE change.kind = 'delete' AND change.folder = ?1 AND change.batch IS NULL AND change.id > ?2
+                  ORDER BY change.id LIMIT ?3",
+            )?;
+            let mut rows = select.query(params![folder.0, after.0, row::limit(limit)])?;
+            let mut found = Vec::new();
+            while let Some(r) = rows.next()? {
+                found.push((ChangeId(r.get(0)?), row::rel(r, 1)?));
+            }
+            Ok(found)
+        })
+        .await
+    }
+
+    /// Takes staged changes back that are in no batch: their paths are looked at again, at once.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn withdraw(&self, changes: Vec<ChangeId>, now: UnixMs) -> Result<(), StoreError> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        self.write_and_wake(move |conn| {
+            for id in &changes {
+                let job: Option<i64> = conn
+                    .prepare_cached("DELETE FROM change WHERE id = ?1 AND batch IS NULL RETURNING job")?
+                    .query_row([id.0], |r| r.get(0))
+                    .optional()?;
+                if let Some(job) = job {
+                    conn.prepare_cached("UPDATE job SET state = 'due', due_at = ?2 WHERE id = ?1")?
+                        .execute(params![job, now])?;
+                }
+            }
+            Ok(())
         })
         .await
     }

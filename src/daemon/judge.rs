@@ -1,0 +1,125 @@
+//! What became of the entries of a batch: from the reply, or from Dropbox's tree where there was none.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::daemon::account::Account;
+use crate::daemon::clock::{chance, day, ms, now_ms};
+use crate::dropbox::{EntryError, FileMetadata, Metadata};
+use crate::model::{Batch, Change, ChangeId, Failure, Next, Outcome, RemoteChange};
+use crate::plan::outcome::{Committed, Context, committed, refused};
+use crate::plan::{conflict, retry};
+
+/// A job that nobody can name may still be at work: it is given this long, and a little for each entry, before another one is started.
+const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE_AN_ENTRY: Duration = Duration::from_millis(20);
+
+/// Judges the entries of one batch.
+pub(crate) struct Judge<'a> {
+    pub(crate) account: &'a Account,
+    /// One chance a batch, so that those refused together come back together.
+    pub(crate) chance: f64,
+}
+
+impl Judge<'_> {
+    /// The commit was refused as a whole, or could not be judged: it is tried again.
+    pub(crate) fn again(&self, change: &Change, failure: Failure) -> Outcome {
+        let wait = match failure.next {
+            Next::Retry { after: Some(after) } => after,
+            _ => retry::backoff(change.attempts, self.chance),
+        };
+        Outcome::Again { at: now_ms() + ms(wait), failure }
+    }
+
+    /// Waits until the last entry of a batch whose job has no name shows, or long enough to believe that it never ran.
+    async fn let_it_end(&self, batch: &Batch) {
+        let (None, Some(last)) = (&batch.async_job_id, batch.changes.last()) else { return };
+        let entries = u32::try_from(batch.changes.len()).unwrap_or(u32::MAX);
+        let deadline = Instant::now() + PATIENCE + PATIENCE_AN_ENTRY.saturating_mul(entries);
+        while Instant::now() < deadline && !matches!(self.verify_one(last).await, Outcome::Settled(_)) {
+            tokio::time::sleep(Duration::from_millis(250)).await;
+        }
+    }
+
+    /// Asks Dropbox what is at each entry's path now: what is there by content hash was committed, the rest is tried again.
+    pub(crate) async fn verify(&self, batch: &Batch) -> Vec<(ChangeId, Outcome)> {
+        self.let_it_end(batch).await;
+        let mut outcomes = Vec::with_capacity(batch.changes.len());
+        for change in &batch.changes {
+            outcomes.push((change.id, self.verify_one(change).await));
+        }
+        outcomes
+    }
+
+    async fn verify_one(&self, change: &Change) -> Outcome {
+        let account = self.account;
+        let path = match &change.what {
+            RemoteChange::Upload { to, .. } => to,
+            RemoteChange::Delete { path, .. } => path,
+        };
+        let found = loop {
+            match account.judge(account.dropbox.get_metadata(path).await) {
+                Ok(found) => break found,
+                Err(error) => {
+                    let failure = error.failure();
+                    if failure.next != crate::model::Next::Account && !error.outcome_unknown() {
+                        return self.again(change, failure);
+                    }
+                    account.ready().await;
+                    tokio::time::sleep(retry::backoff(change.attempts.saturating_add(2), chance())).await;
+                }
+            }
+        };
+        let unknown = || {
+            Failure::retry(
+                "unknown_outcome",
+                "the reply to the commit was lost, and Dropbox does not hold the file yet; the commit is made again",
+            )
+        };
+        match (&change.what, found) {
+            (RemoteChange::Upload { content_hash, .. }, Some(Metadata::File(file)))
+                if file.content_hash.as_ref() == Some(content_hash) =>
+            {
+                self.file(change, Ok(file))
+            }
+            (RemoteChange::Delete { .. }, None | Some(Metadata::Deleted)) => Outcome::Settled(None),
+            _ => Outcome::Again { at: now_ms(), failure: unknown() },
+        }
+    }
+
+    pub(crate) fn file(&self, change: &Change, result: Result<FileMetadata, EntryError>) -> Outcome {
+        self.with_context(change, |context| match result {
+            Ok(file) => {
+                let done = Committed { rev: file.rev, size: file.size, content_hash: file.content_hash };
+                committed(change, &done, context)
+            }
+            Err(error) => refused(change, &tags(&error), error.failure(), context),
+        })
+    }
+
+    pub(crate) fn deleted(&self, change: &Change, result: Result<Metadata, EntryError>) -> Outcome {
+        self.with_context(change, |context| match result {
+            Ok(_) => Outcome::Settled(None),
+            Err(error) => refused(change, &tags(&error), error.failure(), context),
+        })
+    }
+
+    fn with_context(&self, change: &Change, f: impl FnOnce(&Context<'_>) -> Outcome) -> Outcome {
+        let account = self.account;
+        let Some(folder) = account.folder(change.folder) else { return Outcome::Look { at: now_ms(), failure: None } };
+        let home = folder.home(&change.path);
+        let copy = match &change.what {
+            RemoteChange::Upload { content_hash, stat, .. } => {
+                conflict::copy_path(&home, &account.host, &day(stat.mtime_ns.div_euclid(1_000_000)), content_hash)
+            }
+            RemoteChange::Delete { .. } => Ok(home.clone()),
+        };
+        let Ok(copy) = copy else { return Outcome::Look { at: now_ms(), failure: None } };
+        f(&Context { now: now_ms(), backoff: retry::backoff(change.attempts, self.chance), home: &home, copy: &copy })
+    }
+}
+
+fn tags(error: &EntryError) -> Vec<&str> {
+    error.tags.iter().map(String::as_str).collect()
+}
