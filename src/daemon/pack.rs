@@ -11,7 +11,7 @@ use crate::daemon::uploader::{Send, Source, failed};
 use crate::dropbox::{AppendEntry, Body, CallError, EntryError, append_batch_fixed_len, append_batch_header_len};
 use crate::local;
 use crate::model::{ContentHash, ContentHasher, Failure, Job, Settled};
-use crate::plan::pack::split;
+use crate::plan::pack::{Shape, split};
 use crate::store::Session;
 
 /// A pool that is refilled gets at least this many sessions: a lone file later on finds one waiting.
@@ -42,6 +42,14 @@ pub(crate) async fn send(account: &Account, sends: Vec<Send>) -> Result<(), Fata
 fn entry_len() -> usize {
     let entry = AppendEntry { session: "s".repeat(72), offset: 0, length: 99_999_999, close: true };
     append_batch_header_len(&entry)
+}
+
+fn shape(files: &[Ready]) -> Shape {
+    Shape {
+        entries: files.len(),
+        header: append_batch_fixed_len() + files.len() * entry_len(),
+        body: files.iter().map(|f| f.send.stat.size).sum(),
+    }
 }
 
 /// One request.
@@ -81,14 +89,15 @@ async fn one(account: &Account, sends: Vec<Send>) -> Result<(), Fatal> {
             for file in &files {
                 account.live.sent(file.send.job.folder, file.send.stat.size);
             }
-            let full = files.len() >= account.ceilings().entries;
+            let ceilings = account.ceilings();
+            let grown = if ceilings.full(shape(&files)) { ceilings.grown() } else { ceilings };
             stage(account, files, sessions, results).await?;
-            if full {
-                account.learn(account.ceilings().grown()).await?;
+            if grown != ceilings {
+                account.learn(grown).await?;
             }
             Ok(())
         }
-        Err(error) => refused(account, files, sessions, bytes, error).await,
+        Err(error) => refused(account, files, sessions, error).await,
     }
 }
 
@@ -125,16 +134,12 @@ fn arrived(error: &EntryError, size: u64) -> bool {
 }
 
 /// The whole request failed.
-async fn refused(
-    account: &Account,
-    files: Vec<Ready>,
-    sessions: Vec<Session>,
-    bytes: u64,
-    error: CallError,
-) -> Result<(), Fatal> {
-    if error.header_too_large() && (files.len() > 1) {
-        let header = append_batch_fixed_len() + files.len() * entry_len();
-        let ceilings = account.ceilings().halved(files.len(), header, bytes);
+async fn refused(account: &Account, files: Vec<Ready>, sessions: Vec<Session>, error: CallError) -> Result<(), Fatal> {
+    if let CallError::Api(refusal) = &error
+        && error.header_too_large()
+        && files.len() > 1
+    {
+        let ceilings = account.ceilings().refused(refusal.status, shape(&files));
         tracing::info!(account = %account.name, entries = ceilings.entries, header = ceilings.header, body = ceilings.body, "the server refused a pack of this shape; packs become smaller");
         account.learn(ceilings).await?;
         // Refused as a whole: nothing arrived, the sessions are as they were.
