@@ -1,6 +1,6 @@
 //! What the main job costs: `cargo bench --bench upload [NAME]`. Starts the real program against the stand-in on loopback and prints a table.
 //!
-//! Each row is a fresh state directory and a fresh server. Rates contain the server's own work on the same cores, so that they are lower bounds.
+//! `BENCH_CALLS=1` lists the calls by route. Each row is a fresh state directory and a fresh server. Rates contain the server's own work on the same cores, so that they are lower bounds.
 #![allow(
     missing_docs,
     clippy::unwrap_used,
@@ -65,7 +65,8 @@ impl Bench {
     /// `run --once`: seconds and peak memory in MiB.
     fn once(&self) -> (f64, f64) {
         let began = Instant::now();
-        let mut child = self.start(&["--log", "error", "run", "--once"]);
+        let mut child =
+            self.start(&["--log", &std::env::var("BENCH_LOG").unwrap_or_else(|_| "error".into()), "run", "--once"]);
         let mut peak = 0.0;
         loop {
             peak = memory(&child).unwrap_or(peak);
@@ -83,6 +84,11 @@ impl Bench {
         assert!(self.standin.violations().is_empty(), "{:?}", self.standin.violations());
         #[allow(clippy::cast_precision_loss)]
         let (files_s, mib_s) = (files as f64 / seconds, bytes as f64 / 1048576.0 / seconds);
+        if std::env::var_os("BENCH_CALLS").is_some() {
+            for (route, stats) in self.standin.calls() {
+                eprintln!("    {:>6} x {route}", stats.calls);
+            }
+        }
         println!(
             "| {name} | {files} | {seconds:.2} | {files_s:.0} | {mib_s:.0} | {} | {peak:.0} |",
             self.standin.data_transport_calls()

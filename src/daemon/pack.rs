@@ -11,7 +11,7 @@ use crate::daemon::uploader::{Send, Source, failed};
 use crate::dropbox::{AppendEntry, Body, CallError, EntryError, append_batch_fixed_len, append_batch_header_len};
 use crate::local;
 use crate::model::{ContentHash, ContentHasher, Failure, Job, Settled};
-use crate::plan::pack::{Shape, split};
+use crate::plan::pack::{Ceilings, Shape, split};
 use crate::store::Session;
 
 /// A pool that is refilled gets at least this many sessions: a lone file later on finds one waiting.
@@ -42,6 +42,11 @@ pub(crate) async fn send(account: &Account, sends: Vec<Send>) -> Result<(), Fata
 fn entry_len() -> usize {
     let entry = AppendEntry { session: "s".repeat(72), offset: 0, length: 99_999_999, close: true };
     append_batch_header_len(&entry)
+}
+
+/// How many small files fill a pack.
+pub(crate) fn files(ceilings: Ceilings) -> usize {
+    ceilings.files(append_batch_fixed_len(), entry_len())
 }
 
 fn shape(files: &[Ready]) -> Shape {
@@ -82,6 +87,7 @@ async fn one(account: &Account, sends: Vec<Send>) -> Result<(), Fatal> {
         .collect();
     let body = Body::from_stream(bytes, body_hash, transfer::joined(files.iter().map(|f| &f.send)));
     let reply = account.judge(account.dropbox.append_batch(&entries, body).await);
+    tracing::debug!(account = %account.name, entries = entries.len(), bytes, ok = reply.is_ok(), "sent a pack");
     drop(shown);
     transfer::count(account).await?;
     match reply {

@@ -122,6 +122,8 @@ impl Uploader {
         let account = &self.account;
         let _turn = account.claim_turn.lock().await;
         let mut changed = account.store.changed();
+        let ceilings = account.ceilings();
+        let files = pack::files(ceilings);
         let mut skip;
         loop {
             changed.borrow_and_update();
@@ -136,7 +138,7 @@ impl Uploader {
                 oldest_due: due.oldest_due,
                 more,
             };
-            let wait = match claim_at(queue, account.ceilings(), now) {
+            let wait = match claim_at(queue, files, ceilings.body, now) {
                 Some(at) if at <= now => break,
                 Some(at) => until(Some(at)),
                 None => until(due.next_due_at),
@@ -146,14 +148,15 @@ impl Uploader {
                 _ = changed.changed() => {}
             }
         }
-        let ceilings = account.ceilings();
         let claim = Claim {
-            max_files: ceilings.entries,
+            max_files: files,
             max_bytes: ceilings.body,
             small: account.config.upload.chunk_size,
             now: now_ms(),
         };
-        Ok(account.store.claim_skipping(claim, &skip).await?)
+        let claimed = account.store.claim_skipping(claim, &skip).await?;
+        tracing::debug!(account = %account.name, rows = claimed.len(), "claimed");
+        Ok(claimed)
     }
 
     /// Observes and decides, on a blocking thread; small files are read there, too.

@@ -79,6 +79,12 @@ impl Ceilings {
         }
     }
 
+    /// How many small files fill a pack, when the header needs `fixed` bytes and `each` more for every entry.
+    pub fn files(&self, fixed: usize, each: usize) -> usize {
+        let by_header = self.header.saturating_sub(fixed).checked_div(each).unwrap_or(usize::MAX);
+        self.entries.min(by_header).max(1)
+    }
+
     /// Whether one more file like those in the pack could not have joined it.
     pub fn full(&self, sent: Shape) -> bool {
         let each = |total: usize| total / sent.entries.max(1);
@@ -130,11 +136,11 @@ pub struct Queue {
 /// How long due files may be gathered for a fuller pack, in ms.
 pub const GATHER_MS: i64 = 250;
 
-/// When a worker should claim: at once if a pack is full, a large file is there or nothing more comes; else when the oldest has waited [`GATHER_MS`].
+/// When a worker should claim: at once if `files` or `bytes` are there to fill a pack, a large file is there or nothing more comes; else when the oldest has waited [`GATHER_MS`].
 /// `None`: nothing is due.
-pub fn claim_at(queue: Queue, ceilings: Ceilings, now: UnixMs) -> Option<UnixMs> {
+pub fn claim_at(queue: Queue, files: usize, bytes: u64, now: UnixMs) -> Option<UnixMs> {
     let oldest = queue.oldest_due?;
-    let full = queue.small >= ceilings.entries as u64 || queue.bytes >= ceilings.body;
+    let full = queue.small >= files as u64 || queue.bytes >= bytes;
     if full || queue.large > 0 || !queue.more { Some(now) } else { Some(oldest.saturating_add(GATHER_MS).max(now)) }
 }
 
@@ -173,14 +179,16 @@ mod tests {
 
     #[test]
     fn a_worker_waits_only_for_company_that_is_on_its_way() {
-        let c = Ceilings::default();
+        let at = |queue, now| claim_at(queue, 400, 1 << 20, now);
+        assert_eq!(Ceilings::default().files(100, 140), 400);
+        assert_eq!(Ceilings { entries: 500, ..Ceilings::default() }.files(100, 140), 423);
         let queue = Queue { small: 3, bytes: 10, large: 0, oldest_due: Some(1_000), more: true };
-        assert_eq!(claim_at(queue, c, 1_100), Some(1_250));
-        assert_eq!(claim_at(queue, c, 1_300), Some(1_300));
-        assert_eq!(claim_at(Queue { more: false, ..queue }, c, 1_100), Some(1_100));
-        assert_eq!(claim_at(Queue { small: 400, ..queue }, c, 1_100), Some(1_100));
-        assert_eq!(claim_at(Queue { large: 1, ..queue }, c, 1_100), Some(1_100));
-        assert_eq!(claim_at(Queue { oldest_due: None, ..queue }, c, 1_100), None);
+        assert_eq!(at(queue, 1_100), Some(1_250));
+        assert_eq!(at(queue, 1_300), Some(1_300));
+        assert_eq!(at(Queue { more: false, ..queue }, 1_100), Some(1_100));
+        assert_eq!(at(Queue { small: 400, ..queue }, 1_100), Some(1_100));
+        assert_eq!(at(Queue { large: 1, ..queue }, 1_100), Some(1_100));
+        assert_eq!(at(Queue { oldest_due: None, ..queue }, 1_100), None);
     }
 
     proptest! {
