@@ -102,8 +102,8 @@ pub async fn run(config: Config, options: RunOptions, status: watch::Sender<Stat
         start(&mut tasks, account, looks);
     }
     tasks.spawn(requests::run(Arc::clone(&progress), requests));
-    let publisher = Arc::clone(&progress);
-    tasks.spawn(async move { publisher.publish(&status).await.map_err(Fatal::Store) });
+    let (publisher, to) = (Arc::clone(&progress), status.clone());
+    tasks.spawn(async move { publisher.publish(&to).await.map_err(Fatal::Store) });
     let mut server = JoinSet::new();
     server.spawn(socket);
     tracing::info!(accounts = opened.accounts.len(), socket = %config.daemon.socket.display(), "running");
@@ -117,6 +117,10 @@ pub async fn run(config: Config, options: RunOptions, status: watch::Sender<Stat
             Err(error) => End::Failed(format!("a task died: {error}")),
         },
     };
+    // The last word, so that what is shown at the end is the end.
+    if let Ok(last) = progress.status().await {
+        status.send_replace(last);
+    }
     stop.cancel();
     close(tasks, server, opened.accounts).await;
     drop(opened.locks);

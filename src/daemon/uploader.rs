@@ -22,7 +22,7 @@ use crate::store::Claim;
 /// Files up to this size are read once and sent from memory; larger ones are read twice, once to hash and once to send.
 const IN_MEMORY: u64 = 64 << 10;
 /// What one worker may hold of such files, in bytes.
-const MEMORY: u64 = 3 << 20;
+const MEMORY: u64 = 2 << 20;
 
 /// One claimed row that has to go up.
 #[derive(Debug)]
