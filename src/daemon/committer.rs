@@ -147,6 +147,7 @@ impl Committer {
                 batch.changes.iter().map(|c| (c.id, judge.again(c, failure.clone()))).collect()
             }
         };
+        let outcomes = judge.one_path_a_file(batch, outcomes).await?;
         self.tell(batch, &outcomes);
         account.store.settle_batch(batch.id, outcomes, now_ms()).await?;
         Ok(())
