@@ -19,11 +19,13 @@ mod clock;
 mod committer;
 mod deletions;
 mod folder;
+mod held;
 mod identify;
 mod intake;
 mod judge;
 mod large;
 mod live;
+mod meeting;
 mod open;
 mod pack;
 mod progress;
@@ -42,7 +44,7 @@ use crate::config::Config;
 use crate::control;
 use crate::daemon::account::{Account, Fatal};
 use crate::daemon::committer::Committer;
-use crate::daemon::intake::{Intake, Look};
+use crate::daemon::intake::Intake;
 use crate::daemon::open::OpenError;
 use crate::daemon::progress::Progress;
 use crate::daemon::uploader::Uploader;
@@ -98,8 +100,8 @@ pub async fn run(config: Config, options: RunOptions, status: watch::Sender<Stat
         Err(error) => return End::Usage(error.to_string()),
     };
     let mut tasks: JoinSet<Result<(), Fatal>> = JoinSet::new();
-    for (account, looks) in opened.accounts.iter().zip(opened.looks) {
-        start(&mut tasks, account, looks);
+    for account in &opened.accounts {
+        start(&mut tasks, account);
     }
     tasks.spawn(requests::run(Arc::clone(&progress), requests));
     let publisher = Arc::clone(&progress);
@@ -119,13 +121,13 @@ pub async fn run(config: Config, options: RunOptions, status: watch::Sender<Stat
     };
     stop.cancel();
     close(tasks, server, opened.accounts).await;
-    drop(opened.locks);
+    drop(opened.lock);
     end
 }
 
-fn start(tasks: &mut JoinSet<Result<(), Fatal>>, account: &Arc<Account>, looks: Vec<mpsc::Receiver<Look>>) {
-    for (folder, looks) in account.folders.iter().zip(looks) {
-        tasks.spawn(Intake::new(Arc::clone(account), Arc::clone(folder), looks).run());
+fn start(tasks: &mut JoinSet<Result<(), Fatal>>, account: &Arc<Account>) {
+    for folder in &account.folders {
+        tasks.spawn(Intake::new(Arc::clone(account), Arc::clone(folder)).run());
     }
     for _ in 0..account.config.upload.workers.max(1) {
         tasks.spawn(Uploader::new(Arc::clone(account)).run());

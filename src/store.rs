@@ -16,6 +16,7 @@ mod changes;
 mod counts;
 mod error;
 mod folders;
+mod held;
 mod problems;
 mod queue;
 mod readers;

@@ -58,7 +58,7 @@ impl Run {
 }
 
 fn checked(common: &Common) -> anyhow::Result<Config> {
-    let loaded = common.load()?;
+    let loaded = common.load_to_run()?;
     loaded.runnable()?;
     let config = loaded.config;
     if config.accounts.is_empty() {

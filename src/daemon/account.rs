@@ -253,7 +253,7 @@ impl Account {
                 } else if let Some(held) = now.held
                     && summary.due + summary.claimed + summary.staged_uploads == 0
                 {
-                    waiting = Some(held);
+                    waiting = Some(held.reason);
                 }
             }
             if let Some(reason) = waiting {

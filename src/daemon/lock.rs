@@ -1,12 +1,15 @@
 //! One daemon a state directory, one daemon a folder: kernel-held locks, gone with the process that held them.
 
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
+
+/// Where a folder keeps what is ferrybox's own.
+const OWN_DIR: &str = ".ferrybox";
 
 /// A held lock; dropping it (or dying) lets it go.
 #[derive(Debug)]
@@ -25,6 +28,16 @@ pub enum LockError {
         /// The state directory or folder.
         what: PathBuf,
     },
+    /// A directory above it is a folder of another process.
+    #[error(
+        "{what} lies inside {above}, which another ferrybox syncs at this moment: a file must have one daemon only"
+    )]
+    Nested {
+        /// The folder.
+        what: PathBuf,
+        /// The other process's.
+        above: PathBuf,
+    },
     /// The lock file could not be made.
     #[error("cannot lock {path}: {source}; check who owns it")]
     Io {
@@ -36,6 +49,31 @@ pub enum LockError {
 }
 
 impl Lock {
+    /// Takes the lock of the folder `root`; `None` where no lock file can be made: it is a backup of something that cannot be written.
+    ///
+    /// # Errors
+    /// Another daemon syncs this folder, or one that it lies in.
+    pub fn of_folder(root: &Path) -> Result<Option<Self>, LockError> {
+        for above in root.ancestors().skip(1) {
+            let Ok(file) = File::open(above.join(OWN_DIR).join("lock")) else { continue };
+            if flock(&file, FlockOperation::NonBlockingLockShared) == Err(Errno::WOULDBLOCK) {
+                return Err(LockError::Nested { what: root.to_owned(), above: above.to_owned() });
+            }
+        }
+        let dir = root.join(OWN_DIR);
+        if !dir.symlink_metadata().is_ok_and(|meta| meta.is_dir()) {
+            return Ok(None);
+        }
+        match Self::take(&dir.join("lock"), root) {
+            Err(LockError::Io { source, .. })
+                if matches!(source.kind(), ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied) =>
+            {
+                Ok(None)
+            }
+            other => other.map(Some),
+        }
+    }
+
     /// Takes the lock file `path` for `what`, without waiting, and writes this process's pid into it.
     ///
     /// # Errors

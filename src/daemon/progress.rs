@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use crate::daemon::account::{Account, Trouble};
 use crate::daemon::clock::{month, now_ms, rfc3339};
 use crate::daemon::folder::Folder;
+use crate::daemon::held;
 use crate::daemon::live::lock;
 use crate::model::status::{
     AccountState, AccountStatus, Commit, DataTransport, FolderState, FolderStatus, Health, Pending, RemoteCache, Status,
@@ -145,7 +146,7 @@ fn folder_status(account: &Account, folder: &Folder, summary: &FolderSummary) ->
     let (state, reason) = if let Some(failure) = &now.root_trouble {
         (FolderState::RootMissing, Some(failure.text.clone()))
     } else if let Some(held) = &now.held {
-        (FolderState::Held, Some(held.clone()))
+        (FolderState::Held, Some(held.reason.clone()))
     } else if working {
         (FolderState::Syncing, None)
     } else if let Some(reason) = &now.degraded {
@@ -168,6 +169,7 @@ fn folder_status(account: &Account, folder: &Folder, summary: &FolderSummary) ->
         active: account.live.active(folder.id, SHOWN),
         problems: summary.problems,
         conflicts: summary.conflicts,
+        held: held::shown(account, folder),
     }
 }
 

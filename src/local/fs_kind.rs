@@ -29,7 +29,7 @@ impl Root {
     pub fn is_remote_fs(&self) -> Option<&'static str> {
         #[cfg(target_os = "linux")]
         {
-            let kind = rustix::fs::fstatfs(self.top()).ok()?.f_type;
+            let kind = rustix::fs::fstatfs(self.handle().ok()?.top()).ok()?.f_type;
             // The field's width and sign differ by architecture; the magic numbers have 32 bits.
             let kind = u32::try_from(kind & 0xFFFF_FFFF).ok()?;
             REMOTE.iter().find(|(magic, _)| *magic == kind).map(|(_, name)| *name)

@@ -1,5 +1,9 @@
 //! The guard: a mass deletion waits for a person.
 
+use std::fmt::Write as _;
+
+use sha2::{Digest, Sha256};
+
 /// The limits of `[safety]`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Limits {
@@ -44,9 +48,42 @@ pub fn check(waiting: u64, recent: u64, files: u64, limits: Limits) -> Result<()
     Err(Held {
         waiting,
         reason: format!(
-            "{waiting} deletions are held ({limit}; {before} files were in sync): put the files back, or raise the limit and restart if they are meant to go"
+            "{waiting} deletions are held ({limit}; {before} files were in sync): put the files back, and nothing happens"
         ),
     })
+}
+
+/// Names one exact set of deletions: the same paths at the same revisions, in the order of the paths, under the same salt.
+#[derive(Debug, Clone)]
+pub struct Seal(Sha256);
+
+impl Seal {
+    /// An empty set.
+    pub fn new(salt: &str) -> Self {
+        let mut seal = Self(Sha256::new());
+        seal.word(salt);
+        seal
+    }
+
+    /// One more deletion; paths come in order.
+    pub fn add(&mut self, path: &str, rev: &str) {
+        self.word(path);
+        self.word(rev);
+    }
+
+    /// The length first, so that no two sets run into the same bytes.
+    fn word(&mut self, word: &str) {
+        self.0.update((word.len() as u64).to_be_bytes());
+        self.0.update(word);
+    }
+
+    /// The set's name: 16 hexadecimal digits.
+    pub fn token(self) -> String {
+        self.0.finalize().iter().take(8).fold(String::new(), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
+    }
 }
 
 #[cfg(test)]
@@ -64,6 +101,26 @@ mod tests {
         assert_eq!(check(1_000, 0, 1_000_000, LIMITS), Ok(()));
         assert!(check(1_001, 0, 1_000_000, LIMITS).unwrap_err().reason.contains("max_deletions = 1000"));
         assert!(check(4, 0, 4, LIMITS).unwrap_err().reason.contains("all the folder has"));
+    }
+
+    #[test]
+    fn another_set_has_another_token() {
+        let token = |salt: &str, set: &[(&str, &str)]| {
+            let mut seal = Seal::new(salt);
+            set.iter().for_each(|(path, rev)| seal.add(path, rev));
+            seal.token()
+        };
+        let set = token("s", &[("a", "1"), ("b", "2")]);
+        assert_eq!(set.len(), 16);
+        assert_eq!(set, token("s", &[("a", "1"), ("b", "2")]));
+        for other in [
+            token("t", &[("a", "1"), ("b", "2")]),
+            token("s", &[("a", "1"), ("b", "3")]),
+            token("s", &[("a", "1")]),
+            token("s", &[("a", "1b"), ("", "2")]),
+        ] {
+            assert_ne!(set, other);
+        }
     }
 
     #[test]
