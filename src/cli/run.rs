@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::render::escape;
 use super::{Common, FAILED, OK, PROBLEMS, STATE, UNFINISHED, USAGE, Usage, progress};
 use crate::config::Config;
-use crate::daemon::{self, End, RunOptions};
+use crate::daemon::{self, End, RunOptions, notify};
 use crate::model::status::Status;
 
 /// Run the daemon in the foreground; systemd and launchd start this
@@ -113,11 +113,13 @@ impl Supervisor<'_> {
                 if ending {
                     return Ok(Life::Over(End::Unfinished("ended at once by a second signal".to_owned())));
                 }
+                notify::stopping();
                 tracing::info!("stopping; a second signal ends the program at once");
                 ending = true;
                 stop.cancel();
                 continue;
             }
+            notify::reloading();
             match checked(self.common) {
                 Ok(config) => {
                     tracing::info!("the configuration was read again; starting over with it");
@@ -125,7 +127,10 @@ impl Supervisor<'_> {
                     stop.cancel();
                 }
                 // As a whole or not at all: the old one stays.
-                Err(error) => tracing::error!(%error, "the configuration was not taken over"),
+                Err(error) => {
+                    tracing::error!(%error, "the configuration was not taken over");
+                    notify::ready();
+                }
             }
         };
         // The view sees that no more statuses come, and draws the last one.

@@ -81,7 +81,7 @@ impl IntoResponse for Problem {
 }
 
 fn stopping() -> Problem {
-    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the daemon is stopping")
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the daemon is stopping, or the disk of its state directory is full")
 }
 
 impl Daemon {

@@ -11,6 +11,7 @@ use crate::daemon::clock::now_ms;
 use crate::daemon::folder::Folder;
 use crate::daemon::held;
 use crate::daemon::intake::blocking;
+use crate::local::Kind;
 use crate::model::{ChangeId, FolderId, Local, Mode, RelPath, UnixMs};
 use crate::plan::batch::When;
 use crate::plan::guard;
@@ -83,7 +84,12 @@ impl Deletions {
             }
             let since = if agreed.under_way { now } else { agreed.ended.max(now - RECENT_MS) };
             let recent = account.store.deletions_since(folder.id, since).await?;
-            let consent = if asked == 0 { Ok(()) } else { guard::check(asked, recent, summary.files, limits) };
+            let consent = if asked == 0 {
+                Ok(())
+            } else {
+                let empty = is_empty(folder).await?;
+                guard::check(guard::Asked { waiting: asked, recent, files: summary.files, empty }, limits)
+            };
             // The root is checked in the same round as the deletion, on the handle that the paths were looked at with or a newer one.
             let root = folder.verify();
             match consent {
@@ -135,4 +141,17 @@ impl Deletions {
         self.looked.insert(folder.id, Instant::now());
         Ok(())
     }
+}
+
+/// Whether nothing that is synced stands in the folder's root. What cannot be listed is not empty: the root's own check judges that.
+async fn is_empty(folder: &Arc<Folder>) -> Result<bool, Fatal> {
+    let folder = Arc::clone(folder);
+    blocking(move || {
+        let Ok(listing) = folder.root.pin().read_dir(&RelPath::root()) else { return Ok(false) };
+        let synced = |name: &str, kind: &Kind| {
+            RelPath::parse(name).is_ok_and(|path| folder.ignored(&path, *kind == Kind::Dir).is_none())
+        };
+        Ok(listing.incomplete.is_none() && !listing.entries.iter().any(|(name, kind)| synced(name, kind)))
+    })
+    .await
 }

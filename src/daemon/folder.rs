@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::mpsc;
 
+use crate::daemon::beats::Beat;
 use crate::daemon::intake::Look;
 use crate::daemon::live::lock;
 use crate::daemon::lock::Lock;
@@ -33,6 +34,8 @@ pub(crate) struct Folder {
     pub(crate) rules: Arc<Rules>,
     /// What is wrong, and what goes on.
     pub(crate) now: Mutex<FolderNow>,
+    /// When its intake last made a round, or a step of a long one.
+    pub(crate) beat: Beat,
     /// The orders to its intake, which holds this while it runs.
     pub(crate) looks: tokio::sync::Mutex<mpsc::Receiver<Look>>,
 }

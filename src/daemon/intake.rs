@@ -65,6 +65,7 @@ impl Intake {
         let mut looks = folder.looks.lock().await;
         self.watch();
         loop {
+            folder.beat.strike();
             self.step(&mut looks).await?;
         }
     }
@@ -336,6 +337,7 @@ impl ScanRun {
 
     fn directory(&self, scanned: Scanned, due: &mut Vec<Due>) -> Result<(), StoreError> {
         let (store, folder) = (&self.account.store, &self.folder);
+        folder.beat.strike();
         let now = now_ms();
         let settle = ms(self.account.config.watch.settle);
         match scanned {

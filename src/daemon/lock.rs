@@ -1,7 +1,7 @@
 //! One daemon a state directory, one daemon a folder: kernel-held locks, gone with the process that held them.
 
 use std::fs::{File, OpenOptions};
-use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
+use std::io::{ErrorKind, Read as _};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -80,14 +80,12 @@ impl Lock {
     /// [`LockError::Held`] with the holder's pid.
     pub fn take(path: &Path, what: &Path) -> Result<Self, LockError> {
         let io = |source| LockError::Io { path: path.to_owned(), source };
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(path)
-            .map_err(io)?;
+        match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists && !path.exists() => return Err(io(error)),
+            _ => {}
+        }
+        // Held for reading only: a file system with a file open for writing cannot be remounted read-only.
+        let mut file = File::open(path).map_err(io)?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(Errno::WOULDBLOCK) => {
@@ -99,9 +97,10 @@ impl Lock {
             }
             Err(error) => return Err(io(error.into())),
         }
-        file.set_len(0).map_err(io)?;
-        file.seek(SeekFrom::Start(0)).map_err(io)?;
-        writeln!(file, "{}", std::process::id()).map_err(io)?;
+        if let Err(error) = std::fs::write(path, format!("{}\n", std::process::id())) {
+            // Whoever meets the lock is not told whose it is; it holds all the same.
+            tracing::debug!(%error, "the lock file does not name its holder");
+        }
         Ok(Self { _file: file })
     }
 }

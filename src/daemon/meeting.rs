@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::mpsc;
 
 use crate::config;
+use crate::daemon::beats::Beat;
 use crate::daemon::folder::Folder;
 use crate::daemon::intake::Look;
 use crate::daemon::live::lock;
@@ -57,6 +58,7 @@ pub(crate) async fn open(
         lock: Mutex::new(None),
         rules: Arc::new(rules),
         now: Mutex::default(),
+        beat: Beat::default(),
         looks: tokio::sync::Mutex::new(looks),
     };
     if !folder.root.is_open() {

@@ -10,11 +10,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{self, Config};
 use crate::daemon::account::{Account, Lane};
+use crate::daemon::beats::Beats;
+use crate::daemon::clock::{now_ms, rfc3339};
+use crate::daemon::identify;
 use crate::daemon::live::Live;
 use crate::daemon::lock::Lock;
 use crate::daemon::meeting;
 use crate::dropbox::{self, Dropbox, Source, Tokens};
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, set_aside};
 
 /// Why the daemon does not start.
 #[derive(Debug)]
@@ -23,11 +26,16 @@ pub(crate) enum OpenError {
     Usage(String),
     /// The state directory or a database.
     State(String),
+    /// No room for a database.
+    Full(String),
 }
 
 impl From<StoreError> for OpenError {
     fn from(error: StoreError) -> Self {
-        Self::State(error.to_string())
+        match error {
+            StoreError::Full { .. } => Self::Full(error.to_string()),
+            _ => Self::State(error.to_string()),
+        }
     }
 }
 
@@ -48,6 +56,7 @@ pub(crate) async fn all(config: &Config, stop: &CancellationToken) -> Result<Ope
             "no folder is configured: link an account with `ferrybox link`, then add a folder with `ferrybox add LOCAL REMOTE`".to_owned(),
         ));
     }
+    set_marked_aside(config)?;
     let mut accounts = Vec::new();
     for account in config.accounts.iter().filter(|a| !a.folders.is_empty()) {
         accounts.push(Arc::new(one(config, account, stop).await?));
@@ -59,7 +68,7 @@ async fn one(config: &Config, account: &config::Account, stop: &CancellationToke
     let usage = |text: String| OpenError::Usage(format!("account {}: {text}", account.name));
     let dir = config.daemon.state_dir.join(&account.name);
     private_dir(&dir).map_err(|e| OpenError::State(format!("cannot make {}: {e}", dir.display())))?;
-    let store = Store::open(&dir.join("state.db"))?;
+    let store = database(&dir).await?;
 
     let source: Source = account.credentials.parse().map_err(&usage)?;
     let credentials = source.load(&account.name).await.map_err(|e| usage(e.to_string()))?;
@@ -96,9 +105,65 @@ async fn one(config: &Config, account: &config::Account, stop: &CancellationToke
         pool_turn: tokio::sync::Mutex::new(()),
         sessions_wanted: std::sync::atomic::AtomicU64::new(0),
         connections: Semaphore::new(config.upload.workers.max(1)),
+        full: Mutex::default(),
+        beats: Beats::default(),
         host: host.split('.').next().unwrap_or_default().to_owned(),
         stop: stop.clone(),
     })
+}
+
+/// Opens an account's database. A damaged one is moved aside: an empty one takes its place, both sides are compared anew, and nothing is deleted.
+async fn database(dir: &Path) -> Result<Store, OpenError> {
+    let path = dir.join("state.db");
+    let known = identify::remembered(dir);
+    let error = match Store::open(&path) {
+        Ok(store) => return whose(store, known).await,
+        Err(error) => error,
+    };
+    match &error {
+        StoreError::Corrupt { .. } => {}
+        // A database of ours that is damaged where it says so. Where none of ours ever was, it is left alone.
+        StoreError::NotOurs { .. } if known.is_some() => {}
+        _ => return Err(error.into()),
+    }
+    aside(&path, &error)?;
+    whose(Store::open(&path)?, known).await
+}
+
+/// A database that does not know whose it is gets it from the file beside it: it is a new one in an old one's place.
+async fn whose(store: Store, known: Option<String>) -> Result<Store, OpenError> {
+    if let (None, Some(account_id)) = (store.meta("account_id").await?, known) {
+        store.set_meta("account_id", &account_id).await?;
+    }
+    Ok(store)
+}
+
+/// Moves a damaged database aside and says so.
+pub(crate) fn aside(path: &Path, why: &StoreError) -> Result<(), StoreError> {
+    let mark = rfc3339(now_ms()).replace([':', '-'], "");
+    let kept = set_aside(path, &mark)?;
+    tracing::error!(%why, kept = %kept.display(), "the state database is damaged and was moved aside: both sides are compared anew, and nothing is deleted");
+    Ok(())
+}
+
+/// Lies beside a database that has to be moved aside.
+const DAMAGED: &str = "state.db.damaged";
+
+/// Notes that a database is damaged; `false` if not even that can be written.
+pub(crate) fn mark_damaged(database: &Path, what: &str) -> bool {
+    std::fs::write(database.with_file_name(DAMAGED), what).is_ok()
+}
+
+/// Moves the databases aside that were found damaged while they were used.
+pub(crate) fn set_marked_aside(config: &Config) -> Result<(), StoreError> {
+    for account in &config.accounts {
+        let path = config.daemon.state_dir.join(&account.name).join("state.db");
+        let note = path.with_file_name(DAMAGED);
+        let Ok(what) = std::fs::read_to_string(&note) else { continue };
+        aside(&path, &StoreError::Corrupt { path: path.clone(), what })?;
+        std::fs::remove_file(&note).map_err(|e| StoreError::Io { path: note, what: e.to_string() })?;
+    }
+    Ok(())
 }
 
 fn settings(config: &Config, account: &config::Account) -> Result<dropbox::Settings, dropbox::SetupError> {

@@ -15,6 +15,7 @@ use crate::daemon::meeting;
 use crate::daemon::progress::Progress;
 use crate::model::RelPath;
 use crate::model::status::{Problem, SyncAnswer};
+use crate::store::StoreError;
 
 /// Answers requests for ever; long answers do not hold up short ones.
 pub(crate) async fn run(progress: Arc<Progress>, mut requests: mpsc::Receiver<Request>) -> Result<(), Fatal> {
@@ -30,6 +31,8 @@ pub(crate) async fn run(progress: Arc<Progress>, mut requests: mpsc::Receiver<Re
             },
             Some(done) = waiting.join_next() => match done {
                 Ok(Ok(())) => {}
+                // The tasks meet the full disk themselves; whoever asked is told that nothing came of it.
+                Ok(Err(Fatal::Store(StoreError::Full { .. }))) => {}
                 Ok(Err(fatal)) => return Err(fatal),
                 Err(error) => return Err(Fatal::Task(format!("an answer on the socket died: {error}"))),
             },

@@ -124,6 +124,7 @@ impl Uploader {
         let mut changed = account.store.changed();
         let mut skip;
         loop {
+            account.beats.uploader();
             changed.borrow_and_update();
             skip = account.folders_without_root();
             let now = now_ms();

@@ -26,12 +26,26 @@ pub struct Held {
     pub reason: String,
 }
 
+/// How a folder stands when the guard is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Asked {
+    /// Deletions that wait.
+    pub waiting: u64,
+    /// Deletions that went of late.
+    pub recent: u64,
+    /// Files in sync, those that wait among them.
+    pub files: u64,
+    /// Nothing that is synced is left in the folder: what was there a moment ago may not even be counted yet.
+    pub empty: bool,
+}
+
 /// Whether `waiting` deletions may go, when `recent` ones went of late and `files` are in sync (those that wait among them).
 /// Recent ones count too, or a slow mass deletion would pass in slices.
 ///
 /// # Errors
 /// [`Held`] with the limit that was met.
-pub fn check(waiting: u64, recent: u64, files: u64, limits: Limits) -> Result<(), Held> {
+pub fn check(asked: Asked, limits: Limits) -> Result<(), Held> {
+    let Asked { waiting, recent, files, empty } = asked;
     let gone = waiting.saturating_add(recent);
     let before = files.saturating_add(recent);
     #[expect(clippy::cast_precision_loss, reason = "a share of 2^53 files needs no more digits")]
@@ -40,7 +54,7 @@ pub fn check(waiting: u64, recent: u64, files: u64, limits: Limits) -> Result<()
         format!("safety.max_deletions = {}", limits.max_deletions)
     } else if gone > SHARE_FROM && share > limits.max_share {
         format!("safety.max_deletion_share = {:.0}%", limits.max_share * 100.0)
-    } else if waiting > 1 && waiting >= files {
+    } else if waiting > 1 && waiting >= files || empty && files > 1 {
         "that is all the folder has".to_owned()
     } else {
         return Ok(());
@@ -91,6 +105,18 @@ mod tests {
     use super::*;
 
     const LIMITS: Limits = Limits { max_deletions: 1_000, max_share: 0.25 };
+
+    fn check(waiting: u64, recent: u64, files: u64, limits: Limits) -> Result<(), Held> {
+        super::check(Asked { waiting, recent, files, empty: false }, limits)
+    }
+
+    #[test]
+    fn an_emptied_folder_is_held_however_few_files_are_counted() {
+        let asked = Asked { waiting: 12, recent: 0, files: 15, empty: true };
+        assert!(super::check(asked, LIMITS).is_err());
+        super::check(Asked { empty: false, ..asked }, LIMITS).unwrap();
+        super::check(Asked { waiting: 1, recent: 0, files: 1, empty: true }, LIMITS).unwrap();
+    }
 
     #[test]
     fn a_few_pass_and_many_do_not() {
