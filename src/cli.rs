@@ -15,6 +15,7 @@ mod reject;
 mod remove;
 mod render;
 mod run;
+mod service;
 mod status;
 mod sync;
 mod unlink;
@@ -93,6 +94,7 @@ enum Command {
     Add(add::Add),
     Remove(remove::Remove),
     Config(config::ConfigCommand),
+    Service(service::Service),
     Completions(completions::Completions),
     Man(man::Man),
 }
@@ -183,6 +185,7 @@ where
         Command::Add(add) => add.execute(common),
         Command::Remove(remove) => remove.execute(common),
         Command::Config(config) => config.execute(common),
+        Command::Service(service) => service.execute(common),
         Command::Completions(completions) => completions.execute(),
         Command::Man(man) => man.execute(),
     };
@@ -196,6 +199,17 @@ where
             ExitCode::from(code(&error))
         }
     }
+}
+
+/// What there must be before a daemon makes sense.
+fn check_folders(config: &Config) -> Result<(), Usage> {
+    if config.accounts.is_empty() {
+        return Err(Usage("no account is configured: run `ferrybox link`".to_owned()));
+    }
+    if config.accounts.iter().all(|a| a.folders.is_empty()) {
+        return Err(Usage("no folder is configured: run `ferrybox add LOCAL REMOTE`".to_owned()));
+    }
+    Ok(())
 }
 
 /// The exit code of an error, by its kind.

@@ -172,6 +172,7 @@ async fn status_has_the_names_of_the_interface() {
               "conflicts": 0,
               "eta_s": null,
               "files": 1,
+              "held": null,
               "last_synced_at": null,
               "local": "/home/a/Documents",
               "mode": "backup",

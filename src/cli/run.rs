@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::render::escape;
-use super::{Common, FAILED, OK, PROBLEMS, STATE, UNFINISHED, USAGE, Usage, progress};
+use super::{Common, FAILED, OK, PROBLEMS, STATE, UNFINISHED, USAGE, Usage, check_folders, progress};
 use crate::config::Config;
 use crate::daemon::{self, End, RunOptions, notify};
 use crate::model::status::Status;
@@ -61,12 +61,7 @@ fn checked(common: &Common) -> anyhow::Result<Config> {
     let loaded = common.load_to_run()?;
     loaded.runnable()?;
     let config = loaded.config;
-    if config.accounts.is_empty() {
-        return Err(Usage("no account is configured: run `ferrybox link`".to_owned()).into());
-    }
-    if config.accounts.iter().all(|a| a.folders.is_empty()) {
-        return Err(Usage("no folder is configured: run `ferrybox add LOCAL REMOTE`".to_owned()).into());
-    }
+    check_folders(&config)?;
     Ok(config)
 }
 

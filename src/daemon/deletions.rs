@@ -88,7 +88,9 @@ impl Deletions {
                 Ok(())
             } else {
                 let empty = is_empty(folder).await?;
-                guard::check(guard::Asked { waiting: asked, recent, files: summary.files, empty }, limits)
+                let held_before = held::is_open(&account, folder).await?;
+                let asked = guard::Asked { waiting: asked, recent, files: summary.files, held_before, empty };
+                guard::check(asked, limits)
             };
             // The root is checked in the same round as the deletion, on the handle that the paths were looked at with or a newer one.
             let root = folder.verify();

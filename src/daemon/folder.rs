@@ -1,6 +1,7 @@
 //! One synced folder: its root, its rules and what is wrong with it.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::mpsc;
@@ -28,6 +29,8 @@ pub(crate) struct Folder {
     pub(crate) root: Root,
     /// The marker's id, as the database knows it; `None` for a backup of a folder that cannot be written.
     pub(crate) root_id: Mutex<Option<RootId>>,
+    /// The root stood in its place without its marker: what is there later may be a copy that is still being made.
+    pub(crate) emptied: AtomicBool,
     /// Held while the root is open: one daemon a folder.
     pub(crate) lock: Mutex<Option<Lock>>,
     /// What is not synced.
@@ -98,6 +101,9 @@ impl Folder {
         let expected = lock(&self.root_id).clone();
         let outcome = seen.still_there(expected.as_ref());
         if let Err(failure) = &outcome {
+            if seen.is_in_place() {
+                self.emptied.store(true, Ordering::Relaxed);
+            }
             self.root.let_go(seen);
             if !self.root.is_open() {
                 self.lose(failure);

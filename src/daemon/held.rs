@@ -66,9 +66,14 @@ pub(crate) async fn hold(account: &Account, folder: &Folder, why: &guard::Held, 
     Ok(())
 }
 
+/// Whether deletions of this folder were held, by this run or the last one, and nobody has decided yet.
+pub(crate) async fn is_open(account: &Account, folder: &Folder) -> Result<bool, Fatal> {
+    Ok(account.store.meta(&key(folder, "held")).await?.is_some())
+}
+
 /// Nothing is held (any more).
 pub(crate) async fn lift(account: &Account, folder: &Folder) -> Result<(), Fatal> {
-    if folder.now().held.is_some() {
+    if folder.now().held.is_some() || is_open(account, folder).await? {
         account.store.unset_meta(&key(folder, "held")).await?;
         folder.set(|now| now.held = None);
         account.store.poke();

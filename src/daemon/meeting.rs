@@ -5,6 +5,7 @@
 //! an older copy of either (a restored backup) is told from the pair that was last together.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::mpsc;
@@ -55,6 +56,7 @@ pub(crate) async fn open(
         mode: config.mode,
         root,
         root_id: Mutex::new(root_id),
+        emptied: AtomicBool::new(false),
         lock: Mutex::new(None),
         rules: Arc::new(rules),
         now: Mutex::default(),
@@ -70,6 +72,7 @@ pub(crate) async fn open(
     if lock(&folder.root_id).is_none() {
         mark(store, &folder).await?.map_err(|f| usage(f.text))?;
     } else if folder.verify().is_err() {
+        note_emptied(store, &folder).await?;
         return Ok(folder);
     }
     folder.take_lock().map_err(|f| OpenError::Usage(f.text))?;
@@ -85,6 +88,7 @@ pub(crate) async fn open(
 /// # Errors
 /// When the database fails.
 pub(crate) async fn again(store: &Store, folder: &Arc<Folder>) -> Result<bool, StoreError> {
+    note_emptied(store, folder).await?;
     let at = Arc::clone(folder);
     let found = tokio::task::spawn_blocking(move || at.find_again()).await;
     if !matches!(found, Ok(Ok(()))) {
@@ -97,6 +101,14 @@ pub(crate) async fn again(store: &Store, folder: &Arc<Folder>) -> Result<bool, S
     }
     folder.found();
     Ok(true)
+}
+
+/// Remembers that the root was seen without its marker, across restarts.
+async fn note_emptied(store: &Store, folder: &Folder) -> Result<(), StoreError> {
+    if folder.emptied.swap(false, Ordering::Relaxed) {
+        store.set_meta(&key(folder.id.0, "emptied"), "1").await?;
+    }
+    Ok(())
 }
 
 /// Gives the folder the marker that it has not got yet, as far as that is possible.
@@ -158,13 +170,24 @@ async fn together(store: &Store, folder: &Folder) -> Result<Result<(), Failure>,
         None => last.is_none(),
         Some(found) => [&last, &next].into_iter().any(|mark| mark.as_deref() == Some(found.as_str())),
     };
-    if !fits && (last.is_some() || next.is_some()) {
-        tracing::warn!(
-            folder = folder.id.0,
-            "the folder or the state database is an older copy than the other (restored from a backup?): both sides are compared anew, and nothing is deleted"
-        );
+    let ino = folder.root.ino().to_string();
+    let moved = store.meta(&name("ino")).await?.is_some_and(|last| last != ino);
+    let emptied = store.meta(&name("emptied")).await?.is_some();
+    let why = if !fits && (last.is_some() || next.is_some()) {
+        Some("the folder or the state database is an older copy than the other (restored from a backup?)")
+    } else if moved {
+        Some("the folder is another directory with the same marker, so it may be a copy that is still being made")
+    } else if emptied {
+        Some("the folder had lost its marker, so it may be a copy that is still being made")
+    } else {
+        None
+    };
+    if let Some(why) = why {
+        tracing::warn!(folder = folder.id.0, %why, "both sides are compared anew, and nothing is deleted");
         store.forget(folder.id).await?;
+        store.unset_meta(&name("emptied")).await?;
     }
+    store.set_meta(&name("ino"), &ino).await?;
     // The intent first: a crash between the two leaves a mark that the database expects.
     let Ok(mark) = RootId::new() else { return Ok(Ok(())) };
     store.set_meta(&name("next_run"), mark.as_str()).await?;

@@ -107,6 +107,17 @@ impl Root {
         Self::new(&self.0.given, self.0.path.clone(), self.handle().ok())
     }
 
+    /// The directory's inode number; 0 while it is not open.
+    pub fn ino(&self) -> u64 {
+        self.handle().map_or(0, |handle| handle.ino)
+    }
+
+    /// Whether the path leads to the directory that is open, whatever is in it.
+    pub fn is_in_place(&self) -> bool {
+        let found = open_top(&self.0.path).and_then(fstat);
+        matches!((found, self.handle()), (Ok(stat), Ok(handle)) if (device(&stat), stat.st_ino) == (handle.dev, handle.ino))
+    }
+
     /// Closes the handle, unless it is another one than `seen` has: whoever unmounted the disk may want it back.
     pub fn let_go(&self, seen: &Self) {
         let mut open = self.0.open.write().unwrap_or_else(PoisonError::into_inner);
