@@ -12,9 +12,9 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::render::escape;
-use super::{Common, FAILED, OK, PROBLEMS, STATE, UNFINISHED, USAGE, Usage, progress};
+use super::{Common, FAILED, OK, PROBLEMS, STATE, UNFINISHED, USAGE, Usage, check_folders, progress};
 use crate::config::Config;
-use crate::daemon::{self, End, RunOptions};
+use crate::daemon::{self, End, RunOptions, notify};
 use crate::model::status::Status;
 
 /// Threads that wait for the disk, besides one a folder.
@@ -65,15 +65,10 @@ impl Run {
 }
 
 fn checked(common: &Common) -> anyhow::Result<Config> {
-    let loaded = common.load()?;
+    let loaded = common.load_to_run()?;
     loaded.runnable()?;
     let config = loaded.config;
-    if config.accounts.is_empty() {
-        return Err(Usage("no account is configured: run `ferrybox link`".to_owned()).into());
-    }
-    if config.accounts.iter().all(|a| a.folders.is_empty()) {
-        return Err(Usage("no folder is configured: run `ferrybox add LOCAL REMOTE`".to_owned()).into());
-    }
+    check_folders(&config)?;
     Ok(config)
 }
 
@@ -120,11 +115,13 @@ impl Supervisor<'_> {
                 if ending {
                     return Ok(Life::Over(End::Unfinished("ended at once by a second signal".to_owned())));
                 }
+                notify::stopping();
                 tracing::info!("stopping; a second signal ends the program at once");
                 ending = true;
                 stop.cancel();
                 continue;
             }
+            notify::reloading();
             match checked(self.common) {
                 Ok(config) => {
                     tracing::info!("the configuration was read again; starting over with it");
@@ -132,7 +129,10 @@ impl Supervisor<'_> {
                     stop.cancel();
                 }
                 // As a whole or not at all: the old one stays.
-                Err(error) => tracing::error!(%error, "the configuration was not taken over"),
+                Err(error) => {
+                    tracing::error!(%error, "the configuration was not taken over");
+                    notify::ready();
+                }
             }
         };
         // The view sees that no more statuses come, and draws the last one.

@@ -69,6 +69,7 @@ impl Committer {
     async fn step(&mut self) -> Result<(), Fatal> {
         let account = Arc::clone(&self.account);
         account.ready().await;
+        account.beats.committer();
         let mut changed = account.store.changed();
         changed.borrow_and_update();
         let now = now_ms();

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::daemon::account::{Account, Fatal};
 use crate::daemon::clock::{chance, ms, now_ms};
-use crate::daemon::folder::Folder;
+use crate::daemon::folder::{self, Folder};
 use crate::daemon::intake::{blocking, until};
 use crate::daemon::{large, pack};
 use crate::local::{self, SmallRead};
@@ -126,6 +126,7 @@ impl Uploader {
         let files = pack::files(ceilings);
         let mut skip;
         loop {
+            account.beats.uploader();
             changed.borrow_and_update();
             skip = account.folders_without_root();
             let now = now_ms();
@@ -240,16 +241,20 @@ fn look(account: &Account, claimed: Claimed, memory: &mut u64) -> Looked {
     if folder.ignored(&job.path, false).is_some() {
         return Looked::Done(job, Settled::Nothing);
     }
-    let local = folder.root.observe(&job.path);
-    // Whatever is believed gone is believed only of the root that was synced, checked in this very round; and a file that
-    // is there is not read from another root either.
-    if let Err(failure) = folder.verify() {
+    // Whatever is believed gone is believed only of the root that was synced, checked in this very round and on the same handle; and
+    // a file that is there is not read from another root either.
+    let root = folder.root.pin();
+    let local = root.observe(&job.path);
+    if let Err(failure) = folder.vouch(&root) {
         return Looked::Done(job.clone(), failed(&job, failure));
     }
     match decide(&local, base.as_ref(), &Remote::Unlisted, folder.mode) {
         Action::Nothing => Looked::Done(job, Settled::Nothing),
         Action::Wedge(failure) | Action::PutOff(failure) => Looked::Done(job.clone(), failed(&job, failure)),
         Action::Delete { rev } => {
+            if base.as_ref().is_some_and(|b| b.stat.dev != root.dev()) {
+                return Looked::Done(job, Settled::Wedge(folder::mount_gone()));
+            }
             let path = base.and_then(|b| b.remote).unwrap_or_else(|| folder.home(&job.path));
             Looked::Delete(job, RemoteChange::Delete { path, rev })
         }

@@ -79,7 +79,7 @@ fn dirs(next: &mut CachedStatement<'_>, folder: FolderId, dir: &RelPath) -> Step
         let (name, below) = rest.split_once('/').map_or((rest, false), |(name, _)| (name, true));
         // After `a/...` comes `a0`; after `a` itself perhaps `a.b`, and `a/...` later.
         low = format!("{prefix}{name}{}", if below { '0' } else { '\u{1}' });
-        found.insert(dir.child(name).map_err(|e: PathError| Fault::Said(format!("it holds {e}: {path:?}")))?);
+        found.insert(dir.child(name).map_err(|e: PathError| Fault::Damaged(format!("it holds {e}: {path:?}")))?);
     }
 }
 
