@@ -90,7 +90,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     told("children of a directory of 100", 1000, since);
 
     let since = Instant::now();
-    let gone = store.enqueue_gone(folder, &RelPath::root(), 1, 1).await?;
+    let gone = store.enqueue_gone(folder, &RelPath::root(), true, 1, 1).await?;
     told("enqueue_gone of all of base", gone, since);
 
     let since = Instant::now();

@@ -19,8 +19,12 @@ use crate::store::Ready;
 
 /// Deletions rest this long, so that the guard sees a mass deletion as a whole and not in slices.
 const DELETIONS_REST_MS: i64 = 2_000;
+/// The oldest of them rests at most this long.
+const LONGEST_REST_MS: i64 = 10_000;
 /// How often held deletions are looked at once more, at the least.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
+/// A look this recent is as good as a new one, just before a commit.
+const FRESH: Duration = Duration::from_millis(500);
 /// The guard counts deletions of this long ago.
 const RECENT_MS: i64 = 10 * 60_000;
 
@@ -50,7 +54,9 @@ impl Deletions {
     /// Deletions wait until no more join them and the guard consents; folders that are held are skipped.
     pub(crate) async fn when(&mut self, ready: &Ready, now: i64) -> Result<(Vec<FolderId>, When), Fatal> {
         let account = Arc::clone(&self.account);
+        // Not for ever: where something is deleted every second, the oldest has waited long enough.
         let rested = ready.newest.unwrap_or(now).saturating_add(DELETIONS_REST_MS);
+        let rested = rested.min(ready.oldest.unwrap_or(now).saturating_add(LONGEST_REST_MS));
         if rested > now {
             return Ok((Vec::new(), When::At(rested)));
         }
@@ -59,7 +65,7 @@ impl Deletions {
         let mut skip = Vec::new();
         let mut any = false;
         for folder in &account.folders {
-            self.look_again(folder).await?;
+            self.look_again(folder, LOOK_AGAIN).await?;
             let waiting = account.store.staged_deletions(folder.id).await?;
             let agreed = self.agreed.entry(folder.id).or_default();
             if waiting == 0 {
@@ -104,6 +110,8 @@ impl Deletions {
                     if root.is_err() {
                         skip.push(folder.id);
                     } else {
+                        // As fresh as can be: what is there again by now stays.
+                        self.look_again(folder, FRESH).await?;
                         any = true;
                     }
                 }
@@ -115,13 +123,12 @@ impl Deletions {
 
     /// Looks at the paths of a folder's staged deletions once more: what is there again (or cannot be seen) is no deletion.
     /// So a hold lifts itself when the files are back, and a deletion is as fresh as its call.
-    async fn look_again(&mut self, folder: &Arc<Folder>) -> Result<(), Fatal> {
+    async fn look_again(&mut self, folder: &Arc<Folder>, pause: Duration) -> Result<(), Fatal> {
         let account = &self.account;
         let waiting = account.store.staged_deletions(folder.id).await?;
-        // A held million is not looked at every few seconds.
-        let pause = LOOK_AGAIN + Duration::from_millis(waiting / 10);
-        let held = folder.now().held.is_some();
-        if waiting == 0 || held && self.looked.get(&folder.id).is_some_and(|at| at.elapsed() < pause) {
+        // A million that waits is not looked at every few seconds.
+        let pause = pause + Duration::from_millis(waiting / 10);
+        if waiting == 0 || self.looked.get(&folder.id).is_some_and(|at| at.elapsed() < pause) {
             return Ok(());
         }
         let mut after = ChangeId(i64::MIN);
@@ -129,10 +136,17 @@ impl Deletions {
             let page = account.store.staged_deletes(folder.id, after, 1000).await?;
             let Some((last, _)) = page.last() else { break };
             after = *last;
-            let (root, mode) = (folder.root.pin(), folder.mode);
+            let (root, mode, store) = (folder.root.pin(), folder.mode, account.store.clone());
+            let id = folder.id;
             let back = blocking(move || {
-                let gone =
-                    |path: &RelPath| matches!(root.observe(path), Local::Absent | Local::Dir) && mode == Mode::Mirror;
+                let gone = |path: &RelPath| {
+                    let base = store.base_blocking(id, path).ok().flatten();
+                    let absent = match Folder::look_at(&root, path, base.as_ref()) {
+                        Local::Absent | Local::Dir => true,
+                        Local::File(_) | Local::Other(_) | Local::Unknown(_) => false,
+                    };
+                    absent && mode == Mode::Mirror
+                };
                 // Of a root that is away nothing can be said: they wait as they are, and the commit asks the root itself.
                 let open = root.is_open();
                 Ok(page.into_iter().filter(|(_, path)| open && !gone(path)).map(|(id, _)| id).collect::<Vec<_>>())

@@ -11,7 +11,7 @@ use crate::daemon::intake::Look;
 use crate::daemon::live::lock;
 use crate::daemon::lock::Lock;
 use crate::local::{Root, RootId};
-use crate::model::{Failure, FolderId, Mode, RelPath, RemotePath, UnixMs};
+use crate::model::{Base, Failure, FolderId, Local, Mode, RelPath, RemotePath, UnixMs};
 use crate::plan::ignore::{Rules, Why};
 
 /// One synced folder.
@@ -159,6 +159,20 @@ impl Folder {
     /// Why a path is not synced; `None` if it is.
     pub(crate) fn ignored(&self, path: &RelPath, is_dir: bool) -> Option<Why> {
         self.rules.matched(path, is_dir, &|dir| self.root.ignore_text(dir))
+    }
+
+    /// Looks at a path. What is absent where another file system used to be mounted is not gone but out of sight: its file's device is not the
+    /// root's, and what stands where it was is on the root's.
+    pub(crate) fn look_at(root: &Root, path: &RelPath, base: Option<&Base>) -> Local {
+        let local = root.observe(path);
+        let Some(base) = base.filter(|_| local == Local::Absent) else { return local };
+        if base.stat.dev == root.dev() || root.nearest_dev(path) == Some(base.stat.dev) {
+            return local;
+        }
+        Local::Unknown(Failure::retry(
+            "mount_gone",
+            "it lay on another file system that is not mounted here now: mount that again; nothing is deleted in Dropbox meanwhile",
+        ))
     }
 
     /// The path's own place in Dropbox.

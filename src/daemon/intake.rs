@@ -129,10 +129,8 @@ impl Intake {
                 Seen::Path(path) => {
                     paths.insert(path);
                 }
-                Seen::NewDir(path) => {
-                    scans.insert(path);
-                }
-                Seen::GoneDir(path) => {
+                // Looked at first: a file may have been there, or be there again by now.
+                Seen::NewDir(path) | Seen::GoneDir(path) => {
                     paths.insert(path);
                 }
                 Seen::Rescan { under, reason } => {
@@ -171,18 +169,22 @@ impl Intake {
                 let now = now_ms();
                 let size = match folder.root.observe(&path) {
                     Local::Dir => {
-                        dirs.push(path);
-                        continue;
-                    }
-                    Local::File(stat) => stat.size,
-                    // A directory that was moved away takes its files along, and only it has an event.
-                    Local::Absent => {
-                        if folder.mode == Mode::Mirror {
-                            handle.block_on(account.store.enqueue_gone(folder.id, &path, now + settle, now))?;
+                        dirs.push(path.clone());
+                        // A file was here: what became of it is to be decided, too.
+                        if account.store.base_blocking(folder.id, &path)?.is_none() {
+                            continue;
                         }
                         0
                     }
-                    Local::Other(_) | Local::Unknown(_) => 0,
+                    Local::Unknown(_) => 0,
+                    // A directory that was moved away, or replaced, takes its files along, and only it has an event.
+                    other => {
+                        if account.store.knows_below_blocking(folder.id, &path)? {
+                            let mirror = folder.mode == Mode::Mirror;
+                            handle.block_on(account.store.enqueue_gone(folder.id, &path, mirror, now + settle, now))?;
+                        }
+                        if let Local::File(stat) = other { stat.size } else { 0 }
+                    }
                 };
                 let empty = size == 0;
                 due.push(Due { path, size, due_at: debounce::due_at(now, now, settle, empty) });
@@ -305,8 +307,13 @@ impl ScanRun {
         let mut before_list = |dirs: &[RelPath]| {
             // A scan reads every `.ferryboxignore` anew: it may have changed unseen.
             dirs.iter().for_each(|dir| rules.forget(dir));
-            if let Some(Err(trouble)) = watcher.as_ref().map(|w| w.add_dirs(dirs)) {
-                limit = Some(format!("{trouble}; they are scanned every minute instead"));
+            match watcher.as_ref().map(|w| w.add_dirs(dirs)) {
+                Some(Err(trouble)) if trouble.is_limit() => {
+                    limit = Some(format!("{trouble}; they are scanned every minute instead"));
+                }
+                // A directory that cannot be read is a problem of its own, told where it is listed.
+                Some(Err(trouble)) => tracing::debug!(%trouble, "not all directories are watched"),
+                Some(Ok(())) | None => {}
             }
         };
         let mut sink = |scanned: Scanned| match self.directory(scanned, &mut due) {
@@ -319,12 +326,41 @@ impl ScanRun {
         };
         let ignored = |path: &RelPath, is_dir: bool| self.folder.ignored(path, is_dir).is_some();
         // One handle for the whole scan: half of it on another disk would make no sense.
-        scan(&self.folder.root.pin(), &ignored, under, &mut before_list, &mut sink);
+        let end = scan(&self.folder.root.pin(), &ignored, under, &mut before_list, &mut sink);
         if let Some(error) = failed {
             return Err(error);
         }
         self.flush(&mut due)?;
+        if !end.stopped {
+            self.look_after_problems(under)?;
+        }
         Ok(limit)
+    }
+
+    /// A scan sees what is there; problems of what is there no longer are looked for by themselves.
+    fn look_after_problems(&self, under: &RelPath) -> Result<(), StoreError> {
+        let (store, folder) = (&self.account.store, &self.folder);
+        let root = folder.root.pin();
+        let now = now_ms();
+        for dir in store.odd_dirs_blocking(folder.id, under)? {
+            let gone = match root.observe(&dir) {
+                Local::Dir => folder.ignored(&dir, true).is_some(),
+                Local::Unknown(_) => false,
+                Local::Absent | Local::File(_) | Local::Other(_) => true,
+            };
+            if gone {
+                self.handle.block_on(store.set_odd(folder.id, &dir, Vec::new(), now))?;
+            }
+        }
+        let mut after = String::new();
+        loop {
+            let page = store.wedged_blocking(folder.id, under, &after, TOGETHER)?;
+            let Some(last) = page.last() else { return Ok(()) };
+            last.as_str().clone_into(&mut after);
+            let vanished = page.into_iter().filter(|path| matches!(root.observe(path), Local::Absent));
+            let mut due: Vec<Due> = vanished.map(|path| Due { path, size: 0, due_at: now }).collect();
+            self.flush(&mut due)?;
+        }
     }
 
     fn flush(&self, due: &mut Vec<Due>) -> Result<(), StoreError> {
@@ -368,11 +404,19 @@ impl ScanRun {
                         let name = gone.name();
                         let there = ignored_dirs.iter().any(|n| n == name) || unknown.iter().any(|(n, _)| n == name);
                         if !there && dirs.binary_search_by(|d| d.as_bytes().cmp(name.as_bytes())).is_err() {
-                            self.handle.block_on(store.enqueue_gone(folder.id, &gone, now + settle, now))?;
+                            self.handle.block_on(store.enqueue_gone(folder.id, &gone, true, now + settle, now))?;
                         }
                     }
                 }
                 let mut problems: Vec<(String, Failure)> = odd;
+                let ignore_file = |name: &str| name == crate::plan::ignore::IGNORE_FILE;
+                if files.iter().any(|(n, _)| ignore_file(n)) || others.iter().any(|(n, _)| ignore_file(n)) {
+                    for (_, text) in folder.rules.problems().into_iter().filter(|(at, _)| *at == dir) {
+                        let path =
+                            dir.child(crate::plan::ignore::IGNORE_FILE).map_or_else(|_| dir.to_string(), String::from);
+                        problems.push((path, Failure::wedge("ignore_file", text)));
+                    }
+                }
                 for (name, failure) in unknown {
                     problems.push((dir.child(&name).map_or(name, String::from), failure));
                 }

@@ -167,6 +167,8 @@ async fn settled(target: &Target) -> Result<Result<u64, String>, Fatal> {
         tokio::select! {
             _ = changed.changed() => {}
             _ = trouble.changed() => {}
+            // What goes on in memory only (a hold, a root) rings no bell of the store's.
+            () = tokio::time::sleep(std::time::Duration::from_secs(1)) => {}
         }
     }
 }

@@ -244,7 +244,7 @@ fn look(account: &Account, claimed: Claimed, memory: &mut u64) -> Looked {
     // Whatever is believed gone is believed only of the root that was synced, checked in this very round and on the same handle; and
     // a file that is there is not read from another root either.
     let root = folder.root.pin();
-    let local = root.observe(&job.path);
+    let local = Folder::look_at(&root, &job.path, base.as_ref());
     if let Err(failure) = folder.vouch(&root) {
         return Looked::Done(job.clone(), failed(&job, failure));
     }

@@ -207,6 +207,19 @@ impl Root {
         }
     }
 
+    /// The device number of the nearest directory above `path` that is there: the file system on which `path` would lie.
+    pub fn nearest_dev(&self, path: &RelPath) -> Option<u64> {
+        let mut above = path.parent();
+        while let Some(dir) = above {
+            match self.open_dir(&dir, SEARCH).and_then(fstat) {
+                Ok(stat) => return Some(device(&stat)),
+                Err(error) if is_absence(error) => above = dir.parent(),
+                Err(_) => return None,
+            }
+        }
+        None
+    }
+
     /// Opens the regular file `path` for reading, together with what `fstat` says of it. FIFOs and devices are not opened.
     ///
     /// # Errors

@@ -10,6 +10,36 @@ use super::{Store, row};
 use crate::model::{Base, FolderId, PathError, RelPath, Stat, UnixMs};
 
 impl Store {
+    /// The base of one file, for threads that may block.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn base_blocking(&self, folder: FolderId, path: &RelPath) -> Result<Option<Base>, StoreError> {
+        let path = path.clone();
+        self.read_blocking(move |conn| get(conn, folder, &path))
+    }
+
+    /// Whether anything is known below a directory: files of base, or what a scan found odd there, or rows that wait after a failure.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn knows_below_blocking(&self, folder: FolderId, dir: &RelPath) -> Result<bool, StoreError> {
+        let dir = dir.clone();
+        self.read_blocking(move |conn| {
+            let mut select = conn.prepare_cached(
+                "SELECT EXISTS (SELECT 1 FROM dir WHERE folder = ?1 AND path >= ?2 AND path < ?3)
+                     OR EXISTS (SELECT 1 FROM odd WHERE folder = ?1 AND dir >= ?2 AND dir < ?3)
+                     OR EXISTS (SELECT 1 FROM job WHERE folder = ?1 AND path > ?2 AND path < ?3 AND code IS NOT NULL)",
+            )?;
+            for span in row::at_or_below(&dir) {
+                if select.query_row(params![folder.0, span.low, span.high], |r| r.get(0))? {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        })
+    }
+
     /// For each path, the first other path whose base is the same remote file (`file_id`), if there is one.
     ///
     /// # Errors

@@ -211,6 +211,9 @@ fn count_ready(conn: &Connection, kind: BatchKind, folders: &[FolderId], now: Un
            (SELECT size, created_at FROM change
              WHERE kind = ?1 AND folder = ?2 AND batch IS NULL AND not_before <= ?3 ORDER BY not_before LIMIT ?4)",
     )?;
+    let mut newest = conn.prepare_cached(
+        "SELECT max(created_at) FROM change WHERE kind = ?1 AND folder = ?2 AND batch IS NULL AND not_before <= ?3",
+    )?;
     let mut later = conn.prepare_cached(
         "SELECT min(not_before) FROM change WHERE kind = ?1 AND folder = ?2 AND batch IS NULL AND not_before > ?3",
     )?;
@@ -222,6 +225,11 @@ fn count_ready(conn: &Connection, kind: BatchKind, folders: &[FolderId], now: Un
             ready.newest = ready.newest.into_iter().chain(r.get::<_, Option<_>>(3)?).max();
             Ok(())
         })?;
+        // Above what is counted, the last one staged is not among the first: deletions must know when they rest.
+        if kind == BatchKind::Delete {
+            let last: Option<UnixMs> = newest.query_row(params![word(kind), folder.0, now], |r| r.get(0))?;
+            ready.newest = ready.newest.into_iter().chain(last).max();
+        }
         let next: Option<UnixMs> = later.query_row(params![word(kind), folder.0, now], |r| r.get(0))?;
         ready.next_not_before = ready.next_not_before.into_iter().chain(next).min();
     }

@@ -142,6 +142,54 @@ impl Store {
         self.write_and_wake(move |conn| replace_odd(conn, folder, &dir, &found, now)).await
     }
 
+    /// A page of the paths at or below `under` that wait for their path to change, from after `after` on, in their order.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn wedged_blocking(
+        &self,
+        folder: FolderId,
+        under: &RelPath,
+        after: &str,
+        limit: usize,
+    ) -> Result<Vec<RelPath>, StoreError> {
+        let (under, after) = (under.clone(), after.to_owned());
+        self.read_blocking(move |conn| {
+            let mut select = conn.prepare_cached(
+                "SELECT path FROM job WHERE folder = ?1 AND path > ?2 AND code IS NOT NULL AND state = 'wedged' ORDER BY path LIMIT ?3",
+            )?;
+            let mut rows = select.query(params![folder.0, after, row::limit(limit)])?;
+            let mut found = Vec::new();
+            while let Some(r) = rows.next()? {
+                let path = row::rel(r, 0)?;
+                if path.is_under(&under) {
+                    found.push(path);
+                }
+            }
+            Ok(found)
+        })
+    }
+
+    /// The directories at or below `under` in which a scan found something odd.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn odd_dirs_blocking(&self, folder: FolderId, under: &RelPath) -> Result<Vec<RelPath>, StoreError> {
+        let under = under.clone();
+        self.read_blocking(move |conn| {
+            let mut select = conn.prepare_cached("SELECT DISTINCT dir FROM odd WHERE folder = ?1")?;
+            let mut rows = select.query([folder.0])?;
+            let mut found = Vec::new();
+            while let Some(r) = rows.next()? {
+                let dir = row::rel(r, 0)?;
+                if dir.is_under(&under) {
+                    found.push(dir);
+                }
+            }
+            Ok(found)
+        })
+    }
+
     /// A page of the conflicts of a folder, ordered by path.
     ///
     /// # Errors

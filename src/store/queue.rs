@@ -72,8 +72,8 @@ impl Store {
         .await
     }
 
-    /// A directory (or a file) is gone: every path of base at or below it is to be looked at, and so is every row there that waits after a
-    /// failure. What a scan found odd there is forgotten. Gives how many paths are to be looked at.
+    /// A directory (or a file) is gone: every path of base at or below it is to be looked at (unless `base` says that deletions are nobody's
+    /// business here), and so is every row there that waits after a failure. What a scan found odd there is forgotten. Gives how many paths.
     ///
     /// # Errors
     /// When the database cannot be written.
@@ -81,6 +81,7 @@ impl Store {
         &self,
         folder: FolderId,
         dir: &RelPath,
+        base: bool,
         due_at: UnixMs,
         now: UnixMs,
     ) -> Result<usize, StoreError> {
@@ -88,6 +89,11 @@ impl Store {
         self.write_rows(usize::MAX, move |conn| {
             let mut paths = 0;
             for span in at_or_below(&dir) {
+                conn.prepare_cached("DELETE FROM odd WHERE folder = ?1 AND dir >= ?2 AND dir < ?3")?
+                    .execute(params![folder.0, span.low, span.high])?;
+                if !base {
+                    continue;
+                }
                 paths += conn
                     .prepare_cached(&format!(
                         "INSERT INTO job (folder, path, generation, state, size, since, due_at)
@@ -96,10 +102,8 @@ impl Store {
                           WHERE dir.folder = ?1 AND dir.path >= ?2 AND dir.path < ?3 {SEEN_AGAIN}"
                     ))?
                     .execute(params![folder.0, span.low, span.high, now, due_at])?;
-                conn.prepare_cached("DELETE FROM odd WHERE folder = ?1 AND dir >= ?2 AND dir < ?3")?
-                    .execute(params![folder.0, span.low, span.high])?;
             }
-            if base::get(conn, folder, &dir)?.is_some() {
+            if base && base::get(conn, folder, &dir)?.is_some() {
                 paths += conn
                     .prepare_cached(&format!(
                         "INSERT INTO job (folder, path, generation, state, size, since, due_at)
@@ -133,7 +137,7 @@ impl Store {
             for span in at_or_below(&under) {
                 let span = params![folder.0, span.low, span.high, now];
                 conn.prepare_cached(
-                    "UPDATE change SET not_before = ?4 WHERE batch IS NULL AND not_before > ?4
+                    "UPDATE change SET not_before = ?4, attempts = 0 WHERE batch IS NULL AND not_before > ?4
                         AND job IN (SELECT id FROM job WHERE folder = ?1 AND path >= ?2 AND path < ?3 AND code IS NOT NULL)",
                 )?
                 .execute(span)?;

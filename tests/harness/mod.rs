@@ -130,7 +130,7 @@ mode = "{mode}"
     pub fn daemon(&self) -> Daemon {
         self.write_config();
         let log = std::fs::File::create(self.dir.path().join("daemon.log")).unwrap();
-        let child = self.command(&["run"]).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
+        let child = self.command(&["--log", &std::env::var("HARNESS_LOG").unwrap_or_else(|_| "info".into()), "run"]).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
         Daemon { child, log: self.dir.path().join("daemon.log") }
     }
 
@@ -260,4 +260,14 @@ impl Drop for Daemon {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+pub fn wait_for_socket(world: &World) {
+    world.until("the socket", |_| std::os::unix::net::UnixStream::connect(world.socket()).is_ok());
+}
+
+pub fn status(world: &World) -> serde_json::Value {
+    wait_for_socket(world);
+    let out = world.command(&["status", "--json"]).output().unwrap();
+    serde_json::from_slice(&out.stdout).unwrap_or_else(|_| panic!("{}", text(&out)))
 }

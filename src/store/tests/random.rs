@@ -122,7 +122,7 @@ async fn run(op: &Op, home: &mut Home, model: &mut Model) {
                 model.see(path, 0, now);
                 model.rows.get_mut(path).unwrap().failed = false;
             });
-            let n = home.store.enqueue_gone(folder, &dir, now, now).await.unwrap();
+            let n = home.store.enqueue_gone(folder, &dir, true, now, now).await.unwrap();
             assert_eq!(n, gone.len() + waiting.len());
         }
         Op::Wake { dir } => {

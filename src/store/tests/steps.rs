@@ -54,11 +54,15 @@ async fn a_gone_directory_takes_what_is_below_it_and_no_sibling() {
     let home = home().await;
     let files = ["a/x", "a/y/z", "a.b/x", "a0", "a0/x", "b", "a-/x", "a\u{1}/x", "ax"];
     home.synced(&files).await;
-    assert_eq!(home.store.enqueue_gone(home.folder, &rel("a"), 9, 8).await, Ok(2));
+    assert_eq!(home.store.enqueue_gone(home.folder, &rel("a"), true, 9, 8).await, Ok(2));
     assert_eq!(home.rows(), ["a/x 1 due 9 -", "a/y/z 1 due 9 -"]);
-    assert_eq!(home.store.enqueue_gone(home.folder, &rel("b"), 9, 8).await, Ok(1), "a file is its own directory's end");
-    assert_eq!(home.store.enqueue_gone(home.folder, &rel("nothing"), 9, 8).await, Ok(0));
-    assert_eq!(home.store.enqueue_gone(home.folder, &RelPath::root(), 9, 8).await, Ok(files.len()));
+    assert_eq!(
+        home.store.enqueue_gone(home.folder, &rel("b"), true, 9, 8).await,
+        Ok(1),
+        "a file is its own directory's end"
+    );
+    assert_eq!(home.store.enqueue_gone(home.folder, &rel("nothing"), true, 9, 8).await, Ok(0));
+    assert_eq!(home.store.enqueue_gone(home.folder, &RelPath::root(), true, 9, 8).await, Ok(files.len()));
     home.counts_agree();
 }
 
@@ -70,7 +74,7 @@ async fn a_gone_directory_takes_wedged_rows_and_odd_names_along() {
     home.store.settle(wedged, 1).await.unwrap();
     home.store.set_odd(home.folder, &rel("a/d"), vec![("a/d/\u{fffd}".to_owned(), no("name"))], 1).await.unwrap();
     assert_eq!(home.store.problems_under(home.folder, &rel("a")).await, Ok(2));
-    assert_eq!(home.store.enqueue_gone(home.folder, &rel("a"), 9, 8).await, Ok(1));
+    assert_eq!(home.store.enqueue_gone(home.folder, &rel("a"), true, 9, 8).await, Ok(1));
     assert_eq!(home.rows(), ["a.b/w 1 wedged 0 permission", "a/w 2 due 9 -"]);
     assert_eq!(home.store.problems_under(home.folder, &rel("a")).await, Ok(0));
     home.counts_agree();
@@ -203,7 +207,7 @@ async fn one_remote_path_is_once_in_a_batch_and_the_oldest_go_first() {
 async fn deletions_are_counted_for_a_day() {
     let home = home().await;
     home.synced(&["a", "b"]).await;
-    home.store.enqueue_gone(home.folder, &RelPath::root(), 0, 0).await.unwrap();
+    home.store.enqueue_gone(home.folder, &RelPath::root(), true, 0, 0).await.unwrap();
     let delete = |job: &Job| RemoteChange::Delete { path: remote("/r").join(&job.path), rev: "r1".to_owned() };
     let staged = home.claim(0).await.into_iter().map(|c| (c.job.clone(), delete(&c.job))).collect();
     assert_eq!(home.store.stage(staged, 5).await, Ok(2));
