@@ -80,12 +80,9 @@ impl Lock {
     /// [`LockError::Held`] with the holder's pid.
     pub fn take(path: &Path, what: &Path) -> Result<Self, LockError> {
         let io = |source| LockError::Io { path: path.to_owned(), source };
-        match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
-            Err(error) if error.kind() != ErrorKind::AlreadyExists && !path.exists() => return Err(io(error)),
-            _ => {}
-        }
+        let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map(drop);
         // Held for reading only: a file system with a file open for writing cannot be remounted read-only.
-        let mut file = File::open(path).map_err(io)?;
+        let mut file = File::open(path).map_err(|error| io(made.err().unwrap_or(error)))?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(Errno::WOULDBLOCK) => {
