@@ -174,6 +174,10 @@ async fn one_life(
             Err(error) => break Life::Over(End::Failed(format!("a task died: {error}"))),
         }
     };
+    // The last word, so that what is shown at the end is the end.
+    if let Ok(last) = progress.status().await {
+        status.send_replace(last);
+    }
     stop.cancel();
     views.abort_all();
     close(tasks, server, opened.accounts).await;

@@ -17,6 +17,9 @@ use crate::config::Config;
 use crate::daemon::{self, End, RunOptions, notify};
 use crate::model::status::Status;
 
+/// Threads that wait for the disk, besides one a folder.
+const DISK_THREADS: usize = 12;
+
 /// Run the daemon in the foreground; systemd and launchd start this
 #[derive(Debug, Args)]
 #[command(after_help = "Example:
@@ -42,7 +45,11 @@ impl Run {
         let bars = (on_a_terminal && !common.quiet).then(MultiProgress::new);
         crate::logging::start(&config.log, bars.clone()).map_err(Usage)?;
         keep_memory_private();
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            // Each thread that reads files costs memory; a folder's scan holds one for as long as it lasts.
+            .max_blocking_threads(DISK_THREADS + config.accounts.iter().map(|a| a.folders.len()).sum::<usize>())
+            .build()?;
         let supervisor = Supervisor {
             common,
             options: RunOptions { once: self.once },

@@ -22,7 +22,7 @@ use crate::store::Claim;
 /// Files up to this size are read once and sent from memory; larger ones are read twice, once to hash and once to send.
 const IN_MEMORY: u64 = 64 << 10;
 /// What one worker may hold of such files, in bytes.
-const MEMORY: u64 = 3 << 20;
+const MEMORY: u64 = 2 << 20;
 
 /// One claimed row that has to go up.
 #[derive(Debug)]
@@ -122,6 +122,8 @@ impl Uploader {
         let account = &self.account;
         let _turn = account.claim_turn.lock().await;
         let mut changed = account.store.changed();
+        let ceilings = account.ceilings();
+        let files = pack::files(ceilings);
         let mut skip;
         loop {
             account.beats.uploader();
@@ -137,7 +139,7 @@ impl Uploader {
                 oldest_due: due.oldest_due,
                 more,
             };
-            let wait = match claim_at(queue, account.ceilings(), now) {
+            let wait = match claim_at(queue, files, ceilings.body, now) {
                 Some(at) if at <= now => break,
                 Some(at) => until(Some(at)),
                 None => until(due.next_due_at),
@@ -147,14 +149,15 @@ impl Uploader {
                 _ = changed.changed() => {}
             }
         }
-        let ceilings = account.ceilings();
         let claim = Claim {
-            max_files: ceilings.entries,
+            max_files: files,
             max_bytes: ceilings.body,
             small: account.config.upload.chunk_size,
             now: now_ms(),
         };
-        Ok(account.store.claim_skipping(claim, &skip).await?)
+        let claimed = account.store.claim_skipping(claim, &skip).await?;
+        tracing::debug!(account = %account.name, rows = claimed.len(), "claimed");
+        Ok(claimed)
     }
 
     /// Observes and decides, on a blocking thread; small files are read there, too.
