@@ -98,7 +98,9 @@ impl Lock {
         // Somebody else may have put it there: nothing is followed, and nothing is written until it is known to be a file of its own.
         let mut file = match OpenOptions::new().read(true).custom_flags(careful()).open(path) {
             Ok(file) => file,
-            Err(error) if error.kind() == ErrorKind::FilesystemLoop => return Err(LockError::Strange(path.to_owned())),
+            Err(error) if error.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => {
+                return Err(LockError::Strange(path.to_owned()));
+            }
             Err(error) => return Err(io(error)),
         };
         let found = file.metadata().map_err(io)?;
