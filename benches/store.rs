@@ -24,7 +24,13 @@ fn due(i: usize) -> Result<Due, Box<dyn Error>> {
 
 fn base() -> Base {
     let stat = Stat { size: 4096, mtime_ns: 1, ctime_ns: 2, ino: 3, dev: 4 };
-    Base { stat, content_hash: ContentHash([1; 32]), rev: "015f0a1b2c3d4e5f60718".to_owned(), remote: None }
+    Base {
+        stat,
+        content_hash: ContentHash([1; 32]),
+        rev: "015f0a1b2c3d4e5f60718".to_owned(),
+        remote: None,
+        file_id: None,
+    }
 }
 
 #[tokio::main(flavor = "current_thread")]

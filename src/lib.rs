@@ -50,6 +50,9 @@
 //! counts are in the database. Claims are not: they are released at the next start. A start is a scan, plus whatever the store still holds;
 //! a batch that was under way is polled by its job's id, or settled by asking Dropbox what is at each path.
 //!
+//! A damaged database is moved aside and the life begins anew; a full disk ends the tasks, not the program. A root that went away is let go of
+//! and found again by its place and its marker (`daemon::meeting`); one that lost its marker, or is an older copy, is compared anew.
+//!
 //! # Where this differs from the first design, and why
 //! - **Own wire types instead of `dropbox-sdk`'s**: see [`dropbox`]. The SDK tests the stand-in server, so that the two are independent.
 //! - **`model` knows sha2**: the content hash is a word of the domain, pure, and both `local` and `daemon` need it.

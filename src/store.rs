@@ -129,7 +129,7 @@ impl Store {
     /// # Errors
     /// When the database cannot be written.
     pub async fn release_claims(&self) -> Result<(), StoreError> {
-        self.write_rows(usize::MAX, |conn| Ok(queue::recover(conn)?)).await
+        self.write_rows(usize::MAX, queue::recover).await
     }
 
     /// Goes once through the writer, and changes nothing: an answer says that it lives.

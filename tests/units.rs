@@ -72,7 +72,7 @@ fn the_manager_is_told_of_everything_from_ready_to_stopping() {
     let world = World::new();
     world.write("a", "1");
     let manager = Manager::new(&world);
-    let daemon = manager.start(&world);
+    let mut daemon = manager.start(&world);
     manager.until("READY=1", &world);
     manager.until("STATUS=", &world);
     manager.until("WATCHDOG=1", &world);
@@ -95,7 +95,7 @@ fn the_manager_is_told_of_everything_from_ready_to_stopping() {
 
     signal(&daemon, Signal::TERM);
     manager.until("STOPPING=1", &world);
-    assert_eq!(daemon.stop().0, Some(0));
+    assert_eq!(daemon.child.wait().unwrap().code(), Some(0), "{}", world.log());
     world.assert_clean();
 }
 

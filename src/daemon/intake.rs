@@ -98,7 +98,8 @@ impl Intake {
     async fn check_root(&mut self) -> Result<(), Fatal> {
         if self.folder.now().root_trouble.is_none() {
             let folder = Arc::clone(&self.folder);
-            blocking(move || Ok(drop(folder.verify()))).await?;
+            // What it finds is in the folder's own state.
+            blocking(move || Ok(folder.verify().is_ok())).await?;
         }
         if self.folder.now().root_trouble.is_some() {
             if meeting::again(&self.account.store, &self.folder).await? {

@@ -52,10 +52,12 @@ pub(crate) async fn run(progress: Arc<Progress>) -> Result<(), Fatal> {
     }
     let watchdog = sd_notify::watchdog_enabled();
     let every = watchdog.map_or(EVERY, |within| (within / 3).min(EVERY));
+    #[cfg(debug_assertions)]
+    let mut wedged = tokio::task::JoinSet::new();
     ready();
     loop {
         #[cfg(debug_assertions)]
-        wedge_if_asked(&progress);
+        wedge_if_asked(&progress, &mut wedged);
         // A status that does not come is no news; the pulse below judges.
         if let Ok(Ok(status)) = tokio::time::timeout(every, progress.status()).await {
             tell(&[NotifyState::Status(&line(&status))]);
@@ -98,11 +100,11 @@ async fn stuck(accounts: &[Arc<Account>], within: Duration) -> Option<String> {
 
 /// A test asks for a writer that never comes back, by making the file that this variable names.
 #[cfg(debug_assertions)]
-fn wedge_if_asked(progress: &Progress) {
-    let asked = std::env::var_os("FERRYBOX_TEST_WEDGE").is_some_and(|file| std::path::Path::new(&file).exists());
+fn wedge_if_asked(progress: &Progress, wedged: &mut tokio::task::JoinSet<()>) {
+    let asked = std::env::var_os("FERRYBOX_TEST_WEDGE").is_some_and(|file| std::fs::symlink_metadata(file).is_ok());
     if let (true, Some(account)) = (asked, progress.accounts.first()) {
         let store = account.store.clone();
-        drop(tokio::spawn(async move { store.wedge_for_a_test().await }));
+        wedged.spawn(async move { store.wedge_for_a_test().await });
     }
 }
 

@@ -56,6 +56,9 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
         StoreError::Other { path, what } if version > 0 => StoreError::Corrupt { path, what },
         other => other,
     })?;
+    if version > 0 {
+        check_definitions(&conn, path)?;
+    }
     conn.execute("INSERT INTO meta VALUES (?1, '0') ON CONFLICT (key) DO UPDATE SET value = '0'", [CLEAN])
         .map_err(sql)?;
     Ok(conn)
@@ -148,7 +151,46 @@ fn check(conn: &Connection, path: &Path, bytes: u64) -> Result<(), StoreError> {
         return Ok(());
     }
     let found: String = conn.query_row("PRAGMA quick_check(1)", [], |r| r.get(0)).map_err(sql)?;
-    if found == "ok" { Ok(()) } else { Err(StoreError::Corrupt { path: path.to_owned(), what: found }) }
+    if found != "ok" {
+        return Err(StoreError::Corrupt { path: path.to_owned(), what: found });
+    }
+    // What no checksum guards: the counts must be those of the rows.
+    let wrong: i64 = conn.query_row(MISCOUNTED, [], |r| r.get(0)).map_err(sql)?;
+    if wrong == 0 {
+        return Ok(());
+    }
+    Err(StoreError::Corrupt { path: path.to_owned(), what: "its counts are not those of its rows".to_owned() })
+}
+
+/// Folders whose counts are wrong.
+const MISCOUNTED: &str = "SELECT count(*) FROM tally WHERE
+      due <> (SELECT count(*) FROM job WHERE job.folder = tally.folder AND state = 'due')
+   OR claimed <> (SELECT count(*) FROM job WHERE job.folder = tally.folder AND state = 'claimed')
+   OR staged <> (SELECT count(*) FROM job WHERE job.folder = tally.folder AND state = 'staged')
+   OR wedged <> (SELECT count(*) FROM job WHERE job.folder = tally.folder AND state = 'wedged')
+   OR failing <> (SELECT count(*) FROM job WHERE job.folder = tally.folder AND state <> 'wedged' AND code IS NOT NULL)
+   OR staged_uploads <> (SELECT count(*) FROM change WHERE change.folder = tally.folder AND kind = 'upload')
+   OR staged_deletes <> (SELECT count(*) FROM change WHERE change.folder = tally.folder AND kind = 'delete')
+   OR odd <> (SELECT count(*) FROM odd WHERE odd.folder = tally.folder)
+   OR files <> (SELECT count(*) FROM dir JOIN base ON base.dir = dir.id WHERE dir.folder = tally.folder)";
+
+/// The tables must be written as this program writes them: a letter that has changed in their definitions is found by no check of SQLite's.
+fn check_definitions(conn: &Connection, path: &Path) -> Result<(), StoreError> {
+    let sql = |e: rusqlite::Error| of_sqlite(path, &e);
+    let mut fresh = Connection::open_in_memory().map_err(sql)?;
+    migrate(&mut fresh, path)?;
+    let definitions = |conn: &Connection| {
+        // Those that SQLite makes by itself have no text, or come and go.
+        let mut select = conn.prepare(
+            "SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite%' ORDER BY name",
+        )?;
+        let rows = select.query_map([], |r| Ok((r.get::<_, String>(0)?, r.get::<_, String>(1)?)))?;
+        rows.collect::<rusqlite::Result<Vec<_>>>()
+    };
+    if definitions(conn).map_err(sql)? == definitions(&fresh).map_err(sql)? {
+        return Ok(());
+    }
+    Err(StoreError::Corrupt { path: path.to_owned(), what: "its tables are not those of this program".to_owned() })
 }
 
 /// Keeps the database as it was before the schema moves on.

@@ -280,7 +280,7 @@ fn inside_five_watches() {
     assert!(trouble.is_limit());
     assert_eq!(trouble.unwatched.iter().map(|(dir, _)| dir.clone()).collect::<Vec<_>>(), dirs[5..]);
     assert_eq!(watcher.watched(), 5);
-    assert!(trouble.to_string().contains("sysctl fs.inotify.max_user_watches="), "{trouble}");
+    assert!(trouble.to_string().contains("sysctl user.max_inotify_watches="), "{trouble}");
 }
 
 #[test]
