@@ -3,10 +3,12 @@
 //! A command gives its exit code, or an error whose kind decides the code: see [`code`].
 
 mod add;
+mod approve;
 mod client;
 mod completions;
 mod config;
 mod link;
+mod ls;
 mod man;
 mod problems;
 mod progress;
@@ -85,7 +87,9 @@ enum Command {
     Run(run::Run),
     Status(status::Status),
     Sync(sync::Sync),
+    Ls(ls::Ls),
     Problems(problems::Problems),
+    Approve(approve::Approve),
     Add(add::Add),
     Remove(remove::Remove),
     Config(config::ConfigCommand),
@@ -102,6 +106,11 @@ struct Usage(String);
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct Unfinished(String);
+
+/// The state database, for code 74.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct State(String);
 
 impl Common {
     fn options(&self, look_at_disk: bool) -> LoadOptions {
@@ -167,7 +176,9 @@ where
         Command::Run(run) => run.execute(common),
         Command::Status(status) => status.execute(common),
         Command::Sync(sync) => sync.execute(common),
+        Command::Ls(ls) => ls.execute(common),
         Command::Problems(problems) => problems.execute(common),
+        Command::Approve(approve) => approve.execute(common),
         Command::Add(add) => add.execute(common),
         Command::Remove(remove) => remove.execute(common),
         Command::Config(config) => config.execute(common),
@@ -193,6 +204,9 @@ fn code(error: &anyhow::Error) -> u8 {
     }
     if error.is::<Unfinished>() {
         return UNFINISHED;
+    }
+    if error.is::<State>() {
+        return STATE;
     }
     match error.downcast_ref::<EditError>() {
         Some(EditError::Io(..)) | None => FAILED,

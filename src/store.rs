@@ -19,6 +19,11 @@ mod folders;
 mod problems;
 mod queue;
 mod readers;
+mod remote;
+mod remote_compare;
+mod remote_page;
+mod remote_read;
+mod remote_view;
 mod row;
 mod schema;
 mod sessions;
@@ -43,6 +48,11 @@ pub use error::StoreError;
 pub use folders::Folder;
 pub use problems::{Conflict, ProblemRow};
 pub use queue::{Claim, DueSummary};
+pub use remote::{Listing, ListingId, Place, RuleOf, Tree, TreeId};
+pub use remote_compare::{Compared, KeyOf};
+pub use remote_page::Applied;
+pub use remote_read::ReadOnly;
+pub use remote_view::{Sought, WalkAt};
 pub use sessions::Session;
 
 /// One account's database. Clones share it.

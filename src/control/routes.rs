@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::{REQUEST_TIME, Request};
+use super::{EntriesOf, REQUEST_TIME, Request};
 
 /// Bytes of a request's body at most.
 const BODY: usize = 64 << 10;
@@ -23,7 +23,14 @@ const ANSWER_TIME: Duration = Duration::from_secs(10);
 const PAGE: (u64, u64) = (100, 1000);
 
 /// What there is, for those who asked for something else.
-const ROUTES: [&str; 4] = ["GET /v1/status", "GET /v1/health", "GET /v1/problems", "POST /v1/sync"];
+const ROUTES: [&str; 6] = [
+    "GET /v1/status",
+    "GET /v1/health",
+    "GET /v1/problems",
+    "GET /v1/entries",
+    "POST /v1/sync",
+    "POST /v1/approve",
+];
 
 #[derive(Clone)]
 pub(super) struct Daemon {
@@ -36,7 +43,9 @@ pub(super) fn router(daemon: Daemon) -> Router {
         .route("/v1/status", get(status))
         .route("/v1/health", get(health))
         .route("/v1/problems", get(problems))
+        .route("/v1/entries", get(entries))
         .route("/v1/sync", post(sync))
+        .route("/v1/approve", post(approve))
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
         .with_state(daemon)
@@ -51,7 +60,7 @@ struct Problem {
     status: u16,
     detail: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    routes: Option<[&'static str; 4]>,
+    routes: Option<[&'static str; 6]>,
 }
 
 impl Problem {
@@ -133,6 +142,32 @@ async fn problems(State(daemon): State<Daemon>, uri: Uri) -> Result<Response, Pr
     let limit = limit.clamp(1, PAGE.1);
     let page = daemon.ask(Some(ANSWER_TIME), |reply| Request::Problems { offset, limit, reply }).await?;
     Ok(axum::Json(page).into_response())
+}
+
+async fn entries(State(daemon): State<Daemon>, uri: Uri) -> Result<Response, Problem> {
+    let Query(what) = Query::<EntriesOf>::try_from_uri(&uri)
+        .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, format!("{}: {error}", uri.path())))?;
+    let what = EntriesOf { limit: Some(what.limit.unwrap_or(PAGE.0).clamp(1, PAGE.1)), ..what };
+    match daemon.ask(Some(ANSWER_TIME), |reply| Request::Entries { what, reply }).await? {
+        Ok(page) => Ok(axum::Json(page).into_response()),
+        Err(sentence) => Err(Problem::new(StatusCode::NOT_FOUND, sentence)),
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Approve {
+    #[serde(default)]
+    token: String,
+}
+
+async fn approve(State(daemon): State<Daemon>, body: Body) -> Result<Response, Problem> {
+    let Approve { token } = json_body(body).await?;
+    let asked = token.clone();
+    if daemon.ask(Some(ANSWER_TIME), |reply| Request::Approve { token: asked, reply }).await? {
+        return Ok(axum::Json(serde_json::json!({ "approved": token })).into_response());
+    }
+    Err(Problem::new(StatusCode::NOT_FOUND, "nothing is held under this token; the status shows what is"))
 }
 
 #[derive(Default, Deserialize)]

@@ -11,6 +11,7 @@ use crate::daemon::clock::{chance, moment, ms, now_ms};
 use crate::daemon::folder::Folder;
 use crate::daemon::intake::Look;
 use crate::daemon::live::{Live, lock};
+use crate::daemon::remote::RemoteCache;
 use crate::dropbox::{CallError, Dropbox};
 use crate::model::status::{AccountState, Space};
 use crate::model::{Failure, FolderId, Next, RelPath, UnixMs};
@@ -26,6 +27,8 @@ pub(crate) struct Account {
     pub(crate) store: Store,
     pub(crate) dropbox: Dropbox,
     pub(crate) folders: Vec<Arc<Folder>>,
+    /// What Dropbox's listings say.
+    pub(crate) remote: RemoteCache,
     /// Where each folder's intake takes orders to look again.
     pub(crate) looks: Vec<mpsc::Sender<Look>>,
     pub(crate) live: Live,
@@ -97,7 +100,7 @@ impl Account {
         }
         let state = match failure.code.as_str() {
             "auth_required" => AccountState::AuthRequired,
-            "account_mismatch" => AccountState::AccountMismatch,
+            "account_mismatch" | "path_root" => AccountState::AccountMismatch,
             "quota_full" => AccountState::QuotaFull,
             "rate_limited" => AccountState::RateLimited,
             _ => AccountState::Offline,

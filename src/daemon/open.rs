@@ -14,6 +14,7 @@ use crate::daemon::folder::Folder;
 use crate::daemon::intake::Look;
 use crate::daemon::live::Live;
 use crate::daemon::lock::Lock;
+use crate::daemon::remote::RemoteCache;
 use crate::dropbox::{self, Dropbox, Source, Tokens};
 use crate::local::{Root, RootId};
 use crate::plan::ignore::Rules;
@@ -84,6 +85,7 @@ async fn one(
     }
     let ids: Vec<_> = folders.iter().map(|f| f.id).collect();
     store.forget_folders_except(&ids).await.map_err(state)?;
+    let remote = RemoteCache::open(&store, &config.listing, &folders).await.map_err(state)?;
     let ceilings = store.meta("ceilings").await.map_err(state)?;
     let ceilings = ceilings.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
@@ -94,6 +96,7 @@ async fn one(
         store,
         dropbox,
         folders,
+        remote,
         looks: senders,
         live: Live::default(),
         who: watch::channel(None).0,
@@ -110,7 +113,7 @@ async fn one(
     Ok((opened, receivers))
 }
 
-fn settings(config: &Config, account: &config::Account) -> Result<dropbox::Settings, dropbox::SetupError> {
+pub(crate) fn settings(config: &Config, account: &config::Account) -> Result<dropbox::Settings, dropbox::SetupError> {
     let path_root = match &account.path_root {
         config::PathRoot::Home => dropbox::PathRoot::Home,
         config::PathRoot::Root => dropbox::PathRoot::Root,

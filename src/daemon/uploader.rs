@@ -31,6 +31,8 @@ pub(crate) struct Send {
     pub(crate) folder: Arc<Folder>,
     pub(crate) base: Option<Base>,
     pub(crate) mode: WriteMode,
+    /// What the listing says is there already.
+    pub(crate) remote: Remote,
     pub(crate) stat: Stat,
     pub(crate) source: Source,
 }
@@ -59,10 +61,27 @@ impl Send {
         }
     }
 
-    /// What settles the row when the bytes turn out to be base's: only the stat is renewed, nothing is sent.
+    /// What settles the row when the bytes turn out to be base's, or Dropbox's already: nothing is sent.
     pub(crate) fn unchanged(&self, hash: &ContentHash) -> Option<Settled> {
-        let base = self.base.as_ref().filter(|b| b.content_hash == *hash)?;
-        Some(Settled::InSync(Some(Base { stat: self.stat, ..base.clone() })))
+        let own = self.base.as_ref().filter(|b| b.content_hash == *hash);
+        let base = own.map(|base| Base { stat: self.stat, ..base.clone() }).or_else(|| {
+            let Remote::File { content_hash, rev, size } = &self.remote else { return None };
+            let there = *content_hash == Some(*hash) && *size == self.stat.size && !self.lies_elsewhere();
+            there.then(|| Base { stat: self.stat, content_hash: *hash, rev: rev.clone(), remote: None })
+        })?;
+        Some(Settled::InSync(Some(base)))
+    }
+
+    /// Whether reading alone may show that nothing has to be sent.
+    pub(crate) fn may_be_there(&self) -> bool {
+        let size = self.stat.size;
+        self.base.as_ref().is_some_and(|b| b.stat.size == size)
+            || matches!(&self.remote, Remote::File { content_hash: Some(_), size: there, .. } if *there == size)
+                && !self.lies_elsewhere()
+    }
+
+    fn lies_elsewhere(&self) -> bool {
+        self.base.as_ref().is_some_and(|b| b.remote.is_some())
     }
 }
 
@@ -126,6 +145,7 @@ impl Uploader {
         loop {
             changed.borrow_and_update();
             skip = account.folders_without_root();
+            skip.extend(account.remote.folders_to_wait_for());
             let now = now_ms();
             let due = account.store.due_summary(now, account.config.upload.chunk_size, &skip).await?;
             let more = account.scanning() || due.next_due_at.is_some_and(|at| at <= now + crate::plan::pack::GATHER_MS);
@@ -161,7 +181,9 @@ impl Uploader {
         let account = Arc::clone(&self.account);
         blocking(move || {
             let mut memory = MEMORY;
-            Ok(claimed.into_iter().map(|claimed| look(&account, claimed, &mut memory)).collect())
+            let remotes = account.remote.views_blocking(&account, &claimed)?;
+            let rows = claimed.into_iter().zip(remotes);
+            Ok(rows.map(|(claimed, remote)| look(&account, claimed, remote, &mut memory)).collect())
         })
         .await
     }
@@ -230,7 +252,7 @@ pub(crate) fn failed(job: &Job, failure: Failure) -> Settled {
     }
 }
 
-fn look(account: &Account, claimed: Claimed, memory: &mut u64) -> Looked {
+fn look(account: &Account, claimed: Claimed, remote: Remote, memory: &mut u64) -> Looked {
     let Claimed { job, base } = claimed;
     // A folder that left the configuration: nothing is done for it any more, on either side.
     let Some(folder) = account.folder(job.folder) else { return Looked::Done(job, Settled::Nothing) };
@@ -243,8 +265,9 @@ fn look(account: &Account, claimed: Claimed, memory: &mut u64) -> Looked {
     if let Err(failure) = folder.verify() {
         return Looked::Done(job.clone(), failed(&job, failure));
     }
-    match decide(&local, base.as_ref(), &Remote::Unlisted, folder.mode) {
+    match decide(&local, base.as_ref(), &remote, folder.mode) {
         Action::Nothing => Looked::Done(job, Settled::Nothing),
+        Action::Adopt { rev } => Looked::Done(job, Settled::InSync(base.map(|base| Base { rev, ..base }))),
         Action::Wedge(failure) | Action::PutOff(failure) => Looked::Done(job.clone(), failed(&job, failure)),
         Action::Delete { rev } => {
             let path = base.and_then(|b| b.remote).unwrap_or_else(|| folder.home(&job.path));
@@ -258,13 +281,13 @@ fn look(account: &Account, claimed: Claimed, memory: &mut u64) -> Looked {
             }
             let folder = Arc::clone(folder);
             if stat.size > IN_MEMORY || stat.size > *memory {
-                return Looked::Send(Box::new(Send { job, folder, base, mode, stat, source: Source::Disk }));
+                return Looked::Send(Box::new(Send { job, folder, base, mode, remote, stat, source: Source::Disk }));
             }
             match local::read_small(&folder.root, &job.path, IN_MEMORY) {
                 Ok(SmallRead { bytes, stat, content_hash }) => {
                     *memory = memory.saturating_sub(bytes.len() as u64);
                     let source = Source::Memory(bytes, content_hash);
-                    let send = Send { job, folder, base, mode, stat, source };
+                    let send = Send { job, folder, base, mode, remote, stat, source };
                     match send.unchanged(&content_hash) {
                         Some(settled) => Looked::Done(send.job, settled),
                         None => Looked::Send(Box::new(send)),

@@ -65,6 +65,8 @@ pub enum Remote {
         content_hash: Option<ContentHash>,
         /// Its revision.
         rev: String,
+        /// Bytes.
+        size: u64,
     },
     /// A folder.
     Folder,
