@@ -118,7 +118,8 @@ impl Follower {
     async fn first(&mut self, known_missing: bool) -> Result<Stepped, Stuck> {
         match self.dropbox.list_folder(&self.lane.scope, &self.question).await {
             Ok(page) => self.stage(Place::First { here: true }, page).await,
-            Err(error) if error.is("path/not_found") => {
+            // Nothing is there, or a file: no folder to list.
+            Err(error) if error.is("path/not_found") || error.is("path/not_folder") => {
                 if !known_missing {
                     self.stage(Place::First { here: false }, Page::default()).await?;
                     return Ok(Stepped::Went(0));
@@ -141,7 +142,7 @@ impl Follower {
                 }
                 self.stage(place, page).await
             }
-            Err(error) if error.is("reset") || error.is("path/not_found") => {
+            Err(error) if error.is("reset") || error.is("path/not_found") || error.is("path/not_folder") => {
                 tracing::info!(why = %error, "the listing begins anew, beside the old one");
                 self.store.lose_cursor(self.lane.id).await?;
                 Ok(Stepped::Went(0))

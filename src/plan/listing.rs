@@ -35,7 +35,7 @@ pub fn rule(there: Option<Kind>, what: &What) -> Rule {
 }
 
 /// The entries of a page without those that a later file at the same path makes pointless: whatever they did at that path or below
-/// it is undone by the file, and the parents that they made are made by the file, too. The order stays.
+/// it is undone by the file, and the parents that they made are made by the file, too (unless a folder in between marked them). The order stays.
 pub fn collapsed(entries: Vec<Entry>) -> Vec<Entry> {
     let mut files = BTreeSet::new();
     let mut kept: Vec<Entry> = entries
@@ -44,7 +44,12 @@ pub fn collapsed(entries: Vec<Entry>) -> Vec<Entry> {
         .filter(|entry| match entry.what {
             _ if files.contains(entry.key.as_str()) => false,
             What::File(_) => files.insert(entry.key.as_str().to_owned()),
-            _ => true,
+            // It marks what it finds below it, and an earlier file may have made that.
+            What::Folder(_) => {
+                files.clear();
+                true
+            }
+            What::Deleted => true,
         })
         .collect();
     kept.reverse();
