@@ -28,8 +28,7 @@ impl Approve {
     pub(super) fn execute(&self, common: &Common) -> anyhow::Result<u8> {
         let loaded = common.load_lightly()?;
         let client = Client::new(&loaded.config.daemon.socket);
-        let done: Approved =
-            block_on(client.post("/v1/approve", &serde_json::json!({ "token": self.token }), false))?;
+        let done: Approved = block_on(client.post("/v1/approve", &serde_json::json!({ "token": self.token }), false))?;
         if !common.quiet {
             print(&format!("Let through: {}\n", super::render::escape(&done.approved)))?;
         }

@@ -108,7 +108,8 @@ impl Ls {
         if let Some(url) = &self.link {
             let password = std::env::var("FERRYBOX_LINK_PASSWORD").ok().map(SecretString::from);
             let link = SharedLink { url: url.clone(), password };
-            let path = RemotePath::parse(self.remote.as_deref().unwrap_or_default()).map_err(|e| wrong(e.to_string()))?;
+            let path =
+                RemotePath::parse(self.remote.as_deref().unwrap_or_default()).map_err(|e| wrong(e.to_string()))?;
             return self.online(config, account, &path, None, Some(&link), lines);
         }
         let reader = if self.online { None } else { Reader::open(config, account)? };
@@ -128,12 +129,7 @@ impl Ls {
         }
     }
 
-    fn nothing(
-        &self,
-        config: &Config,
-        account: &Account,
-        lines: &mut Lines<impl Write>,
-    ) -> Result<u8, ReaderError> {
+    fn nothing(&self, config: &Config, account: &Account, lines: &mut Lines<impl Write>) -> Result<u8, ReaderError> {
         if self.online {
             return self.online(config, account, &RemotePath::default(), None, None, lines);
         }
@@ -166,7 +162,8 @@ impl Ls {
             None => path.as_str().to_lowercase(),
         };
         // A pattern that looks into folders has to walk into them.
-        let deep = self.recursive || pattern.is_some_and(|p| p.glob().glob().matches('/').count() > depth(path) + 1)
+        let deep = self.recursive
+            || pattern.is_some_and(|p| p.glob().glob().matches('/').count() > depth(path) + 1)
             || pattern.is_some_and(|p| p.glob().glob().contains("**"));
         let mut inside = String::new();
         for found in reader.walk(&covered, &key, deep) {

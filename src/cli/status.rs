@@ -144,9 +144,19 @@ fn one_account(out: &mut String, account: &AccountStatus, now: Timestamp) {
     }
     let remote = &account.remote;
     if remote.listing {
-        row(out, 2, "listing", &format!("{} known so far", counted(remote.entries.max(remote.listed), "entry", "entries")));
+        row(
+            out,
+            2,
+            "listing",
+            &format!("{} known so far", counted(remote.entries.max(remote.listed), "entry", "entries")),
+        );
     } else if let Some(age) = remote.cursor_age_s {
-        row(out, 2, "in Dropbox", &format!("{}, as of {} ago", counted(remote.entries, "entry", "entries"), seconds(age)));
+        row(
+            out,
+            2,
+            "in Dropbox",
+            &format!("{}, as of {} ago", counted(remote.entries, "entry", "entries"), seconds(age)),
+        );
     }
     if let Some(reason) = &remote.reason {
         row(out, 2, "", &format!("{YELLOW}{}{PLAIN}", escape(reason)));

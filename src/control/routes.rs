@@ -23,14 +23,8 @@ const ANSWER_TIME: Duration = Duration::from_secs(10);
 const PAGE: (u64, u64) = (100, 1000);
 
 /// What there is, for those who asked for something else.
-const ROUTES: [&str; 6] = [
-    "GET /v1/status",
-    "GET /v1/health",
-    "GET /v1/problems",
-    "GET /v1/entries",
-    "POST /v1/sync",
-    "POST /v1/approve",
-];
+const ROUTES: [&str; 6] =
+    ["GET /v1/status", "GET /v1/health", "GET /v1/problems", "GET /v1/entries", "POST /v1/sync", "POST /v1/approve"];
 
 #[derive(Clone)]
 pub(super) struct Daemon {

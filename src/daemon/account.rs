@@ -234,7 +234,7 @@ impl Account {
             if let Some(reason) = stuck {
                 return Err(super::End::Unfinished(format!("account {}: {reason}", self.name)));
             }
-            let (mut pending, mut problems, mut waiting) = (0, 0, None);
+            let (mut pending, mut problems, mut waiting) = (u64::from(!self.remote.settled()), 0, None);
             for folder in &self.folders {
                 let now = folder.now();
                 let summary = self.store.summary(folder.id).await.map_err(|e| super::End::State(e.to_string()))?;

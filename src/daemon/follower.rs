@@ -181,7 +181,10 @@ impl Follower {
             for tag in &page.unknown {
                 let count = now.unknown.entry(tag.clone()).or_default();
                 if *count == 0 {
-                    tracing::warn!(tag, "Dropbox lists entries of a kind that this version does not know; they are left out");
+                    tracing::warn!(
+                        tag,
+                        "Dropbox lists entries of a kind that this version does not know; they are left out"
+                    );
                 }
                 *count += 1;
             }

@@ -52,6 +52,8 @@ pub(crate) async fn run(account: Arc<Account>) -> Result<(), Fatal> {
 struct Course {
     /// Failures in a row.
     failures: u32,
+    /// Whether what happened before the start was fetched.
+    caught_up: bool,
     /// Longpolls in a row that promised changes and brought none.
     hollow: u32,
     /// While the folder is missing: what changes in the nearest folder above it that is there.
@@ -71,6 +73,11 @@ async fn follow(account: &Account, lane: &Arc<Lane>) -> Result<(), Fatal> {
         account.ready().await;
         let stepped = follower.step().await;
         let stepped = match stepped {
+            // The first look of a run does not wait for a change: what happened meanwhile is fetched, however little it is.
+            Ok(Stepped::AtRest(_)) if !course.caught_up => {
+                course.caught_up = true;
+                follower.fetch().await.inspect_err(|_| course.caught_up = false)
+            }
             Ok(Stepped::AtRest(cursor)) => {
                 works(account);
                 let_go(account, lane);
@@ -96,9 +103,8 @@ async fn follow(account: &Account, lane: &Arc<Lane>) -> Result<(), Fatal> {
 fn let_go(account: &Account, lane: &Lane) {
     let mut waited = false;
     lane.set(|now| {
-        waited = !now.let_go;
-        now.let_go = true;
-        now.failure = None;
+        waited = !(now.let_go && now.settled);
+        (now.let_go, now.settled) = (true, true);
     });
     if waited {
         account.store.poke();
@@ -135,6 +141,7 @@ async fn pause(account: &Account, lane: &Lane, course: &mut Course, stuck: Stuck
     if course.failures >= FAILURES {
         let_go(account, lane);
     }
+    // A run that began without this listing is no worse for it; the reason is shown.
     lane.set(|now| now.failure = Some(format!("the listing of {} does not get on: {text}", lane.scope)));
     tokio::select! {
         () = tokio::time::sleep(wait) => {}
@@ -144,16 +151,18 @@ async fn pause(account: &Account, lane: &Lane, course: &mut Course, stuck: Stuck
 }
 
 /// At rest: waits for changes and fetches them; meanwhile frees what nobody can reach any more.
-async fn wait(
-    account: &Account,
-    follower: &mut Follower,
-    course: &mut Course,
-    cursor: &str,
-) -> Result<Stepped, Stuck> {
+async fn wait(account: &Account, follower: &mut Follower, course: &mut Course, cursor: &str) -> Result<Stepped, Stuck> {
     let lane = Arc::clone(&follower.lane);
     let held = account.store.listing(lane.id).await?.held.is_some();
     let said = tokio::select! {
-        said = changes(account, course, cursor) => said.map_err(Stuck::Call)?,
+        said = changes(account, course, cursor) => match said {
+            Ok(said) => said,
+            Err(error) if error.is("reset") => {
+                account.store.lose_cursor(lane.id).await?;
+                return Ok(Stepped::Went(0));
+            }
+            Err(error) => return Err(Stuck::Call(error)),
+        },
         fatal = free(account) => return Err(fatal),
         () = lane.nudge.notified() => return Ok(Stepped::Went(0)),
         () = tokio::time::sleep(HELD), if held => {

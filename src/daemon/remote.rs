@@ -45,6 +45,8 @@ pub(crate) struct LaneNow {
     pub(crate) failure: Option<String>,
     /// Whether uploads need not wait for the first listing (any more).
     pub(crate) let_go: bool,
+    /// Whether this run knows how things are in Dropbox (or has given up for now): `run --once` ends no sooner.
+    pub(crate) settled: bool,
     /// Entries without a path.
     pub(crate) unmounted: u64,
     /// Entries of unknown kinds, by tag.
@@ -90,6 +92,11 @@ impl RemoteCache {
         waiting.flat_map(|lane| lane.folders.iter().map(|f| f.folder)).collect()
     }
 
+    /// Whether every listing has been brought up to date since the start, or does not get on.
+    pub(crate) fn settled(&self) -> bool {
+        self.lanes.iter().all(|lane| lock(&lane.now).settled)
+    }
+
     /// The remote views of claimed rows, in their order. Blocks.
     pub(crate) fn views_blocking(&self, account: &Account, claimed: &[Claimed]) -> Result<Vec<Remote>, StoreError> {
         let sought: Vec<_> = claimed
@@ -105,7 +112,8 @@ impl RemoteCache {
 
     /// For the status.
     pub(crate) async fn status(&self, store: &Store) -> Result<status::RemoteCache, StoreError> {
-        let mut sum = status::RemoteCache { problems: store.remote_odd_count().await?, ..status::RemoteCache::default() };
+        let mut sum =
+            status::RemoteCache { problems: store.remote_odd_count().await?, ..status::RemoteCache::default() };
         let mut oldest: Option<UnixMs> = None;
         for lane in &self.lanes {
             let listing = store.listing(lane.id).await?;

@@ -11,8 +11,8 @@ use crate::daemon::account::{Account, Fatal, ONCE_ATTEMPTS};
 use crate::daemon::clock::{now_ms, rfc3339};
 use crate::daemon::intake::Look;
 use crate::daemon::progress::Progress;
-use crate::model::{RelPath, RemotePath};
 use crate::model::status::{Problem, SyncAnswer};
+use crate::model::{RelPath, RemotePath};
 use crate::plan::listing::{key_of, within};
 use crate::store::WalkAt;
 

@@ -297,11 +297,7 @@ fn folder(raw: Raw) -> FolderFacts {
     let read_only = raw.sharing_info.as_ref().and_then(|v| v.get("read_only")).and_then(Value::as_bool);
     FolderFacts {
         id: raw.id.map(bare).unwrap_or_default(),
-        marks: Marks {
-            read_only: read_only == Some(true),
-            shared: raw.sharing_info.is_some(),
-            ..Marks::default()
-        },
+        marks: Marks { read_only: read_only == Some(true), shared: raw.sharing_info.is_some(), ..Marks::default() },
         more: more([("sharing_info", raw.sharing_info), ("property_groups", raw.property_groups)]),
     }
 }
@@ -316,8 +312,10 @@ fn seconds(text: &str) -> Option<i64> {
 }
 
 fn more<const N: usize>(fields: [(&str, Option<Value>); N]) -> Option<String> {
-    let fields: Map<String, Value> =
-        fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value.filter(|v| !v.is_null())?))).collect();
+    let fields: Map<String, Value> = fields
+        .into_iter()
+        .filter_map(|(name, value)| Some((name.to_owned(), value.filter(|v| !v.is_null())?)))
+        .collect();
     (!fields.is_empty()).then(|| Value::Object(fields).to_string())
 }
 

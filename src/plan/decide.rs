@@ -114,8 +114,12 @@ mod tests {
             Local::Other("symbolic link"),
             Local::Unknown(Failure::retry("io_error", "x")),
         ];
-        let remotes =
-            [Remote::Unlisted, Remote::Absent, Remote::File { content_hash: None, rev: "9".into(), size: 1 }, Remote::Folder];
+        let remotes = [
+            Remote::Unlisted,
+            Remote::Absent,
+            Remote::File { content_hash: None, rev: "9".into(), size: 1 },
+            Remote::Folder,
+        ];
         for local in &locals {
             for based in [None, Some(base())] {
                 for remote in &remotes {
@@ -143,7 +147,11 @@ mod tests {
     /// E10: a new revision of the same content is base's revision from now on, and nothing is sent.
     #[test]
     fn e10_a_new_revision_of_the_same_content_is_adopted() {
-        let remote = |byte: u8, rev: &str| Remote::File { content_hash: Some(ContentHash([byte; 32])), rev: rev.into(), size: 1 };
+        let remote = |byte: u8, rev: &str| Remote::File {
+            content_hash: Some(ContentHash([byte; 32])),
+            rev: rev.into(),
+            size: 1,
+        };
         for mode in [Mode::Backup, Mode::Mirror] {
             let act = |stat_: i64, base: &Base, remote| decide(&Local::File(stat(stat_)), Some(base), &remote, mode);
             assert_eq!(act(1, &base(), remote(0, "016")), Action::Adopt { rev: "016".into() });

@@ -124,8 +124,7 @@ pub fn key_of(text: &str) -> String {
 
 /// Whether nobody can fold this text otherwise: ASCII, or letters that have no case at all.
 pub fn is_sure(text: &str) -> bool {
-    text.is_ascii()
-        || text.nfc().all(|c| c.is_ascii() || (c.to_lowercase().eq([c]) && c.to_uppercase().eq([c])))
+    text.is_ascii() || text.nfc().all(|c| c.is_ascii() || (c.to_lowercase().eq([c]) && c.to_uppercase().eq([c])))
 }
 
 /// Bytes that a name may have on nearly every disk.

@@ -108,11 +108,10 @@ impl Store {
                     "INSERT INTO remote_listing (scope, question) VALUES (?1, ?2) ON CONFLICT (scope) DO NOTHING",
                     [scope, &question],
                 )?;
-                let (id, asked): (i64, String) = conn.query_row(
-                    "SELECT id, question FROM remote_listing WHERE scope = ?1",
-                    [scope],
-                    |r| Ok((r.get(0)?, r.get(1)?)),
-                )?;
+                let (id, asked): (i64, String) =
+                    conn.query_row("SELECT id, question FROM remote_listing WHERE scope = ?1", [scope], |r| {
+                        Ok((r.get(0)?, r.get(1)?))
+                    })?;
                 if asked != question {
                     begin_anew(conn, ListingId(id))?;
                     conn.execute("UPDATE remote_listing SET question = ?2 WHERE id = ?1", params![id, question])?;
@@ -209,7 +208,11 @@ impl Store {
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub async fn remote_odd(&self, offset: usize, limit: usize) -> Result<Vec<(String, String, String, UnixMs)>, StoreError> {
+    pub async fn remote_odd(
+        &self,
+        offset: usize,
+        limit: usize,
+    ) -> Result<Vec<(String, String, String, UnixMs)>, StoreError> {
         self.read(move |conn| {
             let mut select = conn.prepare_cached(
                 "SELECT text, code, why, since FROM remote_odd ORDER BY listing, text LIMIT ?2 OFFSET ?1",
@@ -334,9 +337,8 @@ fn free(conn: &Connection, limit: usize) -> Step<()> {
         let Some(tree) = tree else { break };
         let some = "SELECT id FROM remote_dir WHERE tree = ?1 ORDER BY path LIMIT ?2";
         conn.prepare_cached(&format!("INSERT INTO remote_gone {some}"))?.execute([tree, DIRS])?;
-        let moved = conn
-            .prepare_cached(&format!("DELETE FROM remote_dir WHERE id IN ({some})"))?
-            .execute([tree, DIRS])?;
+        let moved =
+            conn.prepare_cached(&format!("DELETE FROM remote_dir WHERE id IN ({some})"))?.execute([tree, DIRS])?;
         if moved == 0 {
             conn.execute("DELETE FROM remote_tree WHERE id = ?1", [tree])?;
         }

@@ -119,7 +119,8 @@ fn whole(conn: &Connection, id: ListingId, folders: &[Compared], key_of: KeyOf, 
 
 fn touched(conn: &Connection, id: ListingId, folders: &[Compared], key_of: KeyOf) -> Step<Option<Slice>> {
     let mut select = conn.prepare_cached("SELECT path, below FROM remote_touched WHERE listing = ?1 LIMIT ?2")?;
-    let rows = select.query_map(params![id.0, row::limit(SLICE)], |r| Ok((r.get::<_, String>(0)?, r.get::<_, bool>(1)?)))?;
+    let rows =
+        select.query_map(params![id.0, row::limit(SLICE)], |r| Ok((r.get::<_, String>(0)?, r.get::<_, bool>(1)?)))?;
     let touched = rows.collect::<Result<Vec<_>, _>>()?;
     if touched.is_empty() {
         return Ok(None);
@@ -166,7 +167,8 @@ fn under(
             "SELECT iif(d.path = '', '', d.path || '/') || b.name, b.size, b.mtime_ns, b.ctime_ns, b.ino, b.dev, b.content_hash, b.rev,
                     b.remote FROM dir d CROSS JOIN base b ON b.dir = d.id WHERE d.folder = ?1 AND d.path >= ?2 AND d.path < ?3",
         )?;
-        let rows = select.query_map(params![folder.folder.0, span.low, span.high], |r| Ok((row::rel(r, 0)?, row::base(r, 1)?)))?;
+        let rows = select
+            .query_map(params![folder.folder.0, span.low, span.high], |r| Ok((row::rel(r, 0)?, row::base(r, 1)?)))?;
         for found in rows {
             let (path, base) = found?;
             if differs(conn, id, folder, &path, &base, key_of)? {
@@ -177,11 +179,20 @@ fn under(
     Ok(())
 }
 
-fn differs(conn: &Connection, id: ListingId, folder: &Compared, path: &RelPath, base: &Base, key_of: KeyOf) -> Step<bool> {
+fn differs(
+    conn: &Connection,
+    id: ListingId,
+    folder: &Compared,
+    path: &RelPath,
+    base: &Base,
+    key_of: KeyOf,
+) -> Step<bool> {
     let place = base.remote.clone().unwrap_or_else(|| folder.remote.join(path));
     let sought = Sought { listing: id, key: key_of(place.as_str()), sure: true };
     match view(conn, &sought)? {
-        Remote::File { content_hash, rev, .. } if rev == base.rev && content_hash.is_none_or(|h| h == base.content_hash) => {
+        Remote::File { content_hash, rev, .. }
+            if rev == base.rev && content_hash.is_none_or(|h| h == base.content_hash) =>
+        {
             Ok(false)
         }
         Remote::Unlisted => Ok(false),

@@ -129,7 +129,8 @@ struct There {
 const INSERT: &str = "INSERT INTO remote_entry
     (dir, name, display, folder, marks, id, rev, size, hash, client_modified, server_modified, members, more)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) ON CONFLICT (dir, name)";
-const REPLACE: &str = "DO UPDATE SET display = excluded.display, folder = excluded.folder, marks = excluded.marks, id = excluded.id,
+const REPLACE: &str =
+    "DO UPDATE SET display = excluded.display, folder = excluded.folder, marks = excluded.marks, id = excluded.id,
     rev = excluded.rev, size = excluded.size, hash = excluded.hash, client_modified = excluded.client_modified,
     server_modified = excluded.server_modified, members = excluded.members, more = excluded.more";
 
@@ -143,7 +144,8 @@ impl Applier<'_> {
         let dir = self.dir(parent)?;
         let read_only = i64::from(marks_of(&entry.what) & 1);
         // Nearly always the place is free: one statement finds out and takes it.
-        let free = (self.rule)(None, &entry.what).here == Here::Put && self.put(dir.id, name, entry, "DO NOTHING")? == 1;
+        let free =
+            (self.rule)(None, &entry.what).here == Here::Put && self.put(dir.id, name, entry, "DO NOTHING")? == 1;
         if free {
             self.count(parent, 1, read_only);
             self.entries += 1;
@@ -241,10 +243,21 @@ impl Applier<'_> {
             match self.there(above.id, name)? {
                 Some(There { kind: Kind::Folder, .. }) => {}
                 there => {
-                    self.conn
-                        .prepare_cached(&format!("{INSERT} {REPLACE}"))?
-                        .execute(params![above.id, name, None::<String>, 1, 0, "", None::<String>, None::<i64>,
-                            None::<Vec<u8>>, None::<i64>, None::<i64>, None::<i64>, None::<String>])?;
+                    self.conn.prepare_cached(&format!("{INSERT} {REPLACE}"))?.execute(params![
+                        above.id,
+                        name,
+                        None::<String>,
+                        1,
+                        0,
+                        "",
+                        None::<String>,
+                        None::<i64>,
+                        None::<Vec<u8>>,
+                        None::<i64>,
+                        None::<i64>,
+                        None::<i64>,
+                        None::<String>
+                    ])?;
                     match there {
                         None => {
                             self.count(parent, 1, 0);
@@ -313,8 +326,19 @@ impl Applier<'_> {
                 f.more
             ])?,
             What::Folder(f) => insert.execute(params![
-                dir, name, display, 1, f.marks.bits(), f.id, None::<String>, None::<i64>, None::<Vec<u8>>, None::<i64>,
-                None::<i64>, None::<i64>, f.more
+                dir,
+                name,
+                display,
+                1,
+                f.marks.bits(),
+                f.id,
+                None::<String>,
+                None::<i64>,
+                None::<Vec<u8>>,
+                None::<i64>,
+                None::<i64>,
+                None::<i64>,
+                f.more
             ])?,
             What::Deleted => 0,
         })

@@ -116,8 +116,7 @@ pub(super) fn shown(conn: &Connection, tree: TreeId, key: &str) -> Step<String> 
     let (mut shown, mut parent) = (String::new(), 0);
     for name in key.split('/').skip(1) {
         let path = key.get(..parent).unwrap_or_default();
-        let display: Option<Option<String>> =
-            select.query_row(params![tree.0, path, name], |r| r.get(0)).optional()?;
+        let display: Option<Option<String>> = select.query_row(params![tree.0, path, name], |r| r.get(0)).optional()?;
         shown.push('/');
         shown.push_str(display.flatten().as_deref().unwrap_or(name));
         parent += name.len() + 1;
@@ -125,7 +124,8 @@ pub(super) fn shown(conn: &Connection, tree: TreeId, key: &str) -> Step<String> 
     Ok(shown)
 }
 
-const COLUMNS: &str = "name, display, folder, marks, id, rev, size, hash, client_modified, server_modified, members, more";
+const COLUMNS: &str =
+    "name, display, folder, marks, id, rev, size, hash, client_modified, server_modified, members, more";
 
 fn listed(r: &Row<'_>, parent: &str, shown: &str) -> rusqlite::Result<(Listed, Kind)> {
     let name: String = r.get(0)?;

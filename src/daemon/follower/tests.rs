@@ -139,7 +139,10 @@ fn plague(standin: &Standin, seed: u64) {
         Effect::Status {
             code: 429,
             retry_after: None,
-            body: Some(r#"{"error_summary": "too_many_requests/", "error": {"reason": {".tag": "too_many_requests"}}}"#.to_owned()),
+            body: Some(
+                r#"{"error_summary": "too_many_requests/", "error": {"reason": {".tag": "too_many_requests"}}}"#
+                    .to_owned(),
+            ),
         },
         Effect::Status { code: 503, retry_after: None, body: None },
         Effect::Garbage(Garbage::TruncatedJson),
@@ -183,7 +186,10 @@ async fn history(standin: &Standin, store: &Store, seed: u64) -> u32 {
         }
     }
     failures += rest(&mut follower).await;
-    let expected: Tree = served(&account).into_iter().filter(|(path, _)| scope.is_empty() || path.starts_with("/a/") || path == "/a").collect();
+    let expected: Tree = served(&account)
+        .into_iter()
+        .filter(|(path, _)| scope.is_empty() || path.starts_with("/a/") || path == "/a")
+        .collect();
     let mut found = cached(store, &follower).await;
     let listing = store.listing(follower.lane.id).await.unwrap();
     if !scope.is_empty() && !account.folder("/a") {
@@ -294,9 +300,14 @@ async fn garbage_is_never_an_empty_account() {
     standin.generate("", 50);
     rest(&mut follower).await;
     standin.write("/new", "x");
-    for garbage in
-        [Garbage::Html, Garbage::TruncatedJson, Garbage::EmptyObject, Garbage::Empty, Garbage::InvalidUtf8, Garbage::ByteOrderMark]
-    {
+    for garbage in [
+        Garbage::Html,
+        Garbage::TruncatedJson,
+        Garbage::EmptyObject,
+        Garbage::Empty,
+        Garbage::InvalidUtf8,
+        Garbage::ByteOrderMark,
+    ] {
         standin.faults().clear();
         standin.faults().add(Fault::always("files/list_folder*", Effect::Garbage(garbage)));
         assert!(matches!(follower.fetch().await, Err(Stuck::Call(_))), "{garbage:?}");

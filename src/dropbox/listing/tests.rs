@@ -12,9 +12,18 @@ fn a_file(path: &str, name: &str) -> Value {
 /// E2, R1: what is not a page is an error, and never an empty page.
 #[test]
 fn e2_what_is_not_a_page_is_an_error() {
-    for text in ["", "{}", "null", "[]", r#"{"entries": []}"#, r#"{"entries": [], "cursor": "c"}"#,
-        r#"{"entries": [], "cursor": "", "has_more": false}"#, r#"{"entries": null, "cursor": "c", "has_more": false}"#,
-        r#"{"entries": [{"#, r#"{"entries": [7], "cursor": "c", "has_more": false}"#] {
+    for text in [
+        "",
+        "{}",
+        "null",
+        "[]",
+        r#"{"entries": []}"#,
+        r#"{"entries": [], "cursor": "c"}"#,
+        r#"{"entries": [], "cursor": "", "has_more": false}"#,
+        r#"{"entries": null, "cursor": "c", "has_more": false}"#,
+        r#"{"entries": [{"#,
+        r#"{"entries": [7], "cursor": "c", "has_more": false}"#,
+    ] {
         assert!(read(text.as_bytes(), "r", None).is_err(), "{text}");
     }
 }
@@ -23,9 +32,23 @@ fn e2_what_is_not_a_page_is_an_error() {
 #[test]
 fn e14_names_that_could_escape_are_refused_at_the_wire() {
     let bad = [
-        ("/a/..", ".."), ("/../x", "x"), ("/a/./b", "b"), ("//x", "x"), ("/a//b", "b"), ("x", "x"), ("", "x"), ("/", "/"),
-        ("/a\0b", "b"), ("/a/", ""), ("/ok", ".."), ("/ok", "."), ("/ok", ""), ("/ok", "a/b"), ("/ok", "a\0"),
-        ("C:/x", "x"), ("/a/b/../../../etc/passwd", "passwd"),
+        ("/a/..", ".."),
+        ("/../x", "x"),
+        ("/a/./b", "b"),
+        ("//x", "x"),
+        ("/a//b", "b"),
+        ("x", "x"),
+        ("", "x"),
+        ("/", "/"),
+        ("/a\0b", "b"),
+        ("/a/", ""),
+        ("/ok", ".."),
+        ("/ok", "."),
+        ("/ok", ""),
+        ("/ok", "a/b"),
+        ("/ok", "a\0"),
+        ("C:/x", "x"),
+        ("/a/b/../../../etc/passwd", "passwd"),
     ];
     for (path, name) in bad {
         let page = page_of(&json!([a_file(path, name), a_file("/good", "Good")]));
@@ -37,13 +60,15 @@ fn e14_names_that_could_escape_are_refused_at_the_wire() {
 /// E6: no path, not mounted; counted, and nothing else.
 #[test]
 fn e6_what_is_not_mounted_has_no_path() {
-    let page = page_of(&json!([{".tag": "folder", "name": "Team", "id": "id:y", "path_lower": null, "path_display": null}]));
+    let page =
+        page_of(&json!([{".tag": "folder", "name": "Team", "id": "id:y", "path_lower": null, "path_display": null}]));
     assert_eq!((page.unmounted, page.entries.len(), page.refused.len()), (1, 0, 0));
 }
 
 #[test]
 fn an_unknown_kind_is_counted_and_the_rest_is_read() {
-    let page = page_of(&json!([{".tag": "shortcut", "name": "s", "path_lower": "/s"}, {"name": "t"}, a_file("/a", "A")]));
+    let page =
+        page_of(&json!([{".tag": "shortcut", "name": "s", "path_lower": "/s"}, {"name": "t"}, a_file("/a", "A")]));
     assert_eq!(page.unknown, ["shortcut", ""]);
     assert_eq!(page.entries.len(), 1);
 }

@@ -48,13 +48,21 @@ impl Interpreter {
             What::File(facts) => {
                 self.create_parents(path);
                 self.remove_children(path);
-                let thing = Thing { folder: false, rev: facts.rev.clone(), read_only: facts.marks.read_only, shown: entry.name.clone() };
+                let thing = Thing {
+                    folder: false,
+                    rev: facts.rev.clone(),
+                    read_only: facts.marks.read_only,
+                    shown: entry.name.clone(),
+                };
                 self.0.insert(path.to_owned(), thing);
             }
             What::Folder(facts) => {
                 self.create_parents(path);
                 let read_only = facts.marks.read_only;
-                self.0.insert(path.to_owned(), Thing { folder: true, rev: String::new(), read_only, shown: entry.name.clone() });
+                self.0.insert(
+                    path.to_owned(),
+                    Thing { folder: true, rev: String::new(), read_only, shown: entry.name.clone() },
+                );
                 for (other, thing) in &mut self.0 {
                     if other.starts_with(&format!("{path}/")) {
                         thing.read_only = read_only;
@@ -80,17 +88,19 @@ impl Interpreter {
 }
 
 fn entry() -> impl Strategy<Value = Entry> {
-    (0..PATHS.len(), 0..5_u8, any::<bool>(), any::<bool>(), 0..1000_u32).prop_map(|(path, what, read_only, upper, rev)| {
-        let key = RemotePath::parse(PATHS[path]).unwrap();
-        let name = if upper { key.name().to_uppercase() } else { key.name().to_owned() };
-        let marks = Marks { read_only, ..Marks::default() };
-        let what = match what {
-            0 | 1 => What::File(Box::new(FileFacts { rev: format!("r{rev}"), marks, ..FileFacts::default() })),
-            2 | 3 => What::Folder(FolderFacts { marks, ..FolderFacts::default() }),
-            _ => What::Deleted,
-        };
-        Entry { key, name, what }
-    })
+    (0..PATHS.len(), 0..5_u8, any::<bool>(), any::<bool>(), 0..1000_u32).prop_map(
+        |(path, what, read_only, upper, rev)| {
+            let key = RemotePath::parse(PATHS[path]).unwrap();
+            let name = if upper { key.name().to_uppercase() } else { key.name().to_owned() };
+            let marks = Marks { read_only, ..Marks::default() };
+            let what = match what {
+                0 | 1 => What::File(Box::new(FileFacts { rev: format!("r{rev}"), marks, ..FileFacts::default() })),
+                2 | 3 => What::Folder(FolderFacts { marks, ..FolderFacts::default() }),
+                _ => What::Deleted,
+            };
+            Entry { key, name, what }
+        },
+    )
 }
 
 async fn lines(store: &Store, id: ListingId, step: usize) -> Vec<(String, bool, String, bool, String)> {
@@ -102,9 +112,10 @@ async fn lines(store: &Store, id: ListingId, step: usize) -> Vec<(String, bool, 
         if let Some(last) = page.last() {
             at.after.clone_from(&last.path_lower);
         }
-        all.extend(page.into_iter().map(|e| {
-            (e.path_lower, e.kind == "folder", e.rev.unwrap_or_default(), e.read_only, e.path)
-        }));
+        all.extend(
+            page.into_iter()
+                .map(|e| (e.path_lower, e.kind == "folder", e.rev.unwrap_or_default(), e.read_only, e.path)),
+        );
         if done {
             return all;
         }
@@ -184,12 +195,18 @@ async fn e1_a_second_listing_stays_out_of_sight_until_it_is_complete() {
     let home = super::home().await;
     let store = &home.store;
     let id = store.open_listings(&[String::new()], "q").await.unwrap()[0].id;
-    store.stage_page(id, Place::First { here: true }, page(vec![file("/A", "1"), file("/B", "1")], "c", false), rule, 1).await.unwrap();
+    store
+        .stage_page(id, Place::First { here: true }, page(vec![file("/A", "1"), file("/B", "1")], "c", false), rule, 1)
+        .await
+        .unwrap();
     store.adopt_listing(id).await.unwrap();
     let names = async || lines(store, id, 10).await.into_iter().map(|l| l.4).collect::<Vec<_>>();
     store.lose_cursor(id).await.unwrap();
     for round in 0..2 {
-        store.stage_page(id, Place::First { here: true }, page(vec![file("/B", "2")], "d", true), rule, 2).await.unwrap();
+        store
+            .stage_page(id, Place::First { here: true }, page(vec![file("/B", "2")], "d", true), rule, 2)
+            .await
+            .unwrap();
         assert_eq!(names().await, ["/A", "/B"]);
         if round == 0 {
             store.lose_cursor(id).await.unwrap();
@@ -197,7 +214,10 @@ async fn e1_a_second_listing_stays_out_of_sight_until_it_is_complete() {
         }
     }
     let tree = store.listing(id).await.unwrap().next.unwrap().id;
-    store.stage_page(id, Place::After(tree, "d".into()), page(vec![file("/C", "1")], "e", false), rule, 3).await.unwrap();
+    store
+        .stage_page(id, Place::After(tree, "d".into()), page(vec![file("/C", "1")], "e", false), rule, 3)
+        .await
+        .unwrap();
     assert_eq!(names().await, ["/A", "/B"]);
     store.adopt_listing(id).await.unwrap();
     assert_eq!(names().await, ["/B", "/C"]);
