@@ -142,7 +142,7 @@ impl Applier<'_> {
             return self.remove(entry, parent, name);
         }
         let dir = self.dir(parent)?;
-        let read_only = i64::from(marks_of(&entry.what) & 1);
+        let read_only = marks_of(&entry.what) & 1;
         // Nearly always the place is free: one statement finds out and takes it.
         let free =
             (self.rule)(None, &entry.what).here == Here::Put && self.put(dir.id, name, entry, "DO NOTHING")? == 1;
