@@ -9,7 +9,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use ferrybox::control::{self, ControlError, Page, Request};
+use ferrybox::control::{self, ControlError, Entries, Page, Request};
 use ferrybox::model::status::{
     AccountState, AccountStatus, Active, Commit, DataTransport, FolderState, FolderStatus, Health, Pending, Problem,
     Rate, RemoteCache, Space, Status, SyncAnswer,
@@ -49,6 +49,11 @@ impl Served {
                         let answer = SyncAnswer { outcome: "accepted".to_owned(), problems: 0, reason: None };
                         drop(reply.send(Ok(answer)));
                     }
+                    Request::Entries { what, reply } => {
+                        let next = what.limit.map(|limit| format!("/{limit}"));
+                        drop(reply.send(Ok(Entries { items: Vec::new(), next, complete: true })));
+                    }
+                    Request::Approve { token, reply } => drop(reply.send(token == "listing-1")),
                     Request::Problems { offset, limit, reply } => {
                         drop(reply.send(Page { items: vec![problem(limit)], offset, total: 7 }));
                     }
@@ -127,7 +132,7 @@ fn status() -> Status {
         space: Some(Space { used: 1, allocated: 2 }),
         rate_limited_until: Some("2026-11-21T12:00:00Z".to_owned()),
         data_transport: DataTransport { month: "2026-11".to_owned(), calls: 7, budget: None },
-        remote: RemoteCache { entries: 0, cursor_age_s: Some(1), listing: false },
+        remote: RemoteCache { cursor_age_s: Some(1), ..RemoteCache::default() },
         commit: Commit { state: "idle".to_owned(), entries: 0, job_id: None, since: None },
         folders: vec![folder],
     };
