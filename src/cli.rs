@@ -12,9 +12,11 @@ mod ls;
 mod man;
 mod problems;
 mod progress;
+mod reject;
 mod remove;
 mod render;
 mod run;
+mod service;
 mod status;
 mod sync;
 mod unlink;
@@ -90,9 +92,11 @@ enum Command {
     Ls(ls::Ls),
     Problems(problems::Problems),
     Approve(approve::Approve),
+    Reject(reject::Reject),
     Add(add::Add),
     Remove(remove::Remove),
     Config(config::ConfigCommand),
+    Service(service::Service),
     Completions(completions::Completions),
     Man(man::Man),
 }
@@ -119,10 +123,16 @@ impl Common {
             log_level: self.log.clone().or_else(|| self.quiet.then(|| "error".to_owned())),
             surroundings: Surroundings::of_process(),
             look_at_disk,
+            folders_may_be_missing: false,
         }
     }
 
-    /// The configuration for a command that runs the daemon or judges it.
+    /// The configuration for the daemon itself, which knows what it has met before and so waits for a disk that is not mounted yet.
+    fn load_to_run(&self) -> Result<Loaded, ConfigErrors> {
+        Config::load(&LoadOptions { folders_may_be_missing: true, ..self.options(true) })
+    }
+
+    /// The configuration for a command that judges it.
     fn load(&self) -> Result<Loaded, ConfigErrors> {
         Config::load(&self.options(true))
     }
@@ -179,9 +189,11 @@ where
         Command::Ls(ls) => ls.execute(common),
         Command::Problems(problems) => problems.execute(common),
         Command::Approve(approve) => approve.execute(common),
+        Command::Reject(reject) => reject.execute(common),
         Command::Add(add) => add.execute(common),
         Command::Remove(remove) => remove.execute(common),
         Command::Config(config) => config.execute(common),
+        Command::Service(service) => service.execute(common),
         Command::Completions(completions) => completions.execute(),
         Command::Man(man) => man.execute(),
     };
@@ -195,6 +207,17 @@ where
             ExitCode::from(code(&error))
         }
     }
+}
+
+/// What there must be before a daemon makes sense.
+fn check_folders(config: &Config) -> Result<(), Usage> {
+    if config.accounts.is_empty() {
+        return Err(Usage("no account is configured: run `ferrybox link`".to_owned()));
+    }
+    if config.accounts.iter().all(|a| a.folders.is_empty()) {
+        return Err(Usage("no folder is configured: run `ferrybox add LOCAL REMOTE`".to_owned()));
+    }
+    Ok(())
 }
 
 /// The exit code of an error, by its kind.

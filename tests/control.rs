@@ -53,7 +53,7 @@ impl Served {
                         let next = what.limit.map(|limit| format!("/{limit}"));
                         drop(reply.send(Ok(Entries { items: Vec::new(), next, complete: true })));
                     }
-                    Request::Approve { token, reply } => drop(reply.send(token == "listing-1")),
+                    Request::Held { .. } | Request::Answer { .. } => {}
                     Request::Problems { offset, limit, reply } => {
                         drop(reply.send(Page { items: vec![problem(limit)], offset, total: 7 }));
                     }
@@ -122,6 +122,7 @@ fn status() -> Status {
         active: vec![Active { path: "a.txt".to_owned(), direction: "up".to_owned(), done: 0, total: 9 }],
         problems: 0,
         conflicts: 0,
+        held: None,
     };
     let account = AccountStatus {
         name: "personal".to_owned(),
@@ -175,6 +176,7 @@ async fn status_has_the_names_of_the_interface() {
               "conflicts": 0,
               "eta_s": null,
               "files": 1,
+              "held": null,
               "last_synced_at": null,
               "local": "/home/a/Documents",
               "mode": "backup",

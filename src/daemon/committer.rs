@@ -69,6 +69,7 @@ impl Committer {
     async fn step(&mut self) -> Result<(), Fatal> {
         let account = Arc::clone(&self.account);
         account.ready().await;
+        account.beats.committer();
         let mut changed = account.store.changed();
         changed.borrow_and_update();
         let now = now_ms();
@@ -77,7 +78,7 @@ impl Committer {
         for ready in &waiting {
             next = [next, ready.next_not_before].into_iter().flatten().min();
             let (skip, at) = match ready.kind {
-                BatchKind::Upload => (Vec::new(), self.uploads_when(ready, now)),
+                BatchKind::Upload => (Vec::new(), self.uploads_when(ready, now).await?),
                 BatchKind::Delete => self.deletions.when(ready, now).await?,
             };
             match at {
@@ -98,12 +99,15 @@ impl Committer {
         Ok(())
     }
 
-    fn uploads_when(&self, ready: &Ready, now: i64) -> When {
-        let commit = &self.account.config.commit;
+    async fn uploads_when(&self, ready: &Ready, now: i64) -> Result<When, Fatal> {
+        let account = &self.account;
+        let commit = &account.config.commit;
+        let due = account.store.due_summary(now, account.config.upload.chunk_size, &[]).await?;
+        let more = account.live.uploads_under_way() > 0 || due.due_small + due.due_large > 0;
         let limits =
             Limits { max_entries: commit.max_entries as u64, max_bytes: MAX_BYTES, max_age_ms: ms(commit.max_age) };
         let waiting = Waiting { entries: ready.entries, bytes: ready.bytes, oldest: ready.oldest };
-        when(waiting, self.account.live.uploads_under_way() > 0, limits, now)
+        Ok(when(waiting, more, limits, now))
     }
 
     /// Carries a stored batch to its end: calls (unless it is `left over` from the last run, when nobody knows whether the call was made),
@@ -144,6 +148,7 @@ impl Committer {
                 batch.changes.iter().map(|c| (c.id, judge.again(c, failure.clone()))).collect()
             }
         };
+        let outcomes = judge.one_path_a_file(batch, outcomes).await?;
         self.tell(batch, &outcomes);
         account.store.settle_batch(batch.id, outcomes, now_ms()).await?;
         Ok(())

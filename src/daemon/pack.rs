@@ -11,7 +11,7 @@ use crate::daemon::uploader::{Send, Source, failed};
 use crate::dropbox::{AppendEntry, Body, CallError, EntryError, append_batch_fixed_len, append_batch_header_len};
 use crate::local;
 use crate::model::{ContentHash, ContentHasher, Failure, Job, Settled};
-use crate::plan::pack::split;
+use crate::plan::pack::{Ceilings, Shape, split};
 use crate::store::Session;
 
 /// A pool that is refilled gets at least this many sessions: a lone file later on finds one waiting.
@@ -44,6 +44,19 @@ fn entry_len() -> usize {
     append_batch_header_len(&entry)
 }
 
+/// How many small files fill a pack.
+pub(crate) fn files(ceilings: Ceilings) -> usize {
+    ceilings.files(append_batch_fixed_len(), entry_len())
+}
+
+fn shape(files: &[Ready]) -> Shape {
+    Shape {
+        entries: files.len(),
+        header: append_batch_fixed_len() + files.len() * entry_len(),
+        body: files.iter().map(|f| f.send.stat.size).sum(),
+    }
+}
+
 /// One request.
 async fn one(account: &Account, sends: Vec<Send>) -> Result<(), Fatal> {
     let (files, body_hash, done) = hash(sends).await?;
@@ -74,6 +87,7 @@ async fn one(account: &Account, sends: Vec<Send>) -> Result<(), Fatal> {
         .collect();
     let body = Body::from_stream(bytes, body_hash, transfer::joined(files.iter().map(|f| &f.send)));
     let reply = account.judge(account.dropbox.append_batch(&entries, body).await);
+    tracing::debug!(account = %account.name, entries = entries.len(), bytes, ok = reply.is_ok(), "sent a pack");
     drop(shown);
     transfer::count(account).await?;
     match reply {
@@ -81,14 +95,15 @@ async fn one(account: &Account, sends: Vec<Send>) -> Result<(), Fatal> {
             for file in &files {
                 account.live.sent(file.send.job.folder, file.send.stat.size);
             }
-            let full = files.len() >= account.ceilings().entries;
+            let ceilings = account.ceilings();
+            let grown = if ceilings.full(shape(&files)) { ceilings.grown() } else { ceilings };
             stage(account, files, sessions, results).await?;
-            if full {
-                account.learn(account.ceilings().grown()).await?;
+            if grown != ceilings {
+                account.learn(grown).await?;
             }
             Ok(())
         }
-        Err(error) => refused(account, files, sessions, bytes, error).await,
+        Err(error) => refused(account, files, sessions, error).await,
     }
 }
 
@@ -125,16 +140,12 @@ fn arrived(error: &EntryError, size: u64) -> bool {
 }
 
 /// The whole request failed.
-async fn refused(
-    account: &Account,
-    files: Vec<Ready>,
-    sessions: Vec<Session>,
-    bytes: u64,
-    error: CallError,
-) -> Result<(), Fatal> {
-    if error.header_too_large() && (files.len() > 1) {
-        let header = append_batch_fixed_len() + files.len() * entry_len();
-        let ceilings = account.ceilings().halved(files.len(), header, bytes);
+async fn refused(account: &Account, files: Vec<Ready>, sessions: Vec<Session>, error: CallError) -> Result<(), Fatal> {
+    if let CallError::Api(refusal) = &error
+        && error.header_too_large()
+        && files.len() > 1
+    {
+        let ceilings = account.ceilings().refused(refusal.status, shape(&files));
         tracing::info!(account = %account.name, entries = ceilings.entries, header = ceilings.header, body = ceilings.body, "the server refused a pack of this shape; packs become smaller");
         account.learn(ceilings).await?;
         // Refused as a whole: nothing arrived, the sessions are as they were.

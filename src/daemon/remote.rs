@@ -144,14 +144,30 @@ impl RemoteCache {
         Ok(sum)
     }
 
-    /// Lets a held listing through. `false`: no listing of that token is held here.
-    pub(crate) async fn approve(&self, store: &Store, text: &str) -> Result<bool, StoreError> {
-        let Some(tree) = text.strip_prefix("listing-").and_then(|n| n.parse().ok()) else { return Ok(false) };
-        let done = store.approve_listing(TreeId(tree)).await?;
-        if done {
-            self.lanes.iter().for_each(|lane| lane.nudge.notify_one());
+    /// A person's verdict on a held listing: it is used, or thrown away and asked for anew. `None`: no listing of that token is held here.
+    pub(crate) async fn answer(
+        &self,
+        store: &Store,
+        text: &str,
+        approve: bool,
+    ) -> Result<Option<status::Answered>, StoreError> {
+        for lane in &self.lanes {
+            let listing = store.listing(lane.id).await?;
+            let (Some(_), Some(next)) = (&listing.held, &listing.next) else { continue };
+            if token(next.id) != text {
+                continue;
+            }
+            let known = listing.live.as_ref().map_or(0, |live| live.entries);
+            let outcome = if approve { "approved" } else { "rejected" }.to_owned();
+            if approve {
+                store.approve_listing(next.id).await?;
+            } else {
+                store.lose_cursor(lane.id).await?;
+            }
+            lane.nudge.notify_one();
+            return Ok(Some(status::Answered { outcome, deletions: known.saturating_sub(next.entries) }));
         }
-        Ok(done)
+        Ok(None)
     }
 }
 

@@ -9,12 +9,14 @@ use tokio::task::JoinSet;
 use crate::control::{Entries, EntriesOf, Page, Request};
 use crate::daemon::account::{Account, Fatal, ONCE_ATTEMPTS};
 use crate::daemon::clock::{now_ms, rfc3339};
+use crate::daemon::held::{self, Verdict};
 use crate::daemon::intake::Look;
+use crate::daemon::meeting;
 use crate::daemon::progress::Progress;
-use crate::model::status::{Problem, SyncAnswer};
+use crate::model::status::{Answered, Problem, SyncAnswer};
 use crate::model::{RelPath, RemotePath};
 use crate::plan::listing::{key_of, within};
-use crate::store::WalkAt;
+use crate::store::{StoreError, WalkAt};
 
 /// Answers requests for ever; long answers do not hold up short ones.
 pub(crate) async fn run(progress: Arc<Progress>, mut requests: mpsc::Receiver<Request>) -> Result<(), Fatal> {
@@ -30,6 +32,8 @@ pub(crate) async fn run(progress: Arc<Progress>, mut requests: mpsc::Receiver<Re
             },
             Some(done) = waiting.join_next() => match done {
                 Ok(Ok(())) => {}
+                // The tasks meet the full disk themselves; whoever asked is told that nothing came of it.
+                Ok(Err(Fatal::Store(StoreError::Full { .. }))) => {}
                 Ok(Err(fatal)) => return Err(fatal),
                 Err(error) => return Err(Fatal::Task(format!("an answer on the socket died: {error}"))),
             },
@@ -51,12 +55,16 @@ async fn answer(progress: &Progress, request: Request) -> Result<(), Fatal> {
         Request::Entries { what, reply } => {
             let _ = reply.send(entries(progress, what).await?);
         }
-        Request::Approve { token, reply } => {
-            let mut done = false;
-            for account in &progress.accounts {
-                done |= account.remote.approve(&account.store, &token).await?;
+        Request::Held { offset, limit, reply } => {
+            let _ = reply.send(held::list(progress, offset, limit));
+        }
+        Request::Answer { token, approve, reply } => {
+            if let Some(answered) = listing_answered(progress, &token, approve).await? {
+                let _ = reply.send(Ok(answered));
+                return Ok(());
             }
-            let _ = reply.send(done);
+            let verdict = if approve { Verdict::Approve } else { Verdict::Reject };
+            let _ = reply.send(held::judge(progress, &token, verdict).await?);
         }
         Request::Sync { path, wait, mut reply } => {
             let done = tokio::select! {
@@ -68,6 +76,16 @@ async fn answer(progress: &Progress, request: Request) -> Result<(), Fatal> {
         }
     }
     Ok(())
+}
+
+/// A person's verdict on a held listing; `None` if no listing is held under this token.
+async fn listing_answered(progress: &Progress, token: &str, approve: bool) -> Result<Option<Answered>, Fatal> {
+    for account in &progress.accounts {
+        if let Some(answered) = account.remote.answer(&account.store, token, approve).await? {
+            return Ok(Some(answered));
+        }
+    }
+    Ok(None)
 }
 
 async fn problems(progress: &Progress, offset: u64, limit: u64) -> Result<Page<Problem>, Fatal> {
@@ -188,7 +206,7 @@ async fn settled(target: &Target) -> Result<Result<u64, String>, Fatal> {
     loop {
         changed.borrow_and_update();
         let now = folder.now();
-        if let Some(why) = now.root_trouble.map(|f| f.text).or(now.held) {
+        if let Some(why) = now.root_trouble.map(|f| f.text).or(now.held.map(|h| h.reason)) {
             return Ok(Err(why));
         }
         let why = trouble.borrow_and_update().as_ref().filter(|t| t.attempts > 0).map(|t| t.reason.clone());
@@ -211,10 +229,7 @@ fn targets(progress: &Progress, path: Option<&Path>) -> Result<Vec<Target>, Stri
         for (index, folder) in account.folders.iter().enumerate() {
             let under = match path {
                 None => Some(RelPath::root()),
-                Some(path) => [folder.local.as_path(), folder.root.path()]
-                    .iter()
-                    .find_map(|root| path.strip_prefix(root).ok())
-                    .and_then(|rest| RelPath::parse(rest.to_str()?).ok()),
+                Some(path) => meeting::below(folder, path).and_then(|rest| RelPath::parse(rest.to_str()?).ok()),
             };
             if let Some(under) = under {
                 targets.push(Target { account: Arc::clone(account), index, under });

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::daemon::account::{Account, Fatal};
 use crate::daemon::clock::{chance, ms, now_ms};
-use crate::daemon::folder::Folder;
+use crate::daemon::folder::{self, Folder};
 use crate::daemon::intake::{blocking, until};
 use crate::daemon::{large, pack};
 use crate::local::{self, SmallRead};
@@ -22,7 +22,7 @@ use crate::store::Claim;
 /// Files up to this size are read once and sent from memory; larger ones are read twice, once to hash and once to send.
 const IN_MEMORY: u64 = 64 << 10;
 /// What one worker may hold of such files, in bytes.
-const MEMORY: u64 = 3 << 20;
+const MEMORY: u64 = 2 << 20;
 
 /// One claimed row that has to go up.
 #[derive(Debug)]
@@ -65,9 +65,15 @@ impl Send {
     pub(crate) fn unchanged(&self, hash: &ContentHash) -> Option<Settled> {
         let own = self.base.as_ref().filter(|b| b.content_hash == *hash);
         let base = own.map(|base| Base { stat: self.stat, ..base.clone() }).or_else(|| {
-            let Remote::File { content_hash, rev, size } = &self.remote else { return None };
+            let Remote::File { content_hash, rev, size, id } = &self.remote else { return None };
             let there = *content_hash == Some(*hash) && *size == self.stat.size && !self.lies_elsewhere();
-            there.then(|| Base { stat: self.stat, content_hash: *hash, rev: rev.clone(), remote: None })
+            there.then(|| Base {
+                stat: self.stat,
+                content_hash: *hash,
+                rev: rev.clone(),
+                file_id: Some(id.clone()),
+                remote: None,
+            })
         })?;
         Some(Settled::InSync(Some(base)))
     }
@@ -141,8 +147,11 @@ impl Uploader {
         let account = &self.account;
         let _turn = account.claim_turn.lock().await;
         let mut changed = account.store.changed();
+        let ceilings = account.ceilings();
+        let files = pack::files(ceilings);
         let mut skip;
         loop {
+            account.beats.uploader();
             changed.borrow_and_update();
             skip = account.folders_without_root();
             skip.extend(account.remote.folders_to_wait_for());
@@ -156,7 +165,7 @@ impl Uploader {
                 oldest_due: due.oldest_due,
                 more,
             };
-            let wait = match claim_at(queue, account.ceilings(), now) {
+            let wait = match claim_at(queue, files, ceilings.body, now) {
                 Some(at) if at <= now => break,
                 Some(at) => until(Some(at)),
                 None => until(due.next_due_at),
@@ -166,14 +175,15 @@ impl Uploader {
                 _ = changed.changed() => {}
             }
         }
-        let ceilings = account.ceilings();
         let claim = Claim {
-            max_files: ceilings.entries,
+            max_files: files,
             max_bytes: ceilings.body,
             small: account.config.upload.chunk_size,
             now: now_ms(),
         };
-        Ok(account.store.claim_skipping(claim, &skip).await?)
+        let claimed = account.store.claim_skipping(claim, &skip).await?;
+        tracing::debug!(account = %account.name, rows = claimed.len(), "claimed");
+        Ok(claimed)
     }
 
     /// Observes and decides, on a blocking thread; small files are read there, too.
@@ -259,10 +269,11 @@ fn look(account: &Account, claimed: Claimed, remote: Remote, memory: &mut u64) -
     if folder.ignored(&job.path, false).is_some() {
         return Looked::Done(job, Settled::Nothing);
     }
-    let local = folder.root.observe(&job.path);
-    // Whatever is believed gone is believed only of the root that was synced, checked in this very round; and a file that
-    // is there is not read from another root either.
-    if let Err(failure) = folder.verify() {
+    // Whatever is believed gone is believed only of the root that was synced, checked in this very round and on the same handle; and
+    // a file that is there is not read from another root either.
+    let root = folder.root.pin();
+    let local = root.observe(&job.path);
+    if let Err(failure) = folder.vouch(&root) {
         return Looked::Done(job.clone(), failed(&job, failure));
     }
     match decide(&local, base.as_ref(), &remote, folder.mode) {
@@ -270,6 +281,9 @@ fn look(account: &Account, claimed: Claimed, remote: Remote, memory: &mut u64) -
         Action::Adopt { rev } => Looked::Done(job, Settled::InSync(base.map(|base| Base { rev, ..base }))),
         Action::Wedge(failure) | Action::PutOff(failure) => Looked::Done(job.clone(), failed(&job, failure)),
         Action::Delete { rev } => {
+            if base.as_ref().is_some_and(|b| b.stat.dev != root.dev()) {
+                return Looked::Done(job, Settled::Wedge(folder::mount_gone()));
+            }
             let path = base.and_then(|b| b.remote).unwrap_or_else(|| folder.home(&job.path));
             Looked::Delete(job, RemoteChange::Delete { path, rev })
         }

@@ -100,7 +100,7 @@ mod tests {
     }
 
     fn base() -> Base {
-        Base { stat: stat(1), content_hash: ContentHash([0; 32]), rev: "015".into(), remote: None }
+        Base { stat: stat(1), content_hash: ContentHash([0; 32]), rev: "015".into(), file_id: None, remote: None }
     }
 
     /// Every combination of the views, each with the one answer that the table gives.
@@ -117,7 +117,7 @@ mod tests {
         let remotes = [
             Remote::Unlisted,
             Remote::Absent,
-            Remote::File { content_hash: None, rev: "9".into(), size: 1 },
+            Remote::File { content_hash: None, rev: "9".into(), size: 1, id: "id:x".into() },
             Remote::Folder,
         ];
         for local in &locals {
@@ -151,6 +151,7 @@ mod tests {
             content_hash: Some(ContentHash([byte; 32])),
             rev: rev.into(),
             size: 1,
+            id: "id:x".into(),
         };
         for mode in [Mode::Backup, Mode::Mirror] {
             let act = |stat_: i64, base: &Base, remote| decide(&Local::File(stat(stat_)), Some(base), &remote, mode);

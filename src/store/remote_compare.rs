@@ -96,11 +96,11 @@ fn whole(conn: &Connection, id: ListingId, folders: &[Compared], key_of: KeyOf, 
     let dir: i64 = dir.parse().unwrap_or(0);
     let mut select = conn.prepare_cached(
         "SELECT d.folder, iif(d.path = '', '', d.path || '/') || b.name, b.size, b.mtime_ns, b.ctime_ns, b.ino, b.dev, b.content_hash,
-                b.rev, b.remote, b.dir, b.name
+                b.rev, b.remote, b.file_id, b.dir, b.name
            FROM base b JOIN dir d ON d.id = b.dir WHERE (b.dir, b.name) > (?1, ?2) ORDER BY b.dir, b.name LIMIT ?3",
     )?;
     let rows = select.query_map(params![dir, name, row::limit(SLICE)], |r| {
-        let at = format!("{}/{}", r.get::<_, i64>(10)?, r.get::<_, String>(11)?);
+        let at = format!("{}/{}", r.get::<_, i64>(11)?, r.get::<_, String>(12)?);
         Ok((FolderId(r.get(0)?), row::rel(r, 1)?, row::base(r, 2)?, at))
     })?;
     let (mut differing, mut seen, mut last) = (Vec::new(), 0, None);
@@ -165,7 +165,7 @@ fn under(
     for span in at_or_below(rel) {
         let mut select = conn.prepare_cached(
             "SELECT iif(d.path = '', '', d.path || '/') || b.name, b.size, b.mtime_ns, b.ctime_ns, b.ino, b.dev, b.content_hash, b.rev,
-                    b.remote FROM dir d CROSS JOIN base b ON b.dir = d.id WHERE d.folder = ?1 AND d.path >= ?2 AND d.path < ?3",
+                    b.remote, b.file_id FROM dir d CROSS JOIN base b ON b.dir = d.id WHERE d.folder = ?1 AND d.path >= ?2 AND d.path < ?3",
         )?;
         let rows = select
             .query_map(params![folder.folder.0, span.low, span.high], |r| Ok((row::rel(r, 0)?, row::base(r, 1)?)))?;

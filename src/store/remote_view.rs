@@ -91,7 +91,7 @@ pub(super) fn knows_absence(listing: &Listing) -> bool {
 fn look(conn: &Connection, tree: TreeId, key: &str) -> Step<Option<Remote>> {
     let Some((parent, name)) = key.rsplit_once('/') else { return Ok(Some(Remote::Folder)) };
     let mut select = conn.prepare_cached(
-        "SELECT folder, rev, size, hash FROM remote_entry
+        "SELECT folder, rev, size, hash, id FROM remote_entry
           WHERE dir = (SELECT id FROM remote_dir WHERE tree = ?1 AND path = ?2) AND name = ?3",
     )?;
     let found = select.query_row(params![tree.0, parent, name], |r| {
@@ -102,6 +102,7 @@ fn look(conn: &Connection, tree: TreeId, key: &str) -> Step<Option<Remote>> {
             content_hash: r.get::<_, Option<[u8; 32]>>(3)?.map(ContentHash),
             rev: r.get::<_, Option<String>>(1)?.unwrap_or_default(),
             size: row::uint(r.get::<_, Option<i64>>(2)?.unwrap_or_default()),
+            id: format!("id:{}", r.get::<_, String>(4)?),
         })
     });
     Ok(found.optional()?)
