@@ -204,7 +204,14 @@ async fn status_has_the_names_of_the_interface() {
           "remote": {
             "cursor_age_s": 1,
             "entries": 0,
-            "listing": false
+            "held": null,
+            "listed": 0,
+            "listing": false,
+            "pages": 0,
+            "problems": 0,
+            "reason": null,
+            "unknown": 0,
+            "unmounted": 0
           },
           "space": {
             "allocated": 2,
