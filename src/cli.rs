@@ -8,6 +8,7 @@ mod client;
 mod completions;
 mod config;
 mod link;
+mod ls;
 mod man;
 mod problems;
 mod progress;
@@ -88,6 +89,7 @@ enum Command {
     Run(run::Run),
     Status(status::Status),
     Sync(sync::Sync),
+    Ls(ls::Ls),
     Problems(problems::Problems),
     Approve(approve::Approve),
     Reject(reject::Reject),
@@ -108,6 +110,11 @@ struct Usage(String);
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct Unfinished(String);
+
+/// The state database, for code 74.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct State(String);
 
 impl Common {
     fn options(&self, look_at_disk: bool) -> LoadOptions {
@@ -179,6 +186,7 @@ where
         Command::Run(run) => run.execute(common),
         Command::Status(status) => status.execute(common),
         Command::Sync(sync) => sync.execute(common),
+        Command::Ls(ls) => ls.execute(common),
         Command::Problems(problems) => problems.execute(common),
         Command::Approve(approve) => approve.execute(common),
         Command::Reject(reject) => reject.execute(common),
@@ -219,6 +227,9 @@ fn code(error: &anyhow::Error) -> u8 {
     }
     if error.is::<Unfinished>() {
         return UNFINISHED;
+    }
+    if error.is::<State>() {
+        return STATE;
     }
     match error.downcast_ref::<EditError>() {
         Some(EditError::Io(..)) | None => FAILED,

@@ -20,6 +20,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::model::listing::Question;
 use crate::model::{Mode, RemotePath};
 
 pub use check::check_name;
@@ -41,6 +42,8 @@ pub struct Config {
     pub commit: Commit,
     /// `[watch]`.
     pub watch: Watch,
+    /// `[listing]`.
+    pub listing: Listing,
     /// `[safety]`.
     pub safety: Safety,
     /// `[log]`.
@@ -183,6 +186,19 @@ pub struct Watch {
     pub settle: Duration,
     /// Time between two full scans.
     pub rescan: Duration,
+}
+
+/// `[listing]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listing {
+    /// Whether the whole account is listed; else only what the folders need.
+    pub whole: bool,
+    /// The arguments of `list_folder`.
+    pub question: Question,
+    /// How long one longpoll waits.
+    pub longpoll: Duration,
+    /// How long paths that were never in sync wait for the first listing, so that what Dropbox has already is not sent again.
+    pub patience: Duration,
 }
 
 /// `[safety]`.

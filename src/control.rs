@@ -23,6 +23,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::model::listing::Listed;
 use crate::model::status::{Answered, Health, Held, Problem, Status, SyncAnswer};
 
 /// Connections at a time; more wait in the kernel's queue.
@@ -75,6 +76,43 @@ pub enum Request {
         /// One page.
         reply: oneshot::Sender<Page<Problem>>,
     },
+    /// `GET /v1/entries`.
+    Entries {
+        /// Which.
+        what: EntriesOf,
+        /// `Err`: one sentence; the client sees it with status 404.
+        reply: oneshot::Sender<Result<Entries, String>>,
+    },
+}
+
+/// The question of `GET /v1/entries`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EntriesOf {
+    /// The account's name; needed when there are several.
+    pub account: Option<String>,
+    /// A remote folder; the account's root if absent.
+    #[serde(default)]
+    pub path: String,
+    /// What lies below folders, too.
+    #[serde(default)]
+    pub recursive: bool,
+    /// `next` of the page before.
+    #[serde(default)]
+    pub after: String,
+    /// Entries at most, 1 to 1000.
+    pub limit: Option<u64>,
+}
+
+/// A page of `GET /v1/entries`. There is no total: pages follow each other by key, so that each costs the same.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entries {
+    /// In the order of keys.
+    pub items: Vec<Listed>,
+    /// For `after`; null at the end.
+    pub next: Option<String>,
+    /// Whether the first listing was complete.
+    pub complete: bool,
 }
 
 /// A part of a list.

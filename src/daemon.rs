@@ -7,6 +7,7 @@
 //!  intake (1 a folder)     events and scans -> rows
 //!  uploader (N)            rows -> looked at, decided, sent -> stored remote changes
 //!  committer (1)           remote changes -> Dropbox, one batch at a time -> base
+//!  reconciler (1)          Dropbox's listings -> the remote cache, and rows where that differs from base
 //!  identify (1)            whose account it is, before anything of it is touched
 //!  requests (1)            the socket's questions
 //! ```
@@ -21,6 +22,7 @@ mod clock;
 mod committer;
 mod deletions;
 mod folder;
+mod follower;
 mod held;
 mod identify;
 mod intake;
@@ -31,6 +33,8 @@ mod meeting;
 mod open;
 mod pack;
 mod progress;
+mod reconciler;
+pub mod remote;
 mod requests;
 mod transfer;
 mod uploader;
@@ -245,6 +249,7 @@ fn start(tasks: &mut JoinSet<Result<(), Fatal>>, account: &Arc<Account>) {
         tasks.spawn(Uploader::new(Arc::clone(account)).run());
     }
     tasks.spawn(Committer::new(Arc::clone(account)).run());
+    tasks.spawn(reconciler::run(Arc::clone(account)));
     let account = Arc::clone(account);
     tasks.spawn(async move { identify::run(&account).await });
 }

@@ -16,7 +16,7 @@
 //! - **Secrets never print.** They are [`secrecy::SecretString`]s, the header is marked sensitive, and errors carry neither headers nor forms.
 //!
 //! # Where
-//! [`Settings`] and [`Tokens`] make a [`Dropbox`]; `account`, `sessions`, `commits` and `files` hold its routes. `client` sends, `reply`
+//! [`Settings`] and [`Tokens`] make a [`Dropbox`]; `account`, `sessions`, `commits`, `files` and `listing` hold its routes. `client` sends, `reply`
 //! judges, `wire` writes arguments and reads tags, `gate` makes calls wait, `body` streams, `auth` and `pkce` deal in tokens, and
 //! `credentials` knows where they are kept.
 
@@ -30,6 +30,7 @@ mod error;
 mod failure;
 mod files;
 mod gate;
+mod listing;
 mod pkce;
 mod reply;
 mod route;
@@ -46,6 +47,7 @@ pub use commits::{DeleteEntry, FinishEntry, Launch, Poll};
 pub use credentials::{CredentialError, Credentials, Source};
 pub use error::{ApiError, AuthError, CallError, EntryError, Throttled, Transport, TransportKind};
 pub use files::{FileMetadata, Metadata};
+pub use listing::{Changes, SharedLink};
 pub use pkce::{Linked, Pkce, authorize_url, exchange};
 pub use sessions::{AppendEntry, append_batch_fixed_len, append_batch_header_len};
 pub use settings::{Endpoints, PathRoot, Settings, SetupError, Timeouts, install_tls_provider};

@@ -29,7 +29,18 @@
 //!                               v
 //!       3  store.settle_batch            base := committed; the row goes if its generation is unchanged
 //! ```
-//! The way down (listings, downloads, moves) is not built yet.
+//! # The remote cache
+//! ```text
+//!  list_folder(recursive) / continue / longpoll -> model::listing::Page
+//!                               |
+//!         daemon/reconciler ----+   daemon/follower: which call is next . plan::listing::rule, entry by entry
+//!                               v
+//!       1  store.stage_page(page)        entries + cursor in one step; a reset fills a second tree beside the one in use
+//!       2  store.adopt_listing           a complete and believable tree takes the other's place, for every reader at once
+//!       3  store.compare_listing         when a run of pages has ended: rows for paths of base whose remote view differs
+//! ```
+//! Workers look a row's remote view up in it (`Remote::Unlisted` while in doubt), and adopt what Dropbox has already. `ferrybox ls` reads the
+//! database itself. Downloads and moves are not built yet.
 //!
 //! # Rooms, and who may know whom
 //! | room | holds | may know |

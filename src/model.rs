@@ -6,6 +6,7 @@ pub mod content_hash;
 pub mod entry;
 pub mod failure;
 pub mod job;
+pub mod listing;
 pub mod path;
 pub mod status;
 

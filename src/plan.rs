@@ -7,6 +7,7 @@ pub mod decide;
 pub mod diff;
 pub mod guard;
 pub mod ignore;
+pub mod listing;
 pub mod names;
 pub mod outcome;
 pub mod pack;

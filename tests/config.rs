@@ -86,7 +86,7 @@ fn t2_every_mistake_is_one_sentence_with_key_file_and_line() {
         (account("apikey = \"x\"", ""), "unknown key account.apikey in c.toml line 3: did you mean account.app_key?"),
         (
             "verbose = true".into(),
-            "unknown key verbose in c.toml line 1: did you mean daemon? The keys here are daemon, account, upload, commit, watch, safety, log",
+            "unknown key verbose in c.toml line 1: did you mean daemon? The keys here are daemon, account, upload, commit, watch, listing, safety, log",
         ),
         // Types.
         (

@@ -9,7 +9,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use ferrybox::control::{self, ControlError, Page, Request};
+use ferrybox::control::{self, ControlError, Entries, Page, Request};
 use ferrybox::model::status::{
     AccountState, AccountStatus, Active, Commit, DataTransport, FolderState, FolderStatus, Health, Pending, Problem,
     Rate, RemoteCache, Space, Status, SyncAnswer,
@@ -48,6 +48,10 @@ impl Served {
                     Request::Sync { reply, .. } => {
                         let answer = SyncAnswer { outcome: "accepted".to_owned(), problems: 0, reason: None };
                         drop(reply.send(Ok(answer)));
+                    }
+                    Request::Entries { what, reply } => {
+                        let next = what.limit.map(|limit| format!("/{limit}"));
+                        drop(reply.send(Ok(Entries { items: Vec::new(), next, complete: true })));
                     }
                     Request::Held { .. } | Request::Answer { .. } => {}
                     Request::Problems { offset, limit, reply } => {
@@ -129,7 +133,7 @@ fn status() -> Status {
         space: Some(Space { used: 1, allocated: 2 }),
         rate_limited_until: Some("2026-11-21T12:00:00Z".to_owned()),
         data_transport: DataTransport { month: "2026-11".to_owned(), calls: 7, budget: None },
-        remote: RemoteCache { entries: 0, cursor_age_s: Some(1), listing: false },
+        remote: RemoteCache { cursor_age_s: Some(1), ..RemoteCache::default() },
         commit: Commit { state: "idle".to_owned(), entries: 0, job_id: None, since: None },
         folders: vec![folder],
     };
@@ -200,7 +204,14 @@ async fn status_has_the_names_of_the_interface() {
           "remote": {
             "cursor_age_s": 1,
             "entries": 0,
-            "listing": false
+            "held": null,
+            "listed": 0,
+            "listing": false,
+            "pages": 0,
+            "problems": 0,
+            "reason": null,
+            "unknown": 0,
+            "unmounted": 0
           },
           "space": {
             "allocated": 2,

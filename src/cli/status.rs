@@ -142,8 +142,28 @@ fn one_account(out: &mut String, account: &AccountStatus, now: Timestamp) {
         let calls = count(account.data_transport.calls);
         row(out, 2, "data transport", &format!("{calls} of {} calls this month", count(budget)));
     }
-    if account.remote.listing {
-        row(out, 2, "listing", &format!("{} known so far", counted(account.remote.entries, "entry", "entries")));
+    let remote = &account.remote;
+    if remote.listing {
+        row(
+            out,
+            2,
+            "listing",
+            &format!("{} known so far", counted(remote.entries.max(remote.listed), "entry", "entries")),
+        );
+    } else if let Some(age) = remote.cursor_age_s {
+        row(
+            out,
+            2,
+            "in Dropbox",
+            &format!("{}, as of {} ago", counted(remote.entries, "entry", "entries"), seconds(age)),
+        );
+    }
+    if let Some(reason) = &remote.reason {
+        row(out, 2, "", &format!("{YELLOW}{}{PLAIN}", escape(reason)));
+    }
+    if remote.problems > 0 {
+        let names = counted(remote.problems, "name", "names");
+        row(out, 2, "", &format!("{RED}{names} in Dropbox cannot be here{PLAIN}: `ferrybox problems` lists them"));
     }
     if account.commit.entries > 0 {
         let since = account.commit.since.as_deref().map(|s| format!(", since {}", ago(s, now))).unwrap_or_default();

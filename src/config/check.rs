@@ -1,6 +1,7 @@
 //! Reads the merged layers into types. Whatever is wrong is noted with its key and origin, and reading goes on.
 
 mod accounts;
+mod listing;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -60,6 +61,7 @@ pub(super) fn read(
         upload: reader.upload(&section("upload")),
         commit: reader.commit(&section("commit")),
         watch: reader.watch(&section("watch")),
+        listing: reader.listing(&section("listing")),
         safety: reader.safety(&section("safety")),
         log: reader.log(&section("log")),
     };

@@ -92,6 +92,22 @@ pub(super) const ROOT: &[Key] = &[
     ),
     key("watch", Kind::Table(&[key("settle", TIME), key("rescan", TIME)])),
     key(
+        "listing",
+        Kind::Table(&[
+            key("scope", TEXT),
+            key("limit", Kind::Count),
+            key("include_deleted", Kind::Flag),
+            key("include_media_info", Kind::Flag),
+            key("include_has_explicit_shared_members", Kind::Flag),
+            key("include_mounted_folders", Kind::Flag),
+            key("include_property_groups", Kind::Texts),
+            key("include_non_downloadable_files", Kind::Flag),
+            key("include_restorable_info", Kind::Flag),
+            key("longpoll", TIME),
+            key("patience", TIME),
+        ]),
+    ),
+    key(
         "safety",
         Kind::Table(&[
             key("max_deletions", Kind::Count),

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::{REQUEST_TIME, Request};
+use super::{EntriesOf, REQUEST_TIME, Request};
 
 /// Bytes of a request's body at most.
 const BODY: usize = 64 << 10;
@@ -28,6 +28,7 @@ const ROUTES: &[&str] = &[
     "GET /v1/health",
     "GET /v1/problems",
     "GET /v1/held",
+    "GET /v1/entries",
     "POST /v1/sync",
     "POST /v1/approve",
     "POST /v1/reject",
@@ -44,6 +45,7 @@ pub(super) fn router(daemon: Daemon) -> Router {
         .route("/v1/status", get(status))
         .route("/v1/health", get(health))
         .route("/v1/problems", get(problems))
+        .route("/v1/entries", get(entries))
         .route("/v1/held", get(held))
         .route("/v1/sync", post(sync))
         .route("/v1/approve", post(approve))
@@ -142,6 +144,16 @@ async fn problems(State(daemon): State<Daemon>, uri: Uri) -> Result<Response, Pr
     let Part { offset, limit } = part(&uri)?;
     let page = daemon.ask(Some(ANSWER_TIME), |reply| Request::Problems { offset, limit, reply }).await?;
     Ok(axum::Json(page).into_response())
+}
+
+async fn entries(State(daemon): State<Daemon>, uri: Uri) -> Result<Response, Problem> {
+    let Query(what) = Query::<EntriesOf>::try_from_uri(&uri)
+        .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, format!("{}: {error}", uri.path())))?;
+    let what = EntriesOf { limit: Some(what.limit.unwrap_or(PAGE.0).clamp(1, PAGE.1)), ..what };
+    match daemon.ask(Some(ANSWER_TIME), |reply| Request::Entries { what, reply }).await? {
+        Ok(page) => Ok(axum::Json(page).into_response()),
+        Err(sentence) => Err(Problem::new(StatusCode::NOT_FOUND, sentence)),
+    }
 }
 
 fn part(uri: &Uri) -> Result<Part, Problem> {

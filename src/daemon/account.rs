@@ -12,6 +12,7 @@ use crate::daemon::clock::{chance, moment, ms, now_ms};
 use crate::daemon::folder::Folder;
 use crate::daemon::intake::Look;
 use crate::daemon::live::{Live, lock};
+use crate::daemon::remote::RemoteCache;
 use crate::dropbox::{CallError, Dropbox};
 use crate::model::status::{AccountState, Space};
 use crate::model::{Failure, FolderId, Next, RelPath, UnixMs};
@@ -27,6 +28,8 @@ pub(crate) struct Account {
     pub(crate) store: Store,
     pub(crate) dropbox: Dropbox,
     pub(crate) folders: Vec<Arc<Folder>>,
+    /// What Dropbox's listings say.
+    pub(crate) remote: RemoteCache,
     /// Where each folder's intake takes orders to look again.
     pub(crate) looks: Vec<mpsc::Sender<Look>>,
     pub(crate) live: Live,
@@ -102,7 +105,7 @@ impl Account {
         }
         let state = match failure.code.as_str() {
             "auth_required" => AccountState::AuthRequired,
-            "account_mismatch" => AccountState::AccountMismatch,
+            "account_mismatch" | "path_root" => AccountState::AccountMismatch,
             "quota_full" => AccountState::QuotaFull,
             "rate_limited" => AccountState::RateLimited,
             _ => AccountState::Offline,
@@ -252,7 +255,7 @@ impl Account {
             if let Some(reason) = stuck {
                 return Err(super::End::Unfinished(format!("account {}: {reason}", self.name)));
             }
-            let (mut pending, mut problems, mut waiting) = (0, 0, None);
+            let (mut pending, mut problems, mut waiting) = (u64::from(!self.remote.settled()), 0, None);
             for folder in &self.folders {
                 let now = folder.now();
                 let summary = self.store.summary(folder.id).await.map_err(|e| super::End::State(e.to_string()))?;

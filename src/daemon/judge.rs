@@ -8,7 +8,7 @@ use crate::daemon::account::{Account, Fatal};
 use crate::daemon::clock::{chance, day, ms, now_ms};
 use crate::daemon::intake::blocking;
 use crate::dropbox::{EntryError, FileMetadata, Metadata};
-use crate::model::{Base, Batch, Change, ChangeId, Failure, Local, Next, Outcome, RemoteChange};
+use crate::model::{Base, Batch, Change, ChangeId, Failure, Local, Next, Outcome, RelPath, RemoteChange};
 use crate::plan::outcome::{Committed, Context, committed, refused};
 use crate::plan::{conflict, retry};
 
@@ -55,12 +55,7 @@ impl Judge<'_> {
             let path = other.clone();
             let gone = blocking(move || Ok(matches!(folder.root.observe(&path), Local::Absent))).await?;
             if !gone && let Some((_, outcome)) = outcomes.get_mut(i) {
-                *outcome = Outcome::Wedge(Failure::wedge(
-                    "case_clash",
-                    format!(
-                        "Dropbox does not tell this name from `{other}`, which is synced already: rename one of them"
-                    ),
-                ));
+                *outcome = Outcome::Wedge(case_clash(&other));
             }
         }
         Ok(outcomes)
@@ -157,6 +152,14 @@ impl Judge<'_> {
         let Ok(copy) = copy else { return Outcome::Look { at: now_ms(), failure: None } };
         f(&Context { now: now_ms(), backoff: retry::backoff(change.attempts, self.chance), home: &home, copy: &copy })
     }
+}
+
+/// The failure of a name that Dropbox folds into that of a path which is synced already.
+pub(crate) fn case_clash(other: &RelPath) -> Failure {
+    Failure::wedge(
+        "case_clash",
+        format!("Dropbox does not tell this name from `{other}`, which is synced already: rename one of them"),
+    )
 }
 
 fn tags(error: &EntryError) -> Vec<&str> {

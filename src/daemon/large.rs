@@ -51,8 +51,8 @@ enum Sent {
 }
 
 async fn upload(account: &Account, send: &Send) -> Result<Sent, Stop> {
-    // The same size with other times: perhaps only the times changed. Reading is cheaper than sending.
-    if send.base.as_ref().is_some_and(|b| b.stat.size == send.stat.size)
+    // The same size with other times, or Dropbox lists a file of this size here. Reading is cheaper than sending.
+    if send.may_be_there()
         && let Some(settled) = send.unchanged(&hash(send, 0..send.stat.size).await?.content_hash())
     {
         return Ok(Sent::Unchanged(settled));

@@ -16,6 +16,7 @@ use crate::daemon::identify;
 use crate::daemon::live::Live;
 use crate::daemon::lock::Lock;
 use crate::daemon::meeting;
+use crate::daemon::remote::RemoteCache;
 use crate::dropbox::{self, Dropbox, Source, Tokens};
 use crate::store::{Store, StoreError, set_aside};
 
@@ -85,6 +86,7 @@ async fn one(config: &Config, account: &config::Account, stop: &CancellationToke
     }
     let ids: Vec<_> = folders.iter().map(|f| f.id).collect();
     store.forget_folders_except(&ids).await?;
+    let remote = RemoteCache::open(&store, &config.listing, &folders).await?;
     let ceilings = store.meta("ceilings").await?;
     let ceilings = ceilings.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
@@ -95,6 +97,7 @@ async fn one(config: &Config, account: &config::Account, stop: &CancellationToke
         store,
         dropbox,
         folders,
+        remote,
         looks: senders,
         live: Live::default(),
         who: watch::channel(None).0,
@@ -166,7 +169,7 @@ pub(crate) fn set_marked_aside(config: &Config) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn settings(config: &Config, account: &config::Account) -> Result<dropbox::Settings, dropbox::SetupError> {
+pub(crate) fn settings(config: &Config, account: &config::Account) -> Result<dropbox::Settings, dropbox::SetupError> {
     let path_root = match &account.path_root {
         config::PathRoot::Home => dropbox::PathRoot::Home,
         config::PathRoot::Root => dropbox::PathRoot::Root,

@@ -11,7 +11,7 @@ use crate::daemon::folder::Folder;
 use crate::daemon::held;
 use crate::daemon::live::lock;
 use crate::model::status::{
-    AccountState, AccountStatus, Commit, DataTransport, FolderState, FolderStatus, Health, Pending, RemoteCache, Status,
+    AccountState, AccountStatus, Commit, DataTransport, FolderState, FolderStatus, Health, Pending, Status,
 };
 use crate::store::{FolderSummary, StoreError};
 
@@ -106,7 +106,7 @@ async fn account_status(account: &Account) -> Result<AccountStatus, StoreError> 
         space: who.space,
         rate_limited_until: account.dropbox.rate_limited_until().map(|until| until.to_string()),
         data_transport: DataTransport { month, calls, budget: account.budget },
-        remote: RemoteCache::default(),
+        remote: account.remote.status(&account.store).await?,
         commit: Commit {
             state: if lane.since.is_some() { "committing" } else { "idle" }.to_owned(),
             entries: lane.entries,

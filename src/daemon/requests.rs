@@ -6,16 +6,17 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
-use crate::control::{Page, Request};
+use crate::control::{Entries, EntriesOf, Page, Request};
 use crate::daemon::account::{Account, Fatal, ONCE_ATTEMPTS};
 use crate::daemon::clock::{now_ms, rfc3339};
 use crate::daemon::held::{self, Verdict};
 use crate::daemon::intake::Look;
 use crate::daemon::meeting;
 use crate::daemon::progress::Progress;
-use crate::model::RelPath;
-use crate::model::status::{Problem, SyncAnswer};
-use crate::store::StoreError;
+use crate::model::status::{Answered, Problem, SyncAnswer};
+use crate::model::{RelPath, RemotePath};
+use crate::plan::listing::{key_of, within};
+use crate::store::{StoreError, WalkAt};
 
 /// Answers requests for ever; long answers do not hold up short ones.
 pub(crate) async fn run(progress: Arc<Progress>, mut requests: mpsc::Receiver<Request>) -> Result<(), Fatal> {
@@ -51,10 +52,17 @@ async fn answer(progress: &Progress, request: Request) -> Result<(), Fatal> {
         Request::Problems { offset, limit, reply } => {
             let _ = reply.send(problems(progress, offset, limit).await?);
         }
+        Request::Entries { what, reply } => {
+            let _ = reply.send(entries(progress, what).await?);
+        }
         Request::Held { offset, limit, reply } => {
             let _ = reply.send(held::list(progress, offset, limit));
         }
         Request::Answer { token, approve, reply } => {
+            if let Some(answered) = listing_answered(progress, &token, approve).await? {
+                let _ = reply.send(Ok(answered));
+                return Ok(());
+            }
             let verdict = if approve { Verdict::Approve } else { Verdict::Reject };
             let _ = reply.send(held::judge(progress, &token, verdict).await?);
         }
@@ -68,6 +76,16 @@ async fn answer(progress: &Progress, request: Request) -> Result<(), Fatal> {
         }
     }
     Ok(())
+}
+
+/// A person's verdict on a held listing; `None` if no listing is held under this token.
+async fn listing_answered(progress: &Progress, token: &str, approve: bool) -> Result<Option<Answered>, Fatal> {
+    for account in &progress.accounts {
+        if let Some(answered) = account.remote.answer(&account.store, token, approve).await? {
+            return Ok(Some(answered));
+        }
+    }
+    Ok(None)
 }
 
 async fn problems(progress: &Progress, offset: u64, limit: u64) -> Result<Page<Problem>, Fatal> {
@@ -93,7 +111,41 @@ async fn problems(progress: &Progress, offset: u64, limit: u64) -> Result<Page<P
             total += here;
         }
     }
+    for account in &progress.accounts {
+        let here = account.store.remote_odd_count().await?;
+        let skip = offset.saturating_sub(total);
+        let room = limit.saturating_sub(items.len() as u64);
+        if skip < here && room > 0 {
+            for (path, code, text, since) in account.store.remote_odd(usize_of(skip), usize_of(room)).await? {
+                let (folder, path) = (format!("{}:", account.name), path.trim_start_matches('/').to_owned());
+                items.push(Problem { folder, path, code, text, since: rfc3339(since), next_try: None, attempts: 1 });
+            }
+        }
+        total += here;
+    }
     Ok(Page { items, offset, total })
+}
+
+async fn entries(progress: &Progress, what: EntriesOf) -> Result<Result<Entries, String>, Fatal> {
+    let mut accounts = progress.accounts.iter().filter(|a| what.account.as_ref().is_none_or(|name| *name == a.name));
+    let account = match (accounts.next(), accounts.next()) {
+        (Some(account), None) => account,
+        (None, _) => return Ok(Err("there is no such account: `ferrybox status` lists them".to_owned())),
+        (Some(_), Some(_)) => return Ok(Err("there are several accounts: say which with account=".to_owned())),
+    };
+    let path = match RemotePath::parse(&what.path) {
+        Ok(path) => path,
+        Err(error) => return Ok(Err(format!("`{}` is not a remote path: {error}", what.path))),
+    };
+    let Some(lane) = account.remote.lanes.iter().find(|lane| within(&path, &lane.scope)) else {
+        return Ok(Err(format!("no synced folder covers {path}: `ferrybox ls --online` asks Dropbox itself")));
+    };
+    let complete = account.store.listing(lane.id).await?.live.is_some();
+    let limit = usize_of(what.limit.unwrap_or(1));
+    let at = WalkAt { root: key_of(path.as_str()), recursive: what.recursive, after: what.after };
+    let items = account.store.remote_entries(lane.id, at, limit).await?;
+    let next = items.last().filter(|_| items.len() == limit).map(|last| last.path_lower.clone());
+    Ok(Ok(Entries { items, next, complete }))
 }
 
 fn usize_of(n: u64) -> usize {

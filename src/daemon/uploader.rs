@@ -9,10 +9,12 @@ use crate::daemon::account::{Account, Fatal};
 use crate::daemon::clock::{chance, ms, now_ms};
 use crate::daemon::folder::{self, Folder};
 use crate::daemon::intake::{blocking, until};
+use crate::daemon::judge::case_clash;
 use crate::daemon::{large, pack};
 use crate::local::{self, SmallRead};
 use crate::model::{
-    Base, Claimed, ContentHash, Failure, Job, Local, Next, Remote, RemoteChange, Settled, Stat, UnixMs, WriteMode,
+    Base, Claimed, ContentHash, Failure, Job, Local, Next, RelPath, Remote, RemoteChange, Settled, Stat, UnixMs,
+    WriteMode,
 };
 use crate::plan::decide::{Action, decide};
 use crate::plan::pack::{Queue, claim_at};
@@ -31,6 +33,8 @@ pub(crate) struct Send {
     pub(crate) folder: Arc<Folder>,
     pub(crate) base: Option<Base>,
     pub(crate) mode: WriteMode,
+    /// What the listing says is there already.
+    pub(crate) remote: Remote,
     pub(crate) stat: Stat,
     pub(crate) source: Source,
 }
@@ -59,10 +63,33 @@ impl Send {
         }
     }
 
-    /// What settles the row when the bytes turn out to be base's: only the stat is renewed, nothing is sent.
+    /// What settles the row when the bytes turn out to be base's, or Dropbox's already: nothing is sent.
     pub(crate) fn unchanged(&self, hash: &ContentHash) -> Option<Settled> {
-        let base = self.base.as_ref().filter(|b| b.content_hash == *hash)?;
-        Some(Settled::InSync(Some(Base { stat: self.stat, ..base.clone() })))
+        let own = self.base.as_ref().filter(|b| b.content_hash == *hash);
+        let base = own.map(|base| Base { stat: self.stat, ..base.clone() }).or_else(|| {
+            let Remote::File { content_hash, rev, size, id } = &self.remote else { return None };
+            let there = *content_hash == Some(*hash) && *size == self.stat.size && !self.lies_elsewhere();
+            there.then(|| Base {
+                stat: self.stat,
+                content_hash: *hash,
+                rev: rev.clone(),
+                file_id: Some(id.clone()),
+                remote: None,
+            })
+        })?;
+        Some(Settled::InSync(Some(base)))
+    }
+
+    /// Whether reading alone may show that nothing has to be sent.
+    pub(crate) fn may_be_there(&self) -> bool {
+        let size = self.stat.size;
+        self.base.as_ref().is_some_and(|b| b.stat.size == size)
+            || matches!(&self.remote, Remote::File { content_hash: Some(_), size: there, .. } if *there == size)
+                && !self.lies_elsewhere()
+    }
+
+    fn lies_elsewhere(&self) -> bool {
+        self.base.as_ref().is_some_and(|b| b.remote.is_some())
     }
 }
 
@@ -129,6 +156,7 @@ impl Uploader {
             account.beats.uploader();
             changed.borrow_and_update();
             skip = account.folders_without_root();
+            skip.extend(account.remote.folders_to_wait_for());
             let now = now_ms();
             let due = account.store.due_summary(now, account.config.upload.chunk_size, &skip).await?;
             let more = account.scanning() || due.next_due_at.is_some_and(|at| at <= now + crate::plan::pack::GATHER_MS);
@@ -165,7 +193,9 @@ impl Uploader {
         let account = Arc::clone(&self.account);
         blocking(move || {
             let mut memory = MEMORY;
-            Ok(claimed.into_iter().map(|claimed| look(&account, claimed, &mut memory)).collect())
+            let remotes = account.remote.views_blocking(&account, &claimed)?;
+            let rows = claimed.into_iter().zip(remotes);
+            Ok(rows.map(|(claimed, remote)| look(&account, claimed, remote, &mut memory)).collect())
         })
         .await
     }
@@ -234,7 +264,7 @@ pub(crate) fn failed(job: &Job, failure: Failure) -> Settled {
     }
 }
 
-fn look(account: &Account, claimed: Claimed, memory: &mut u64) -> Looked {
+fn look(account: &Account, claimed: Claimed, remote: Remote, memory: &mut u64) -> Looked {
     let Claimed { job, base } = claimed;
     // A folder that left the configuration: nothing is done for it any more, on either side.
     let Some(folder) = account.folder(job.folder) else { return Looked::Done(job, Settled::Nothing) };
@@ -248,8 +278,9 @@ fn look(account: &Account, claimed: Claimed, memory: &mut u64) -> Looked {
     if let Err(failure) = folder.vouch(&root) {
         return Looked::Done(job.clone(), failed(&job, failure));
     }
-    match decide(&local, base.as_ref(), &Remote::Unlisted, folder.mode) {
+    match decide(&local, base.as_ref(), &remote, folder.mode) {
         Action::Nothing => Looked::Done(job, Settled::Nothing),
+        Action::Adopt { rev } => Looked::Done(job, Settled::InSync(base.map(|base| Base { rev, ..base }))),
         Action::Wedge(failure) | Action::PutOff(failure) => Looked::Done(job.clone(), failed(&job, failure)),
         Action::Delete { rev } => {
             if base.as_ref().is_some_and(|b| b.stat.dev != root.dev()) {
@@ -260,19 +291,25 @@ fn look(account: &Account, claimed: Claimed, memory: &mut u64) -> Looked {
         }
         Action::Upload(mode) | Action::AdoptOrUpload(mode) => {
             let Local::File(stat) = local else { return Looked::Done(job, Settled::Nothing) };
+            if base.is_none()
+                && let Remote::File { id, .. } = &remote
+                && let Some(other) = twin(account, &job, id)
+            {
+                return Looked::Done(job, Settled::Wedge(case_clash(&other)));
+            }
             let max = account.config.upload.max_file_size;
             if let Some(failure) = names::disallowed(&job.path).or_else(|| too_large(stat.size, max)) {
                 return Looked::Done(job, Settled::Wedge(failure));
             }
             let folder = Arc::clone(folder);
             if stat.size > IN_MEMORY || stat.size > *memory {
-                return Looked::Send(Box::new(Send { job, folder, base, mode, stat, source: Source::Disk }));
+                return Looked::Send(Box::new(Send { job, folder, base, mode, remote, stat, source: Source::Disk }));
             }
             match local::read_small(&folder.root, &job.path, IN_MEMORY) {
                 Ok(SmallRead { bytes, stat, content_hash }) => {
                     *memory = memory.saturating_sub(bytes.len() as u64);
                     let source = Source::Memory(bytes, content_hash);
-                    let send = Send { job, folder, base, mode, stat, source };
+                    let send = Send { job, folder, base, mode, remote, stat, source };
                     match send.unchanged(&content_hash) {
                         Some(settled) => Looked::Done(send.job, settled),
                         None => Looked::Send(Box::new(send)),
@@ -282,6 +319,13 @@ fn look(account: &Account, claimed: Claimed, memory: &mut u64) -> Looked {
             }
         }
     }
+}
+
+/// Another path that is there and whose base is the remote file at this one's place. A name that only changed its letters is no twin: the other is gone.
+fn twin(account: &Account, job: &Job, file_id: &str) -> Option<RelPath> {
+    let (folder, other) = account.store.sharer_blocking(job.folder, &job.path, file_id).ok()??;
+    let gone = matches!(account.folder(folder)?.root.observe(&other), Local::Absent);
+    (!gone).then_some(other)
 }
 
 fn too_large(size: u64, max: u64) -> Option<Failure> {

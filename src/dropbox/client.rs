@@ -16,7 +16,7 @@ use super::auth::{Counter, Ticket, Tokens};
 use super::body::{Body, Flow, Watch, sending};
 use super::error::{AuthError, CallError, Transport, TransportKind};
 use super::gate::Gates;
-use super::reply::{Reply, Verdict, broken};
+use super::reply::{Reply, Verdict, broken, parse};
 use super::route::{Patience, Route, Style};
 use super::settings::{PathRoot, Settings, SetupError};
 use super::token_call::address;
@@ -130,19 +130,35 @@ impl Dropbox {
 
     /// A call without bytes whose argument is written already.
     pub(super) async fn rpc_json(&self, route: &'static Route, json: String) -> Result<Value, CallError> {
+        Ok(parse(&self.rpc_bytes(route, &json).await?, route.name)?)
+    }
+
+    /// The same, with the reply as it came: JSON by its type, not read yet. Where the path root is asked for and has changed (422), it is
+    /// asked for again, and the call is made once more if it is another one now.
+    pub(super) async fn rpc_bytes(&self, route: &'static Route, json: &str) -> Result<Vec<u8>, CallError> {
         let root = self.root().await?;
-        self.call(route, Load { json: &json, root }, None).await
+        let outcome = self.call(route, Load { json, root: root.clone() }, None).await;
+        match outcome {
+            Err(CallError::Api(e)) if e.status == 422 && self.0.settings.path_root == PathRoot::Root => {
+                let now = self.root().await?;
+                if now == root {
+                    return Err(CallError::Api(e));
+                }
+                self.call(route, Load { json, root: now }, None).await
+            }
+            outcome => outcome,
+        }
     }
 
     /// The same without a path root: for the call that finds it.
     pub(super) async fn rpc_without_root(&self, route: &'static Route) -> Result<Value, CallError> {
-        self.call(route, Load { json: "null", root: None }, None).await
+        Ok(parse(&self.call(route, Load { json: "null", root: None }, None).await?, route.name)?)
     }
 
     /// A call with bytes; `arg` is ASCII already.
     pub(super) async fn upload(&self, route: &'static Route, arg: String, body: Body) -> Result<Value, CallError> {
         let root = self.root().await?;
-        self.call(route, Load { json: &arg, root }, Some(body)).await
+        Ok(parse(&self.call(route, Load { json: &arg, root }, Some(body)).await?, route.name)?)
     }
 
     /// The path root's header, asked for once.
@@ -160,7 +176,7 @@ impl Dropbox {
     }
 
     /// One call; a second time only if the access token had expired and the body can be read again.
-    async fn call(&self, route: &'static Route, load: Load<'_>, mut body: Option<Body>) -> Result<Value, CallError> {
+    async fn call(&self, route: &'static Route, load: Load<'_>, mut body: Option<Body>) -> Result<Vec<u8>, CallError> {
         let inner = &*self.0;
         let counter =
             Counter { http: &inner.api, api: inner.settings.endpoints.api(), patience: inner.settings.timeouts.call };
@@ -173,7 +189,7 @@ impl Dropbox {
         loop {
             let verdict = self.send(route, &load, body.as_mut(), &ticket).await?;
             match verdict {
-                Verdict::Result(value) => return Ok(value),
+                Verdict::Result(bytes) => return Ok(bytes),
                 Verdict::Expired(tag) if !renewed => {
                     ticket = inner.tokens.renewed(ticket.generation, &tag, &counter).await?;
                     renewed = true;
@@ -184,6 +200,40 @@ impl Dropbox {
                 }
                 Verdict::Error(error) => return Err(self.note(route, error).await),
             }
+        }
+    }
+
+    /// A call that waits for something to happen, to the host that takes no token. It ends after `patience` at the latest.
+    pub(super) async fn wait_call(
+        &self,
+        route: &'static Route,
+        json: String,
+        patience: Duration,
+    ) -> Result<Value, CallError> {
+        let inner = &*self.0;
+        inner.gates.pass(route.class).await;
+        let mut headers = inner.fixed.clone();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if let Some(root) = self.root().await? {
+            headers.insert(PATH_ROOT, root);
+        }
+        let address = address(inner.settings.endpoints.notify(), &format!("2/{}", route.name));
+        let request = inner.api.post(address).headers(headers).body(json);
+        let exchange = async {
+            let response = request.send().await.map_err(|e| broken(e, &format!("during {}", route.name)))?;
+            Reply::read(response, &Watch::new()).await
+        };
+        let reply = tokio::time::timeout(patience, exchange).await.unwrap_or_else(|_| {
+            let text = format!("{}: no answer came for {patience:?}", route.name);
+            Err(Transport::new(TransportKind::Timeout, text, false))
+        })?;
+        inner.flow.received.fetch_add(reply.bytes.len() as u64, Ordering::Relaxed);
+        match reply.judge(route.name, inner.tokens.account()) {
+            Verdict::Result(bytes) => Ok(parse(&bytes, route.name)?),
+            Verdict::Expired(tag) => {
+                Err(AuthError::Refused { tag: format!("{tag} at a call that carries no token") }.into())
+            }
+            Verdict::Error(error) => Err(self.note(route, error).await),
         }
     }
 

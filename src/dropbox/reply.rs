@@ -23,8 +23,8 @@ pub(super) struct Reply {
 
 /// What a reply was, before the caller's own view of it.
 pub(super) enum Verdict {
-    /// A result.
-    Result(Value),
+    /// A result: JSON by its type, not read yet.
+    Result(Vec<u8>),
     /// A 401 that a new access token may cure; the word that Dropbox used.
     Expired(String),
     /// Anything else.
@@ -83,6 +83,12 @@ impl Reply {
 
     /// The JSON of a good reply.
     pub(super) fn json(&self, route: &str) -> Result<Value, Transport> {
+        self.check(route)?;
+        parse(&self.bytes, route)
+    }
+
+    /// Whether this can be Dropbox's JSON at all.
+    fn check(&self, route: &str) -> Result<(), Transport> {
         let wrong = |what: &str| Transport::protocol(format!("{route}: {what}"));
         if self.is_html() {
             let text =
@@ -96,19 +102,15 @@ impl Reply {
         if !kind.eq_ignore_ascii_case("application/json") && !kind.eq_ignore_ascii_case("text/javascript") {
             return Err(wrong(&format!("the reply is of the type `{}`, not JSON", tame(kind))));
         }
-        // serde's own text may quote the reply, which may be private: only the place is told.
-        serde_json::from_slice(&self.bytes).map_err(|e| {
-            let how = if e.is_eof() { "is cut short" } else { "is not valid JSON" };
-            wrong(&format!("the reply {how} (line {}, column {})", e.line(), e.column()))
-        })
+        Ok(())
     }
 
     /// Judges the reply to a call of `route`; `account` is for texts.
     pub(super) fn judge(self, route: &'static str, account: &str) -> Verdict {
         let code = self.status.as_u16();
         let error = match code {
-            200..=299 => match self.json(route) {
-                Ok(value) => return Verdict::Result(value),
+            200..=299 => match self.check(route) {
+                Ok(()) => return Verdict::Result(self.bytes),
                 Err(e) => e.into(),
             },
             300..=399 | 511 => self.portal(route).into(),
@@ -198,6 +200,18 @@ impl Reply {
             error,
         }))
     }
+}
+
+/// Reads a reply's JSON. serde's own text may quote the reply, which may be private: only the place is told.
+pub(super) fn parse<T: serde::de::DeserializeOwned>(bytes: &[u8], route: &str) -> Result<T, Transport> {
+    serde_json::from_slice(bytes).map_err(|e| {
+        let how = match e.classify() {
+            serde_json::error::Category::Eof => "is cut short",
+            serde_json::error::Category::Data => "is not of the form that the specification gives it",
+            _ => "is not valid JSON",
+        };
+        Transport::protocol(format!("{route}: the reply {how} (line {}, column {})", e.line(), e.column()))
+    })
 }
 
 /// A `user_message` is a text, or an object that holds one beside its locale.

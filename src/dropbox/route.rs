@@ -49,6 +49,11 @@ pub(super) static CHECK_USER: Route = rpc("check/user", Class::Other);
 pub(super) static REVOKE: Route = rpc("auth/token/revoke", Class::Other);
 pub(super) static GET_METADATA: Route = rpc("files/get_metadata", Class::List);
 
+pub(super) static LIST_FOLDER: Route = rpc("files/list_folder", Class::List);
+pub(super) static LIST_CONTINUE: Route = rpc("files/list_folder/continue", Class::List);
+pub(super) static LATEST_CURSOR: Route = rpc("files/list_folder/get_latest_cursor", Class::List);
+pub(super) static LONGPOLL: Route = rpc("files/list_folder/longpoll", Class::List);
+
 pub(super) static START_BATCH: Route =
     counted("files/upload_session/start_batch", Class::Start, Style::Rpc, Patience::Call);
 pub(super) static START: Route =

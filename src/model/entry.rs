@@ -67,6 +67,10 @@ pub enum Remote {
         content_hash: Option<ContentHash>,
         /// Its revision.
         rev: String,
+        /// Bytes.
+        size: u64,
+        /// Dropbox's id of the file (`id:...`).
+        id: String,
     },
     /// A folder.
     Folder,

@@ -102,10 +102,44 @@ pub struct DataTransport {
 pub struct RemoteCache {
     /// Entries known.
     pub entries: u64,
-    /// Seconds since the last page.
+    /// Seconds since Dropbox last said how things are.
     pub cursor_age_s: Option<u64>,
     /// Whether a listing runs.
     pub listing: bool,
+    /// Entries of a listing that runs beside the one in use, after a reset.
+    #[serde(default)]
+    pub listed: u64,
+    /// Pages stored of the listings in use.
+    #[serde(default)]
+    pub pages: u64,
+    /// Entries that cannot be paths here; `GET /v1/problems` lists them.
+    #[serde(default)]
+    pub problems: u64,
+    /// Entries without a path since the start: shared with the account and not mounted.
+    #[serde(default)]
+    pub unmounted: u64,
+    /// Entries of kinds that this version does not know, since the start.
+    #[serde(default)]
+    pub unknown: u64,
+    /// A complete listing that is not believed.
+    #[serde(default)]
+    pub held: Option<HeldListing>,
+    /// One sentence that says what to do; null while all is well.
+    #[serde(default)]
+    pub reason: Option<String>,
+}
+
+/// A listing that lost too much to be believed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct HeldListing {
+    /// For `POST /v1/approve`.
+    pub token: String,
+    /// Why.
+    pub reason: String,
+    /// Entries in use.
+    pub known: u64,
+    /// Entries that were found.
+    pub found: u64,
 }
 
 /// The commit lane of one account.

@@ -11,6 +11,11 @@ pub enum Action {
     Upload(WriteMode),
     /// Dropbox already holds something here; adopt it if the bytes are the same, otherwise send them.
     AdoptOrUpload(WriteMode),
+    /// The file is as in base, and Dropbox has base's content under another revision: base takes that revision, nothing is sent.
+    Adopt {
+        /// Dropbox's revision.
+        rev: String,
+    },
     /// The file goes from Dropbox, if it still has this revision there.
     Delete {
         /// Base's revision.
@@ -32,12 +37,15 @@ pub enum Action {
 /// | directory | none | any | nothing | nothing |
 /// | directory | some | any | nothing (what was saved stays saved) | delete at base's revision |
 /// | other type | any | any | wedge | wedge |
-/// | file as in base | some | any | nothing | nothing |
-/// | file, changed | some | any | upload, update(base's revision) | the same |
+/// | file as in base | some | file of base's content, other revision | base takes the revision | the same |
+/// | file as in base | some | any other | nothing | nothing |
+/// | file, changed | some | file of base's content, other revision | upload, update(that revision) | the same |
+/// | file, changed | some | any other | upload, update(base's revision) | the same |
 /// | file | none | unlisted, absent | upload, add | the same |
 /// | file | none | file, folder | adopt if equal, else upload, add (a conflict then keeps both) | the same |
 ///
-/// With a base, the remote view is not consulted: the revision in `update(rev)` and `parent_rev` makes Dropbox itself the judge at the moment of the commit.
+/// With a base, the remote view only brings a newer revision of the same content, which nobody's work is lost under. For all else the revision
+/// in `update(rev)` and `parent_rev` makes Dropbox itself the judge at the moment of the commit.
 pub fn decide(local: &Local, base: Option<&Base>, remote: &Remote, mode: Mode) -> Action {
     match (local, base) {
         (Local::Unknown(failure), _) => Action::PutOff(failure.clone()),
@@ -47,12 +55,30 @@ pub fn decide(local: &Local, base: Option<&Base>, remote: &Remote, mode: Mode) -
             Mode::Mirror => Action::Delete { rev: base.rev.clone() },
             Mode::Backup | Mode::TwoWay | Mode::Download => Action::Nothing,
         },
-        (Local::File(stat), Some(base)) if *stat == base.stat => Action::Nothing,
-        (Local::File(_), Some(base)) => Action::Upload(WriteMode::Update(base.rev.clone())),
+        (Local::File(stat), Some(base)) if *stat == base.stat => match renewed(base, remote) {
+            Some(rev) => Action::Adopt { rev: rev.to_owned() },
+            None => Action::Nothing,
+        },
+        (Local::File(_), Some(base)) => {
+            Action::Upload(WriteMode::Update(renewed(base, remote).unwrap_or(&base.rev).to_owned()))
+        }
         (Local::File(_), None) => match remote {
             Remote::Unlisted | Remote::Absent => Action::Upload(WriteMode::Add),
             Remote::File { .. } | Remote::Folder => Action::AdoptOrUpload(WriteMode::Add),
         },
+    }
+}
+
+/// The revision under which Dropbox has base's content now, if that is another one than base's. A conflicted copy's base lies elsewhere,
+/// and what is at the path's own place has no say in it.
+fn renewed<'a>(base: &Base, remote: &'a Remote) -> Option<&'a str> {
+    match remote {
+        Remote::File { content_hash: Some(hash), rev, .. }
+            if *hash == base.content_hash && *rev != base.rev && base.remote.is_none() =>
+        {
+            Some(rev)
+        }
+        _ => None,
     }
 }
 
@@ -88,8 +114,12 @@ mod tests {
             Local::Other("symbolic link"),
             Local::Unknown(Failure::retry("io_error", "x")),
         ];
-        let remotes =
-            [Remote::Unlisted, Remote::Absent, Remote::File { content_hash: None, rev: "9".into() }, Remote::Folder];
+        let remotes = [
+            Remote::Unlisted,
+            Remote::Absent,
+            Remote::File { content_hash: None, rev: "9".into(), size: 1, id: "id:x".into() },
+            Remote::Folder,
+        ];
         for local in &locals {
             for based in [None, Some(base())] {
                 for remote in &remotes {
@@ -111,6 +141,28 @@ mod tests {
                     }
                 }
             }
+        }
+    }
+
+    /// E10: a new revision of the same content is base's revision from now on, and nothing is sent.
+    #[test]
+    fn e10_a_new_revision_of_the_same_content_is_adopted() {
+        let remote = |byte: u8, rev: &str| Remote::File {
+            content_hash: Some(ContentHash([byte; 32])),
+            rev: rev.into(),
+            size: 1,
+            id: "id:x".into(),
+        };
+        for mode in [Mode::Backup, Mode::Mirror] {
+            let act = |stat_: i64, base: &Base, remote| decide(&Local::File(stat(stat_)), Some(base), &remote, mode);
+            assert_eq!(act(1, &base(), remote(0, "016")), Action::Adopt { rev: "016".into() });
+            assert_eq!(act(1, &base(), remote(0, "015")), Action::Nothing);
+            assert_eq!(act(1, &base(), remote(9, "016")), Action::Nothing);
+            assert_eq!(act(2, &base(), remote(0, "016")), Action::Upload(WriteMode::Update("016".into())));
+            // E18: another content is somebody's work: the commit is refused, and both are kept.
+            assert_eq!(act(2, &base(), remote(9, "016")), Action::Upload(WriteMode::Update("015".into())));
+            let copy = Base { remote: Some(crate::model::RemotePath::parse("/copy").unwrap()), ..base() };
+            assert_eq!(act(1, &copy, remote(0, "016")), Action::Nothing);
         }
     }
 

@@ -10,6 +10,20 @@ use super::{Store, row};
 use crate::model::{Base, FolderId, PathError, RelPath, Stat, UnixMs};
 
 impl Store {
+    /// The first other path whose base is this remote file, for threads that may block.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn sharer_blocking(
+        &self,
+        folder: FolderId,
+        path: &RelPath,
+        file_id: &str,
+    ) -> Result<Option<(FolderId, RelPath)>, StoreError> {
+        let (path, file_id) = (path.clone(), file_id.to_owned());
+        self.read_blocking(move |conn| Ok(sharers(conn, folder, &path, &file_id)?.into_iter().next()))
+    }
+
     /// The base of one file, for threads that may block.
     ///
     /// # Errors

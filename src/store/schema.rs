@@ -110,7 +110,7 @@ fn flags(way: OpenFlags) -> OpenFlags {
 }
 
 /// Looks at a file without writing to it: its schema if it is ours.
-fn inspect(path: &Path) -> Result<i64, StoreError> {
+pub(super) fn inspect(path: &Path) -> Result<i64, StoreError> {
     let sql = |e: rusqlite::Error| of_sqlite(path, &e);
     let conn = Connection::open_with_flags(path, flags(OpenFlags::SQLITE_OPEN_READ_ONLY)).map_err(sql)?;
     conn.busy_timeout(Duration::from_secs(5)).map_err(sql)?;

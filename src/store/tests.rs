@@ -2,6 +2,7 @@
 
 mod opening;
 mod random;
+mod remote;
 mod steps;
 mod writing;
 

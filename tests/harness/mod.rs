@@ -130,7 +130,12 @@ mode = "{mode}"
     pub fn daemon(&self) -> Daemon {
         self.write_config();
         let log = std::fs::File::create(self.dir.path().join("daemon.log")).unwrap();
-        let child = self.command(&["--log", &std::env::var("HARNESS_LOG").unwrap_or_else(|_| "info".into()), "run"]).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
+        let child = self
+            .command(&["--log", &std::env::var("HARNESS_LOG").unwrap_or_else(|_| "info".into()), "run"])
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap();
         Daemon { child, log: self.dir.path().join("daemon.log") }
     }
 

@@ -1,0 +1,48 @@
+//! `[listing]`.
+
+use std::time::Duration;
+
+use config::ValueKind;
+
+use super::{Reader, Section, one_of, text};
+use crate::config::Listing;
+use crate::model::listing::Question;
+
+/// `ListFolderArg.limit`: `UInt32(max_value=2000, min_value=1)`.
+const MOST: u64 = 2000;
+
+impl Reader<'_> {
+    pub(super) fn listing(&mut self, section: &Section<'_>) -> Listing {
+        let scope = self.text(section, "scope", |t| one_of(t, &[("folders", false), ("account", true)]));
+        let limit = self.count(section, "limit", 1, MOST);
+        let mut flag = |name: &str| {
+            self.field(section, name, |kind| Ok(matches!(kind, ValueKind::Boolean(true)))).unwrap_or_default()
+        };
+        let question = Question {
+            limit: u32::try_from(limit).ok(),
+            include_deleted: flag("include_deleted"),
+            include_media_info: flag("include_media_info"),
+            include_has_explicit_shared_members: flag("include_has_explicit_shared_members"),
+            include_mounted_folders: flag("include_mounted_folders"),
+            include_non_downloadable_files: flag("include_non_downloadable_files"),
+            include_restorable_info: flag("include_restorable_info"),
+            include_property_groups: Vec::new(),
+        };
+        let groups = self.field(section, "include_property_groups", |kind| {
+            let ValueKind::Array(list) = kind else { return Ok(Vec::new()) };
+            Ok(list.iter().map(|v| text(&v.kind)).collect())
+        });
+        Listing {
+            whole: scope.unwrap_or_default(),
+            question: Question { include_property_groups: groups.unwrap_or_default(), ..question },
+            longpoll: self.text(section, "longpoll", longpoll).unwrap_or_default(),
+            patience: self.time(section, "patience", Duration::ZERO),
+        }
+    }
+}
+
+/// `ListFolderLongpollArg.timeout`: `UInt64(max_value=480, min_value=30)`.
+fn longpoll(given: &str) -> Result<Duration, String> {
+    let time = crate::config::parse_duration(given)?;
+    if (30..=480).contains(&time.as_secs()) { Ok(time) } else { Err(format!("{given} is not from 30s to 8m")) }
+}

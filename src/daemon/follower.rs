@@ -1,0 +1,196 @@
+//! Following one listing: which call is next, and what becomes of its answer. No waiting in here: who calls [`Follower::step`] decides when.
+
+use std::sync::Arc;
+
+use crate::daemon::clock::now_ms;
+use crate::daemon::remote::Lane;
+use crate::dropbox::{CallError, Dropbox};
+use crate::model::listing::{Page, Question, Refused, What};
+use crate::plan::guard::Limits;
+use crate::plan::listing::{believable, collapsed, key_of, rule, unholdable};
+use crate::store::{Listing, Place, Store, StoreError, Tree};
+
+/// Pages in a row that may lead nowhere: the same cursor again, with more to come.
+const SAME_CURSOR: u32 = 20;
+/// Empty pages in a row that may have new cursors.
+const EMPTY: u32 = 1000;
+
+/// Follows one listing.
+pub(crate) struct Follower {
+    pub(crate) store: Store,
+    pub(crate) dropbox: Dropbox,
+    pub(crate) lane: Arc<Lane>,
+    pub(crate) question: Question,
+    pub(crate) limits: Limits,
+    same: u32,
+    empty: u32,
+}
+
+/// What a step came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Stepped {
+    /// Something was done, and more may be waiting. The number of entries.
+    Went(u64),
+    /// Everything that is ready was fetched; changes come after this cursor.
+    AtRest(String),
+    /// Dropbox has no such folder.
+    Missing,
+}
+
+/// Why a step did not come to its end. Nothing of it was stored.
+#[derive(Debug)]
+pub(crate) enum Stuck {
+    Call(CallError),
+    Protocol(String),
+    Store(StoreError),
+}
+
+impl From<StoreError> for Stuck {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl Follower {
+    pub(crate) fn new(store: Store, dropbox: Dropbox, lane: Arc<Lane>, question: Question, limits: Limits) -> Self {
+        Self { store, dropbox, lane, question, limits, same: 0, empty: 0 }
+    }
+
+    /// One unit of work.
+    pub(crate) async fn step(&mut self) -> Result<Stepped, Stuck> {
+        let listing = self.store.listing(self.lane.id).await?;
+        if self.settle(&listing).await? {
+            return Ok(Stepped::Went(0));
+        }
+        let running = listing.live.as_ref().is_some_and(|live| live.running);
+        if listing.comparing && !running {
+            let folders = self.lane.folders.clone();
+            if self.store.compare_listing(self.lane.id, folders, key_of, now_ms()).await? {
+                return Ok(Stepped::Went(0));
+            }
+        }
+        match listing.followed() {
+            Some(Tree { id, cursor: Some(cursor), running: true, .. }) => {
+                let (id, cursor) = (*id, cursor.clone());
+                self.after(Place::After(id, cursor.clone()), &cursor).await
+            }
+            Some(Tree { cursor: Some(cursor), .. }) => Ok(Stepped::AtRest(cursor.clone())),
+            followed => {
+                let known_missing = followed.is_some_and(|t| t.complete && t.entries == 0 && t.pages > 0);
+                self.first(known_missing).await
+            }
+        }
+    }
+
+    /// Fetches what comes after the cursor at which the listing rests.
+    pub(crate) async fn fetch(&mut self) -> Result<Stepped, Stuck> {
+        let listing = self.store.listing(self.lane.id).await?;
+        match listing.followed() {
+            Some(Tree { id, cursor: Some(cursor), .. }) => {
+                let (id, cursor) = (*id, cursor.clone());
+                self.after(Place::After(id, cursor.clone()), &cursor).await
+            }
+            _ => Ok(Stepped::Went(0)),
+        }
+    }
+
+    /// A complete next tree is believed or held. `true` if it was believed.
+    async fn settle(&self, listing: &Listing) -> Result<bool, StoreError> {
+        let Some(next) = listing.next.as_ref().filter(|next| next.complete && !next.running) else { return Ok(false) };
+        let known = listing.live.as_ref().map_or(0, |live| live.entries);
+        let approved = listing.held.as_deref() == Some("approved");
+        match believable(known, next.entries, self.limits) {
+            Err(why) if !approved => {
+                if listing.held.as_ref() != Some(&why) {
+                    tracing::warn!(scope = %self.lane.scope, %why, "a new listing is held");
+                    self.store.hold_listing(listing.id, Some(why)).await?;
+                }
+                Ok(false)
+            }
+            _ => {
+                tracing::info!(entries = next.entries, pages = next.pages, "a listing is complete");
+                self.store.adopt_listing(listing.id).await?;
+                Ok(true)
+            }
+        }
+    }
+
+    async fn first(&mut self, known_missing: bool) -> Result<Stepped, Stuck> {
+        match self.dropbox.list_folder(&self.lane.scope, &self.question).await {
+            Ok(page) => self.stage(Place::First { here: true }, page).await,
+            // Nothing is there, or a file: no folder to list.
+            Err(error) if error.is("path/not_found") || error.is("path/not_folder") => {
+                if !known_missing {
+                    self.stage(Place::First { here: false }, Page::default()).await?;
+                    return Ok(Stepped::Went(0));
+                }
+                Ok(Stepped::Missing)
+            }
+            Err(error) => Err(Stuck::Call(error)),
+        }
+    }
+
+    async fn after(&mut self, place: Place, cursor: &str) -> Result<Stepped, Stuck> {
+        match self.dropbox.list_continue(cursor).await {
+            Ok(page) => {
+                self.same = if page.has_more && page.cursor == cursor { self.same + 1 } else { 0 };
+                self.empty = if page.has_more && page.entries.is_empty() { self.empty + 1 } else { 0 };
+                if self.same >= SAME_CURSOR || self.empty >= EMPTY {
+                    (self.same, self.empty) = (0, 0);
+                    let text = "Dropbox's listing does not get on: many pages in a row led nowhere; it is asked again after a pause";
+                    return Err(Stuck::Protocol(text.to_owned()));
+                }
+                self.stage(place, page).await
+            }
+            Err(error) if error.is("reset") || error.is("path/not_found") || error.is("path/not_folder") => {
+                tracing::info!(why = %error, "the listing begins anew, beside the old one");
+                self.store.lose_cursor(self.lane.id).await?;
+                Ok(Stepped::Went(0))
+            }
+            Err(error) => Err(Stuck::Call(error)),
+        }
+    }
+
+    async fn stage(&mut self, place: Place, mut page: Page) -> Result<Stepped, Stuck> {
+        let entries = page.entries.len() as u64;
+        self.notice(&mut page);
+        page.entries = collapsed(std::mem::take(&mut page.entries));
+        let staged = self.store.stage_page(self.lane.id, place, page, rule, now_ms()).await?;
+        self.lane.set(|now| {
+            now.confirmed = Some(now_ms());
+            now.failure = None;
+        });
+        Ok(Stepped::Went(if staged.stored { entries } else { 0 }))
+    }
+
+    /// What a page holds that cannot be used: counted, and said once.
+    fn notice(&self, page: &mut Page) {
+        let homes: Vec<String> = self.lane.folders.iter().map(|f| key_of(f.remote.as_str())).collect();
+        for entry in page.entries.iter().filter(|e| e.what != What::Deleted) {
+            let parent = entry.key.as_str().rsplit_once('/').map_or("", |(parent, _)| parent);
+            if let Some(failure) = unholdable(&entry.name, homes.iter().any(|home| home == parent)) {
+                let text = entry.key.as_str().to_owned();
+                page.refused.push(Refused { text, code: failure.code, why: failure.text });
+            }
+        }
+        if page.unknown.is_empty() && page.unmounted == 0 {
+            return;
+        }
+        self.lane.set(|now| {
+            now.unmounted += page.unmounted;
+            for tag in &page.unknown {
+                let count = now.unknown.entry(tag.clone()).or_default();
+                if *count == 0 {
+                    tracing::warn!(
+                        tag,
+                        "Dropbox lists entries of a kind that this version does not know; they are left out"
+                    );
+                }
+                *count += 1;
+            }
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests;

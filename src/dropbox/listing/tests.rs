@@ -1,0 +1,149 @@
+use super::*;
+
+fn page_of(entries: &Value) -> Page {
+    let text = json!({"entries": entries, "cursor": "c", "has_more": false, "brand_new": 1}).to_string();
+    read(text.as_bytes(), "r", None).unwrap()
+}
+
+fn a_file(path: &str, name: &str) -> Value {
+    json!({"name": name, "path_lower": path, ".tag": "file", "id": "id:x", "rev": "015", "size": 3, "what_is_this": {}})
+}
+
+/// E2, R1: what is not a page is an error, and never an empty page.
+#[test]
+fn e2_what_is_not_a_page_is_an_error() {
+    for text in [
+        "",
+        "{}",
+        "null",
+        "[]",
+        r#"{"entries": []}"#,
+        r#"{"entries": [], "cursor": "c"}"#,
+        r#"{"entries": [], "cursor": "", "has_more": false}"#,
+        r#"{"entries": null, "cursor": "c", "has_more": false}"#,
+        r#"{"entries": [{"#,
+        r#"{"entries": [7], "cursor": "c", "has_more": false}"#,
+    ] {
+        assert!(read(text.as_bytes(), "r", None).is_err(), "{text}");
+    }
+}
+
+/// E14, R1: names that could lead out of a folder, or that are none, are refused one by one.
+#[test]
+fn e14_names_that_could_escape_are_refused_at_the_wire() {
+    let bad = [
+        ("/a/..", ".."),
+        ("/../x", "x"),
+        ("/a/./b", "b"),
+        ("//x", "x"),
+        ("/a//b", "b"),
+        ("x", "x"),
+        ("", "x"),
+        ("/", "/"),
+        ("/a\0b", "b"),
+        ("/a/", ""),
+        ("/ok", ".."),
+        ("/ok", "."),
+        ("/ok", ""),
+        ("/ok", "a/b"),
+        ("/ok", "a\0"),
+        ("C:/x", "x"),
+        ("/a/b/../../../etc/passwd", "passwd"),
+    ];
+    for (path, name) in bad {
+        let page = page_of(&json!([a_file(path, name), a_file("/good", "Good")]));
+        assert_eq!(page.refused.len(), 1, "{path:?} {name:?}");
+        assert_eq!((page.refused[0].code.as_str(), page.entries.len()), ("bad_name", 1), "{path:?} {name:?}");
+    }
+}
+
+/// E6: no path, not mounted; counted, and nothing else.
+#[test]
+fn e6_what_is_not_mounted_has_no_path() {
+    let page =
+        page_of(&json!([{".tag": "folder", "name": "Team", "id": "id:y", "path_lower": null, "path_display": null}]));
+    assert_eq!((page.unmounted, page.entries.len(), page.refused.len()), (1, 0, 0));
+}
+
+#[test]
+fn an_unknown_kind_is_counted_and_the_rest_is_read() {
+    let page =
+        page_of(&json!([{".tag": "shortcut", "name": "s", "path_lower": "/s"}, {"name": "t"}, a_file("/a", "A")]));
+    assert_eq!(page.unknown, ["shortcut", ""]);
+    assert_eq!(page.entries.len(), 1);
+}
+
+/// E11, E17: a missing hash and odd times are no reason to lose an entry.
+#[test]
+fn e11_e17_missing_hashes_and_odd_times() {
+    for (time, expected) in [
+        (json!("2015-05-12T15:50:38Z"), Some(1_431_445_838)),
+        (json!("1601-01-01T00:00:00Z"), Some(-11_644_473_600)),
+        (json!("2016-12-31T23:59:60Z"), Some(1_483_228_799)),
+        (json!("99999-01-01T00:00:00Z"), None),
+        (json!("soon"), None),
+        (Value::Null, None),
+    ] {
+        let mut file = a_file("/a", "a");
+        file["client_modified"] = time.clone();
+        file["content_hash"] = json!("nonsense");
+        let page = page_of(&json!([file]));
+        let What::File(facts) = &page.entries[0].what else { panic!() };
+        assert_eq!((facts.client_modified, facts.content_hash), (expected, None), "{time}");
+    }
+}
+
+#[test]
+fn what_may_be_used_is_kept() {
+    let mut file = a_file("/a", "a");
+    file["sharing_info"] = json!({"read_only": true, "parent_shared_folder_id": "84"});
+    file["symlink_info"] = json!({"target": "/b"});
+    file["is_downloadable"] = json!(false);
+    file["has_explicit_shared_members"] = json!(false);
+    file["property_groups"] = json!([{"template_id": "ptid:1", "fields": []}]);
+    file["file_lock_info"] = json!({"is_lockholder": true});
+    let page = page_of(&json!([file]));
+    let What::File(facts) = &page.entries[0].what else { panic!() };
+    assert_eq!(facts.marks.bits(), 15);
+    assert_eq!(facts.explicit_members, Some(false));
+    let more: Value = serde_json::from_str(facts.more.as_deref().unwrap()).unwrap();
+    for key in ["sharing_info", "symlink_info", "property_groups", "file_lock_info"] {
+        assert!(more.get(key).is_some(), "{key}");
+    }
+}
+
+/// I10: half of a surrogate pair spoils one name, not the page; whole pairs stay.
+#[test]
+fn i10_a_lone_surrogate_is_one_bad_name() {
+    let text = r#"{"entries": [
+        {".tag": "deleted", "name": "\ud800x", "path_lower": "/\ud800x"},
+        {".tag": "deleted", "name": "\ud83e\udd80 \\ud800 \"", "path_lower": "/\ud83e\udd80 \\ud800 \""}], "cursor": "c", "has_more": true}"#;
+    let page = read(text.as_bytes(), "r", None).unwrap();
+    assert_eq!((page.refused.len(), page.entries.len(), page.has_more), (1, 1, true));
+    assert_eq!(page.entries[0].name, "\u{1F980} \\ud800 \"");
+}
+
+/// Every argument of `ListFolderArg`.
+#[test]
+fn every_argument_is_a_setting() {
+    let question = Question {
+        limit: Some(7),
+        include_deleted: true,
+        include_media_info: true,
+        include_has_explicit_shared_members: true,
+        include_mounted_folders: false,
+        include_property_groups: vec!["ptid:1".to_owned()],
+        include_non_downloadable_files: false,
+        include_restorable_info: true,
+    };
+    let link = SharedLink { url: "https://x".to_owned(), password: Some(SecretString::from("p".to_owned())) };
+    let path = RemotePath::parse("/a").unwrap();
+    assert_eq!(
+        argument(&path, &question, false, Some(&link)),
+        json!({"path": "/a", "recursive": false, "include_deleted": true, "include_has_explicit_shared_members": true,
+            "include_mounted_folders": false, "include_non_downloadable_files": false, "limit": 7, "include_media_info": true,
+            "include_restorable_info": true,
+            "include_property_groups": {".tag": "filter_some", "filter_some": ["ptid:1"]},
+            "shared_link": {"url": "https://x", "password": "p"}})
+    );
+}

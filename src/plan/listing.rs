@@ -1,0 +1,201 @@
+//! The rules by which a recursive listing becomes a cache, and when a listing is believed.
+//!
+//! Source: the text of `list_folder` in Dropbox's specification, `files.stone`.
+
+use std::collections::BTreeSet;
+
+use unicode_normalization::UnicodeNormalization as _;
+
+use crate::model::listing::{Below, Entry, Here, Kind, Rule, What};
+use crate::model::{Failure, RemotePath};
+use crate::plan::guard::Limits;
+use crate::plan::names::OWN_DIR;
+
+/// What one entry does to the cache, when `there` is what its path holds so far.
+///
+/// | entry | there | the path | below it | parents |
+/// |---|---|---|---|---|
+/// | file | anything | the file | goes | made |
+/// | folder | anything | the folder | stays, takes the folder's read-only mark | made |
+/// | deleted | something | goes | goes | as they are |
+/// | deleted | nothing | nothing | nothing | as they are |
+pub fn rule(there: Option<Kind>, what: &What) -> Rule {
+    match (what, there) {
+        (What::File(_), Some(Kind::Folder)) => Rule { parents: true, here: Here::Put, below: Below::Remove },
+        // Below a file, or below nothing, there is nothing.
+        (What::File(_), _) => Rule { parents: true, here: Here::Put, below: Below::Keep },
+        (What::Folder(facts), Some(Kind::Folder)) => {
+            Rule { parents: true, here: Here::Put, below: Below::ReadOnly(facts.marks.read_only) }
+        }
+        (What::Folder(_), _) => Rule { parents: true, here: Here::Put, below: Below::Keep },
+        (What::Deleted, Some(Kind::Folder)) => Rule { parents: false, here: Here::Remove, below: Below::Remove },
+        (What::Deleted, Some(Kind::File)) => Rule { parents: false, here: Here::Remove, below: Below::Keep },
+        (What::Deleted, None) => Rule { parents: false, here: Here::Ignore, below: Below::Keep },
+    }
+}
+
+/// The entries of a page without those that a later file at the same path makes pointless: whatever they did at that path or below
+/// it is undone by the file, and the parents that they made are made by the file, too (unless a folder in between marked them). The order stays.
+pub fn collapsed(entries: Vec<Entry>) -> Vec<Entry> {
+    let mut files = BTreeSet::new();
+    let mut kept: Vec<Entry> = entries
+        .into_iter()
+        .rev()
+        .filter(|entry| match entry.what {
+            _ if files.contains(entry.key.as_str()) => false,
+            What::File(_) => files.insert(entry.key.as_str().to_owned()),
+            // It marks what it finds below it, and an earlier file may have made that.
+            What::Folder(_) => {
+                files.clear();
+                true
+            }
+            What::Deleted => true,
+        })
+        .collect();
+    kept.reverse();
+    kept
+}
+
+/// Below this many entries lost a share says nothing: half of a folder of four files is no disaster.
+const SHARE_FROM: u64 = 50;
+
+/// Whether a new, complete listing of `found` entries may take the place of one of `known` entries, by the limits of `[safety]`.
+///
+/// # Errors
+/// One sentence: what is held, and what to do.
+pub fn believable(known: u64, found: u64, limits: Limits) -> Result<(), String> {
+    let lost = known.saturating_sub(found);
+    #[expect(clippy::cast_precision_loss, reason = "a share of 2^53 entries needs no more digits")]
+    let share = if known == 0 { 0.0 } else { lost as f64 / known as f64 };
+    if lost <= SHARE_FROM || share <= limits.max_share {
+        return Ok(());
+    }
+    Err(format!(
+        "a new listing has {found} entries where {known} were known: it is held and the old one is used (safety.max_deletion_share = {:.0}%). \
+         If the entries are really gone, run `ferrybox approve` with the token shown; else wait, Dropbox is asked again by itself",
+        limits.max_share * 100.0
+    ))
+}
+
+/// The fewest cursors that follow all these remote folders without listing the whole account for them.
+///
+/// A folder below another needs none of its own, and folders with a common ancestor share its cursor, unless that ancestor is the
+/// account's root: then each has its own, because a root's listing costs every entry of the account. A folder that *is* the root, or
+/// `whole`, gives one cursor for everything.
+pub fn scopes(folders: &[RemotePath], whole: bool) -> Vec<RemotePath> {
+    if whole || folders.iter().any(|f| f.as_str().is_empty()) {
+        return vec![RemotePath::default()];
+    }
+    // Folders without the same first component have only the root in common.
+    let mut groups: Vec<(String, RemotePath)> = Vec::new();
+    for folder in folders {
+        let top = folder.as_str().split('/').nth(1).map(key_of).unwrap_or_default();
+        match groups.iter_mut().find(|(first, _)| *first == top) {
+            Some((_, shared)) => *shared = common(shared, folder),
+            None => groups.push((top, folder.clone())),
+        }
+    }
+    groups.into_iter().map(|(_, scope)| scope).collect()
+}
+
+fn common(a: &RemotePath, b: &RemotePath) -> RemotePath {
+    let same = a
+        .as_str()
+        .split('/')
+        .zip(b.as_str().split('/'))
+        .take_while(|(a, b)| key_of(a) == key_of(b))
+        .map(|(a, _)| a)
+        .collect::<Vec<_>>()
+        .join("/");
+    RemotePath::parse(&same).unwrap_or_default()
+}
+
+/// Whether `path` is `scope` or lies below it, as far as folding can be guessed.
+pub fn within(path: &RemotePath, scope: &RemotePath) -> bool {
+    let (path, scope) = (key_of(path.as_str()), key_of(scope.as_str()));
+    path.strip_prefix(&scope).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// The key that Dropbox most likely gives to a name or a path: NFC, lower case. A guess, good for looking something up: what is found
+/// is surely there. What is not found is surely absent only if the guess is sure, see [`is_sure`].
+pub fn key_of(text: &str) -> String {
+    if text.is_ascii() { text.to_ascii_lowercase() } else { text.nfc().collect::<String>().to_lowercase() }
+}
+
+/// Whether nobody can fold this text otherwise: ASCII, or letters that have no case at all.
+pub fn is_sure(text: &str) -> bool {
+    text.is_ascii() || text.nfc().all(|c| c.is_ascii() || (c.to_lowercase().eq([c]) && c.to_uppercase().eq([c])))
+}
+
+/// Bytes that a name may have on nearly every disk.
+const NAME_MAX: usize = 255;
+
+/// Why this disk could not hold an entry; `None` if nothing is known against it. `top` says that it lies directly in a synced folder.
+pub fn unholdable(name: &str, top: bool) -> Option<Failure> {
+    if name.len() > NAME_MAX {
+        return Some(Failure::wedge(
+            "name_too_long",
+            format!("the name has {} bytes, and this disk holds at most {NAME_MAX}: rename it in Dropbox", name.len()),
+        ));
+    }
+    if top && name == OWN_DIR {
+        return Some(Failure::wedge(
+            "reserved",
+            "the name `.ferrybox` at the top of a folder belongs to ferrybox: rename it in Dropbox to sync it",
+        ));
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn paths(texts: &[&str]) -> Vec<RemotePath> {
+        texts.iter().map(|t| RemotePath::parse(t).unwrap()).collect()
+    }
+
+    #[test]
+    fn the_fewest_cursors() {
+        let cases: &[(&[&str], bool, &[&str])] = &[
+            (&["/A"], false, &["/A"]),
+            (&["/A", "/a/x"], false, &["/A"]),
+            (&["/A/x", "/a/y"], false, &["/A"]),
+            (&["/A/x/p", "/A/X/q", "/B"], false, &["/A/x", "/B"]),
+            (&["/A", "/B"], false, &["/A", "/B"]),
+            (&["/A", "/"], false, &["/"]),
+            (&["/A"], true, &["/"]),
+            (&["/Ab", "/A"], false, &["/Ab", "/A"]),
+            (&[], false, &[]),
+        ];
+        for (folders, whole, expected) in cases {
+            assert_eq!(scopes(&paths(folders), *whole), paths(expected), "{folders:?}");
+        }
+    }
+
+    #[test]
+    fn e4_a_tiny_listing_is_not_believed() {
+        let limits = Limits { max_deletions: 1000, max_share: 0.25 };
+        assert!(believable(1_000_000, 0, limits).is_err());
+        assert!(believable(1_000_000, 700_000, limits).is_err());
+        assert!(believable(1_000_000, 999_000, limits).is_ok());
+        assert!(believable(1_000_000, 2_000_000, limits).is_ok());
+        assert!(believable(51, 0, limits).is_err());
+        assert!(believable(4, 0, limits).is_ok());
+        assert!(believable(0, 0, limits).is_ok());
+    }
+
+    #[test]
+    fn i8_a_guess_knows_when_it_is_sure() {
+        assert!(is_sure("Plain.TXT") && is_sure("日本") && !is_sure("Ä") && !is_sure("straße") && !is_sure("İ"));
+        assert_eq!(key_of("A\u{308}/B"), "ä/b");
+    }
+
+    #[test]
+    fn i6_i9_what_a_disk_cannot_hold() {
+        assert_eq!(unholdable(&"\u{1F980}".repeat(64), false).unwrap().code, "name_too_long");
+        assert_eq!(unholdable(".ferrybox", true).unwrap().code, "reserved");
+        assert_eq!(unholdable(".ferrybox", false), None);
+        assert_eq!(unholdable("fine", true), None);
+    }
+}
