@@ -25,10 +25,12 @@ mod sessions;
 mod settle;
 #[cfg(test)]
 mod tests;
+mod uploads;
 mod writer;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 
 use rusqlite::{Connection, OptionalExtension};
 use tokio::sync::watch;
@@ -44,6 +46,7 @@ pub use folders::Folder;
 pub use problems::{Conflict, ProblemRow};
 pub use queue::{Claim, DueSummary};
 pub use sessions::Session;
+pub use uploads::{Begun, Part, Whole};
 
 /// One account's database. Clones share it.
 #[derive(Clone)]
@@ -55,6 +58,7 @@ struct Inner {
     path: PathBuf,
     writer: Writer,
     readers: Readers,
+    longest: AtomicI64,
 }
 
 impl std::fmt::Debug for Store {
@@ -75,7 +79,7 @@ impl Store {
         queue::recover(&conn).map_err(|fault| fault.at(path))?;
         let readers = Readers::open(path)?;
         let writer = Writer::start(conn, path)?;
-        Ok(Self { inner: Arc::new(Inner { path: path.to_owned(), writer, readers }) })
+        Ok(Self { inner: Arc::new(Inner { path: path.to_owned(), writer, readers, longest: AtomicI64::new(60_000) }) })
     }
 
     /// The database file.

@@ -29,15 +29,39 @@ impl Default for Ceilings {
     }
 }
 
+/// What one `append_batch` held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shape {
+    /// Entries.
+    pub entries: usize,
+    /// Bytes of the argument header.
+    pub header: usize,
+    /// Bytes of the body.
+    pub body: u64,
+}
+
 impl Ceilings {
     /// After a refusal (400, 413, 431) of a pack of this shape: half of what was sent, or of the ceiling if that is less.
     #[must_use]
-    pub fn halved(self, entries: usize, header: usize, body: u64) -> Self {
+    pub fn halved(self, sent: Shape) -> Self {
         Self {
-            entries: (self.entries.min(entries) / 2).max(1),
-            header: (self.header.min(header) / 2).max(512),
-            body: (self.body.min(body) / 2).max(1 << 20),
+            entries: (self.entries.min(sent.entries) / 2).max(1),
+            header: (self.header.min(sent.header) / 2).max(512),
+            body: (self.body.min(sent.body) / 2).max(1 << 20),
         }
+    }
+
+    /// Whether a pack of this shape fits. One that does not was sent before the ceilings came down, and its refusal is no news.
+    pub fn hold(self, sent: Shape) -> bool {
+        sent.entries <= self.entries && sent.header <= self.header && sent.body <= self.body || sent.entries == 1
+    }
+
+    /// Whether a pack of this shape nearly touches one of the ceilings, so that its success is worth a little more next time.
+    pub fn reached_by(self, sent: Shape) -> bool {
+        let most = |n: u64, of: u64| n.saturating_mul(10) >= of.saturating_mul(9);
+        most(sent.entries as u64, self.entries as u64)
+            || most(sent.header as u64, self.header as u64)
+            || most(sent.body, self.body)
     }
 
     /// After a full pack went through: a little more next time, up to the documented limits.
@@ -115,8 +139,12 @@ mod tests {
 
     #[test]
     fn a_refusal_halves_what_was_sent_and_success_grows_back() {
-        let c = Ceilings::default().halved(400, 50_000, 1 << 20);
+        let sent = Shape { entries: 400, header: 50_000, body: 1 << 20 };
+        let c = Ceilings::default().halved(sent);
         assert_eq!((c.entries, c.header, c.body), (200, 25_000, 1 << 20));
+        assert!(Ceilings::default().hold(sent) && Ceilings::default().reached_by(sent));
+        assert!(!c.hold(sent), "the second worker that is refused at the same moment teaches nothing");
+        assert!(!c.reached_by(Shape { entries: 100, header: 10_000, body: 9 }));
         let mut c = Ceilings { entries: 1, header: 512, body: 1 << 20 };
         for _ in 0..2_000 {
             c = c.grown();

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::error::{Fault, Step, StoreError};
-use super::{Store, row, settle};
+use super::{Store, row, settle, uploads};
 use crate::model::{
     BatchKind, Change, ChangeId, ContentHash, FolderId, Job, JobId, RelPath, RemoteChange, UnixMs, WriteMode,
 };
@@ -149,6 +149,35 @@ impl Store {
         .await
     }
 
+    /// There may be room in the account again: commits that were refused for want of it may be tried now, and those whose file has changed since are
+    /// taken back, since what it is now may be smaller.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn try_for_room(&self, code: &'static str, now: UnixMs) -> Result<(), StoreError> {
+        self.write(move |conn| {
+            let outdated: Vec<i64> = conn
+                .prepare_cached(
+                    "DELETE FROM change WHERE batch IS NULL AND kind = 'upload' AND EXISTS
+                       (SELECT 1 FROM job WHERE job.id = change.job AND job.code = ?1 AND job.generation > change.generation)
+                     RETURNING job",
+                )?
+                .query_map([code], |r| r.get(0))?
+                .collect::<Result<_, _>>()?;
+            for job in outdated {
+                conn.prepare_cached("UPDATE job SET state = 'due', due_at = max(due_at, ?2) WHERE id = ?1")?
+                    .execute(params![job, now])?;
+            }
+            conn.prepare_cached(
+                "UPDATE change SET not_before = ?2 WHERE batch IS NULL AND not_before > ?2 AND kind = 'upload'
+                    AND EXISTS (SELECT 1 FROM job WHERE job.id = change.job AND job.code = ?1)",
+            )?
+            .execute(params![code, now])?;
+            Ok(())
+        })
+        .await
+    }
+
     /// Deletions that were made in Dropbox at or after `since`; those of more than a day ago are not known any more.
     ///
     /// # Errors
@@ -200,6 +229,8 @@ fn insert(conn: &Connection, job: &Job, what: &RemoteChange, now: UnixMs) -> Ste
             .execute(params![job.id.0, job.folder.0, job.generation, path.as_str(), rev, now])?;
         }
     }
+    // The session is the change's from now on.
+    uploads::forget(conn, job.id)?;
     conn.prepare_cached("UPDATE job SET state = 'staged' WHERE id = ?1")?.execute([job.id.0])?;
     Ok(())
 }
