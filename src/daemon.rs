@@ -26,9 +26,11 @@ mod large;
 mod live;
 mod open;
 mod pack;
+mod pool;
 mod progress;
 mod requests;
 mod transfer;
+mod trouble;
 mod uploader;
 
 use std::sync::Arc;

@@ -9,5 +9,6 @@ pub mod guard;
 pub mod ignore;
 pub mod names;
 pub mod outcome;
+pub mod pace;
 pub mod pack;
 pub mod retry;

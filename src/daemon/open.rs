@@ -9,7 +9,8 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{self, Config};
-use crate::daemon::account::{Account, Lane};
+use crate::daemon::account::{Account, Lane, Upward};
+use crate::daemon::clock::ms;
 use crate::daemon::folder::Folder;
 use crate::daemon::intake::Look;
 use crate::daemon::live::Live;
@@ -68,6 +69,8 @@ async fn one(
     let state = |e: crate::store::StoreError| OpenError::State(e.to_string());
     let store = Store::open(&dir.join("state.db")).map_err(state)?;
 
+    store.set_longest(ms(config.watch.restless));
+
     let source: Source = account.credentials.parse().map_err(&usage)?;
     let credentials = source.load(&account.name).await.map_err(|e| usage(e.to_string()))?;
     dropbox::install_tls_provider();
@@ -105,6 +108,8 @@ async fn one(
         sessions_wanted: std::sync::atomic::AtomicU64::new(0),
         connections: Semaphore::new(config.upload.workers.max(1)),
         host: host.split('.').next().unwrap_or_default().to_owned(),
+        credentials: source,
+        upward: Upward::default(),
         stop: stop.clone(),
     };
     Ok((opened, receivers))

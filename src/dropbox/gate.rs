@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 /// The least and the most that a server's word is followed.
-const FLOOR: Duration = Duration::from_secs(1);
+pub(super) const FLOOR: Duration = Duration::from_secs(1);
 const CAP: Duration = Duration::from_secs(600);
 
 /// Calls that wait together.
@@ -78,6 +78,27 @@ impl Gates {
         let last = [all.start, all.append, all.commit, all.list, all.other].into_iter().flatten().max()?;
         let left = last.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())?;
         Timestamp::now().checked_add(left).ok()
+    }
+}
+
+impl Gates {
+    /// Which classes wait, and until when.
+    pub(super) fn waiting(&self) -> Vec<(&'static str, Timestamp)> {
+        let all = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        [
+            ("new uploads", all.start),
+            ("uploads", all.append),
+            ("commits", all.commit),
+            ("listings", all.list),
+            ("other calls", all.other),
+        ]
+        .into_iter()
+        .filter_map(|(what, until)| {
+            let left = until?.checked_duration_since(now).filter(|left| !left.is_zero())?;
+            Some((what, Timestamp::now().checked_add(left).ok()?))
+        })
+        .collect()
     }
 }
 
