@@ -104,6 +104,13 @@ impl Account {
         *lock(&self.ceilings)
     }
 
+    /// The same for what is sent now: a pack arrives whole or not at all, so it is not much more than a part of a large file, and `chunk_size`
+    /// says how much a broken line or a crash may cost.
+    pub(crate) fn pack_ceilings(&self) -> Ceilings {
+        let learned = self.ceilings();
+        Ceilings { body: learned.body.min(self.config.upload.chunk_size.saturating_mul(PACK_CHUNKS)), ..learned }
+    }
+
     /// Sets the ceilings, and remembers them for the next start.
     pub(crate) async fn learn(&self, ceilings: Ceilings) -> Result<(), Fatal> {
         *lock(&self.ceilings) = ceilings;
@@ -123,6 +130,9 @@ impl Account {
         self.folders.iter().any(|f| f.now().scans > 0)
     }
 }
+
+/// A pack is at most so many chunks long.
+const PACK_CHUNKS: u64 = 2;
 
 /// Rows that failed this often no longer keep `run --once` from ending; they are problems.
 pub(crate) const ONCE_ATTEMPTS: u32 = 3;

@@ -51,7 +51,7 @@ pub(crate) async fn send(account: &Account, sends: Vec<Send>) -> Result<(), Fata
     let entry = entry_len();
     let shapes: Vec<_> = items.iter().map(|i| (i.send.len(), entry)).collect();
     let mut items = items.into_iter();
-    for n in split(&shapes, append_batch_fixed_len(), account.ceilings()) {
+    for n in split(&shapes, append_batch_fixed_len(), account.pack_ceilings()) {
         one(account, items.by_ref().take(n).collect()).await?;
     }
     Ok(())

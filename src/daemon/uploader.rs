@@ -153,7 +153,7 @@ impl Uploader {
             if account.is_full() {
                 return Ok(Vec::new());
             }
-            let wait = match claim_at(queue, account.ceilings(), now) {
+            let wait = match claim_at(queue, account.pack_ceilings(), now) {
                 Some(at) if at <= now => break,
                 Some(at) => until(Some(at)),
                 None => until(due.next_due_at),
@@ -167,7 +167,7 @@ impl Uploader {
     }
 
     fn limit(&self) -> Claim {
-        let ceilings = self.account.ceilings();
+        let ceilings = self.account.pack_ceilings();
         Claim {
             max_files: ceilings.entries,
             max_bytes: ceilings.body,
