@@ -86,7 +86,7 @@ fn a_touched_file_is_read_and_not_sent() {
 fn a_large_file_goes_up_in_parallel_parts() {
     let mut world = World::with(Settings { latency: Duration::from_millis(30), ..Settings::default() });
     world.extra = "[upload]\nchunk_size = \"4 MiB\"\n".into();
-    let bytes: Vec<u8> = (0..(23 << 20) + 17).map(|i: u32| (i / 4096) as u8).collect();
+    let bytes: Vec<u8> = (0..(23 << 20) + 17).map(|i: u32| u8::try_from(i / 4096 % 256).unwrap()).collect();
     world.write("large.bin", &bytes);
     world.once_in_sync();
     world.assert_equal();

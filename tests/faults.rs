@@ -24,7 +24,8 @@ const CHECK: &str = "files/upload_session/finish_batch/check";
 const LONG: Duration = Duration::from_secs(240);
 
 const SMALL: usize = 120;
-const LARGE: usize = 3;
+const LARGE: usize = 6;
+const LARGE_SIZE: usize = 15 << 20;
 
 fn world() -> World {
     let mut world = World::with(Settings {
@@ -40,14 +41,14 @@ fn world() -> World {
         world.write(&format!("d{}/{i}", i % 5), vec![u8::try_from(i).unwrap(); 20_000 + i]);
     }
     for i in 0..LARGE {
-        world.write(&format!("large/{i}"), vec![u8::try_from(i).unwrap() + 1; (30 << 20) + i]);
+        world.write(&format!("large/{i}"), vec![u8::try_from(i).unwrap() + 1; LARGE_SIZE + i]);
     }
     world
 }
 
 fn content() -> u64 {
     let small: usize = (0..SMALL).map(|i| 20_000 + i).sum();
-    let large: usize = (0..LARGE).map(|i| (30 << 20) + i).sum();
+    let large: usize = (0..LARGE).map(|i| LARGE_SIZE + i).sum();
     (small + large) as u64
 }
 
@@ -92,8 +93,10 @@ macro_rules! alone {
             let effect = $effect;
             let fault = match effect {
                 Effect::SessionExpired => Fault::nth($route, 9, effect),
+                // One expired token turns away all calls that are under way.
+                Effect::TokenExpired => often($route, 5, 0.08, effect),
                 // Routes of few calls are hit more often, or they would not be hit at all.
-                effect => often($route, 11, if $route.ends_with('*') { 0.15 } else { 0.5 }, effect),
+                effect => often($route, 5, if $route.ends_with('*') { 0.2 } else { 0.5 }, effect),
             };
             world.standin.faults().add(fault);
             converges(&world, stringify!($name));

@@ -76,8 +76,9 @@ impl Committer {
         changed.borrow_and_update();
         let now = now_ms();
         let full = account.is_full();
-        if !full && account.upward.quota.borrow().is_some() {
-            account.store.try_for_room("quota_full", now).await?;
+        let was_full = account.upward.quota.borrow().is_some();
+        if was_full && account.store.look_for_room(!full, now).await? > 0 {
+            account.room();
         }
         let waiting = account.store.ready(now, &[]).await?;
         let mut next: Option<i64> = None;

@@ -161,7 +161,8 @@ async fn rest(account: &Account, send: Send, hash: ContentHash, session: Session
     };
     match sent {
         Ok(()) => {
-            account.store.stage(vec![(send.job.clone(), send.change(session.id, hash))], now_ms()).await.map(drop)?
+            let change = send.change(session.id, hash);
+            account.store.stage(vec![(send.job, change)], now_ms()).await?;
         }
         Err(failure) => {
             let settled = failed(&send.job, failure);

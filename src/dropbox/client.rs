@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::auth::{Counter, Ticket, Tokens};
 use super::body::{Body, Flow, Watch, sending};
 use super::error::{AuthError, CallError, Transport, TransportKind};
-use super::gate::{self, Gates};
+use super::gate::Gates;
 use super::reply::{Reply, Verdict, broken};
 use super::route::{Patience, Route, Style};
 use super::settings::{PathRoot, Settings, SetupError};
@@ -200,12 +200,13 @@ impl Dropbox {
         let inner = &*self.0;
         match &error {
             CallError::Throttled(t) => {
-                // Without a word of how long, the row's own backoff decides when; the class rests a moment all the same.
-                let after = t.after.unwrap_or(gate::FLOOR);
-                if t.after.is_some() && t.reason.contains("too_many_requests") {
-                    inner.gates.close_all(after);
-                } else {
-                    inner.gates.close(route.class, after);
+                // Without a word of how long, the row's own backoff decides.
+                if let Some(after) = t.after {
+                    if t.reason.contains("too_many_requests") {
+                        inner.gates.close_all(after);
+                    } else {
+                        inner.gates.close(route.class, after);
+                    }
                 }
             }
             CallError::Transport(Transport { retry_after: Some(after), .. }) => inner.gates.close(route.class, *after),

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 /// The least and the most that a server's word is followed.
-pub(super) const FLOOR: Duration = Duration::from_secs(1);
+const FLOOR: Duration = Duration::from_secs(1);
 const CAP: Duration = Duration::from_secs(600);
 
 /// Calls that wait together.

@@ -149,31 +149,34 @@ impl Store {
         .await
     }
 
-    /// There may be room in the account again: commits that were refused for want of it may be tried now, and those whose file has changed since are
-    /// taken back, since what it is now may be smaller.
+    /// The account is full, or was: commits that were refused before and whose file has shrunk since are taken back, since what it is now may fit.
+    /// With `again` there may be room: those whose file has changed at all are taken back, and the others may be tried now. Gives how many were
+    /// taken back.
     ///
     /// # Errors
     /// When the database cannot be written.
-    pub async fn try_for_room(&self, code: &'static str, now: UnixMs) -> Result<(), StoreError> {
+    pub async fn look_for_room(&self, again: bool, now: UnixMs) -> Result<usize, StoreError> {
         self.write(move |conn| {
             let outdated: Vec<i64> = conn
                 .prepare_cached(
-                    "DELETE FROM change WHERE batch IS NULL AND kind = 'upload' AND EXISTS
-                       (SELECT 1 FROM job WHERE job.id = change.job AND job.code = ?1 AND job.generation > change.generation)
-                     RETURNING job",
+                    "DELETE FROM change WHERE batch IS NULL AND kind = 'upload' AND attempts > 0 AND EXISTS
+                       (SELECT 1 FROM job WHERE job.id = change.job AND job.generation > change.generation
+                           AND (?1 OR job.size < change.read_size)) RETURNING job",
                 )?
-                .query_map([code], |r| r.get(0))?
+                .query_map([again], |r| r.get(0))?
                 .collect::<Result<_, _>>()?;
-            for job in outdated {
-                conn.prepare_cached("UPDATE job SET state = 'due', due_at = max(due_at, ?2) WHERE id = ?1")?
-                    .execute(params![job, now])?;
+            for job in &outdated {
+                conn.prepare_cached("UPDATE job SET state = 'due', code = NULL, text = NULL WHERE id = ?1")?
+                    .execute([job])?;
             }
-            conn.prepare_cached(
-                "UPDATE change SET not_before = ?2 WHERE batch IS NULL AND not_before > ?2 AND kind = 'upload'
-                    AND EXISTS (SELECT 1 FROM job WHERE job.id = change.job AND job.code = ?1)",
-            )?
-            .execute(params![code, now])?;
-            Ok(())
+            if again {
+                conn.prepare_cached(
+                    "UPDATE change SET not_before = ?1
+                      WHERE batch IS NULL AND kind = 'upload' AND attempts > 0 AND not_before > ?1",
+                )?
+                .execute([now])?;
+            }
+            Ok(outdated.len())
         })
         .await
     }
