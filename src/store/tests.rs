@@ -3,6 +3,7 @@
 mod opening;
 mod random;
 mod steps;
+mod uploads;
 mod writing;
 
 use tempfile::TempDir;
