@@ -3,6 +3,7 @@
 //! A command gives its exit code, or an error whose kind decides the code: see [`code`].
 
 mod add;
+mod approve;
 mod client;
 mod completions;
 mod config;
@@ -10,9 +11,11 @@ mod link;
 mod man;
 mod problems;
 mod progress;
+mod reject;
 mod remove;
 mod render;
 mod run;
+mod service;
 mod status;
 mod sync;
 mod unlink;
@@ -86,9 +89,12 @@ enum Command {
     Status(status::Status),
     Sync(sync::Sync),
     Problems(problems::Problems),
+    Approve(approve::Approve),
+    Reject(reject::Reject),
     Add(add::Add),
     Remove(remove::Remove),
     Config(config::ConfigCommand),
+    Service(service::Service),
     Completions(completions::Completions),
     Man(man::Man),
 }
@@ -110,10 +116,16 @@ impl Common {
             log_level: self.log.clone().or_else(|| self.quiet.then(|| "error".to_owned())),
             surroundings: Surroundings::of_process(),
             look_at_disk,
+            folders_may_be_missing: false,
         }
     }
 
-    /// The configuration for a command that runs the daemon or judges it.
+    /// The configuration for the daemon itself, which knows what it has met before and so waits for a disk that is not mounted yet.
+    fn load_to_run(&self) -> Result<Loaded, ConfigErrors> {
+        Config::load(&LoadOptions { folders_may_be_missing: true, ..self.options(true) })
+    }
+
+    /// The configuration for a command that judges it.
     fn load(&self) -> Result<Loaded, ConfigErrors> {
         Config::load(&self.options(true))
     }
@@ -168,9 +180,12 @@ where
         Command::Status(status) => status.execute(common),
         Command::Sync(sync) => sync.execute(common),
         Command::Problems(problems) => problems.execute(common),
+        Command::Approve(approve) => approve.execute(common),
+        Command::Reject(reject) => reject.execute(common),
         Command::Add(add) => add.execute(common),
         Command::Remove(remove) => remove.execute(common),
         Command::Config(config) => config.execute(common),
+        Command::Service(service) => service.execute(common),
         Command::Completions(completions) => completions.execute(),
         Command::Man(man) => man.execute(),
     };
@@ -184,6 +199,17 @@ where
             ExitCode::from(code(&error))
         }
     }
+}
+
+/// What there must be before a daemon makes sense.
+fn check_folders(config: &Config) -> Result<(), Usage> {
+    if config.accounts.is_empty() {
+        return Err(Usage("no account is configured: run `ferrybox link`".to_owned()));
+    }
+    if config.accounts.iter().all(|a| a.folders.is_empty()) {
+        return Err(Usage("no folder is configured: run `ferrybox add LOCAL REMOTE`".to_owned()));
+    }
+    Ok(())
 }
 
 /// The exit code of an error, by its kind.

@@ -237,6 +237,8 @@ pub struct LoadOptions {
     pub surroundings: Surroundings,
     /// Whether to look at folders, token files and certificates on the disk. Commands that only need the socket do not.
     pub look_at_disk: bool,
+    /// Whether a folder's directory may be missing: the daemon waits for one that it has met before, and itself refuses one that it has not.
+    pub folders_may_be_missing: bool,
 }
 
 /// A configuration and where each of its values was set.

@@ -23,7 +23,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::model::status::{Health, Problem, Status, SyncAnswer};
+use crate::model::status::{Answered, Health, Held, Problem, Status, SyncAnswer};
 
 /// Connections at a time; more wait in the kernel's queue.
 const CONNECTIONS: usize = 64;
@@ -47,6 +47,24 @@ pub enum Request {
         wait: bool,
         /// `Err`: one sentence, such as "no folder holds this path"; the client sees it with status 404.
         reply: oneshot::Sender<Result<SyncAnswer, String>>,
+    },
+    /// `GET /v1/held`.
+    Held {
+        /// Entries to skip.
+        offset: u64,
+        /// Entries at most, 1 to 1000.
+        limit: u64,
+        /// One page.
+        reply: oneshot::Sender<Page<Held>>,
+    },
+    /// `POST /v1/approve` and `POST /v1/reject`.
+    Answer {
+        /// Which set.
+        token: String,
+        /// Whether its deletions may go; else they are given up.
+        approve: bool,
+        /// `Err`: one sentence; the client sees it with status 404.
+        reply: oneshot::Sender<Result<Answered, String>>,
     },
     /// `GET /v1/problems`.
     Problems {

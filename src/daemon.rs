@@ -13,17 +13,21 @@
 //! Each has a `step()`, one unit of work, and a `run()` that loops over it. The first one that ends stops the program.
 
 pub mod lock;
+pub mod notify;
 
 mod account;
+mod beats;
 mod clock;
 mod committer;
 mod deletions;
 mod folder;
+mod held;
 mod identify;
 mod intake;
 mod judge;
 mod large;
 mod live;
+mod meeting;
 mod open;
 mod pack;
 mod pool;
@@ -44,11 +48,13 @@ use crate::config::Config;
 use crate::control;
 use crate::daemon::account::{Account, Fatal};
 use crate::daemon::committer::Committer;
-use crate::daemon::intake::{Intake, Look};
+use crate::daemon::intake::Intake;
+use crate::daemon::live::lock as lock_of;
 use crate::daemon::open::OpenError;
 use crate::daemon::progress::Progress;
 use crate::daemon::uploader::Uploader;
 use crate::model::status::Status;
+use crate::store::StoreError;
 
 /// How long tasks may take to come to the end of their step once the daemon is asked to stop.
 const DRAIN: Duration = Duration::from_secs(3);
@@ -86,48 +92,156 @@ impl From<Fatal> for End {
     }
 }
 
+/// How long a full disk is left alone before it is looked at again.
+const FULL_WAIT: Duration = Duration::from_secs(2);
+/// So much must be free again before work goes on.
+const ROOM: u64 = 8 << 20;
+
 /// Runs until everything is in sync (`once`), until `stop`, or until it cannot go on.
 pub async fn run(config: Config, options: RunOptions, status: watch::Sender<Status>, stop: CancellationToken) -> End {
-    let opened = match open::all(&config, &stop).await {
+    loop {
+        match one_life(&config, options, &status, &stop).await {
+            Life::Over(end) => return end,
+            Life::Again => {}
+            Life::Full => {
+                tokio::select! {
+                    () = stop.cancelled() => return End::InSync,
+                    () = tokio::time::sleep(FULL_WAIT) => {}
+                }
+            }
+        }
+    }
+}
+
+/// What follows from the end of one life.
+enum Life {
+    Over(End),
+    /// The databases have to be opened anew.
+    Again,
+    /// There is no room to begin with.
+    Full,
+}
+
+/// From the opening of the databases to their closing.
+async fn one_life(
+    config: &Config,
+    options: RunOptions,
+    status: &watch::Sender<Status>,
+    stop: &CancellationToken,
+) -> Life {
+    let stop = stop.child_token();
+    let opened = match open::all(config, &stop).await {
         Ok(opened) => opened,
-        Err(OpenError::Usage(text)) => return End::Usage(text),
-        Err(OpenError::State(text)) => return End::State(text),
+        Err(OpenError::Usage(text)) => return Life::Over(End::Usage(text)),
+        Err(OpenError::State(text)) => return Life::Over(End::State(text)),
+        Err(OpenError::Full(text)) if options.once => return Life::Over(End::State(text)),
+        Err(OpenError::Full(text)) => {
+            tracing::error!(reason = %text, "waiting for room");
+            return Life::Full;
+        }
     };
     let progress = Arc::new(Progress { accounts: opened.accounts.clone(), started: Instant::now() });
     let (tx, requests) = mpsc::channel(64);
     let socket = match control::serve(&config.daemon.socket, tx, stop.clone()) {
         Ok(socket) => socket,
-        Err(error) => return End::Usage(error.to_string()),
+        Err(error) => return Life::Over(End::Usage(error.to_string())),
     };
-    let mut tasks: JoinSet<Result<(), Fatal>> = JoinSet::new();
-    for (account, looks) in opened.accounts.iter().zip(opened.looks) {
-        start(&mut tasks, account, looks);
-    }
-    tasks.spawn(requests::run(Arc::clone(&progress), requests));
-    let publisher = Arc::clone(&progress);
-    tasks.spawn(async move { publisher.publish(&status).await.map_err(Fatal::Store) });
+    let mut views: JoinSet<Result<(), Fatal>> = JoinSet::new();
+    views.spawn(requests::run(Arc::clone(&progress), requests));
+    let (publisher, to) = (Arc::clone(&progress), status.clone());
+    views.spawn(async move { publisher.publish(&to).await.map_err(Fatal::Store) });
+    views.spawn(notify::run(Arc::clone(&progress)));
     let mut server = JoinSet::new();
     server.spawn(socket);
     tracing::info!(accounts = opened.accounts.len(), socket = %config.daemon.socket.display(), "running");
 
-    let end = tokio::select! {
-        () = stop.cancelled() => End::InSync,
-        end = finished(&opened.accounts), if options.once => end,
-        Some(ended) = tasks.join_next() => match ended {
-            Ok(Ok(())) => End::Failed("a task ended that never should".to_owned()),
-            Ok(Err(fatal)) => fatal.into(),
-            Err(error) => End::Failed(format!("a task died: {error}")),
-        },
+    let mut tasks = JoinSet::new();
+    let life = loop {
+        opened.accounts.iter().for_each(|account| start(&mut tasks, account));
+        let ended = tokio::select! {
+            () = stop.cancelled() => break Life::Over(End::InSync),
+            end = finished(&opened.accounts), if options.once => break Life::Over(end),
+            Some(ended) = tasks.join_next() => ended,
+            Some(ended) = views.join_next() => ended,
+        };
+        match ended {
+            Ok(Err(Fatal::Store(full @ StoreError::Full { .. }))) if !options.once => {
+                if sit_out(&opened.accounts, &mut tasks, &full, &stop).await {
+                    break Life::Over(End::InSync);
+                }
+            }
+            Ok(Err(Fatal::Store(damaged @ StoreError::Corrupt { .. }))) => break damage(&damaged),
+            Ok(Ok(())) => break Life::Over(End::Failed("a task ended that never should".to_owned())),
+            Ok(Err(fatal)) => break Life::Over(fatal.into()),
+            Err(error) => break Life::Over(End::Failed(format!("a task died: {error}"))),
+        }
     };
+    // The last word, so that what is shown at the end is the end.
+    if let Ok(last) = progress.status().await {
+        status.send_replace(last);
+    }
     stop.cancel();
+    views.abort_all();
     close(tasks, server, opened.accounts).await;
-    drop(opened.locks);
-    end
+    drop(opened.lock);
+    match life {
+        Life::Again => match open::set_marked_aside(config) {
+            Ok(()) => Life::Again,
+            Err(error) => Life::Over(End::State(error.to_string())),
+        },
+        over => over,
+    }
 }
 
-fn start(tasks: &mut JoinSet<Result<(), Fatal>>, account: &Arc<Account>, looks: Vec<mpsc::Receiver<Look>>) {
-    for (folder, looks) in account.folders.iter().zip(looks) {
-        tasks.spawn(Intake::new(Arc::clone(account), Arc::clone(folder), looks).run());
+/// A database that turned out damaged while it was used: noted beside it, so that the next opening (even after a crash) moves it aside.
+fn damage(error: &StoreError) -> Life {
+    match error {
+        StoreError::Corrupt { path, what } if open::mark_damaged(path, what) => Life::Again,
+        error => Life::Over(End::State(error.to_string())),
+    }
+}
+
+/// The database's disk is full: all work ends, nothing new is begun, and what is known is shown, until there is room. `true`: stopped meanwhile.
+async fn sit_out(
+    accounts: &[Arc<Account>],
+    tasks: &mut JoinSet<Result<(), Fatal>>,
+    full: &StoreError,
+    stop: &CancellationToken,
+) -> bool {
+    tracing::error!(reason = %full, "no new work until there is room");
+    tasks.shutdown().await;
+    for account in accounts {
+        *lock_of(&account.full) = Some(full.to_string());
+        account.begin_anew();
+        account.store.poke();
+    }
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return true,
+            () = tokio::time::sleep(FULL_WAIT) => {}
+        }
+        let mut room = true;
+        for account in accounts {
+            let free =
+                rustix::fs::statvfs(account.store.path()).map_or(0, |fs| fs.f_bavail.saturating_mul(fs.f_frsize));
+            // As after a start: nobody holds a row.
+            room &= free >= ROOM && account.store.release_claims().await.is_ok();
+        }
+        if room {
+            break;
+        }
+    }
+    for account in accounts {
+        *lock_of(&account.full) = None;
+        account.store.poke();
+    }
+    tracing::info!("there is room again: work goes on");
+    false
+}
+
+fn start(tasks: &mut JoinSet<Result<(), Fatal>>, account: &Arc<Account>) {
+    for folder in &account.folders {
+        tasks.spawn(Intake::new(Arc::clone(account), Arc::clone(folder)).run());
     }
     for _ in 0..account.config.upload.workers.max(1) {
         tasks.spawn(Uploader::new(Arc::clone(account)).run());

@@ -62,7 +62,7 @@
 //! - **`model` knows sha2**: the content hash is a word of the domain, pure, and both `local` and `daemon` need it.
 //! - **`cli` knows `dropbox`**, for `link` and `unlink` only, which must work without a daemon.
 //! - **`cli` knows `control`**: the client reads the lists' page type where the server writes it.
-//! - **Packs are read once**: files up to 64 KiB stay in memory between hashing and sending (at most 3 MiB a worker); larger ones are read twice,
+//! - **Packs are read once**: files up to 64 KiB stay in memory between hashing and sending (at most 2 MiB a worker); larger ones are read twice,
 //!   and the server compares the body with the hash of the first reading.
 
 pub mod cli;

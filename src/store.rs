@@ -16,6 +16,7 @@ mod changes;
 mod counts;
 mod error;
 mod folders;
+mod held;
 mod problems;
 mod queue;
 mod readers;
@@ -45,6 +46,7 @@ pub use error::StoreError;
 pub use folders::Folder;
 pub use problems::{Conflict, ProblemRow};
 pub use queue::{Claim, DueSummary};
+pub use schema::set_aside;
 pub use sessions::Session;
 pub use uploads::{Begun, Part, Whole};
 
@@ -124,6 +126,36 @@ impl Store {
             Ok(())
         })
         .await
+    }
+
+    /// Rows that were claimed are due again, as after a start: whoever held them has ended.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn release_claims(&self) -> Result<(), StoreError> {
+        self.write_rows(usize::MAX, |conn| Ok(queue::recover(conn)?)).await
+    }
+
+    /// Goes once through the writer, and changes nothing: an answer says that it lives.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn pulse(&self) -> Result<(), StoreError> {
+        self.write(|_| Ok(())).await
+    }
+
+    /// Holds the writer up for ever, so that a test sees what then happens.
+    #[cfg(debug_assertions)]
+    pub async fn wedge_for_a_test(&self) {
+        let _ = self
+            .write(|_| {
+                loop {
+                    std::thread::park();
+                }
+                #[expect(unreachable_code, reason = "says what the step would give")]
+                Ok(())
+            })
+            .await;
     }
 
     /// Ends the writing for all clones, marks the end as clean and folds the log into the file.

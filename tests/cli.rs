@@ -273,7 +273,7 @@ fn daemon(home: &Home) -> JoinSet<()> {
         while let Some(request) = rx.recv().await {
             match request {
                 Request::Status(reply) => drop(reply.send(status(&docs))),
-                Request::Health(_) => {}
+                Request::Health(_) | Request::Held { .. } | Request::Answer { .. } => {}
                 Request::Sync { path, wait, reply } => {
                     let outcome = match (wait, path.as_deref().and_then(Path::file_name).and_then(|n| n.to_str())) {
                         (false, _) => "accepted",

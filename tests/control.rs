@@ -49,6 +49,7 @@ impl Served {
                         let answer = SyncAnswer { outcome: "accepted".to_owned(), problems: 0, reason: None };
                         drop(reply.send(Ok(answer)));
                     }
+                    Request::Held { .. } | Request::Answer { .. } => {}
                     Request::Problems { offset, limit, reply } => {
                         drop(reply.send(Page { items: vec![problem(limit)], offset, total: 7 }));
                     }
@@ -117,6 +118,7 @@ fn status() -> Status {
         active: vec![Active { path: "a.txt".to_owned(), direction: "up".to_owned(), done: 0, total: 9 }],
         problems: 0,
         conflicts: 0,
+        held: None,
     };
     let account = AccountStatus {
         name: "personal".to_owned(),
@@ -170,6 +172,7 @@ async fn status_has_the_names_of_the_interface() {
               "conflicts": 0,
               "eta_s": null,
               "files": 1,
+              "held": null,
               "last_synced_at": null,
               "local": "/home/a/Documents",
               "mode": "backup",

@@ -86,7 +86,7 @@ fn a_touched_file_is_read_and_not_sent() {
 fn a_large_file_goes_up_in_parallel_parts() {
     let mut world = World::with(Settings { latency: Duration::from_millis(30), ..Settings::default() });
     world.extra = "[upload]\nchunk_size = \"4 MiB\"\n".into();
-    let bytes: Vec<u8> = (0..(23 << 20) + 17).map(|i: u32| u8::try_from(i / 4096 % 256).unwrap()).collect();
+    let bytes: Vec<u8> = (0..(23_u32 << 20) + 17).map(|i| (i / 4096).to_le_bytes()[0]).collect();
     world.write("large.bin", &bytes);
     world.once_in_sync();
     world.assert_equal();
@@ -492,6 +492,48 @@ fn the_status_has_every_field_that_scripts_rely_on() {
     }
     assert_eq!(status["pid"], daemon.child.id());
     drop(daemon);
+    world.assert_clean();
+}
+
+#[test]
+fn h7_a_rename_in_case_or_composition_only_never_deletes() {
+    for (from, to) in [("Report.txt", "report.txt"), ("Cafe\u{301}", "Caf\u{e9}")] {
+        let mut world = World::new();
+        world.mode = "mirror";
+        world.write(from, "precious");
+        world.write("sub/other", "x");
+        world.once_in_sync();
+        std::fs::rename(world.folder.join(from), world.folder.join(to)).unwrap();
+        world.once_in_sync();
+        assert_eq!(world.standin.content(&format!("/T/{to}")).as_deref(), Some(b"precious".as_slice()), "{from}");
+        // And it is still known as synced: an edit is a revision, a deletion is passed on.
+        world.write(to, "edited");
+        world.once_in_sync();
+        assert_eq!(world.standin.file(&format!("/T/{to}")).unwrap().revisions, 2);
+        std::fs::remove_file(world.folder.join(to)).unwrap();
+        world.once_in_sync();
+        assert!(world.standin.file(&format!("/T/{to}")).is_none());
+        world.assert_clean();
+    }
+}
+
+#[test]
+fn i1_twins_that_dropbox_does_not_tell_apart_share_nothing() {
+    let mut world = World::new();
+    world.mode = "mirror";
+    world.write("FOO", "same");
+    world.once_in_sync();
+    world.write("foo", "same");
+    world.write("bar", "x");
+    let out = world.once();
+    assert_eq!(out.status.code(), Some(3), "{}", text(&out));
+    // Deleting the second, or editing it, leaves the first one's file alone.
+    std::fs::remove_file(world.folder.join("foo")).unwrap();
+    world.once_in_sync();
+    assert_eq!(world.standin.content("/T/FOO").unwrap(), "same");
+    world.write("foo", "other");
+    world.once();
+    assert_eq!(world.standin.content("/T/FOO").unwrap(), "same");
     world.assert_clean();
 }
 

@@ -96,7 +96,7 @@ macro_rules! alone {
                 // One expired token turns away all calls that are under way.
                 Effect::TokenExpired => often($route, 5, 0.08, effect),
                 // Routes of few calls are hit more often, or they would not be hit at all.
-                effect => often($route, 5, if $route.ends_with('*') { 0.2 } else { 0.5 }, effect),
+                effect => often($route, 5, if $route.ends_with('*') { 0.2 } else { 0.3 }, effect),
             };
             world.standin.faults().add(fault);
             converges(&world, stringify!($name));

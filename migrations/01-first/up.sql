@@ -61,9 +61,12 @@ CREATE TABLE base (
   content_hash BLOB NOT NULL CHECK (length(content_hash) = 32),
   rev          TEXT NOT NULL,
   remote       TEXT,             -- where it lies in Dropbox, when that is not the path's own place
+  file_id      TEXT,             -- Dropbox's id of the file: one remote file has one row, however its local name is cased or composed
   synced_at    INTEGER NOT NULL,
   PRIMARY KEY (dir, name)
 ) STRICT, WITHOUT ROWID;
+
+CREATE INDEX base_file_id ON base (file_id) WHERE file_id IS NOT NULL;
 
 CREATE TRIGGER base_added AFTER INSERT ON base BEGIN
   UPDATE tally SET files = files + 1, bytes = bytes + NEW.size

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use tokio::sync::watch;
 
-use super::render::{counted, escape, word, work};
+use super::render::{bytes, counted, escape, seconds, word, work};
 use super::status::lines;
 use crate::model::status::{AccountState, FolderState, FolderStatus, Status};
 
@@ -24,7 +24,7 @@ pub(super) async fn show(mut status: watch::Receiver<Status>, bars: Option<Multi
 }
 
 async fn show_bars(status: &mut watch::Receiver<Status>, all: &MultiProgress) {
-    let style = ProgressStyle::with_template("{spinner} {prefix} [{bar:24}] {pos}/{len} files  {wide_msg}")
+    let style = ProgressStyle::with_template("{spinner} {prefix} [{bar:16}] {pos}/{len} files  {wide_msg}")
         .unwrap_or_else(|_| ProgressStyle::default_bar())
         .progress_chars("=> ");
     let mut bars: HashMap<String, ProgressBar> = HashMap::new();
@@ -37,7 +37,9 @@ async fn show_bars(status: &mut watch::Receiver<Status>, all: &MultiProgress) {
                     bar.set_prefix(escape(&folder.local));
                     bar
                 });
-                let left = folder.pending.uploads.saturating_add(folder.pending.downloads);
+                let pending = &folder.pending;
+                let left = [pending.uploads, pending.downloads, pending.remote_changes, pending.local_changes];
+                let left = left.into_iter().fold(0, u64::saturating_add);
                 bar.set_length(folder.files.saturating_add(left));
                 bar.set_position(folder.files);
                 bar.set_message(message(folder, account.reason.as_deref()));
@@ -47,6 +49,7 @@ async fn show_bars(status: &mut watch::Receiver<Status>, all: &MultiProgress) {
         tokio::time::sleep(BAR_TIME).await;
     }
     for bar in bars.values() {
+        // As it stands: what is left at the end is left.
         bar.abandon();
     }
 }
@@ -55,8 +58,15 @@ fn message(folder: &FolderStatus, account: Option<&str>) -> String {
     if let Some(reason) = folder.reason.as_deref().or(account) {
         return format!("{}: {}", word(&folder.state), escape(reason));
     }
-    let work = work(folder);
-    let mut text = if work.is_empty() { word(&folder.state) } else { work };
+    let mut text = match (folder.eta_s, work(folder)) {
+        (_, work) if work.is_empty() => word(&folder.state),
+        // What fits beside the bar on a narrow terminal: the numbers of files stand in it already.
+        (eta, _) => {
+            let rate = folder.rate.up_bytes_s.saturating_add(folder.rate.down_bytes_s);
+            let left = eta.map(|left| format!(", {} left", seconds(left))).unwrap_or_default();
+            format!("{} to go, {}/s{left}", bytes(folder.pending.bytes), bytes(rate))
+        }
+    };
     if folder.problems > 0 {
         text = format!("{text}, {}", counted(folder.problems, "problem", "problems"));
     }

@@ -12,10 +12,13 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::render::escape;
-use super::{Common, FAILED, OK, PROBLEMS, STATE, UNFINISHED, USAGE, Usage, progress};
+use super::{Common, FAILED, OK, PROBLEMS, STATE, UNFINISHED, USAGE, Usage, check_folders, progress};
 use crate::config::Config;
-use crate::daemon::{self, End, RunOptions};
+use crate::daemon::{self, End, RunOptions, notify};
 use crate::model::status::Status;
+
+/// Threads that wait for the disk, besides one a folder.
+const DISK_THREADS: usize = 12;
 
 /// Run the daemon in the foreground; systemd and launchd start this
 #[derive(Debug, Args)]
@@ -42,7 +45,11 @@ impl Run {
         let bars = (on_a_terminal && !common.quiet).then(MultiProgress::new);
         crate::logging::start(&config.log, bars.clone()).map_err(Usage)?;
         keep_memory_private();
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            // Each thread that reads files costs memory; a folder's scan holds one for as long as it lasts.
+            .max_blocking_threads(DISK_THREADS + config.accounts.iter().map(|a| a.folders.len()).sum::<usize>())
+            .build()?;
         let supervisor = Supervisor {
             common,
             options: RunOptions { once: self.once },
@@ -58,15 +65,10 @@ impl Run {
 }
 
 fn checked(common: &Common) -> anyhow::Result<Config> {
-    let loaded = common.load()?;
+    let loaded = common.load_to_run()?;
     loaded.runnable()?;
     let config = loaded.config;
-    if config.accounts.is_empty() {
-        return Err(Usage("no account is configured: run `ferrybox link`".to_owned()).into());
-    }
-    if config.accounts.iter().all(|a| a.folders.is_empty()) {
-        return Err(Usage("no folder is configured: run `ferrybox add LOCAL REMOTE`".to_owned()).into());
-    }
+    check_folders(&config)?;
     Ok(config)
 }
 
@@ -113,11 +115,13 @@ impl Supervisor<'_> {
                 if ending {
                     return Ok(Life::Over(End::Unfinished("ended at once by a second signal".to_owned())));
                 }
+                notify::stopping();
                 tracing::info!("stopping; a second signal ends the program at once");
                 ending = true;
                 stop.cancel();
                 continue;
             }
+            notify::reloading();
             match checked(self.common) {
                 Ok(config) => {
                     tracing::info!("the configuration was read again; starting over with it");
@@ -125,7 +129,10 @@ impl Supervisor<'_> {
                     stop.cancel();
                 }
                 // As a whole or not at all: the old one stays.
-                Err(error) => tracing::error!(%error, "the configuration was not taken over"),
+                Err(error) => {
+                    tracing::error!(%error, "the configuration was not taken over");
+                    notify::ready();
+                }
             }
         };
         // The view sees that no more statuses come, and draws the last one.

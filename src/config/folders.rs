@@ -34,6 +34,7 @@ pub(super) fn check(
             wrong(format!("{shown} is your home directory, with keys and caches in it: name a folder below it"));
         }
         if options.look_at_disk
+            && !options.folders_may_be_missing
             && let Err(text) = directory(&local.value)
         {
             wrong(text);

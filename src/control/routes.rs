@@ -23,7 +23,15 @@ const ANSWER_TIME: Duration = Duration::from_secs(10);
 const PAGE: (u64, u64) = (100, 1000);
 
 /// What there is, for those who asked for something else.
-const ROUTES: [&str; 4] = ["GET /v1/status", "GET /v1/health", "GET /v1/problems", "POST /v1/sync"];
+const ROUTES: &[&str] = &[
+    "GET /v1/status",
+    "GET /v1/health",
+    "GET /v1/problems",
+    "GET /v1/held",
+    "POST /v1/sync",
+    "POST /v1/approve",
+    "POST /v1/reject",
+];
 
 #[derive(Clone)]
 pub(super) struct Daemon {
@@ -36,7 +44,10 @@ pub(super) fn router(daemon: Daemon) -> Router {
         .route("/v1/status", get(status))
         .route("/v1/health", get(health))
         .route("/v1/problems", get(problems))
+        .route("/v1/held", get(held))
         .route("/v1/sync", post(sync))
+        .route("/v1/approve", post(approve))
+        .route("/v1/reject", post(reject))
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
         .with_state(daemon)
@@ -51,7 +62,7 @@ struct Problem {
     status: u16,
     detail: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    routes: Option<[&'static str; 4]>,
+    routes: Option<&'static [&'static str]>,
 }
 
 impl Problem {
@@ -70,7 +81,7 @@ impl IntoResponse for Problem {
 }
 
 fn stopping() -> Problem {
-    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the daemon is stopping")
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the daemon is stopping, or the disk of its state directory is full")
 }
 
 impl Daemon {
@@ -128,11 +139,47 @@ fn usual_page() -> u64 {
 }
 
 async fn problems(State(daemon): State<Daemon>, uri: Uri) -> Result<Response, Problem> {
-    let Query(Part { offset, limit }) = Query::try_from_uri(&uri)
-        .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, format!("{}: {error}", uri.path())))?;
-    let limit = limit.clamp(1, PAGE.1);
+    let Part { offset, limit } = part(&uri)?;
     let page = daemon.ask(Some(ANSWER_TIME), |reply| Request::Problems { offset, limit, reply }).await?;
     Ok(axum::Json(page).into_response())
+}
+
+fn part(uri: &Uri) -> Result<Part, Problem> {
+    let Query(Part { offset, limit }) = Query::try_from_uri(uri)
+        .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, format!("{}: {error}", uri.path())))?;
+    Ok(Part { offset, limit: limit.clamp(1, PAGE.1) })
+}
+
+async fn held(State(daemon): State<Daemon>, uri: Uri) -> Result<Response, Problem> {
+    let Part { offset, limit } = part(&uri)?;
+    let page = daemon.ask(Some(ANSWER_TIME), |reply| Request::Held { offset, limit, reply }).await?;
+    Ok(axum::Json(page).into_response())
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Token {
+    #[serde(default)]
+    token: String,
+}
+
+async fn approve(State(daemon): State<Daemon>, body: Body) -> Result<Response, Problem> {
+    answer(&daemon, body, true).await
+}
+
+async fn reject(State(daemon): State<Daemon>, body: Body) -> Result<Response, Problem> {
+    answer(&daemon, body, false).await
+}
+
+async fn answer(daemon: &Daemon, body: Body, approve: bool) -> Result<Response, Problem> {
+    let Token { token } = json_body(body).await?;
+    if token.is_empty() {
+        return Err(Problem::new(StatusCode::BAD_REQUEST, "token is missing: GET /v1/held lists them"));
+    }
+    match daemon.ask(Some(ANSWER_TIME), |reply| Request::Answer { token, approve, reply }).await? {
+        Ok(answered) => Ok(axum::Json(answered).into_response()),
+        Err(sentence) => Err(Problem::new(StatusCode::NOT_FOUND, sentence)),
+    }
 }
 
 #[derive(Default, Deserialize)]

@@ -9,6 +9,8 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::config;
+use crate::daemon::beats::Beats;
+use crate::daemon::clock::now_ms;
 use crate::daemon::folder::Folder;
 use crate::daemon::intake::Look;
 use crate::daemon::live::{Live, lock};
@@ -48,6 +50,10 @@ pub(crate) struct Account {
     pub(crate) credentials: Source,
     /// What the way up remembers in memory only.
     pub(crate) upward: Upward,
+    /// Why nothing is worked on although nothing of Dropbox's stands in the way: the database's disk is full.
+    pub(crate) full: Mutex<Option<String>>,
+    /// When its tasks last made a round.
+    pub(crate) beats: Beats,
     pub(crate) stop: CancellationToken,
 }
 
@@ -133,6 +139,21 @@ impl Account {
 
 /// A pack is at most so many chunks long.
 const PACK_CHUNKS: u64 = 2;
+impl Account {
+    /// All tasks have ended, and others begin: what the old ones had under way is nobody's.
+    pub(crate) fn begin_anew(&self) {
+        *lock(&self.lane) = Lane::default();
+        self.sessions_wanted.store(0, std::sync::atomic::Ordering::Relaxed);
+        for folder in &self.folders {
+            folder.set(|now| now.scans = 0);
+        }
+    }
+
+    /// Whether everything waits: for the account to be known, or for the end of a trouble.
+    pub(crate) fn waits(&self) -> bool {
+        self.who.borrow().is_none() || self.trouble.borrow().as_ref().is_some_and(|t| t.until > now_ms())
+    }
+}
 
 /// Rows that failed this often no longer keep `run --once` from ending; they are problems.
 pub(crate) const ONCE_ATTEMPTS: u32 = 3;
@@ -178,7 +199,7 @@ impl Account {
                 } else if let Some(held) = now.held
                     && summary.due + summary.claimed + summary.staged_uploads == 0
                 {
-                    waiting = Some(held);
+                    waiting = Some(held.reason);
                 }
             }
             if let Some(reason) = waiting {

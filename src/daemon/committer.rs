@@ -72,6 +72,7 @@ impl Committer {
     async fn step(&mut self) -> Result<(), Fatal> {
         let account = Arc::clone(&self.account);
         account.ready().await;
+        account.beats.committer();
         let mut changed = account.store.changed();
         changed.borrow_and_update();
         let now = now_ms();
@@ -88,7 +89,7 @@ impl Committer {
             }
             next = [next, ready.next_not_before].into_iter().flatten().min();
             let (skip, at) = match ready.kind {
-                BatchKind::Upload => (Vec::new(), self.uploads_when(ready, now)),
+                BatchKind::Upload => (Vec::new(), self.uploads_when(ready, now).await?),
                 BatchKind::Delete => self.deletions.when(ready, now).await?,
             };
             match at {
@@ -112,12 +113,15 @@ impl Committer {
         Ok(())
     }
 
-    fn uploads_when(&self, ready: &Ready, now: i64) -> When {
-        let commit = &self.account.config.commit;
+    async fn uploads_when(&self, ready: &Ready, now: i64) -> Result<When, Fatal> {
+        let account = &self.account;
+        let commit = &account.config.commit;
+        let due = account.store.due_summary(now, account.config.upload.chunk_size, &[]).await?;
+        let more = account.live.uploads_under_way() > 0 || due.due_small + due.due_large > 0;
         let limits =
             Limits { max_entries: self.pace.entries as u64, max_bytes: MAX_BYTES, max_age_ms: ms(commit.max_age) };
         let waiting = Waiting { entries: ready.entries, bytes: ready.bytes, oldest: ready.oldest };
-        when(waiting, self.account.live.uploads_under_way() > 0, limits, now)
+        Ok(when(waiting, more, limits, now))
     }
 
     /// Carries a stored batch to its end: calls (unless it is `left over` from the last run, when nobody knows whether the call was made),
@@ -160,6 +164,7 @@ impl Committer {
                 batch.changes.iter().map(|c| (c.id, judge.again(c, failure.clone()))).collect()
             }
         };
+        let outcomes = judge.one_path_a_file(batch, outcomes).await?;
         self.tell(batch, &outcomes);
         account.store.settle_batch(batch.id, outcomes, now_ms()).await?;
         Ok(())
@@ -173,8 +178,12 @@ impl Committer {
             Results::Unknown | Results::Refused(_) => Vec::new(),
         };
         let whole = matches!(results, Results::Files(_) | Results::Deleted(_));
-        self.pace = if !whole || tags.iter().any(|e| e.retry_commit()) {
+        let busy =
+            tags.iter().any(|e| e.retry_commit()) || matches!(results, Results::Refused(f) if f.code == "rate_limited");
+        self.pace = if busy {
             self.pace.slower(batch.changes.len())
+        } else if !whole {
+            self.pace.smaller(batch.changes.len())
         } else {
             self.pace.faster(self.account.config.commit.max_entries)
         };

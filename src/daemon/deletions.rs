@@ -9,8 +9,10 @@ use tokio::time::Instant;
 use crate::daemon::account::{Account, Fatal};
 use crate::daemon::clock::now_ms;
 use crate::daemon::folder::Folder;
+use crate::daemon::held;
 use crate::daemon::intake::blocking;
-use crate::model::{ChangeId, FolderId, Local, Mode, RelPath};
+use crate::local::Kind;
+use crate::model::{ChangeId, FolderId, Local, Mode, RelPath, UnixMs};
 use crate::plan::batch::When;
 use crate::plan::guard;
 use crate::store::Ready;
@@ -27,11 +29,22 @@ pub(crate) struct Deletions {
     account: Arc<Account>,
     /// When each folder's staged deletions were last looked at once more.
     looked: BTreeMap<FolderId, Instant>,
+    /// What a person has agreed to is not held against what comes after it.
+    agreed: BTreeMap<FolderId, Agreed>,
+}
+
+/// Deletions that a person let through.
+#[derive(Debug, Clone, Copy, Default)]
+struct Agreed {
+    /// Some of them still wait for their commit.
+    under_way: bool,
+    /// When the last of them was made.
+    ended: UnixMs,
 }
 
 impl Deletions {
     pub(crate) fn new(account: Arc<Account>) -> Self {
-        Self { account, looked: BTreeMap::new() }
+        Self { account, looked: BTreeMap::new(), agreed: BTreeMap::new() }
     }
 
     /// Deletions wait until no more join them and the guard consents; folders that are held are skipped.
@@ -48,26 +61,53 @@ impl Deletions {
         for folder in &account.folders {
             self.look_again(folder).await?;
             let waiting = account.store.staged_deletions(folder.id).await?;
+            let agreed = self.agreed.entry(folder.id).or_default();
+            if waiting == 0 {
+                if std::mem::take(&mut agreed.under_way) {
+                    agreed.ended = now;
+                }
+                held::lift(&account, folder).await?;
+                continue;
+            }
             let summary = account.store.summary(folder.id).await?;
             // Undecided rows may become deletions, too: the guard looks when it can see all of them.
-            if waiting > 0 && (folder.now().scans > 0 || summary.due + summary.claimed > waiting.max(1_000)) {
+            if folder.now().scans > 0 || summary.due + summary.claimed > waiting.max(1_000) {
                 skip.push(folder.id);
                 continue;
             }
-            let recent = account.store.deletions_since(folder.id, now - RECENT_MS).await?;
-            let consent = if waiting == 0 { Ok(()) } else { guard::check(waiting, recent, summary.files, limits) };
-            let held = consent.err().map(|h| h.reason);
-            // The root is checked in the same round as the deletion.
-            let root = if waiting > 0 { folder.verify() } else { Ok(()) };
-            if held.is_some() || root.is_err() {
-                skip.push(folder.id);
+            // What was agreed to is none of the guard's business any more.
+            let asked = held::unapproved(&account, folder).await?;
+            if asked < waiting {
+                agreed.under_way = true;
+            } else if std::mem::take(&mut agreed.under_way) {
+                agreed.ended = now;
+            }
+            let since = if agreed.under_way { now } else { agreed.ended.max(now - RECENT_MS) };
+            let recent = account.store.deletions_since(folder.id, since).await?;
+            let consent = if asked == 0 {
+                Ok(())
             } else {
-                any |= waiting > 0;
+                let empty = is_empty(folder).await?;
+                let held_before = held::is_open(&account, folder).await?;
+                let asked = guard::Asked { waiting: asked, recent, files: summary.files, held_before, empty };
+                guard::check(asked, limits)
+            };
+            // The root is checked in the same round as the deletion, on the handle that the paths were looked at with or a newer one.
+            let root = folder.verify();
+            match consent {
+                Err(why) => {
+                    skip.push(folder.id);
+                    held::hold(&account, folder, &why, now).await?;
+                }
+                Ok(()) => {
+                    held::lift(&account, folder).await?;
+                    if root.is_err() {
+                        skip.push(folder.id);
+                    } else {
+                        any = true;
+                    }
+                }
             }
-            if let Some(reason) = held.as_ref().filter(|_| folder.now().held.is_none()) {
-                tracing::warn!(account = %account.name, folder = folder.id.0, %reason, "deletions are held");
-            }
-            folder.set(|now| now.held = held);
         }
         let again = now.saturating_add(5_000);
         Ok((skip, if any { When::Now } else { When::At(again) }))
@@ -89,11 +129,13 @@ impl Deletions {
             let page = account.store.staged_deletes(folder.id, after, 1000).await?;
             let Some((last, _)) = page.last() else { break };
             after = *last;
-            let (root, mode) = (folder.root.clone(), folder.mode);
+            let (root, mode) = (folder.root.pin(), folder.mode);
             let back = blocking(move || {
                 let gone =
                     |path: &RelPath| matches!(root.observe(path), Local::Absent | Local::Dir) && mode == Mode::Mirror;
-                Ok(page.into_iter().filter(|(_, path)| !gone(path)).map(|(id, _)| id).collect::<Vec<_>>())
+                // Of a root that is away nothing can be said: they wait as they are, and the commit asks the root itself.
+                let open = root.is_open();
+                Ok(page.into_iter().filter(|(_, path)| open && !gone(path)).map(|(id, _)| id).collect::<Vec<_>>())
             })
             .await?;
             account.store.withdraw(back, now_ms()).await?;
@@ -101,4 +143,17 @@ impl Deletions {
         self.looked.insert(folder.id, Instant::now());
         Ok(())
     }
+}
+
+/// Whether nothing that is synced stands in the folder's root. What cannot be listed is not empty: the root's own check judges that.
+async fn is_empty(folder: &Arc<Folder>) -> Result<bool, Fatal> {
+    let folder = Arc::clone(folder);
+    blocking(move || {
+        let Ok(listing) = folder.root.pin().read_dir(&RelPath::root()) else { return Ok(false) };
+        let synced = |name: &str, kind: &Kind| {
+            RelPath::parse(name).is_ok_and(|path| folder.ignored(&path, *kind == Kind::Dir).is_none())
+        };
+        Ok(listing.incomplete.is_none() && !listing.entries.iter().any(|(name, kind)| synced(name, kind)))
+    })
+    .await
 }

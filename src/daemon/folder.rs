@@ -1,11 +1,17 @@
 //! One synced folder: its root, its rules and what is wrong with it.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
+use tokio::sync::mpsc;
+
+use crate::daemon::beats::Beat;
+use crate::daemon::intake::Look;
 use crate::daemon::live::lock;
+use crate::daemon::lock::Lock;
 use crate::local::{Root, RootId};
-use crate::model::{Failure, FolderId, Mode, RelPath, RemotePath};
+use crate::model::{Failure, FolderId, Mode, RelPath, RemotePath, UnixMs};
 use crate::plan::ignore::{Rules, Why};
 
 /// One synced folder.
@@ -21,12 +27,20 @@ pub(crate) struct Folder {
     pub(crate) mode: Mode,
     /// The local tree.
     pub(crate) root: Root,
-    /// The marker's id, as the database knows it.
-    pub(crate) root_id: RootId,
+    /// The marker's id, as the database knows it; `None` for a backup of a folder that cannot be written.
+    pub(crate) root_id: Mutex<Option<RootId>>,
+    /// The root stood in its place without its marker: what is there later may be a copy that is still being made.
+    pub(crate) emptied: AtomicBool,
+    /// Held while the root is open: one daemon a folder.
+    pub(crate) lock: Mutex<Option<Lock>>,
     /// What is not synced.
     pub(crate) rules: Arc<Rules>,
     /// What is wrong, and what goes on.
     pub(crate) now: Mutex<FolderNow>,
+    /// When its intake last made a round, or a step of a long one.
+    pub(crate) beat: Beat,
+    /// The orders to its intake, which holds this while it runs.
+    pub(crate) looks: tokio::sync::Mutex<mpsc::Receiver<Look>>,
 }
 
 /// A folder's state in memory.
@@ -35,13 +49,28 @@ pub(crate) struct FolderNow {
     /// The root is not the one that was synced.
     pub(crate) root_trouble: Option<Failure>,
     /// Deletions wait for a person.
-    pub(crate) held: Option<String>,
+    pub(crate) held: Option<HeldSet>,
     /// Not everything is watched.
     pub(crate) degraded: Option<String>,
     /// Scans under way or asked for.
     pub(crate) scans: u32,
     /// Whether a whole scan has ended since the start.
     pub(crate) scanned: bool,
+}
+
+/// Deletions that wait for a person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct HeldSet {
+    /// What `approve` and `reject` name it by.
+    pub(crate) token: String,
+    /// How many.
+    pub(crate) deletions: u64,
+    /// Since when.
+    pub(crate) since: UnixMs,
+    /// Some of their paths.
+    pub(crate) sample: Vec<String>,
+    /// Why, and what to do.
+    pub(crate) reason: String,
 }
 
 impl Folder {
@@ -56,14 +85,75 @@ impl Folder {
     }
 
     /// Checks that the root is still the directory that was synced: same device and inode, and its marker unchanged.
-    /// Nothing may be believed gone unless this was so in the same round.
     ///
     /// # Errors
-    /// The reason, which is also shown in the status until the root is back.
+    /// As [`Folder::vouch`].
     pub(crate) fn verify(&self) -> Result<(), Failure> {
-        let outcome = self.root.still_there(Some(&self.root_id));
-        self.set(|now| now.root_trouble = outcome.as_ref().err().cloned());
+        self.vouch(&self.root.pin())
+    }
+
+    /// Checks that what was seen through `seen` was seen in the folder itself: its path leads to that very directory, and the marker is the
+    /// database's. Nothing may be believed gone unless this was so after looking, on one [`Root::pin`].
+    ///
+    /// # Errors
+    /// The reason, which is also shown in the status until the root is back. The handle is closed then: only [`Folder::find_again`] opens another.
+    pub(crate) fn vouch(&self, seen: &Root) -> Result<(), Failure> {
+        let expected = lock(&self.root_id).clone();
+        let outcome = seen.still_there(expected.as_ref());
+        if let Err(failure) = &outcome {
+            if seen.is_in_place() {
+                self.emptied.store(true, Ordering::Relaxed);
+            }
+            self.root.let_go(seen);
+            if !self.root.is_open() {
+                self.lose(failure);
+            }
+        }
         outcome
+    }
+
+    /// Opens the root if the folder stands in its place again. What was seen before means nothing then: scan it, with new watches.
+    ///
+    /// # Errors
+    /// It does not.
+    pub(crate) fn find_again(&self) -> Result<(), Failure> {
+        let expected = lock(&self.root_id).clone();
+        let found = self.root.renew(expected.as_ref()).and_then(|()| self.take_lock());
+        if let Err(failure) = &found {
+            self.root.let_go(&self.root.pin());
+            self.lose(failure);
+        }
+        found
+    }
+
+    /// The folder's work goes on.
+    pub(crate) fn found(&self) {
+        let lost = lock(&self.now).root_trouble.take();
+        if lost.is_some() {
+            tracing::info!(folder = self.id.0, "the folder is back: it is scanned, and syncing goes on");
+        }
+    }
+
+    /// The root is not there: no row of the folder is worked on, and nothing is believed gone.
+    pub(crate) fn lose(&self, failure: &Failure) {
+        *lock(&self.lock) = None;
+        let news = lock(&self.now).root_trouble.replace(failure.clone()).is_none();
+        if news {
+            tracing::warn!(folder = self.id.0, reason = %failure.text, "the folder stops; nothing is deleted");
+        }
+    }
+
+    /// Locks the folder, so that no other daemon syncs it at the same time.
+    ///
+    /// # Errors
+    /// Another one does.
+    pub(crate) fn take_lock(&self) -> Result<(), Failure> {
+        let mut held = lock(&self.lock);
+        if held.is_none() {
+            *held =
+                Lock::of_folder(self.root.path()).map_err(|error| Failure::retry("root_missing", error.to_string()))?;
+        }
+        Ok(())
     }
 
     /// Why a path is not synced; `None` if it is.
@@ -75,4 +165,13 @@ impl Folder {
     pub(crate) fn home(&self, path: &RelPath) -> RemotePath {
         self.remote.join(path)
     }
+}
+
+/// The failure of a file that was on a disk of its own, mounted inside the folder, and is not there any more.
+pub(crate) fn mount_gone() -> Failure {
+    Failure::wedge(
+        "mount_gone",
+        "it was on a disk that is mounted inside the folder, and so may be gone with that disk only: Dropbox's file is kept; mount the disk again, or \
+         delete the file in Dropbox if it is meant to go",
+    )
 }

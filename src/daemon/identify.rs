@@ -1,5 +1,6 @@
 //! Who the account is: asked before anything of it is touched, again after it was linked anew; and what is watched while it waits.
 
+use std::path::Path;
 use std::time::Duration;
 
 use crate::daemon::account::{Account, Fatal, Who};
@@ -92,6 +93,7 @@ pub(crate) async fn step(account: &Account) -> Result<bool, Fatal> {
         Some(_) => {}
         None => account.store.set_meta("account_id", &found.account_id).await?,
     }
+    remember(account.store.path(), &found.account_id);
     let space = space(account).await;
     account.who.send_replace(Some(Who { account_id: found.account_id, email: found.email, space }));
     Ok(true)
@@ -128,7 +130,28 @@ async fn relinked(account: &Account) -> Result<(), Fatal> {
     Ok(())
 }
 
-/// The space in use; a failure means no more than an old figure.
+/// Beside the database, so that a new one in the place of a damaged one belongs to the same account.
+const FILE: &str = "account-id";
+
+/// Whose database it was that stood in this directory, if that was ever known.
+pub(crate) fn remembered(dir: &Path) -> Option<String> {
+    let text = std::fs::read_to_string(dir.join(FILE)).ok()?;
+    Some(text.trim().to_owned()).filter(|id| !id.is_empty())
+}
+
+fn remember(database: &Path, account_id: &str) {
+    let Some(dir) = database.parent() else { return };
+    if remembered(dir).as_deref() == Some(account_id) {
+        return;
+    }
+    let next = dir.join(format!("{FILE}.next"));
+    let written = std::fs::write(&next, account_id).and_then(|()| std::fs::rename(&next, dir.join(FILE)));
+    if let Err(error) = written {
+        tracing::warn!(%error, "the account's id could not be noted beside its database; the database has it, too");
+    }
+}
+
+/// The space in use; only for the status, so that a failure means no more than an old figure.
 async fn space(account: &Account) -> Option<Space> {
     account.dropbox.space_usage().await.ok()
 }

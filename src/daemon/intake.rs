@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use crate::daemon::account::{Account, Fatal};
 use crate::daemon::clock::{chance, moment, ms, now_ms};
 use crate::daemon::folder::Folder;
+use crate::daemon::meeting;
 use crate::local::{Ignored, Scanned, Seen, Watcher, scan};
 use crate::model::{Due, Failure, Local, Mode, RelPath};
 use crate::plan::{debounce, diff};
@@ -26,6 +27,8 @@ const TOGETHER: usize = 1000;
 const GATHER: Duration = Duration::from_millis(30);
 /// How often folders that cannot be watched wholly are scanned.
 const POLL: Duration = Duration::from_mins(1);
+/// How often it is looked whether the root is still there, or there again.
+const ROOT_CHECK: Duration = Duration::from_secs(2);
 
 /// An order to look at a subtree now.
 #[derive(Debug)]
@@ -42,41 +45,39 @@ pub(crate) struct Intake {
     folder: Arc<Folder>,
     watcher: Option<Arc<Watcher>>,
     seen: mpsc::Receiver<Seen>,
-    looks: mpsc::Receiver<Look>,
     next_scan: Instant,
+    next_check: Instant,
 }
 
 /// Events that the watcher may hold back; more are a rescan.
 const SEEN_LIMIT: usize = 65_536;
 
 impl Intake {
-    /// Sets the watcher up; watches are placed by the first scan.
-    pub(crate) fn new(account: Arc<Account>, folder: Arc<Folder>, looks: mpsc::Receiver<Look>) -> Self {
-        let (tx, seen) = mpsc::channel(SEEN_LIMIT);
-        let remote_fs = folder.root.is_remote_fs();
-        let watcher = if let Some(kind) = remote_fs {
-            folder.set(|now| {
-                now.degraded = Some(format!("{kind} gives no events: the folder is scanned every minute instead"));
-            });
-            None
-        } else {
-            start_watcher(&folder, tx)
-        };
-        Self { account, folder, watcher, seen, looks, next_scan: Instant::now() }
+    /// Watching begins with the first step; watches are placed by the first scan.
+    pub(crate) fn new(account: Arc<Account>, folder: Arc<Folder>) -> Self {
+        let now = Instant::now();
+        Self { account, folder, watcher: None, seen: mpsc::channel(1).1, next_scan: now, next_check: now }
     }
 
     /// Scans once, then follows the events for ever.
     pub(crate) async fn run(mut self) -> Result<(), Fatal> {
+        let folder = Arc::clone(&self.folder);
+        let mut looks = folder.looks.lock().await;
+        self.watch();
         loop {
-            self.step().await?;
+            folder.beat.strike();
+            self.step(&mut looks).await?;
         }
     }
 
-    /// One unit of work: a whole scan, an order, or one gathering of events.
-    async fn step(&mut self) -> Result<(), Fatal> {
+    /// One unit of work: a whole scan, an order, a look at the root, or one gathering of events.
+    async fn step(&mut self, looks: &mut mpsc::Receiver<Look>) -> Result<(), Fatal> {
         tokio::select! {
             biased;
-            Some(look) = self.looks.recv() => {
+            () = tokio::time::sleep_until(self.next_check) => self.check_root().await,
+            Some(look) = looks.recv() => {
+                // Whoever asks wants to know of the root as it is now.
+                self.check_root().await?;
                 // Events that the kernel has already told of come first, or the answer would be older than the question.
                 self.drain().await?;
                 self.scan(look.under).await?;
@@ -91,6 +92,25 @@ impl Intake {
                 self.take(seen).await
             }
         }
+    }
+
+    /// A root that vanished may have sent no event, and one that comes back sends none: both are looked for.
+    async fn check_root(&mut self) -> Result<(), Fatal> {
+        if self.folder.now().root_trouble.is_none() {
+            let folder = Arc::clone(&self.folder);
+            blocking(move || Ok(drop(folder.verify()))).await?;
+        }
+        if self.folder.now().root_trouble.is_some() {
+            if meeting::again(&self.account.store, &self.folder).await? {
+                // The old watches are on the old directories.
+                self.watch();
+                self.scan(RelPath::root()).await?;
+            } else {
+                self.account.store.poke();
+            }
+        }
+        self.next_check = Instant::now() + ROOT_CHECK;
+        Ok(())
     }
 
     async fn drain(&mut self) -> Result<(), Fatal> {
@@ -177,15 +197,33 @@ impl Intake {
 
     fn restart_watcher(&mut self, reason: &str) {
         tracing::warn!(account = %self.account.name, %reason, "the watcher died; starting another, and scanning");
+        self.watch();
+        self.next_scan = Instant::now();
+    }
+
+    /// Starts a watcher in the place of the last one, where events can be had.
+    fn watch(&mut self) {
         let (tx, seen) = mpsc::channel(SEEN_LIMIT);
         self.seen = seen;
-        self.watcher = start_watcher(&self.folder, tx);
-        self.next_scan = Instant::now();
+        self.watcher = if let Some(kind) = self.folder.root.is_remote_fs() {
+            self.folder.set(|now| {
+                now.degraded = Some(format!(
+                    "{kind} tells nothing of changes that are made elsewhere: the folder is scanned every minute instead"
+                ));
+            });
+            None
+        } else {
+            start_watcher(&self.folder, tx)
+        };
     }
 
     /// Scans one subtree and enqueues what differs from base.
     async fn scan(&mut self, under: RelPath) -> Result<(), Fatal> {
         let whole = under.is_root();
+        if whole && self.watcher.is_none() {
+            // What kept it from being watched may be over.
+            self.watch();
+        }
         self.folder.set(|now| now.scans += 1);
         let outcome = self.scan_blocking(under).await;
         self.folder.set(|now| {
@@ -199,7 +237,8 @@ impl Intake {
         });
         if whole {
             let degraded = self.folder.now().degraded.is_some();
-            let wait = if degraded { POLL } else { self.account.config.watch.rescan };
+            let rescan = self.account.config.watch.rescan;
+            let wait = if degraded { POLL.min(rescan) } else { rescan };
             // Jitter: many daemons on one host should not scan in step.
             self.next_scan = Instant::now() + wait.mul_f64(0.9 + chance() * 0.2);
         }
@@ -279,7 +318,8 @@ impl ScanRun {
             }
         };
         let ignored = |path: &RelPath, is_dir: bool| self.folder.ignored(path, is_dir).is_some();
-        scan(&self.folder.root, &ignored, under, &mut before_list, &mut sink);
+        // One handle for the whole scan: half of it on another disk would make no sense.
+        scan(&self.folder.root.pin(), &ignored, under, &mut before_list, &mut sink);
         if let Some(error) = failed {
             return Err(error);
         }
@@ -297,6 +337,7 @@ impl ScanRun {
 
     fn directory(&self, scanned: Scanned, due: &mut Vec<Due>) -> Result<(), StoreError> {
         let (store, folder) = (&self.account.store, &self.folder);
+        folder.beat.strike();
         let now = now_ms();
         let settle = ms(self.account.config.watch.settle);
         match scanned {

@@ -5,10 +5,11 @@ use std::time::Duration;
 use futures_util::stream::{FuturesOrdered, StreamExt};
 use tokio::time::Instant;
 
-use crate::daemon::account::Account;
+use crate::daemon::account::{Account, Fatal};
 use crate::daemon::clock::{chance, day, ms, now_ms};
+use crate::daemon::intake::blocking;
 use crate::dropbox::{CallError, EntryError, FileMetadata, Metadata};
-use crate::model::{Batch, Change, ChangeId, Failure, Next, Outcome, RemoteChange};
+use crate::model::{Base, Batch, Change, ChangeId, Failure, Local, Next, Outcome, RemoteChange};
 use crate::plan::outcome::{Committed, Context, committed, refused};
 use crate::plan::{conflict, retry};
 
@@ -35,6 +36,39 @@ impl Judge<'_> {
             _ => retry::backoff(change.attempts, self.chance),
         };
         Outcome::Again { at: now_ms() + ms(wait), failure }
+    }
+
+    /// Two local names that Dropbox does not tell apart (`FOO` and `foo`) end in one remote file. It stays with the first; the second is a
+    /// problem, for as long as the first one is there. If the first is gone, the file was only renamed, and base goes over to the new name.
+    pub(crate) async fn one_path_a_file(
+        &self,
+        batch: &Batch,
+        mut outcomes: Vec<(ChangeId, Outcome)>,
+    ) -> Result<Vec<(ChangeId, Outcome)>, Fatal> {
+        let account = self.account;
+        let (mut which, mut paths) = (Vec::new(), Vec::new());
+        for (i, (change, (_, outcome))) in batch.changes.iter().zip(&outcomes).enumerate() {
+            if let Outcome::Settled(Some(Base { file_id: Some(id), .. })) = outcome {
+                which.push(i);
+                paths.push((change.folder, change.path.clone(), id.clone()));
+            }
+        }
+        let shared = if paths.is_empty() { Vec::new() } else { account.store.sharing(paths).await? };
+        for (i, other) in which.into_iter().zip(shared) {
+            let Some((folder, other)) = other else { continue };
+            let Some(folder) = account.folder(folder).cloned() else { continue };
+            let path = other.clone();
+            let gone = blocking(move || Ok(matches!(folder.root.observe(&path), Local::Absent))).await?;
+            if !gone && let Some((_, outcome)) = outcomes.get_mut(i) {
+                *outcome = Outcome::Wedge(Failure::wedge(
+                    "case_clash",
+                    format!(
+                        "Dropbox does not tell this name from `{other}`, which is synced already: rename one of them"
+                    ),
+                ));
+            }
+        }
+        Ok(outcomes)
     }
 
     /// Waits until the last entry of a batch shows whose job cannot be asked, or long enough to believe that it does not run (any more).
@@ -104,7 +138,12 @@ impl Judge<'_> {
     pub(crate) fn file(&self, change: &Change, result: Result<FileMetadata, EntryError>) -> Outcome {
         self.with_context(change, |context| match result {
             Ok(file) => {
-                let done = Committed { rev: file.rev, size: file.size, content_hash: file.content_hash };
+                let done = Committed {
+                    rev: file.rev,
+                    file_id: Some(file.id),
+                    size: file.size,
+                    content_hash: file.content_hash,
+                };
                 committed(change, &done, context)
             }
             Err(error) => refused(change, &tags(&error), error.failure(), context),

@@ -1,12 +1,15 @@
 //! One daemon a state directory, one daemon a folder: kernel-held locks, gone with the process that held them.
 
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::io::Errno;
+
+/// Where a folder keeps what is ferrybox's own.
+const OWN_DIR: &str = ".ferrybox";
 
 /// A held lock; dropping it (or dying) lets it go.
 #[derive(Debug)]
@@ -25,6 +28,19 @@ pub enum LockError {
         /// The state directory or folder.
         what: PathBuf,
     },
+    /// A directory above it is a folder of another process.
+    #[error(
+        "{what} lies inside {above}, which another ferrybox syncs at this moment: a file must have one daemon only"
+    )]
+    Nested {
+        /// The folder.
+        what: PathBuf,
+        /// The other process's.
+        above: PathBuf,
+    },
+    /// Something else is in the lock file's place.
+    #[error("{0} is not a lock file of ours: look at what put it there, then remove it")]
+    Strange(PathBuf),
     /// The lock file could not be made.
     #[error("cannot lock {path}: {source}; check who owns it")]
     Io {
@@ -35,21 +51,62 @@ pub enum LockError {
     },
 }
 
+/// `O_NOFOLLOW | O_NONBLOCK`: a symlink is an error, and a FIFO does not block.
+fn careful() -> i32 {
+    i32::try_from((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits()).unwrap_or(0)
+}
+
 impl Lock {
+    /// Takes the lock of the folder `root`; `None` where no lock file can be made: it is a backup of something that cannot be written.
+    ///
+    /// # Errors
+    /// Another daemon syncs this folder, or one that it lies in.
+    pub fn of_folder(root: &Path) -> Result<Option<Self>, LockError> {
+        for above in root.ancestors().skip(1) {
+            let Ok(file) = File::open(above.join(OWN_DIR).join("lock")) else { continue };
+            if flock(&file, FlockOperation::NonBlockingLockShared) == Err(Errno::WOULDBLOCK) {
+                return Err(LockError::Nested { what: root.to_owned(), above: above.to_owned() });
+            }
+        }
+        let dir = root.join(OWN_DIR);
+        if !dir.symlink_metadata().is_ok_and(|meta| meta.is_dir()) {
+            return Ok(None);
+        }
+        match Self::take(&dir.join("lock"), root) {
+            Err(LockError::Io { source, .. })
+                if matches!(source.kind(), ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied) =>
+            {
+                Ok(None)
+            }
+            other => other.map(Some),
+        }
+    }
+
     /// Takes the lock file `path` for `what`, without waiting, and writes this process's pid into it.
     ///
     /// # Errors
     /// [`LockError::Held`] with the holder's pid.
     pub fn take(path: &Path, what: &Path) -> Result<Self, LockError> {
         let io = |source| LockError::Io { path: path.to_owned(), source };
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(path)
-            .map_err(io)?;
+        match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists && path.symlink_metadata().is_err() => {
+                return Err(io(error));
+            }
+            _ => {}
+        }
+        // Held for reading only: a file system with a file open for writing cannot be remounted read-only.
+        // Somebody else may have put it there: nothing is followed, and nothing is written until it is known to be a file of its own.
+        let mut file = match OpenOptions::new().read(true).custom_flags(careful()).open(path) {
+            Ok(file) => file,
+            Err(error) if Errno::from_io_error(&error) == Some(Errno::LOOP) => {
+                return Err(LockError::Strange(path.to_owned()));
+            }
+            Err(error) => return Err(io(error)),
+        };
+        let found = file.metadata().map_err(io)?;
+        if !found.is_file() || found.nlink() != 1 {
+            return Err(LockError::Strange(path.to_owned()));
+        }
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(Errno::WOULDBLOCK) => {
@@ -61,11 +118,22 @@ impl Lock {
             }
             Err(error) => return Err(io(error.into())),
         }
-        file.set_len(0).map_err(io)?;
-        file.seek(SeekFrom::Start(0)).map_err(io)?;
-        writeln!(file, "{}", std::process::id()).map_err(io)?;
+        if let Err(error) = name_holder(path, found.ino()) {
+            // Whoever meets the lock is not told whose it is; it holds all the same.
+            tracing::debug!(%error, "the lock file does not name its holder");
+        }
         Ok(Self { _file: file })
     }
+}
+
+/// Writes this process's pid into the lock file that was looked at.
+fn name_holder(path: &Path, ino: u64) -> std::io::Result<()> {
+    let mut file = OpenOptions::new().write(true).custom_flags(careful()).open(path)?;
+    if file.metadata()?.ino() != ino {
+        return Err(ErrorKind::NotFound.into());
+    }
+    file.set_len(0)?;
+    writeln!(file, "{}", std::process::id())
 }
 
 #[cfg(test)]
@@ -81,5 +149,19 @@ mod tests {
         assert!(refused.contains(&format!("pid {}", std::process::id())), "{refused}");
         drop(first);
         Lock::take(&path, dir.path()).unwrap();
+    }
+
+    #[test]
+    fn i10_what_a_link_leads_to_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let precious = dir.path().join("precious");
+        std::fs::write(&precious, "keep me").unwrap();
+        let path = dir.path().join("lock");
+        std::os::unix::fs::symlink(&precious, &path).unwrap();
+        assert!(matches!(Lock::take(&path, dir.path()), Err(LockError::Strange(_))));
+        std::fs::remove_file(&path).unwrap();
+        std::fs::hard_link(&precious, &path).unwrap();
+        assert!(matches!(Lock::take(&path, dir.path()), Err(LockError::Strange(_))));
+        assert_eq!(std::fs::read_to_string(&precious).unwrap(), "keep me");
     }
 }

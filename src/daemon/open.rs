@@ -10,15 +10,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{self, Config};
 use crate::daemon::account::{Account, Lane, Upward};
-use crate::daemon::clock::ms;
-use crate::daemon::folder::Folder;
-use crate::daemon::intake::Look;
+use crate::daemon::beats::Beats;
+use crate::daemon::clock::{ms, now_ms, rfc3339};
+use crate::daemon::identify;
 use crate::daemon::live::Live;
 use crate::daemon::lock::Lock;
+use crate::daemon::meeting;
 use crate::dropbox::{self, Dropbox, Source, Tokens};
-use crate::local::{Root, RootId};
-use crate::plan::ignore::Rules;
-use crate::store::Store;
+use crate::store::{Store, StoreError, set_aside};
 
 /// Why the daemon does not start.
 #[derive(Debug)]
@@ -27,14 +26,23 @@ pub(crate) enum OpenError {
     Usage(String),
     /// The state directory or a database.
     State(String),
+    /// No room for a database.
+    Full(String),
+}
+
+impl From<StoreError> for OpenError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Full { .. } => Self::Full(error.to_string()),
+            _ => Self::State(error.to_string()),
+        }
+    }
 }
 
 /// Everything that is open while the daemon runs.
 pub(crate) struct Opened {
     pub(crate) accounts: Vec<Arc<Account>>,
-    /// For each account, the orders to its folders' intakes.
-    pub(crate) looks: Vec<Vec<mpsc::Receiver<Look>>>,
-    pub(crate) locks: Vec<Lock>,
+    pub(crate) lock: Lock,
 }
 
 /// Opens all accounts.
@@ -42,32 +50,25 @@ pub(crate) async fn all(config: &Config, stop: &CancellationToken) -> Result<Ope
     let state_dir = &config.daemon.state_dir;
     private_dir(state_dir)
         .map_err(|e| OpenError::State(format!("cannot make daemon.state_dir {}: {e}", state_dir.display())))?;
-    let mut locks = vec![take_lock(&state_dir.join("lock"), state_dir)?];
+    let lock = Lock::take(&state_dir.join("lock"), state_dir).map_err(|e| OpenError::Usage(e.to_string()))?;
     if config.accounts.iter().all(|a| a.folders.is_empty()) {
         return Err(OpenError::Usage(
             "no folder is configured: link an account with `ferrybox link`, then add a folder with `ferrybox add LOCAL REMOTE`".to_owned(),
         ));
     }
-    let (mut accounts, mut looks) = (Vec::new(), Vec::new());
+    set_marked_aside(config)?;
+    let mut accounts = Vec::new();
     for account in config.accounts.iter().filter(|a| !a.folders.is_empty()) {
-        let (opened, orders) = one(config, account, &mut locks, stop).await?;
-        accounts.push(Arc::new(opened));
-        looks.push(orders);
+        accounts.push(Arc::new(one(config, account, stop).await?));
     }
-    Ok(Opened { accounts, looks, locks })
+    Ok(Opened { accounts, lock })
 }
 
-async fn one(
-    config: &Config,
-    account: &config::Account,
-    locks: &mut Vec<Lock>,
-    stop: &CancellationToken,
-) -> Result<(Account, Vec<mpsc::Receiver<Look>>), OpenError> {
+async fn one(config: &Config, account: &config::Account, stop: &CancellationToken) -> Result<Account, OpenError> {
     let usage = |text: String| OpenError::Usage(format!("account {}: {text}", account.name));
     let dir = config.daemon.state_dir.join(&account.name);
     private_dir(&dir).map_err(|e| OpenError::State(format!("cannot make {}: {e}", dir.display())))?;
-    let state = |e: crate::store::StoreError| OpenError::State(e.to_string());
-    let store = Store::open(&dir.join("state.db")).map_err(state)?;
+    let store = database(&dir).await?;
 
     store.set_longest(ms(config.watch.restless));
 
@@ -78,19 +79,18 @@ async fn one(
     let tokens = Tokens::new(&account.name, credentials);
     let dropbox = Dropbox::new(settings, tokens).map_err(|e| usage(e.to_string()))?;
 
-    let (mut folders, mut senders, mut receivers) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut folders, mut senders) = (Vec::new(), Vec::new());
     for folder in &account.folders {
-        folders.push(Arc::new(open_folder(&store, folder, locks).await?));
         let (tx, rx) = mpsc::channel(16);
+        folders.push(Arc::new(meeting::open(&store, folder, rx).await?));
         senders.push(tx);
-        receivers.push(rx);
     }
     let ids: Vec<_> = folders.iter().map(|f| f.id).collect();
-    store.forget_folders_except(&ids).await.map_err(state)?;
-    let ceilings = store.meta("ceilings").await.map_err(state)?;
+    store.forget_folders_except(&ids).await?;
+    let ceilings = store.meta("ceilings").await?;
     let ceilings = ceilings.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    let opened = Account {
+    Ok(Account {
         name: account.name.clone(),
         config: config.clone(),
         budget: account.data_transport_budget,
@@ -107,12 +107,67 @@ async fn one(
         pool_turn: tokio::sync::Mutex::new(()),
         sessions_wanted: std::sync::atomic::AtomicU64::new(0),
         connections: Semaphore::new(config.upload.workers.max(1)),
+        full: Mutex::default(),
+        beats: Beats::default(),
         host: host.split('.').next().unwrap_or_default().to_owned(),
         credentials: source,
         upward: Upward::default(),
         stop: stop.clone(),
+    })
+}
+
+/// Opens an account's database. A damaged one is moved aside: an empty one takes its place, both sides are compared anew, and nothing is deleted.
+async fn database(dir: &Path) -> Result<Store, OpenError> {
+    let path = dir.join("state.db");
+    let known = identify::remembered(dir);
+    let error = match Store::open(&path) {
+        Ok(store) => return whose(store, known).await,
+        Err(error) => error,
     };
-    Ok((opened, receivers))
+    match &error {
+        StoreError::Corrupt { .. } => {}
+        // A database of ours that is damaged where it says so. Where none of ours ever was, it is left alone.
+        StoreError::NotOurs { .. } if known.is_some() => {}
+        _ => return Err(error.into()),
+    }
+    aside(&path, &error)?;
+    whose(Store::open(&path)?, known).await
+}
+
+/// A database that does not know whose it is gets it from the file beside it: it is a new one in an old one's place.
+async fn whose(store: Store, known: Option<String>) -> Result<Store, OpenError> {
+    if let (None, Some(account_id)) = (store.meta("account_id").await?, known) {
+        store.set_meta("account_id", &account_id).await?;
+    }
+    Ok(store)
+}
+
+/// Moves a damaged database aside and says so.
+pub(crate) fn aside(path: &Path, why: &StoreError) -> Result<(), StoreError> {
+    let mark = rfc3339(now_ms()).replace([':', '-'], "");
+    let kept = set_aside(path, &mark)?;
+    tracing::error!(%why, kept = %kept.display(), "the state database is damaged and was moved aside: both sides are compared anew, and nothing is deleted");
+    Ok(())
+}
+
+/// Lies beside a database that has to be moved aside.
+const DAMAGED: &str = "state.db.damaged";
+
+/// Notes that a database is damaged; `false` if not even that can be written.
+pub(crate) fn mark_damaged(database: &Path, what: &str) -> bool {
+    std::fs::write(database.with_file_name(DAMAGED), what).is_ok()
+}
+
+/// Moves the databases aside that were found damaged while they were used.
+pub(crate) fn set_marked_aside(config: &Config) -> Result<(), StoreError> {
+    for account in &config.accounts {
+        let path = config.daemon.state_dir.join(&account.name).join("state.db");
+        let note = path.with_file_name(DAMAGED);
+        let Ok(what) = std::fs::read_to_string(&note) else { continue };
+        aside(&path, &StoreError::Corrupt { path: path.clone(), what })?;
+        std::fs::remove_file(&note).map_err(|e| StoreError::Io { path: note, what: e.to_string() })?;
+    }
+    Ok(())
 }
 
 fn settings(config: &Config, account: &config::Account) -> Result<dropbox::Settings, dropbox::SetupError> {
@@ -130,49 +185,6 @@ fn settings(config: &Config, account: &config::Account) -> Result<dropbox::Setti
     settings.connections = config.upload.workers.max(1);
     settings.bandwidth = config.upload.bandwidth;
     Ok(settings)
-}
-
-async fn open_folder(store: &Store, folder: &config::Folder, locks: &mut Vec<Lock>) -> Result<Folder, OpenError> {
-    let state = |e: crate::store::StoreError| OpenError::State(e.to_string());
-    let usage = |text: String| OpenError::Usage(format!("folder {}: {text}", folder.local.display()));
-    let root = Root::open(&folder.local).map_err(|e| usage(e.to_string()))?;
-    let local = root.path().to_string_lossy().into_owned();
-    let known = store.folder(&local, folder.remote.as_str(), &folder.mode.to_string()).await.map_err(state)?;
-    let marker = root.marker().map_err(|f| usage(f.text))?;
-    let root_id = match (known.root_id, marker) {
-        // Whether the marker is there and the right one is checked at each round: a folder that is not mounted yet is waited for.
-        (Some(id), _) => id.parse::<RootId>().map_err(|f| OpenError::State(f.text))?,
-        // Another database has met this folder before. Without a base nothing here can be believed gone, so the marker may serve both.
-        (None, Some(id)) => {
-            store.set_root_id(known.id, id.as_str()).await.map_err(state)?;
-            id
-        }
-        (None, None) => {
-            let id = RootId::new().map_err(|f| usage(f.text))?;
-            root.write_marker(&id).map_err(|f| usage(f.text))?;
-            store.set_root_id(known.id, id.as_str()).await.map_err(state)?;
-            id
-        }
-    };
-    let lock = root.path().join(".ferrybox").join("lock");
-    if lock.parent().is_some_and(|p| p.symlink_metadata().is_ok_and(|m| m.is_dir())) {
-        locks.push(take_lock(&lock, root.path())?);
-    }
-    let rules = Rules::new(&folder.ignore).map_err(|e| usage(e.to_string()))?;
-    Ok(Folder {
-        id: known.id,
-        local: folder.local.clone(),
-        remote: folder.remote.clone(),
-        mode: folder.mode,
-        root,
-        root_id,
-        rules: Arc::new(rules),
-        now: Mutex::default(),
-    })
-}
-
-fn take_lock(path: &Path, what: &Path) -> Result<Lock, OpenError> {
-    Lock::take(path, what).map_err(|e| OpenError::Usage(e.to_string()))
 }
 
 fn private_dir(path: &Path) -> std::io::Result<()> {

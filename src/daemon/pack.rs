@@ -16,7 +16,7 @@ use crate::dropbox::{
 };
 use crate::local;
 use crate::model::{ContentHash, ContentHasher, Failure, Job, Settled};
-use crate::plan::pack::{Shape, split};
+use crate::plan::pack::{Ceilings, Shape, split};
 use crate::store::{Begun, Session, Whole};
 
 /// So many broken connections in a row mean that a server hangs up on packs of this shape instead of refusing them.
@@ -172,6 +172,11 @@ async fn rest(account: &Account, send: Send, hash: ContentHash, session: Session
     Ok(())
 }
 
+/// How many small files fill a pack.
+pub(crate) fn files(ceilings: Ceilings) -> usize {
+    ceilings.files(append_batch_fixed_len(), entry_len())
+}
+
 /// One request.
 async fn one(account: &Account, items: Vec<Item>) -> Result<(), Fatal> {
     let (mut files, body_hash, done) = hash(items).await?;
@@ -203,6 +208,7 @@ async fn one(account: &Account, items: Vec<Item>) -> Result<(), Fatal> {
         files.iter().take(3).map(|f| account.live.show(f.send.job.folder, &f.send.job.path, f.send.len())).collect();
     let body = Body::from_fn(bytes, body_hash, transfer::joined(files.iter().map(|f| &f.send)));
     let reply = account.judge(account.dropbox.append_batch(&entries, body).await);
+    tracing::debug!(account = %account.name, entries = entries.len(), bytes, ok = reply.is_ok(), "sent a pack");
     drop(shown);
     transfer::count(account).await?;
     match reply {
@@ -211,10 +217,11 @@ async fn one(account: &Account, items: Vec<Item>) -> Result<(), Fatal> {
             for file in &files {
                 account.live.sent(file.send.job.folder, file.send.len());
             }
-            stage(account, files, results).await?;
             let ceilings = account.ceilings();
-            if ceilings.reached_by(shape) {
-                account.learn(ceilings.grown()).await?;
+            let grown = if ceilings.full(shape) { ceilings.grown() } else { ceilings };
+            stage(account, files, results).await?;
+            if grown != ceilings {
+                account.learn(grown).await?;
             }
             Ok(())
         }
@@ -249,15 +256,17 @@ async fn stage(account: &Account, files: Vec<Ready>, results: Vec<Result<(), Ent
 async fn refused(account: &Account, files: Vec<Ready>, shape: Shape, error: CallError) -> Result<(), Fatal> {
     let hung_up = matches!(&error, CallError::Transport(t) if t.kind == TransportKind::Reset)
         && account.upward.resets.fetch_add(1, Ordering::Relaxed) + 1 >= RESETS;
-    if (error.header_too_large() || hung_up) && files.len() > 1 {
+    let ceilings = account.ceilings();
+    let smaller = match &error {
+        CallError::Api(refusal) if error.header_too_large() => ceilings.refused(refusal.status, shape),
+        // Perhaps only the line: what broke is no bound for ever.
+        _ if hung_up => ceilings.after_a_break(shape),
+        _ => ceilings,
+    };
+    if smaller != ceilings && files.len() > 1 {
         account.upward.resets.store(0, Ordering::Relaxed);
-        let ceilings = account.ceilings();
-        // Several workers may be refused at once; what went out before the last lesson teaches nothing new.
-        if ceilings.hold(shape) {
-            let ceilings = ceilings.halved(shape);
-            tracing::info!(account = %account.name, entries = ceilings.entries, header = ceilings.header, body = ceilings.body, "the server refused a pack of this shape; packs become smaller");
-            account.learn(ceilings).await?;
-        }
+        tracing::info!(account = %account.name, entries = smaller.entries, header = smaller.header, body = smaller.body, "the server refused a pack of this shape; packs become smaller");
+        account.learn(smaller).await?;
     }
     // An answer that says no, or a call that never left: nothing arrived, and nothing will. Otherwise the sessions keep their owners.
     let surely = match &error {

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use crate::daemon::account::Account;
 use crate::daemon::clock::{month, now_ms, rfc3339};
 use crate::daemon::folder::Folder;
+use crate::daemon::held;
 use crate::daemon::live::lock;
 use crate::daemon::trouble::Trouble;
 use crate::model::status::{
@@ -62,7 +63,10 @@ impl Progress {
             Ok(status) => {
                 let sick = status.accounts.into_iter().find_map(|a| {
                     let folder = a.folders.into_iter().find(|f| {
-                        matches!(f.state, FolderState::RootMissing | FolderState::Held | FolderState::Failed)
+                        matches!(
+                            f.state,
+                            FolderState::RootMissing | FolderState::Held | FolderState::DiskFull | FolderState::Failed
+                        )
                     });
                     match a.state {
                         AccountState::Offline
@@ -123,6 +127,9 @@ fn account_state(
     if account.stop.is_cancelled() {
         return (AccountState::Stopping, Some("asked to stop".to_owned()));
     }
+    if let Some(full) = lock(&account.full).clone() {
+        return (AccountState::Paused, Some(full));
+    }
     if let Some(trouble) = trouble {
         let at = rfc3339(trouble.until);
         return (trouble.state, Some(format!("{} (next try at {at})", trouble.reason)));
@@ -150,10 +157,12 @@ fn folder_status(account: &Account, folder: &Folder, summary: &FolderSummary) ->
     let remote_changes = summary.staged_uploads + summary.staged_deletes;
     let rate = account.live.rate(folder.id, Instant::now());
     let working = uploads > 0 || remote_changes > 0 || now.scans > 0 || !now.scanned;
-    let (state, reason) = if let Some(failure) = &now.root_trouble {
+    let (state, reason) = if let Some(full) = lock(&account.full).clone() {
+        (FolderState::DiskFull, Some(full))
+    } else if let Some(failure) = &now.root_trouble {
         (FolderState::RootMissing, Some(failure.text.clone()))
     } else if let Some(held) = &now.held {
-        (FolderState::Held, Some(held.clone()))
+        (FolderState::Held, Some(held.reason.clone()))
     } else if working {
         (FolderState::Syncing, None)
     } else if let Some(reason) = &now.degraded {
@@ -176,6 +185,7 @@ fn folder_status(account: &Account, folder: &Folder, summary: &FolderSummary) ->
         active: account.live.active(folder.id, SHOWN),
         problems: summary.problems,
         conflicts: summary.conflicts,
+        held: held::shown(account, folder),
     }
 }
 

@@ -9,10 +9,13 @@ use tokio::task::JoinSet;
 use crate::control::{Page, Request};
 use crate::daemon::account::{Account, Fatal, ONCE_ATTEMPTS};
 use crate::daemon::clock::{now_ms, rfc3339};
+use crate::daemon::held::{self, Verdict};
 use crate::daemon::intake::Look;
+use crate::daemon::meeting;
 use crate::daemon::progress::Progress;
 use crate::model::RelPath;
 use crate::model::status::{Problem, SyncAnswer};
+use crate::store::StoreError;
 
 /// Answers requests for ever; long answers do not hold up short ones.
 pub(crate) async fn run(progress: Arc<Progress>, mut requests: mpsc::Receiver<Request>) -> Result<(), Fatal> {
@@ -28,6 +31,8 @@ pub(crate) async fn run(progress: Arc<Progress>, mut requests: mpsc::Receiver<Re
             },
             Some(done) = waiting.join_next() => match done {
                 Ok(Ok(())) => {}
+                // The tasks meet the full disk themselves; whoever asked is told that nothing came of it.
+                Ok(Err(Fatal::Store(StoreError::Full { .. }))) => {}
                 Ok(Err(fatal)) => return Err(fatal),
                 Err(error) => return Err(Fatal::Task(format!("an answer on the socket died: {error}"))),
             },
@@ -45,6 +50,13 @@ async fn answer(progress: &Progress, request: Request) -> Result<(), Fatal> {
         }
         Request::Problems { offset, limit, reply } => {
             let _ = reply.send(problems(progress, offset, limit).await?);
+        }
+        Request::Held { offset, limit, reply } => {
+            let _ = reply.send(held::list(progress, offset, limit));
+        }
+        Request::Answer { token, approve, reply } => {
+            let verdict = if approve { Verdict::Approve } else { Verdict::Reject };
+            let _ = reply.send(held::judge(progress, &token, verdict).await?);
         }
         Request::Sync { path, wait, mut reply } => {
             let done = tokio::select! {
@@ -142,7 +154,7 @@ async fn settled(target: &Target) -> Result<Result<u64, String>, Fatal> {
     loop {
         changed.borrow_and_update();
         let now = folder.now();
-        if let Some(why) = now.root_trouble.map(|f| f.text).or(now.held) {
+        if let Some(why) = now.root_trouble.map(|f| f.text).or(now.held.map(|h| h.reason)) {
             return Ok(Err(why));
         }
         let why = trouble.borrow_and_update().as_ref().filter(|t| t.attempts > 0).map(|t| t.reason.clone());
@@ -165,10 +177,7 @@ fn targets(progress: &Progress, path: Option<&Path>) -> Result<Vec<Target>, Stri
         for (index, folder) in account.folders.iter().enumerate() {
             let under = match path {
                 None => Some(RelPath::root()),
-                Some(path) => [folder.local.as_path(), folder.root.path()]
-                    .iter()
-                    .find_map(|root| path.strip_prefix(root).ok())
-                    .and_then(|rest| RelPath::parse(rest.to_str()?).ok()),
+                Some(path) => meeting::below(folder, path).and_then(|rest| RelPath::parse(rest.to_str()?).ok()),
             };
             if let Some(under) = under {
                 targets.push(Target { account: Arc::clone(account), index, under });

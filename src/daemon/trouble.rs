@@ -59,7 +59,7 @@ impl Account {
             return;
         }
         if failure.code == "quota_full" {
-            return self.full(&failure.text);
+            return self.fill_up(&failure.text);
         }
         let state = state_of(&failure.code);
         self.trouble.send_if_modified(|trouble| {
@@ -148,7 +148,7 @@ impl Account {
     }
 
     /// The account took no more: uploads wait.
-    fn full(&self, reason: &str) {
+    fn fill_up(&self, reason: &str) {
         self.upward.quota.send_modify(|quota| {
             let attempts = quota.as_ref().map_or(0, |q| q.attempts.saturating_add(1));
             if attempts == 0 {

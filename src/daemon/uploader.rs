@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::daemon::account::{Account, Fatal};
 use crate::daemon::clock::{chance, ms, now_ms, rfc3339};
-use crate::daemon::folder::Folder;
+use crate::daemon::folder::{self, Folder};
 use crate::daemon::intake::{blocking, until};
 use crate::daemon::live::lock;
 use crate::daemon::{large, pack};
@@ -24,7 +24,7 @@ use crate::store::Claim;
 /// Files up to this size are read once and sent from memory; larger ones are read twice, once to hash and once to send.
 const IN_MEMORY: u64 = 64 << 10;
 /// What one worker may hold of such files, in bytes.
-const MEMORY: u64 = 3 << 20;
+const MEMORY: u64 = 2 << 20;
 /// The largest file that is copied because it never rests, where the file system cannot share its blocks.
 const SNAPSHOT: u64 = 1 << 30;
 /// So many failed tries make a file that is written now and then one that never rests.
@@ -136,8 +136,11 @@ impl Uploader {
         let account = &self.account;
         let _turn = account.claim_turn.lock().await;
         let mut changed = account.store.changed();
+        let ceilings = account.pack_ceilings();
+        let files = pack::files(ceilings);
         let mut skip;
         loop {
+            account.beats.uploader();
             changed.borrow_and_update();
             skip = account.folders_without_root();
             let now = now_ms();
@@ -153,7 +156,7 @@ impl Uploader {
             if account.is_full() {
                 return Ok(Vec::new());
             }
-            let wait = match claim_at(queue, account.pack_ceilings(), now) {
+            let wait = match claim_at(queue, files, ceilings.body, now) {
                 Some(at) if at <= now => break,
                 Some(at) => until(Some(at)),
                 None => until(due.next_due_at),
@@ -163,13 +166,15 @@ impl Uploader {
                 _ = changed.changed() => {}
             }
         }
-        Ok(account.store.claim_skipping(self.limit(), &skip).await?)
+        let claimed = account.store.claim_skipping(self.limit(), &skip).await?;
+        tracing::debug!(account = %account.name, rows = claimed.len(), "claimed");
+        Ok(claimed)
     }
 
     fn limit(&self) -> Claim {
         let ceilings = self.account.pack_ceilings();
         Claim {
-            max_files: ceilings.entries,
+            max_files: pack::files(ceilings),
             max_bytes: ceilings.body,
             small: self.account.config.upload.chunk_size,
             now: now_ms(),
@@ -273,16 +278,20 @@ fn look(account: &Account, claimed: Claimed, memory: &mut u64) -> Looked {
     if folder.ignored(&job.path, false).is_some() {
         return Looked::Done(job, Settled::Nothing);
     }
-    let local = folder.root.observe(&job.path);
-    // Whatever is believed gone is believed only of the root that was synced, checked in this very round; and a file that
-    // is there is not read from another root either.
-    if let Err(failure) = folder.verify() {
+    // Whatever is believed gone is believed only of the root that was synced, checked in this very round and on the same handle; and
+    // a file that is there is not read from another root either.
+    let root = folder.root.pin();
+    let local = root.observe(&job.path);
+    if let Err(failure) = folder.vouch(&root) {
         return Looked::Done(job.clone(), failed(&job, failure));
     }
     match decide(&local, base.as_ref(), &Remote::Unlisted, folder.mode) {
         Action::Nothing => Looked::Done(job, Settled::Nothing),
         Action::Wedge(failure) | Action::PutOff(failure) => Looked::Done(job.clone(), failed(&job, failure)),
         Action::Delete { rev } => {
+            if base.as_ref().is_some_and(|b| b.stat.dev != root.dev()) {
+                return Looked::Done(job, Settled::Wedge(folder::mount_gone()));
+            }
             let path = base.and_then(|b| b.remote).unwrap_or_else(|| folder.home(&job.path));
             Looked::Delete(job, RemoteChange::Delete { path, rev })
         }

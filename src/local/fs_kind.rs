@@ -29,7 +29,7 @@ impl Root {
     pub fn is_remote_fs(&self) -> Option<&'static str> {
         #[cfg(target_os = "linux")]
         {
-            let kind = rustix::fs::fstatfs(self.top()).ok()?.f_type;
+            let kind = rustix::fs::fstatfs(self.handle().ok()?.top()).ok()?.f_type;
             // The field's width and sign differ by architecture; the magic numbers have 32 bits.
             let kind = u32::try_from(kind & 0xFFFF_FFFF).ok()?;
             REMOTE.iter().find(|(magic, _)| *magic == kind).map(|(_, name)| *name)
@@ -46,6 +46,8 @@ impl Root {
 pub struct InotifyLimits {
     /// Directories that one user may watch, in all programs together.
     pub max_user_watches: Option<u64>,
+    /// Directories that may be watched in this user namespace: a container's own limit.
+    pub max_namespace_watches: Option<u64>,
     /// Watchers that one user may have.
     pub max_user_instances: Option<u64>,
     /// Events that wait in one watcher before it overflows.
@@ -54,11 +56,11 @@ pub struct InotifyLimits {
 
 /// Reads the limits; containers and other systems may hide some or all.
 pub fn inotify_limits() -> InotifyLimits {
-    let read = |name: &str| {
-        std::fs::read_to_string(format!("/proc/sys/fs/inotify/{name}")).ok().and_then(|text| text.trim().parse().ok())
-    };
+    let number = |path: String| std::fs::read_to_string(path).ok().and_then(|text| text.trim().parse().ok());
+    let read = |name: &str| number(format!("/proc/sys/fs/inotify/{name}"));
     InotifyLimits {
         max_user_watches: read("max_user_watches"),
+        max_namespace_watches: number("/proc/sys/user/max_inotify_watches".to_owned()),
         max_user_instances: read("max_user_instances"),
         max_queued_events: read("max_queued_events"),
     }

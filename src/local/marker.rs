@@ -17,6 +17,8 @@ use crate::model::{Failure, RelPath};
 
 const DIR: &str = ".ferrybox";
 const FILE: &str = "root-id";
+/// Changes with each run, and is known to the database: two copies of either that have gone apart are told by it.
+const RUN: &str = "run-id";
 
 /// A root's identity: 128 random bits, in hexadecimal.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -53,7 +55,7 @@ impl FromStr for RootId {
         ok.then(|| Self(text.to_owned())).ok_or_else(|| {
             Failure::retry(
                 "root_missing",
-                "`.ferrybox/root-id` is damaged: restore it, or use `relink-root` if the files are all there",
+                "the folder's marker `.ferrybox/root-id` is damaged: restore that file from a backup",
             )
         })
     }
@@ -65,9 +67,41 @@ impl Root {
     /// # Errors
     /// It is there and damaged, or cannot be read.
     pub fn marker(&self) -> Result<Option<RootId>, Failure> {
-        let doing = "reading `.ferrybox/root-id`";
+        self.read_id(FILE)
+    }
+
+    /// The mark of the last run; `Ok(None)` if it has none.
+    ///
+    /// # Errors
+    /// It is there and damaged, or cannot be read.
+    pub fn run_mark(&self) -> Result<Option<RootId>, Failure> {
+        self.read_id(RUN)
+    }
+
+    /// Puts the mark of this run in the place of the last one's, whole or not at all.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn set_run_mark(&self, id: &RootId) -> Result<(), Failure> {
+        let doing = "writing `.ferrybox/run-id`";
+        let fail = |error| failure(doing, error);
+        let dir = self.own_dir().map_err(fail)?;
+        let (mut file, temporary) = temporary(&dir, RUN, doing)?;
+        let placed = writeln!(file, "{id}")
+            .and_then(|()| file.sync_all())
+            .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
+            .and_then(|()| renameat(&dir, temporary.as_str(), &dir, RUN));
+        if let Err(error) = placed {
+            take_away(&dir, &temporary);
+            return Err(fail(error));
+        }
+        File::from(dir).sync_all().map_err(|error| io_failure(doing, &error))
+    }
+
+    fn read_id(&self, name: &str) -> Result<Option<RootId>, Failure> {
+        let doing = "reading the folder's marker";
         let path =
-            RelPath::parse(&format!("{DIR}/{FILE}")).map_err(|error| Failure::wedge("name", error.to_string()))?;
+            RelPath::parse(&format!("{DIR}/{name}")).map_err(|error| Failure::wedge("name", error.to_string()))?;
         match self.observe(&path) {
             crate::model::Local::Absent => return Ok(None),
             crate::model::Local::Unknown(failure) => return Err(failure),
@@ -89,17 +123,13 @@ impl Root {
         let doing = "writing `.ferrybox/root-id`";
         let fail = |error| failure(doing, error);
         let dir = self.own_dir().map_err(fail)?;
-        let temporary = format!("{FILE}.{}", RootId::new()?);
-        let how = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let mut file = File::from(openat(&dir, temporary.as_str(), how, Mode::RUSR | Mode::WUSR).map_err(fail)?);
+        let (mut file, temporary) = temporary(&dir, FILE, doing)?;
         let placed = writeln!(file, "{id}")
             .and_then(|()| file.sync_all())
             .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
             .and_then(|()| place(&dir, &temporary));
         if let Err(error) = placed {
-            if let Err(left) = unlinkat(&dir, temporary.as_str(), AtFlags::empty()) {
-                tracing::debug!(%left, "an unfinished marker stays in .ferrybox");
-            }
+            take_away(&dir, &temporary);
             return Err(match error {
                 Errno::EXIST => {
                     Failure::wedge("conflict", "the folder has a marker already: it belongs to another set-up")
@@ -111,14 +141,29 @@ impl Root {
     }
 
     fn own_dir(&self) -> rustix::io::Result<OwnedFd> {
-        match mkdirat(self.top(), DIR, Mode::RWXU) {
+        let handle = self.handle()?;
+        match mkdirat(handle.top(), DIR, Mode::RWXU) {
             Ok(()) | Err(Errno::EXIST) => {}
             Err(error) => return Err(error),
         }
         let how = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let dir = openat(self.top(), DIR, how, Mode::empty())?;
+        let dir = openat(handle.top(), DIR, how, Mode::empty())?;
         fchmod(&dir, Mode::RWXU)?;
         Ok(dir)
+    }
+}
+
+/// A new file beside the one that it is to become.
+fn temporary(dir: &OwnedFd, name: &str, doing: &str) -> Result<(File, String), Failure> {
+    let temporary = format!("{name}.{}", RootId::new()?);
+    let how = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = openat(dir, temporary.as_str(), how, Mode::RUSR | Mode::WUSR).map_err(|error| failure(doing, error))?;
+    Ok((File::from(file), temporary))
+}
+
+fn take_away(dir: &OwnedFd, temporary: &str) {
+    if let Err(left) = unlinkat(dir, temporary, AtFlags::empty()) {
+        tracing::debug!(%left, "an unfinished marker stays in .ferrybox");
     }
 }
 

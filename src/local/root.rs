@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, fstat, openat, statat};
 use rustix::io::Errno;
@@ -14,16 +14,46 @@ use super::marker::RootId;
 use super::trouble::{LocalError, failure, is_absence};
 use crate::model::{Failure, Local, RelPath, Stat};
 
-/// An open root. Clones share the handle, which holds the mount: unmounting needs the folder to be stopped first.
+/// A folder's place on the disk, and the open directory that stands there. Clones share both.
+///
+/// The handle holds the mount: a plain `umount` is refused while it is open. What was unmounted all the same (lazily, or by force) can still be
+/// read through it, so nothing that is missing is believed missing before [`still_there`](Root::still_there) has said that the path leads to this
+/// very directory. Who observes and then checks must do both on one [`pin`](Root::pin): the handle may be renewed in between.
 #[derive(Debug, Clone)]
-pub struct Root(Arc<Inner>);
+pub struct Root(Arc<Place>);
 
 #[derive(Debug)]
-struct Inner {
+struct Place {
+    /// As the owner writes it; symlinks are the owner's choice.
+    given: PathBuf,
+    /// Absolute, without symlinks: where the folder stood when it was met.
     path: PathBuf,
-    beneath: Beneath,
+    open: RwLock<Option<Arc<Handle>>>,
+}
+
+/// An open directory.
+#[derive(Debug)]
+pub(super) struct Handle {
+    pub(super) beneath: Beneath,
     dev: u64,
     ino: u64,
+}
+
+impl Handle {
+    fn open(path: &Path, beneath: impl FnOnce(OwnedFd) -> Beneath) -> rustix::io::Result<Self> {
+        let top = open_top(path)?;
+        let stat = fstat(&top)?;
+        Ok(Self { beneath: beneath(top), dev: device(&stat), ino: stat.st_ino })
+    }
+
+    pub(super) fn top(&self) -> BorrowedFd<'_> {
+        self.beneath.top()
+    }
+
+    /// A removed directory answers "no such file" for every name: that is no evidence.
+    fn is_linked(&self) -> bool {
+        fstat(self.top()).is_ok_and(|stat| stat.st_nlink > 0)
+    }
 }
 
 impl Root {
@@ -41,21 +71,95 @@ impl Root {
         Self::open_with(path, Beneath::walking)
     }
 
-    fn open_with(path: &Path, beneath: impl FnOnce(OwnedFd) -> Beneath) -> Result<Self, LocalError> {
-        let path = path.canonicalize()?;
-        let top = open_top(&path).map_err(io::Error::from)?;
-        let stat = fstat(&top).map_err(io::Error::from)?;
-        Ok(Self(Arc::new(Inner { path, beneath: beneath(top), dev: device(&stat), ino: stat.st_ino })))
+    fn open_with(given: &Path, beneath: impl FnOnce(OwnedFd) -> Beneath) -> Result<Self, LocalError> {
+        let path = given.canonicalize()?;
+        let handle = Handle::open(&path, beneath).map_err(io::Error::from)?;
+        Ok(Self::new(given, path, Some(Arc::new(handle))))
     }
 
-    /// Where the root was when it was opened: absolute, without symlinks.
+    /// A root that is not there now: everything below it is unknown until [`renew`](Self::renew) finds it at `path`.
+    pub fn awaited(given: &Path, path: PathBuf) -> Self {
+        Self::new(given, path, None)
+    }
+
+    fn new(given: &Path, path: PathBuf, handle: Option<Arc<Handle>>) -> Self {
+        Self(Arc::new(Place { given: given.to_owned(), path, open: RwLock::new(handle) }))
+    }
+
+    /// Where the root was when it was first opened: absolute, without symlinks.
     pub fn path(&self) -> &Path {
         &self.0.path
     }
 
-    /// The root's device number. Another one further down is another file system, mounted there.
+    /// The root's device number; 0 while it is not open. Another one further down is another file system, mounted there.
     pub fn dev(&self) -> u64 {
-        self.0.dev
+        self.handle().map_or(0, |handle| handle.dev)
+    }
+
+    /// Whether there is a handle.
+    pub fn is_open(&self) -> bool {
+        self.handle().is_ok()
+    }
+
+    /// The same root with the handle of this moment, which no renewal changes.
+    #[must_use]
+    pub fn pin(&self) -> Self {
+        Self::new(&self.0.given, self.0.path.clone(), self.handle().ok())
+    }
+
+    /// The directory's inode number; 0 while it is not open.
+    pub fn ino(&self) -> u64 {
+        self.handle().map_or(0, |handle| handle.ino)
+    }
+
+    /// Whether the path leads to the directory that is open, whatever is in it.
+    pub fn is_in_place(&self) -> bool {
+        let found = open_top(&self.0.path).and_then(fstat);
+        matches!((found, self.handle()), (Ok(stat), Ok(handle)) if (device(&stat), stat.st_ino) == (handle.dev, handle.ino))
+    }
+
+    /// Closes the handle, unless it is another one than `seen` has: whoever unmounted the disk may want it back.
+    pub fn let_go(&self, seen: &Self) {
+        let mut open = self.0.open.write().unwrap_or_else(PoisonError::into_inner);
+        let same = match (open.as_ref(), seen.handle().ok()) {
+            (Some(ours), Some(theirs)) => Arc::ptr_eq(ours, &theirs),
+            _ => true,
+        };
+        if same {
+            *open = None;
+        }
+    }
+
+    /// Opens what stands at the root's path now, if that is the folder: the owner's path still leads there, and the marker is `expected`.
+    ///
+    /// # Errors
+    /// `root_missing`, with what to do; then there is no handle.
+    pub fn renew(&self, expected: Option<&RootId>) -> Result<(), Failure> {
+        let handle = self.found().and_then(|handle| {
+            let pinned = Self::new(&self.0.given, self.0.path.clone(), Some(Arc::clone(&handle)));
+            pinned.still_there(expected)?;
+            Ok(handle)
+        });
+        let mut open = self.0.open.write().unwrap_or_else(PoisonError::into_inner);
+        match handle {
+            Ok(handle) => {
+                *open = Some(handle);
+                Ok(())
+            }
+            Err(failure) => {
+                *open = None;
+                Err(failure)
+            }
+        }
+    }
+
+    fn found(&self) -> Result<Arc<Handle>, Failure> {
+        match self.0.given.canonicalize() {
+            Ok(path) if path == self.0.path => {}
+            Ok(_) => return Err(missing(LED_ASTRAY)),
+            Err(error) => return Err(not_there(Errno::from_io_error(&error).unwrap_or(Errno::IO))),
+        }
+        Handle::open(&self.0.path, Beneath::new).map(Arc::new).map_err(not_there)
     }
 
     /// Whether the path still leads to the directory that was opened, and whether its marker is still `expected` (if there is one to expect).
@@ -63,40 +167,38 @@ impl Root {
     /// # Errors
     /// `root_missing`, with what to do. Nothing that was observed since this last succeeded is evidence of a deletion.
     pub fn still_there(&self, expected: Option<&RootId>) -> Result<(), Failure> {
-        let missing = |text: &str| Err(Failure::retry("root_missing", text));
-        let Ok(stat) = open_top(&self.0.path).and_then(fstat) else {
-            return missing(
-                "the folder is not there: mount the disk that holds it, or give its new place with `relink-root`",
-            );
-        };
-        if (device(&stat), stat.st_ino) != (self.0.dev, self.0.ino) {
-            return missing(
-                "another directory stands in the folder's place: mount the disk that holds the folder; if the new directory is meant, use `relink-root`",
-            );
+        let handle = self.handle().map_err(|_| missing(NOT_THERE))?;
+        let stat = open_top(&self.0.path).and_then(fstat).map_err(not_there)?;
+        if (device(&stat), stat.st_ino) != (handle.dev, handle.ino) {
+            return Err(missing(
+                "another directory stands in the folder's place: mount the disk that holds the folder, or put the folder back; it goes on by itself then",
+            ));
         }
         let Some(expected) = expected else { return Ok(()) };
         match self.marker()? {
             Some(found) if found == *expected => Ok(()),
-            Some(_) => missing(
-                "the folder's marker `.ferrybox/root-id` is another folder's: mount the right disk; if this directory is meant, use `relink-root`",
-            ),
-            None => missing(
-                "the folder's marker `.ferrybox/root-id` is gone, so this may be an empty mount point: mount the disk; if the files are all there, use `relink-root`",
-            ),
+            Some(_) => Err(missing(
+                "the folder's marker `.ferrybox/root-id` is another folder's: mount the right disk; it goes on by itself then",
+            )),
+            None => Err(missing(&format!(
+                "the folder's marker `.ferrybox/root-id` is gone, so this may be an empty mount point or an emptied folder: mount the disk, or put \
+                 the files back; if they are all there, write {expected} into `.ferrybox/root-id`"
+            ))),
         }
     }
 
     /// Looks at `path` without opening or following it.
     pub fn observe(&self, path: &RelPath) -> Local {
+        let Ok(handle) = self.handle() else { return Local::Unknown(missing(NOT_THERE)) };
         if path.is_root() {
-            return match fstat(self.top()) {
+            return match fstat(handle.top()) {
                 Ok(_) => Local::Dir,
                 Err(error) => Local::Unknown(failure("looking at it", error)),
             };
         }
-        match self.stat_beneath(path) {
+        match stat_beneath(&handle, path) {
             Ok(stat) => local(&stat),
-            Err(error) if is_absence(error) && self.is_linked() => Local::Absent,
+            Err(error) if is_absence(error) && handle.is_linked() => Local::Absent,
             Err(error) if is_absence(error) => Local::Unknown(Failure::retry(
                 "root_missing",
                 "the folder was removed: nothing can be said of what was in it",
@@ -142,29 +244,48 @@ impl Root {
         }
     }
 
-    pub(super) fn top(&self) -> BorrowedFd<'_> {
-        self.0.beneath.top()
+    pub(super) fn handle(&self) -> rustix::io::Result<Arc<Handle>> {
+        let open = self.0.open.read().unwrap_or_else(PoisonError::into_inner);
+        open.clone().ok_or(Errno::STALE)
     }
 
     pub(super) fn open_dir(&self, path: &RelPath, how: OFlags) -> rustix::io::Result<OwnedFd> {
-        self.0.beneath.open_dir(path, how)
-    }
-
-    /// A removed directory answers "no such file" for every name: that is no evidence.
-    pub(super) fn is_linked(&self) -> bool {
-        fstat(self.top()).is_ok_and(|stat| stat.st_nlink > 0)
+        self.handle()?.beneath.open_dir(path, how)
     }
 
     fn parent_of(&self, path: &RelPath) -> rustix::io::Result<OwnedFd> {
         self.open_dir(&path.parent().ok_or(Errno::ISDIR)?, SEARCH)
     }
+}
 
-    fn stat_beneath(&self, path: &RelPath) -> rustix::io::Result<rustix::fs::Stat> {
-        match path.parent() {
-            Some(parent) if !parent.is_root() => {
-                statat(self.open_dir(&parent, SEARCH)?, path.name(), AtFlags::SYMLINK_NOFOLLOW)
-            }
-            _ => statat(self.top(), path.name(), AtFlags::SYMLINK_NOFOLLOW),
+fn stat_beneath(handle: &Handle, path: &RelPath) -> rustix::io::Result<rustix::fs::Stat> {
+    match path.parent() {
+        Some(parent) if !parent.is_root() => {
+            statat(handle.beneath.open_dir(&parent, SEARCH)?, path.name(), AtFlags::SYMLINK_NOFOLLOW)
+        }
+        _ => statat(handle.top(), path.name(), AtFlags::SYMLINK_NOFOLLOW),
+    }
+}
+
+const NOT_THERE: &str =
+    "the folder is not there: mount the disk that holds it, or put it back; it goes on by itself then";
+const LED_ASTRAY: &str = "the folder's path leads to another directory now (a symbolic link?): put the folder back in its place; if it was moved on \
+     purpose, run `ferrybox remove` for it, start ferrybox once, and add its new place: nothing is deleted by that";
+
+fn missing(text: &str) -> Failure {
+    Failure::retry("root_missing", text)
+}
+
+/// The path of the root could not be opened.
+fn not_there(error: Errno) -> Failure {
+    match error {
+        Errno::LOOP => missing(LED_ASTRAY),
+        Errno::NOENT | Errno::NOTDIR => missing(NOT_THERE),
+        Errno::ACCESS | Errno::PERM => missing(
+            "the folder may not be looked at any more: give the daemon's user the right to it, or mount the disk that holds it",
+        ),
+        error => {
+            missing(&format!("the folder cannot be looked at ({error}): check the disk that holds it and its mount"))
         }
     }
 }

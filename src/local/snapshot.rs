@@ -86,7 +86,8 @@ impl Root {
 
 fn tmp(root: &Root) -> rustix::io::Result<OwnedFd> {
     let how = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let own = openat(root.top(), DIR, how, Mode::empty())?;
+    let handle = root.handle()?;
+    let own = openat(handle.top(), DIR, how, Mode::empty())?;
     match mkdirat(&own, "tmp", Mode::RWXU) {
         Ok(()) | Err(Errno::EXIST) => openat(&own, "tmp", how, Mode::empty()),
         Err(error) => Err(error),

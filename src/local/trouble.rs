@@ -52,6 +52,8 @@ pub(super) fn failure(doing: &str, error: Errno) -> Failure {
             "type",
             "a symlink stands in the path, and symlinks are never followed: put a real directory there, or ignore it",
         ),
+        Errno::ROFS => Failure::wedge("permission", format!("{doing} is not possible: the file system is read-only")),
+        Errno::STALE => Failure::retry("root_missing", "the disk that holds the folder is gone: mount it again"),
         Errno::MFILE | Errno::NFILE | Errno::NOMEM => Failure::retry(
             "resources",
             format!(

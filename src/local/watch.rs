@@ -14,7 +14,7 @@ use tokio::sync::mpsc::Sender;
 use self::kernel::{Kernel, WHOLE_TREE};
 use self::mailbox::{Hint, Mailbox, Task};
 use super::trouble::io_failure;
-use super::{Ignored, Root, inotify_limits};
+use super::{Ignored, InotifyLimits, Root, inotify_limits};
 use crate::model::{Failure, Local, RelPath};
 
 mod kernel;
@@ -214,7 +214,7 @@ impl Shared {
             ErrorKind::MaxFilesWatch => Some(at_limit(self.watched().len())),
             ErrorKind::Io(error) if error.kind() == std::io::ErrorKind::NotADirectory => None,
             ErrorKind::Io(error) => Some(io_failure("watching it", error)),
-            _ => Some(Failure::retry("io_error", format!("watching it failed: {error}"))),
+            kind => Some(Failure::retry("io_error", format!("watching it failed ({kind:?})"))),
         }
     }
 
@@ -295,14 +295,20 @@ impl Shared {
 }
 
 fn at_limit(ours: usize) -> Failure {
-    let have = inotify_limits().max_user_watches;
+    let (name, have) = match inotify_limits() {
+        // A limit of this namespace alone, below the machine's.
+        InotifyLimits { max_user_watches: Some(machine), max_namespace_watches: Some(here), .. } if here < machine => {
+            ("user.max_inotify_watches", Some(here))
+        }
+        limits => ("fs.inotify.max_user_watches", limits.max_user_watches),
+    };
     let limit = have.map_or_else(String::new, |have| format!(" of {have}"));
     let enough = have.unwrap_or(0).saturating_mul(2).max(524_288);
     Failure::retry(
         "watch_limit",
         format!(
             "the kernel's limit{limit} on watched directories is reached ({ours} of them are this folder's), so the rest is only scanned from time to \
-             time: raise it with `sysctl fs.inotify.max_user_watches={enough}`, and keep it with a file in /etc/sysctl.d"
+             time: raise it with `sysctl {name}={enough}`, and keep it with a file in /etc/sysctl.d"
         ),
     )
 }

@@ -48,6 +48,8 @@ pub struct Base {
     pub content_hash: ContentHash,
     /// Dropbox's revision that holds them.
     pub rev: String,
+    /// Dropbox's id of the file (`id:...`). Two local names that Dropbox folds into one path meet in one id.
+    pub file_id: Option<String>,
     /// Where they lie in Dropbox, when that is not the path's own place: a conflicted copy.
     pub remote: Option<RemotePath>,
 }

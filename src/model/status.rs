@@ -152,6 +152,37 @@ pub struct FolderStatus {
     pub problems: u64,
     /// Conflicted copies made and not resolved.
     pub conflicts: u64,
+    /// Deletions that wait for a person; null when none do.
+    #[serde(default)]
+    pub held: Option<Held>,
+}
+
+/// A set of deletions that waits for a person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    /// Names exactly this set, for `approve` and `reject`; serves once.
+    pub token: String,
+    /// Whose.
+    pub account: String,
+    /// The folder's local directory.
+    pub folder: String,
+    /// How many.
+    pub deletions: u64,
+    /// Since when (RFC 3339).
+    pub since: String,
+    /// The first of their paths, below the folder.
+    pub sample: Vec<String>,
+    /// Which limit they met, and what to do.
+    pub reason: String,
+}
+
+/// The answer to `POST /v1/approve` and `POST /v1/reject`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answered {
+    /// `approved` or `rejected`.
+    pub outcome: String,
+    /// How many deletions that concerns.
+    pub deletions: u64,
 }
 
 /// Work to do.

@@ -74,7 +74,7 @@ mod tests {
     }
 
     fn base() -> Base {
-        Base { stat: stat(1), content_hash: ContentHash([0; 32]), rev: "015".into(), remote: None }
+        Base { stat: stat(1), content_hash: ContentHash([0; 32]), rev: "015".into(), file_id: None, remote: None }
     }
 
     /// Every combination of the views, each with the one answer that the table gives.

@@ -1,5 +1,9 @@
 //! The guard: a mass deletion waits for a person.
 
+use std::fmt::Write as _;
+
+use sha2::{Digest, Sha256};
+
 /// The limits of `[safety]`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Limits {
@@ -22,12 +26,28 @@ pub struct Held {
     pub reason: String,
 }
 
+/// How a folder stands when the guard is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Asked {
+    /// Deletions that wait.
+    pub waiting: u64,
+    /// Deletions that went of late.
+    pub recent: u64,
+    /// Files in sync, those that wait among them.
+    pub files: u64,
+    /// These deletions, or more of them, were held before and nobody has decided: files that come back one by one do not set the others free.
+    pub held_before: bool,
+    /// Nothing that is synced is left in the folder: what was there a moment ago may not even be counted yet.
+    pub empty: bool,
+}
+
 /// Whether `waiting` deletions may go, when `recent` ones went of late and `files` are in sync (those that wait among them).
 /// Recent ones count too, or a slow mass deletion would pass in slices.
 ///
 /// # Errors
 /// [`Held`] with the limit that was met.
-pub fn check(waiting: u64, recent: u64, files: u64, limits: Limits) -> Result<(), Held> {
+pub fn check(asked: Asked, limits: Limits) -> Result<(), Held> {
+    let Asked { waiting, recent, files, held_before, empty } = asked;
     let gone = waiting.saturating_add(recent);
     let before = files.saturating_add(recent);
     #[expect(clippy::cast_precision_loss, reason = "a share of 2^53 files needs no more digits")]
@@ -36,17 +56,52 @@ pub fn check(waiting: u64, recent: u64, files: u64, limits: Limits) -> Result<()
         format!("safety.max_deletions = {}", limits.max_deletions)
     } else if gone > SHARE_FROM && share > limits.max_share {
         format!("safety.max_deletion_share = {:.0}%", limits.max_share * 100.0)
-    } else if waiting > 1 && waiting >= files {
+    } else if waiting > 1 && waiting >= files || empty && files > 1 {
         "that is all the folder has".to_owned()
+    } else if held_before {
+        "what is left of those that were held before".to_owned()
     } else {
         return Ok(());
     };
     Err(Held {
         waiting,
         reason: format!(
-            "{waiting} deletions are held ({limit}; {before} files were in sync): put the files back, or raise the limit and restart if they are meant to go"
+            "{waiting} deletions are held ({limit}; {before} files were in sync): put the files back, and nothing happens"
         ),
     })
+}
+
+/// Names one exact set of deletions: the same paths at the same revisions, in the order of the paths, under the same salt.
+#[derive(Debug, Clone)]
+pub struct Seal(Sha256);
+
+impl Seal {
+    /// An empty set.
+    pub fn new(salt: &str) -> Self {
+        let mut seal = Self(Sha256::new());
+        seal.word(salt);
+        seal
+    }
+
+    /// One more deletion; paths come in order.
+    pub fn add(&mut self, path: &str, rev: &str) {
+        self.word(path);
+        self.word(rev);
+    }
+
+    /// The length first, so that no two sets run into the same bytes.
+    fn word(&mut self, word: &str) {
+        self.0.update((word.len() as u64).to_be_bytes());
+        self.0.update(word);
+    }
+
+    /// The set's name: 16 hexadecimal digits.
+    pub fn token(self) -> String {
+        self.0.finalize().iter().take(8).fold(String::new(), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
+    }
 }
 
 #[cfg(test)]
@@ -54,6 +109,19 @@ mod tests {
     use super::*;
 
     const LIMITS: Limits = Limits { max_deletions: 1_000, max_share: 0.25 };
+
+    fn check(waiting: u64, recent: u64, files: u64, limits: Limits) -> Result<(), Held> {
+        super::check(Asked { waiting, recent, files, held_before: false, empty: false }, limits)
+    }
+
+    #[test]
+    fn an_emptied_folder_is_held_however_few_files_are_counted() {
+        let asked = Asked { waiting: 12, recent: 0, files: 15, held_before: false, empty: true };
+        assert!(super::check(asked, LIMITS).is_err());
+        super::check(Asked { empty: false, ..asked }, LIMITS).unwrap();
+        assert!(super::check(Asked { empty: false, held_before: true, ..asked }, LIMITS).is_err());
+        super::check(Asked { waiting: 1, files: 1, ..asked }, LIMITS).unwrap();
+    }
 
     #[test]
     fn a_few_pass_and_many_do_not() {
@@ -64,6 +132,26 @@ mod tests {
         assert_eq!(check(1_000, 0, 1_000_000, LIMITS), Ok(()));
         assert!(check(1_001, 0, 1_000_000, LIMITS).unwrap_err().reason.contains("max_deletions = 1000"));
         assert!(check(4, 0, 4, LIMITS).unwrap_err().reason.contains("all the folder has"));
+    }
+
+    #[test]
+    fn another_set_has_another_token() {
+        let token = |salt: &str, set: &[(&str, &str)]| {
+            let mut seal = Seal::new(salt);
+            set.iter().for_each(|(path, rev)| seal.add(path, rev));
+            seal.token()
+        };
+        let set = token("s", &[("a", "1"), ("b", "2")]);
+        assert_eq!(set.len(), 16);
+        assert_eq!(set, token("s", &[("a", "1"), ("b", "2")]));
+        for other in [
+            token("t", &[("a", "1"), ("b", "2")]),
+            token("s", &[("a", "1"), ("b", "3")]),
+            token("s", &[("a", "1")]),
+            token("s", &[("a", "1b"), ("", "2")]),
+        ] {
+            assert_ne!(set, other);
+        }
     }
 
     #[test]

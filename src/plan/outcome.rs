@@ -9,6 +9,8 @@ use crate::model::{Base, Change, ContentHash, Failure, Next, Outcome, RemoteChan
 pub struct Committed {
     /// The new revision (or the old one, when the content was there already).
     pub rev: String,
+    /// `id:...`.
+    pub file_id: Option<String>,
     /// Bytes.
     pub size: u64,
     /// The hash of what it holds.
@@ -46,7 +48,13 @@ pub fn committed(change: &Change, done: &Committed, context: &Context<'_>) -> Ou
     }
     // A place that is not the path's own is a conflicted copy's; base remembers where it lies.
     let remote = (to != context.home).then(|| to.clone());
-    Outcome::Settled(Some(Base { stat: *stat, content_hash: *content_hash, rev: done.rev.clone(), remote }))
+    Outcome::Settled(Some(Base {
+        stat: *stat,
+        content_hash: *content_hash,
+        rev: done.rev.clone(),
+        file_id: done.file_id.clone(),
+        remote,
+    }))
 }
 
 /// An entry that Dropbox refused; `tags` are the tags of its error from the outside in, `failure` what they mean to a person.
@@ -125,7 +133,7 @@ mod tests {
 
     #[test]
     fn success_settles_only_with_the_same_bytes() {
-        let good = Committed { rev: "2".into(), size: 3, content_hash: Some(ContentHash([1; 32])) };
+        let good = Committed { rev: "2".into(), file_id: None, size: 3, content_hash: Some(ContentHash([1; 32])) };
         let settled = with(|c| committed(&upload("/a"), &good, c));
         assert!(matches!(settled, Outcome::Settled(Some(Base { remote: None, .. }))));
         let copy = with(|c| committed(&upload("/copy"), &good, c));

@@ -13,7 +13,7 @@ pub struct Pace {
 }
 
 const FIRST_GAP_MS: i64 = 250;
-const LONGEST_GAP_MS: i64 = 30_000;
+const LONGEST_GAP_MS: i64 = 10_000;
 const LESS_MS: i64 = 100;
 
 impl Pace {
@@ -32,13 +32,16 @@ impl Pace {
         }
     }
 
-    /// A batch of `sent` entries met too many writes, or failed as a whole.
+    /// A batch of `sent` entries failed as a whole, or nobody knows: perhaps one of them is to blame.
+    #[must_use]
+    pub fn smaller(self, sent: usize) -> Self {
+        Self { entries: (self.entries.min(sent) / 2).max(1), ..self }
+    }
+
+    /// A batch of `sent` entries met too many writes.
     #[must_use]
     pub fn slower(self, sent: usize) -> Self {
-        Self {
-            entries: (self.entries.min(sent) / 2).max(1),
-            gap_ms: self.gap_ms.saturating_mul(2).clamp(FIRST_GAP_MS, LONGEST_GAP_MS),
-        }
+        Self { gap_ms: self.gap_ms.saturating_mul(2).clamp(FIRST_GAP_MS, LONGEST_GAP_MS), ..self.smaller(sent) }
     }
 }
 

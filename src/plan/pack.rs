@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::UnixMs;
 
-/// What one `append_batch` may hold. Learned: halved when the server refuses, grown back slowly.
+/// What one `append_batch` may hold. Learned: halved when the server refuses, grown back slowly up to just below what was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ceilings {
     /// Entries.
@@ -13,23 +13,15 @@ pub struct Ceilings {
     pub header: usize,
     /// Bytes of the body.
     pub body: u64,
+    /// The shortest header that was refused.
+    #[serde(default)]
+    pub refused_header: Option<usize>,
+    /// The smallest body that was refused.
+    #[serde(default)]
+    pub refused_body: Option<u64>,
 }
 
-/// Never more entries than Dropbox's newest SDK allows itself.
-pub const MOST_ENTRIES: usize = 500;
-/// One request's body is at most 150 MiB; some room is left for what proxies add.
-pub const MOST_BODY: u64 = 144 << 20;
-/// Envoy's default cap for all headers is 60 KiB; the other headers need their share of it.
-pub const FIRST_HEADER: usize = 58 << 10;
-const MOST_HEADER: usize = 256 << 10;
-
-impl Default for Ceilings {
-    fn default() -> Self {
-        Self { entries: 400, header: FIRST_HEADER, body: 64 << 20 }
-    }
-}
-
-/// What one `append_batch` held.
+/// The shape of one pack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shape {
     /// Entries.
@@ -40,38 +32,76 @@ pub struct Shape {
     pub body: u64,
 }
 
+/// Never more entries than Dropbox's newest SDK allows itself.
+pub const MOST_ENTRIES: usize = 500;
+/// Envoy's default cap for all headers is 60 KiB; the other headers need their share of it.
+pub const MOST_HEADER: usize = 58 << 10;
+/// One request's body is at most 150 MiB; less is lost with a request that breaks.
+pub const MOST_BODY: u64 = 64 << 20;
+
+impl Default for Ceilings {
+    fn default() -> Self {
+        Self { entries: 400, header: MOST_HEADER, body: MOST_BODY, refused_header: None, refused_body: None }
+    }
+}
+
 impl Ceilings {
-    /// After a refusal (400, 413, 431) of a pack of this shape: half of what was sent, or of the ceiling if that is less.
+    /// After a refusal of a pack of this shape: 431 speaks of the header, 413 of the body or the header, 400 does not say.
+    /// Packs of the same shape that were under way at once teach the same lesson once.
     #[must_use]
-    pub fn halved(self, sent: Shape) -> Self {
+    pub fn refused(self, status: u16, sent: Shape) -> Self {
+        let header = self.header.min(sent.header / 2).max(512);
+        let body = if status == 413 { self.body.min(sent.body / 2).max(1 << 20) } else { self.body };
         Self {
-            entries: (self.entries.min(sent.entries) / 2).max(1),
-            header: (self.header.min(sent.header) / 2).max(512),
-            body: (self.body.min(sent.body) / 2).max(1 << 20),
+            entries: self.entries.min(sent.entries / 2).max(1),
+            header,
+            body,
+            refused_header: Some(self.refused_header.map_or(sent.header, |h| h.min(sent.header))),
+            refused_body: if status == 413 {
+                Some(self.refused_body.map_or(sent.body, |b| b.min(sent.body)))
+            } else {
+                self.refused_body
+            },
         }
     }
 
-    /// Whether a pack of this shape fits. One that does not was sent before the ceilings came down, and its refusal is no news.
-    pub fn hold(self, sent: Shape) -> bool {
-        sent.entries <= self.entries && sent.header <= self.header && sent.body <= self.body || sent.entries == 1
+    /// After the connection broke under packs of this shape, again and again: a server may hang up on a header that it finds too long. Half of it,
+    /// once; it grows back without a bound.
+    #[must_use]
+    pub fn after_a_break(self, sent: Shape) -> Self {
+        Self {
+            entries: self.entries.min(sent.entries / 2).max(1),
+            header: self.header.min(sent.header / 2).max(512),
+            ..self
+        }
     }
 
-    /// Whether a pack of this shape nearly touches one of the ceilings, so that its success is worth a little more next time.
-    pub fn reached_by(self, sent: Shape) -> bool {
-        let most = |n: u64, of: u64| n.saturating_mul(10) >= of.saturating_mul(9);
-        most(sent.entries as u64, self.entries as u64)
-            || most(sent.header as u64, self.header as u64)
-            || most(sent.body, self.body)
-    }
-
-    /// After a full pack went through: a little more next time, up to the documented limits.
+    /// After a pack went through that was as full as one of the ceilings allows: a fiftieth more next time, but only up to nine tenths of
+    /// what was refused.
     #[must_use]
     pub fn grown(self) -> Self {
+        let header = self.refused_header.map_or(MOST_HEADER, |h| (h - h / 10).min(MOST_HEADER));
+        let body = self.refused_body.map_or(MOST_BODY, |b| (b - b / 10).min(MOST_BODY));
         Self {
             entries: (self.entries + self.entries / 50 + 1).min(MOST_ENTRIES),
-            header: (self.header + self.header / 50 + 1).min(MOST_HEADER),
-            body: (self.body + self.body / 50 + 1).min(MOST_BODY),
+            header: (self.header + self.header / 50 + 1).min(header.max(self.header)),
+            body: (self.body + self.body / 50 + 1).min(body.max(self.body)),
+            ..self
         }
+    }
+
+    /// How many small files fill a pack, when the header needs `fixed` bytes and `each` more for every entry.
+    pub fn files(&self, fixed: usize, each: usize) -> usize {
+        let by_header = self.header.saturating_sub(fixed).checked_div(each).unwrap_or(usize::MAX);
+        self.entries.min(by_header).max(1)
+    }
+
+    /// Whether one more file like those in the pack could not have joined it.
+    pub fn full(&self, sent: Shape) -> bool {
+        let each = |total: usize| total / sent.entries.max(1);
+        sent.entries >= self.entries
+            || sent.header + each(sent.header) > self.header
+            || sent.body + sent.body / (sent.entries.max(1) as u64) > self.body
     }
 }
 
@@ -117,11 +147,11 @@ pub struct Queue {
 /// How long due files may be gathered for a fuller pack, in ms.
 pub const GATHER_MS: i64 = 250;
 
-/// When a worker should claim: at once if a pack is full, a large file is there or nothing more comes; else when the oldest has waited [`GATHER_MS`].
+/// When a worker should claim: at once if `files` or `bytes` are there to fill a pack, a large file is there or nothing more comes; else when the oldest has waited [`GATHER_MS`].
 /// `None`: nothing is due.
-pub fn claim_at(queue: Queue, ceilings: Ceilings, now: UnixMs) -> Option<UnixMs> {
+pub fn claim_at(queue: Queue, files: usize, bytes: u64, now: UnixMs) -> Option<UnixMs> {
     let oldest = queue.oldest_due?;
-    let full = queue.small >= ceilings.entries as u64 || queue.bytes >= ceilings.body;
+    let full = queue.small >= files as u64 || queue.bytes >= bytes;
     if full || queue.large > 0 || !queue.more { Some(now) } else { Some(oldest.saturating_add(GATHER_MS).max(now)) }
 }
 
@@ -138,30 +168,38 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_halves_what_was_sent_and_success_grows_back() {
+    fn a_refusal_halves_what_was_sent_once_and_success_grows_back_below_it() {
         let sent = Shape { entries: 400, header: 50_000, body: 1 << 20 };
-        let c = Ceilings::default().halved(sent);
-        assert_eq!((c.entries, c.header, c.body), (200, 25_000, 1 << 20));
-        assert!(Ceilings::default().hold(sent) && Ceilings::default().reached_by(sent));
-        assert!(!c.hold(sent), "the second worker that is refused at the same moment teaches nothing");
-        assert!(!c.reached_by(Shape { entries: 100, header: 10_000, body: 9 }));
-        let mut c = Ceilings { entries: 1, header: 512, body: 1 << 20 };
+        let once = Ceilings::default().refused(431, sent);
+        assert_eq!((once.entries, once.header, once.body), (200, 25_000, MOST_BODY));
+        assert_eq!(once.refused(431, sent), once, "eight packs that were under way together teach one lesson");
+        let mut c = once;
         for _ in 0..2_000 {
             c = c.grown();
         }
-        assert_eq!((c.entries, c.header, c.body), (MOST_ENTRIES, MOST_HEADER, MOST_BODY));
+        assert_eq!((c.entries, c.header, c.body), (MOST_ENTRIES, 45_000, MOST_BODY));
+        let small = Ceilings::default().refused(413, Shape { entries: 10, header: 1_500, body: 40 << 20 });
+        assert_eq!((small.entries, small.header, small.body), (5, 750, 20 << 20));
+        let mut c = Ceilings::default();
+        for _ in 0..50 {
+            c = c.grown();
+        }
+        assert_eq!(c.header, MOST_HEADER, "what was never refused is not outgrown");
+        assert_eq!(once.refused(400, Shape { entries: 1, header: 200, body: 0 }).entries, 1);
     }
 
     #[test]
     fn a_worker_waits_only_for_company_that_is_on_its_way() {
-        let c = Ceilings::default();
+        let at = |queue, now| claim_at(queue, 400, 1 << 20, now);
+        assert_eq!(Ceilings::default().files(100, 140), 400);
+        assert_eq!(Ceilings { entries: 500, ..Ceilings::default() }.files(100, 140), 423);
         let queue = Queue { small: 3, bytes: 10, large: 0, oldest_due: Some(1_000), more: true };
-        assert_eq!(claim_at(queue, c, 1_100), Some(1_250));
-        assert_eq!(claim_at(queue, c, 1_300), Some(1_300));
-        assert_eq!(claim_at(Queue { more: false, ..queue }, c, 1_100), Some(1_100));
-        assert_eq!(claim_at(Queue { small: 400, ..queue }, c, 1_100), Some(1_100));
-        assert_eq!(claim_at(Queue { large: 1, ..queue }, c, 1_100), Some(1_100));
-        assert_eq!(claim_at(Queue { oldest_due: None, ..queue }, c, 1_100), None);
+        assert_eq!(at(queue, 1_100), Some(1_250));
+        assert_eq!(at(queue, 1_300), Some(1_300));
+        assert_eq!(at(Queue { more: false, ..queue }, 1_100), Some(1_100));
+        assert_eq!(at(Queue { small: 400, ..queue }, 1_100), Some(1_100));
+        assert_eq!(at(Queue { large: 1, ..queue }, 1_100), Some(1_100));
+        assert_eq!(at(Queue { oldest_due: None, ..queue }, 1_100), None);
     }
 
     proptest! {
@@ -170,7 +208,7 @@ mod tests {
             files in prop::collection::vec((0_u64..5_000, 50_usize..300), 0..200),
             entries in 1_usize..50, header in 300_usize..5_000, body in 1_u64..20_000,
         ) {
-            let ceilings = Ceilings { entries, header, body };
+            let ceilings = Ceilings { entries, header, body, refused_header: None, refused_body: None };
             let packs = split(&files, 20, ceilings);
             prop_assert_eq!(packs.iter().sum::<usize>(), files.len());
             let mut rest = files.as_slice();

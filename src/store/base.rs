@@ -10,6 +10,23 @@ use super::{Store, row};
 use crate::model::{Base, FolderId, PathError, RelPath, Stat, UnixMs};
 
 impl Store {
+    /// For each path, the first other path whose base is the same remote file (`file_id`), if there is one.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn sharing(
+        &self,
+        paths: Vec<(FolderId, RelPath, String)>,
+    ) -> Result<Vec<Option<(FolderId, RelPath)>>, StoreError> {
+        self.read(move |conn| {
+            paths
+                .iter()
+                .map(|(folder, path, file_id)| Ok(sharers(conn, *folder, path, file_id)?.into_iter().next()))
+                .collect()
+        })
+        .await
+    }
+
     /// The base of one file.
     ///
     /// # Errors
@@ -62,7 +79,7 @@ fn dirs(next: &mut CachedStatement<'_>, folder: FolderId, dir: &RelPath) -> Step
         let (name, below) = rest.split_once('/').map_or((rest, false), |(name, _)| (name, true));
         // After `a/...` comes `a0`; after `a` itself perhaps `a.b`, and `a/...` later.
         low = format!("{prefix}{name}{}", if below { '0' } else { '\u{1}' });
-        found.insert(dir.child(name).map_err(|e: PathError| Fault::Said(format!("it holds {e}: {path:?}")))?);
+        found.insert(dir.child(name).map_err(|e: PathError| Fault::Damaged(format!("it holds {e}: {path:?}")))?);
     }
 }
 
@@ -70,13 +87,36 @@ fn dirs(next: &mut CachedStatement<'_>, folder: FolderId, dir: &RelPath) -> Step
 pub(super) fn get(conn: &Connection, folder: FolderId, path: &RelPath) -> Step<Option<Base>> {
     let parent = path.parent().unwrap_or_default();
     let mut select = conn.prepare_cached(
-        "SELECT size, mtime_ns, ctime_ns, ino, dev, content_hash, rev, remote FROM base
+        "SELECT size, mtime_ns, ctime_ns, ino, dev, content_hash, rev, remote, file_id FROM base
           WHERE dir = (SELECT id FROM dir WHERE folder = ?1 AND path = ?2) AND name = ?3",
     )?;
     Ok(select.query_row(params![folder.0, parent.as_str(), path.name()], |r| row::base(r, 0)).optional()?)
 }
 
-/// Sets the base of one file, or takes it away. A conflict is resolved once its path lies in its own place again, or nowhere.
+/// The other paths whose base is this remote file.
+pub(super) fn sharers(
+    conn: &Connection,
+    folder: FolderId,
+    path: &RelPath,
+    file_id: &str,
+) -> Step<Vec<(FolderId, RelPath)>> {
+    let mut select = conn.prepare_cached(
+        "SELECT dir.folder, iif(dir.path = '', '', dir.path || '/') || base.name
+           FROM base JOIN dir ON dir.id = base.dir WHERE base.file_id = ?1",
+    )?;
+    let mut rows = select.query([file_id])?;
+    let mut found = Vec::new();
+    while let Some(r) = rows.next()? {
+        let other = (FolderId(r.get(0)?), row::rel(r, 1)?);
+        if (other.0, &other.1) != (folder, path) {
+            found.push(other);
+        }
+    }
+    Ok(found)
+}
+
+/// Sets the base of one file, or takes it away. One remote file has one base: a row of another path for it goes (the file was renamed in
+/// letters that Dropbox does not tell apart), and with it that path's staged deletion, which would take the renamed file. A conflict is resolved once its path lies in its own place again, or nowhere.
 pub(super) fn put(conn: &Connection, folder: FolderId, path: &RelPath, base: Option<&Base>, now: UnixMs) -> Step<()> {
     if base.is_none_or(|base| base.remote.is_none()) {
         conn.prepare_cached("DELETE FROM conflict WHERE folder = ?1 AND path = ?2")?
@@ -84,20 +124,40 @@ pub(super) fn put(conn: &Connection, folder: FolderId, path: &RelPath, base: Opt
     }
     let parent = path.parent().unwrap_or_default();
     let Some(base) = base else {
+        // Whoever had to stand back for this path may try again.
+        conn.prepare_cached(
+            "UPDATE job SET state = 'due', due_at = ?2 WHERE folder = ?1 AND code = 'case_clash' AND state = 'wedged'",
+        )?
+        .execute(params![folder.0, now])?;
         conn.prepare_cached(
             "DELETE FROM base WHERE dir = (SELECT id FROM dir WHERE folder = ?1 AND path = ?2) AND name = ?3",
         )?
         .execute(params![folder.0, parent.as_str(), path.name()])?;
         return Ok(());
     };
+    if let Some(file_id) = &base.file_id {
+        for (other_folder, other) in sharers(conn, folder, path, file_id)? {
+            put(conn, other_folder, &other, None, now)?;
+            conn.prepare_cached(
+                "DELETE FROM change WHERE kind = 'delete' AND batch IS NULL
+                    AND job = (SELECT id FROM job WHERE folder = ?1 AND path = ?2)",
+            )?
+            .execute(params![other_folder.0, other.as_str()])?;
+            conn.prepare_cached(
+                "UPDATE job SET state = 'due' WHERE folder = ?1 AND path = ?2 AND state = 'staged'
+                    AND NOT EXISTS (SELECT 1 FROM change WHERE change.job = job.id)",
+            )?
+            .execute(params![other_folder.0, other.as_str()])?;
+        }
+    }
     let stat = &base.stat;
     conn.prepare_cached(
-        "INSERT INTO base (dir, name, size, mtime_ns, ctime_ns, ino, dev, content_hash, rev, remote, synced_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+        "INSERT INTO base (dir, name, size, mtime_ns, ctime_ns, ino, dev, content_hash, rev, remote, synced_at, file_id)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
          ON CONFLICT (dir, name) DO UPDATE SET
            size = excluded.size, mtime_ns = excluded.mtime_ns, ctime_ns = excluded.ctime_ns, ino = excluded.ino,
            dev = excluded.dev, content_hash = excluded.content_hash, rev = excluded.rev, remote = excluded.remote,
-           synced_at = excluded.synced_at",
+           synced_at = excluded.synced_at, file_id = excluded.file_id",
     )?
     .execute(params![
         dir_id(conn, folder, &parent)?,
@@ -111,6 +171,7 @@ pub(super) fn put(conn: &Connection, folder: FolderId, path: &RelPath, base: Opt
         base.rev,
         base.remote.as_ref().map(|remote| remote.as_str()),
         now,
+        base.file_id,
     ])?;
     Ok(())
 }

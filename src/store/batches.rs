@@ -95,6 +95,9 @@ fn begin(conn: &Connection, kind: BatchKind, limit: usize, skip: &[FolderId], no
             }
         }
     }
+    if kind == BatchKind::Delete {
+        candidates.retain(|(_, id, _)| still_meant(conn, *id, now).unwrap_or(false));
+    }
     candidates.sort_unstable();
     let mut taken = HashSet::new();
     let mut ids = Vec::new();
@@ -113,6 +116,24 @@ fn begin(conn: &Connection, kind: BatchKind, limit: usize, skip: &[FolderId], no
         assign.execute(params![id, batch, row::limit(pos)])?;
     }
     Ok(Some(Batch { id: batch, kind, async_job_id: None, changes: of_batch(conn, batch)? }))
+}
+
+/// Whether a staged deletion still has the base that it was decided from. If not, it is dropped and its path looked at again: the remote file
+/// may belong to another path by now.
+fn still_meant(conn: &Connection, change: i64, now: UnixMs) -> Step<bool> {
+    let (job, folder, path, rev) = conn
+        .prepare_cached(
+            "SELECT change.job, job.folder, job.path, change.rev FROM change JOIN job ON job.id = change.job WHERE change.id = ?1",
+        )?
+        .query_row([change], |r| {
+            Ok((r.get::<_, i64>(0)?, FolderId(r.get(1)?), row::rel(r, 2)?, r.get::<_, Option<String>>(3)?))
+        })?;
+    if base::get(conn, folder, &path)?.is_some_and(|base| Some(base.rev) == rev) {
+        return Ok(true);
+    }
+    conn.prepare_cached("DELETE FROM change WHERE id = ?1")?.execute([change])?;
+    conn.prepare_cached("UPDATE job SET state = 'due', due_at = ?2 WHERE id = ?1")?.execute(params![job, now])?;
+    Ok(false)
 }
 
 fn close(conn: &Connection, batch: i64, outcomes: Vec<(ChangeId, Outcome)>, now: UnixMs) -> Step<()> {

@@ -43,7 +43,7 @@ pub(super) fn kind_of(word: &str) -> Step<BatchKind> {
     match word {
         "upload" => Ok(BatchKind::Upload),
         "delete" => Ok(BatchKind::Delete),
-        other => Err(Fault::Said(format!("it holds a change of the unknown kind {other:?}"))),
+        other => Err(Fault::Damaged(format!("it holds a change of the unknown kind {other:?}"))),
     }
 }
 

@@ -28,7 +28,7 @@ pub enum StoreError {
         path: PathBuf,
     },
     /// The file is damaged.
-    #[error("the database {} is damaged ({what}): move it and its -wal and -shm files aside and start again; it is built anew by comparing both sides, and nothing is deleted", path.display())]
+    #[error("the database {} is damaged ({what}): it has to be moved aside with its -wal and -shm files; it is built anew then by comparing both sides, and nothing is deleted", path.display())]
     Corrupt {
         /// The database.
         path: PathBuf,
@@ -66,6 +66,8 @@ pub enum StoreError {
 pub(super) enum Fault {
     /// SQLite's.
     Sql(rusqlite::Error),
+    /// It holds what no version of this program writes.
+    Damaged(String),
     /// Ours.
     Said(String),
 }
@@ -84,6 +86,7 @@ impl Fault {
     pub(super) fn at(self, path: &Path) -> StoreError {
         match self {
             Self::Sql(error) => of_sqlite(path, &error),
+            Self::Damaged(what) => StoreError::Corrupt { path: path.to_owned(), what },
             Self::Said(what) => StoreError::Other { path: path.to_owned(), what },
         }
     }
@@ -92,6 +95,23 @@ impl Fault {
 /// Which of ours an error of SQLite is.
 pub(super) fn of_sqlite(path: &Path, error: &rusqlite::Error) -> StoreError {
     let (path, what) = (path.to_owned(), error.to_string());
+    // A value of a kind that is never written there: a byte has changed on the disk.
+    if matches!(
+        error,
+        rusqlite::Error::FromSqlConversionFailure(..)
+            | rusqlite::Error::IntegralValueOutOfRange(..)
+            | rusqlite::Error::Utf8Error(..)
+            | rusqlite::Error::InvalidColumnType(..)
+    ) {
+        return StoreError::Corrupt { path, what };
+    }
+    match error.sqlite_error().map(|e| e.extended_code) {
+        // The file is shorter than it says.
+        Some(rusqlite::ffi::SQLITE_IOERR_SHORT_READ) => return StoreError::Corrupt { path, what },
+        // The shared index of the log is a file, too.
+        Some(rusqlite::ffi::SQLITE_IOERR_SHMSIZE) => return StoreError::Full { path },
+        _ => {}
+    }
     match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => StoreError::Full { path },
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::FileLockingProtocolFailed) => {

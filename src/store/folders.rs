@@ -56,6 +56,31 @@ impl Store {
         .await
     }
 
+    /// Forgets what both sides agreed on, and all work: they meet anew, and nothing on disk or in Dropbox is touched.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn forget(&self, folder: FolderId) -> Result<(), StoreError> {
+        self.write_rows(usize::MAX, move |conn| drop_rows(conn, folder)).await
+    }
+
+    /// The same disk has another device number after it was mounted anew: what is known of its files stays true.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn device_renamed(&self, folder: FolderId, from: u64, to: u64) -> Result<(), StoreError> {
+        self.write_rows(usize::MAX, move |conn| {
+            let numbers = params![folder.0, from.cast_signed(), to.cast_signed()];
+            conn.execute(
+                "UPDATE base SET dev = ?3 WHERE dev = ?2 AND dir IN (SELECT id FROM dir WHERE folder = ?1)",
+                numbers,
+            )?;
+            conn.execute("UPDATE change SET dev = ?3 WHERE dev = ?2 AND folder = ?1", numbers)?;
+            Ok(())
+        })
+        .await
+    }
+
     /// Drops what is known of all other folders: they left the configuration. Nothing on disk or in Dropbox is touched.
     ///
     /// # Errors

@@ -56,7 +56,7 @@ pub(super) fn stat(row: &Row<'_>, i: usize) -> rusqlite::Result<Stat> {
     })
 }
 
-/// Eight columns from `i`: those of [`stat`], `content_hash`, rev, remote.
+/// Nine columns from `i`: those of [`stat`], `content_hash`, rev, remote, `file_id`.
 pub(super) fn base(row: &Row<'_>, i: usize) -> rusqlite::Result<Base> {
     Ok(Base {
         stat: stat(row, i)?,
@@ -66,6 +66,7 @@ pub(super) fn base(row: &Row<'_>, i: usize) -> rusqlite::Result<Base> {
             rusqlite::types::ValueRef::Null => None,
             _ => Some(remote(row, i + 7)?),
         },
+        file_id: row.get(i + 8)?,
     })
 }
 

@@ -2,7 +2,7 @@
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use include_dir::{Dir, include_dir};
@@ -17,6 +17,8 @@ static MIGRATIONS: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/migrations")
 const OURS: i64 = 0x4665_7242;
 /// A database below this many bytes is checked at every start.
 const CHECKED_ALWAYS: u64 = 64 << 20;
+/// No ferrybox of any time has as many migrations.
+const OLDEST_ABSURD: i64 = 10_000;
 const CLEAN: &str = "store.clean_shutdown";
 
 /// The newest schema that this program knows.
@@ -49,7 +51,11 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
             keep_copy(&conn, path, version)?;
         }
     }
-    migrate(&mut conn, path)?;
+    migrate(&mut conn, path).map_err(|error| match error {
+        // The steps are tried with every release: what they meet here was not written by one.
+        StoreError::Other { path, what } if version > 0 => StoreError::Corrupt { path, what },
+        other => other,
+    })?;
     conn.execute("INSERT INTO meta VALUES (?1, '0') ON CONFLICT (key) DO UPDATE SET value = '0'", [CLEAN])
         .map_err(sql)?;
     Ok(conn)
@@ -65,6 +71,28 @@ pub(super) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
          PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON;",
     )?;
     Ok(conn)
+}
+
+/// Moves a damaged database out of the way, with its log; `mark` tells this time from others. Gives its new name.
+///
+/// # Errors
+/// The directory cannot be written.
+pub fn set_aside(path: &Path, mark: &str) -> Result<PathBuf, StoreError> {
+    let beside = |ending: &str| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(ending);
+        PathBuf::from(name)
+    };
+    let aside = |ending: &str| beside(&format!(".corrupt-{mark}{ending}"));
+    for ending in ["-wal", "-shm", ""] {
+        match std::fs::rename(beside(ending), aside(ending)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(StoreError::Io { path: beside(ending), what: error.to_string() });
+            }
+            _ => {}
+        }
+    }
+    Ok(aside(""))
 }
 
 /// The last words of the writer.
@@ -89,6 +117,9 @@ fn inspect(path: &Path) -> Result<i64, StoreError> {
         // A crash before the first migration leaves a file with a header and nothing in it.
         let empty = id == 0 && found == 0 && number("SELECT count(*) FROM sqlite_schema")? == 0;
         return if empty { Ok(0) } else { Err(StoreError::NotOurs { path: path.to_owned() }) };
+    }
+    if found <= 0 || found > OLDEST_ABSURD {
+        return Err(StoreError::Corrupt { path: path.to_owned(), what: format!("its schema cannot be {found}") });
     }
     if found > known() {
         return Err(StoreError::Newer { path: path.to_owned(), found, known: known() });

@@ -46,7 +46,7 @@ fn stat(size: u64) -> Stat {
 }
 
 fn based(size: u64) -> Base {
-    Base { stat: stat(size), content_hash: ContentHash([7; 32]), rev: "r1".to_owned(), remote: None }
+    Base { stat: stat(size), content_hash: ContentHash([7; 32]), rev: "r1".to_owned(), file_id: None, remote: None }
 }
 
 fn upload(job: &Job, size: u64) -> RemoteChange {

@@ -134,6 +134,44 @@ mode = "{mode}"
         Daemon { child, log: self.dir.path().join("daemon.log") }
     }
 
+    /// `run`, in the background, started by `wrapper`: a command that ends in the program's name.
+    pub fn daemon_by(&self, wrapper: Command) -> Daemon {
+        self.write_config();
+        let log = std::fs::File::create(self.dir.path().join("daemon.log")).unwrap();
+        let mut command = wrapper;
+        command.arg("--config").arg(self.config_file()).arg("run").env("NO_COLOR", "1").env_remove("RUST_LOG");
+        let child = command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
+        Daemon { child, log: self.dir.path().join("daemon.log") }
+    }
+
+    /// The status, once the daemon answers and it is as it ought to be.
+    pub fn until_status(&self, what: &str, mut done: impl FnMut(&serde_json::Value) -> bool) -> serde_json::Value {
+        let until = Instant::now() + PATIENCE;
+        let mut last = String::new();
+        while Instant::now() < until {
+            let out = self.command(&["status", "--json"]).output().unwrap();
+            if let Ok(status) = serde_json::from_slice(&out.stdout)
+                && done(&status)
+            {
+                return status;
+            }
+            last = text(&out);
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        panic!("in vain: {what}\n{last}\n{}", self.log());
+    }
+
+    /// Waits until the only folder is in this state, and gives the reason.
+    pub fn until_folder(&self, state: &str) -> String {
+        let status = self.until_status(state, |s| s["accounts"][0]["folders"][0]["state"] == state);
+        status["accounts"][0]["folders"][0]["reason"].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// Deletions that reached the server, in calls.
+    pub fn deletions(&self) -> u64 {
+        self.standin.calls().iter().filter(|(route, _)| route.contains("delete")).map(|(_, stats)| stats.calls).sum()
+    }
+
     /// Waits for something of the server.
     pub fn until(&self, what: &str, done: impl FnMut(&Standin) -> bool) {
         assert!(self.standin.wait_for_blocking(PATIENCE, done), "in vain: {what}\n{}", self.log());

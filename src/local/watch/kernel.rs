@@ -69,7 +69,8 @@ impl EventHandler for Handler {
         match event {
             Ok(event) => deliver(self.root.path(), &event, &self.mailbox),
             Err(error) => {
-                tracing::warn!(%error, "the kernel's watcher reports an error: everything is scanned again");
+                // Without the paths that the error names.
+                tracing::warn!(kind = ?error.kind, "the kernel's watcher reports an error: everything is scanned again");
                 self.mailbox.lose("the kernel's watcher reported an error");
             }
         }

@@ -180,7 +180,8 @@ async fn run(op: &Op, home: &mut Home, model: &mut Model) {
         Op::Stage { which, delete } if !model.hand.is_empty() => {
             let job = model.hand.remove(which % model.hand.len()).job;
             model.rows.get_mut(job.path.as_str()).unwrap().state = "staged";
-            let change = if *delete {
+            // A deletion is decided from a base, and stands only as long as that does.
+            let change = if *delete && model.base.contains_key(job.path.as_str()) {
                 RemoteChange::Delete { path: remote("/r").join(&job.path), rev: "r1".to_owned() }
             } else {
                 upload(&job, 4)

@@ -83,7 +83,7 @@ impl Account {
             .map_or_else(|| Arc::from(to.lower.as_str()), |(key, _)| Arc::clone(key)))
     }
 
-    /// A move keeps the id and makes a revision [guess]; a copy is something new.
+    /// A move keeps the id and makes a revision (a guess); a copy is something new.
     fn renumbered(&mut self, kind: Kind, copy: bool, now: i64, old: &Arc<str>) -> Kind {
         let number = self.tree.number();
         match kind {

@@ -1,0 +1,177 @@
+//! Deletions that wait for a person: the token that names exactly them, and what the person's answer does.
+//!
+//! The token is a hash of the sorted paths and revisions, salted with a random word that goes with the answer: another set has another token,
+//! and no token serves twice. Salt and answer are in the database, so both survive a restart. `approve` lets through what the token named and
+//! nothing that came later; `reject` forgets base's rows, so that the paths are not asked about again until they change: Dropbox keeps the files.
+
+use crate::control::Page;
+use crate::daemon::account::{Account, Fatal};
+use crate::daemon::clock::rfc3339;
+use crate::daemon::folder::{Folder, HeldSet};
+use crate::daemon::progress::Progress;
+use crate::local::RootId;
+use crate::model::status::{Answered, Held};
+use crate::model::{ChangeId, UnixMs};
+use crate::plan::guard;
+
+/// Paths that are shown of a held set.
+const SAMPLE: usize = 5;
+/// Rows read at once.
+const PAGE: usize = 1000;
+
+fn key(folder: &Folder, what: &str) -> String {
+    format!("folder.{}.{what}", folder.id.0)
+}
+
+/// Staged deletions that nobody has agreed to.
+pub(crate) async fn unapproved(account: &Account, folder: &Folder) -> Result<u64, Fatal> {
+    let upto = account.store.meta(&key(folder, "approved")).await?;
+    let upto = ChangeId(upto.and_then(|n| n.parse().ok()).unwrap_or(i64::MIN));
+    Ok(account.store.staged_deletes_after(folder.id, upto).await?)
+}
+
+/// Shows the folder's deletions as held, under the token of this very set.
+pub(crate) async fn hold(account: &Account, folder: &Folder, why: &guard::Held, now: UnixMs) -> Result<(), Fatal> {
+    let was = folder.now().held;
+    if was.is_none() {
+        tracing::warn!(account = %account.name, folder = folder.id.0, reason = %why.reason, "deletions are held");
+    }
+    let salt = match account.store.meta(&key(folder, "held")).await? {
+        Some(salt) => salt,
+        None => {
+            let random = RootId::new().map_err(|failure| Fatal::Task(failure.text))?;
+            let salt = format!("{now} {random}");
+            account.store.set_meta(&key(folder, "held"), &salt).await?;
+            salt
+        }
+    };
+    let since = salt.split(' ').next().and_then(|n| n.parse().ok()).unwrap_or(now);
+    let set = sealed(account, folder, &salt).await?;
+    let token = set.token;
+    let held = HeldSet {
+        deletions: set.deletions,
+        since,
+        sample: set.sample,
+        reason: format!(
+            "{}; `ferrybox approve {token}` lets them through, `ferrybox reject {token}` keeps the files in Dropbox",
+            why.reason
+        ),
+        token,
+    };
+    let news = was.as_ref() != Some(&held);
+    folder.set(|now| now.held = Some(held));
+    if news {
+        account.store.poke();
+    }
+    Ok(())
+}
+
+/// Whether deletions of this folder were held, by this run or the last one, and nobody has decided yet.
+pub(crate) async fn is_open(account: &Account, folder: &Folder) -> Result<bool, Fatal> {
+    Ok(account.store.meta(&key(folder, "held")).await?.is_some())
+}
+
+/// Nothing is held (any more).
+pub(crate) async fn lift(account: &Account, folder: &Folder) -> Result<(), Fatal> {
+    if folder.now().held.is_some() || is_open(account, folder).await? {
+        account.store.unset_meta(&key(folder, "held")).await?;
+        folder.set(|now| now.held = None);
+        account.store.poke();
+    }
+    Ok(())
+}
+
+/// One set of deletions, named.
+struct Sealed {
+    token: String,
+    deletions: u64,
+    last: ChangeId,
+    sample: Vec<String>,
+}
+
+async fn sealed(account: &Account, folder: &Folder, salt: &str) -> Result<Sealed, Fatal> {
+    let mut seal = guard::Seal::new(salt);
+    let (mut deletions, mut last, mut sample) = (0, ChangeId(i64::MIN), Vec::new());
+    let mut after = String::new();
+    loop {
+        let page = account.store.staged_deletes_by_path(folder.id, &after, PAGE).await?;
+        let Some((_, path, _)) = page.last() else { break };
+        after = path.to_string();
+        for (id, path, rev) in page {
+            seal.add(path.as_str(), &rev);
+            last = last.max(id);
+            deletions += 1;
+            if sample.len() < SAMPLE {
+                sample.push(path.to_string());
+            }
+        }
+    }
+    Ok(Sealed { token: seal.token(), deletions, last, sample })
+}
+
+/// What a person says about a held set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Approve,
+    Reject,
+}
+
+/// Carries out a verdict. `Err`: one sentence for the person.
+pub(crate) async fn judge(
+    progress: &Progress,
+    token: &str,
+    verdict: Verdict,
+) -> Result<Result<Answered, String>, Fatal> {
+    for account in &progress.accounts {
+        for folder in &account.folders {
+            if folder.now().held.is_none_or(|held| held.token != token) {
+                continue;
+            }
+            let Some(salt) = account.store.meta(&key(folder, "held")).await? else { continue };
+            // The set as it is in this moment, not as it was shown.
+            let set = sealed(account, folder, &salt).await?;
+            if set.token != token {
+                return Ok(Err(
+                    "the held deletions have changed since this token was given: look at them again with `ferrybox approve`".to_owned()
+                ));
+            }
+            match verdict {
+                Verdict::Approve => {
+                    account.store.set_meta(&key(folder, "approved"), &set.last.0.to_string()).await?;
+                }
+                Verdict::Reject => account.store.forget_deletions(folder.id, set.last).await?,
+            }
+            tracing::info!(account = %account.name, folder = folder.id.0, deletions = set.deletions, ?verdict, "a person has decided on the held deletions");
+            lift(account, folder).await?;
+            let outcome = if verdict == Verdict::Approve { "approved" } else { "rejected" };
+            return Ok(Ok(Answered { outcome: outcome.to_owned(), deletions: set.deletions }));
+        }
+    }
+    Ok(Err("no held deletions have this token (each serves once, and a changed set gets a new one): `ferrybox approve` lists them".to_owned()))
+}
+
+/// All held sets.
+pub(crate) fn list(progress: &Progress, offset: u64, limit: u64) -> Page<Held> {
+    let mut all = Vec::new();
+    for account in &progress.accounts {
+        all.extend(account.folders.iter().filter_map(|folder| shown(account, folder)));
+    }
+    let total = all.len() as u64;
+    let from = usize::try_from(offset).unwrap_or(usize::MAX);
+    let most = usize::try_from(limit).unwrap_or(usize::MAX);
+    Page { items: all.into_iter().skip(from).take(most).collect(), offset, total }
+}
+
+/// A folder's held set, as clients see it.
+pub(crate) fn shown(account: &Account, folder: &Folder) -> Option<Held> {
+    let held = folder.now().held?;
+    Some(Held {
+        token: held.token,
+        account: account.name.clone(),
+        folder: folder.local.to_string_lossy().into_owned(),
+        deletions: held.deletions,
+        since: rfc3339(held.since),
+        sample: held.sample,
+        reason: held.reason,
+    })
+}
