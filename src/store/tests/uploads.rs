@@ -1,7 +1,7 @@
 //! Sessions with owners: what a restart finds, and what is gone when it must be.
 
 use super::*;
-use crate::model::{BlockHashes, Failure, Settled};
+use crate::model::{BlockHashes, Failure, JobId, Settled};
 use crate::store::{Part, Session, Whole};
 
 async fn claimed(home: &Home, path: &str, size: u64) -> Job {
