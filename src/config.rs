@@ -159,6 +159,8 @@ pub struct Commit {
     pub max_age: Duration,
     /// How a file without company is committed.
     pub lone_file: LoneFile,
+    /// A job that is not over by then is given up, and its entries are looked up one by one.
+    pub job_deadline: Duration,
 }
 
 /// `commit.route`.
@@ -186,6 +188,10 @@ pub struct Watch {
     pub settle: Duration,
     /// Time between two full scans.
     pub rescan: Duration,
+    /// A file that has not rested for this long is sent from a copy of one moment.
+    pub restless: Duration,
+    /// Time between two such copies of one file.
+    pub snapshot_every: Duration,
 }
 
 /// `[listing]`.

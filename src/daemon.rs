@@ -32,11 +32,13 @@ mod live;
 mod meeting;
 mod open;
 mod pack;
+mod pool;
 mod progress;
 mod reconciler;
 pub mod remote;
 mod requests;
 mod transfer;
+mod trouble;
 mod uploader;
 
 use std::sync::Arc;

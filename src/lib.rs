@@ -17,11 +17,11 @@
 //!                               |
 //!             daemon/intake ----+   plan::ignore, plan::debounce, plan::diff
 //!                               v
-//!       1  store.enqueue(paths)          one row a path, generation += 1
+//!       1  store.enqueue(paths)          one row a path, generation += 1; a run of changes puts it off, but not for ever
 //!                               |
 //!      daemon/uploader (N) -----+   store.claim(up to a pack) -> rows + base . observe . plan::decide
-//!                               |     daemon/pack:   many small files: sessions from the start_batch pool, append_batch closes them
-//!                               |     daemon/large:  one large file: a concurrent session, parts in parallel, the closing part last
+//!                               |     daemon/pack:   many small files: store.begin_pack, append_batch closes the sessions of the start_batch pool
+//!                               |     daemon/large:  one large file: store.begin_parts, parts in parallel, store.put_part, the closing part last
 //!                               v
 //!       2  store.stage(row, RemoteChange)
 //!                               |
@@ -57,9 +57,16 @@
 //! | [`cli`] | one file a command | config, control, daemon, dropbox, logging, model |
 //!
 //! # What survives a crash
-//! Rows, base, unused upload sessions, staged remote changes with their closed sessions, batches with their job ids, learned ceilings and call
-//! counts are in the database. Claims are not: they are released at the next start. A start is a scan, plus whatever the store still holds;
-//! a batch that was under way is polled by its job's id, or settled by asking Dropbox what is at each path.
+//! Rows, base, unused upload sessions, sessions in use with what is known to have arrived, staged remote changes with their closed sessions,
+//! batches with their job ids, learned ceilings and call counts are in the database. Claims are not: they are released at the next start. A start
+//! is a scan, plus whatever the store still holds. A pack that was under way is asked for with an empty append, and sent again only if it did not
+//! arrive; a large file goes on with the parts that are missing, if those that arrived are still what the file holds; a batch is polled by its
+//! job's id, or settled by asking Dropbox what is at each path. So a kill costs the requests in flight, and `chunk_size` bounds each of those.
+//!
+//! # What makes things wait
+//! A path waits in its row, with the one backoff there is. A class of calls waits at its gate for as long as Dropbox asked. Batches wait for their
+//! [pace](plan::pace). The whole account waits for a token, a network or a person: `daemon/trouble` and `daemon/identify`. A full account holds up
+//! uploads only.
 //!
 //! A damaged database is moved aside and the life begins anew; a full disk ends the tasks, not the program. A root that went away is let go of
 //! and found again by its place and its marker (`daemon::meeting`); one that lost its marker, or is an older copy, is compared anew.

@@ -16,6 +16,7 @@ mod range;
 mod read;
 mod root;
 mod scan;
+mod snapshot;
 mod trouble;
 mod watch;
 
@@ -26,6 +27,7 @@ pub use range::{Changed, FileRange};
 pub use read::{SmallRead, hash_file, read_small, read_through};
 pub use root::{Root, stat_of};
 pub use scan::{ScanEnd, Scanned, scan};
+pub use snapshot::Snapshot;
 pub use trouble::LocalError;
 pub use watch::{Seen, WatchTrouble, Watcher};
 

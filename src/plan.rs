@@ -10,5 +10,6 @@ pub mod ignore;
 pub mod listing;
 pub mod names;
 pub mod outcome;
+pub mod pace;
 pub mod pack;
 pub mod retry;

@@ -31,10 +31,12 @@ mod sessions;
 mod settle;
 #[cfg(test)]
 mod tests;
+mod uploads;
 mod writer;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 
 use rusqlite::{Connection, OptionalExtension};
 use tokio::sync::watch;
@@ -56,6 +58,7 @@ pub use remote_read::ReadOnly;
 pub use remote_view::{Sought, WalkAt};
 pub use schema::set_aside;
 pub use sessions::Session;
+pub use uploads::{Begun, Part, Whole};
 
 /// One account's database. Clones share it.
 #[derive(Clone)]
@@ -67,6 +70,7 @@ struct Inner {
     path: PathBuf,
     writer: Writer,
     readers: Readers,
+    longest: AtomicI64,
 }
 
 impl std::fmt::Debug for Store {
@@ -87,7 +91,7 @@ impl Store {
         queue::recover(&conn).map_err(|fault| fault.at(path))?;
         let readers = Readers::open(path)?;
         let writer = Writer::start(conn, path)?;
-        Ok(Self { inner: Arc::new(Inner { path: path.to_owned(), writer, readers }) })
+        Ok(Self { inner: Arc::new(Inner { path: path.to_owned(), writer, readers, longest: AtomicI64::new(60_000) }) })
     }
 
     /// The database file.

@@ -262,6 +262,7 @@ impl Reader<'_> {
             max_entries: usize::try_from(self.count(section, "max_entries", 1, LARGEST_BATCH)).unwrap_or(1),
             max_age: self.time(section, "max_age", Duration::ZERO),
             lone_file: self.text(section, "lone_file", |t| one_of(t, &lone)).unwrap_or(LoneFile::Batch),
+            job_deadline: self.time(section, "job_deadline", Duration::from_secs(1)),
         }
     }
 
@@ -269,6 +270,8 @@ impl Reader<'_> {
         Watch {
             settle: self.time(section, "settle", Duration::ZERO),
             rescan: self.time(section, "rescan", Duration::from_secs(1)),
+            restless: self.time(section, "restless", Duration::from_secs(1)),
+            snapshot_every: self.time(section, "snapshot_every", Duration::from_secs(1)),
         }
     }
 

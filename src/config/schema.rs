@@ -88,9 +88,13 @@ pub(super) const ROOT: &[Key] = &[
             key("max_entries", Kind::Count),
             key("max_age", TIME),
             key("lone_file", TEXT),
+            key("job_deadline", TIME),
         ]),
     ),
-    key("watch", Kind::Table(&[key("settle", TIME), key("rescan", TIME)])),
+    key(
+        "watch",
+        Kind::Table(&[key("settle", TIME), key("rescan", TIME), key("restless", TIME), key("snapshot_every", TIME)]),
+    ),
     key(
         "listing",
         Kind::Table(&[

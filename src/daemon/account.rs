@@ -1,5 +1,7 @@
 //! One account: everything its tasks share. Tasks meet in the store; what stands here is configuration, the wire and what goes on right now.
 
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicI64, AtomicU32};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -8,16 +10,16 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config;
 use crate::daemon::beats::Beats;
-use crate::daemon::clock::{chance, moment, ms, now_ms};
+use crate::daemon::clock::now_ms;
 use crate::daemon::folder::Folder;
 use crate::daemon::intake::Look;
 use crate::daemon::live::{Live, lock};
 use crate::daemon::remote::RemoteCache;
-use crate::dropbox::{CallError, Dropbox};
-use crate::model::status::{AccountState, Space};
-use crate::model::{Failure, FolderId, Next, RelPath, UnixMs};
+use crate::daemon::trouble::{Trouble, needs_a_person};
+use crate::dropbox::{Dropbox, Source};
+use crate::model::status::Space;
+use crate::model::{FolderId, RelPath, UnixMs};
 use crate::plan::pack::Ceilings;
-use crate::plan::retry;
 use crate::store::{Store, StoreError};
 
 /// What the tasks of one account share.
@@ -47,11 +49,30 @@ pub(crate) struct Account {
     /// One permit a request with content.
     pub(crate) connections: Semaphore,
     pub(crate) host: String,
+    /// Where the credentials are kept, to see when the account was linked again.
+    pub(crate) credentials: Source,
+    /// What the way up remembers in memory only.
+    pub(crate) upward: Upward,
     /// Why nothing is worked on although nothing of Dropbox's stands in the way: the database's disk is full.
     pub(crate) full: Mutex<Option<String>>,
     /// When its tasks last made a round.
     pub(crate) beats: Beats,
     pub(crate) stop: CancellationToken,
+}
+
+/// What the way up remembers in memory only: losing it costs a try.
+#[derive(Debug, Default)]
+pub(crate) struct Upward {
+    /// Packs in a row whose connection broke.
+    pub(crate) resets: AtomicU32,
+    /// Calls in a row that did not come through.
+    pub(crate) broken: AtomicU32,
+    /// When a wait was last ended early, in ms.
+    pub(crate) hurried: AtomicI64,
+    /// Files that never rest: when the next copy of one may be sent.
+    pub(crate) restless: Mutex<BTreeMap<(FolderId, RelPath), UnixMs>>,
+    /// The account is full: uploads wait, deletions do not.
+    pub(crate) quota: watch::Sender<Option<Trouble>>,
 }
 
 /// Whose account it is.
@@ -60,17 +81,6 @@ pub(crate) struct Who {
     pub(crate) account_id: String,
     pub(crate) email: String,
     pub(crate) space: Option<Space>,
-}
-
-/// Why the whole account waits.
-#[derive(Debug, Clone)]
-pub(crate) struct Trouble {
-    pub(crate) state: AccountState,
-    pub(crate) reason: String,
-    /// The next try.
-    pub(crate) until: UnixMs,
-    /// Failed tries in a row.
-    pub(crate) attempts: u32,
 }
 
 /// What the committer does, for the status.
@@ -98,87 +108,16 @@ impl Account {
         self.folders.iter().find(|f| f.id == id)
     }
 
-    /// Whether a failure concerns the whole account; then everything waits, with backoff, and the path has no part in it.
-    pub(crate) fn note(&self, failure: &Failure) {
-        if failure.next != Next::Account {
-            return;
-        }
-        let state = match failure.code.as_str() {
-            "auth_required" => AccountState::AuthRequired,
-            "account_mismatch" | "path_root" => AccountState::AccountMismatch,
-            "quota_full" => AccountState::QuotaFull,
-            "rate_limited" => AccountState::RateLimited,
-            _ => AccountState::Offline,
-        };
-        self.trouble.send_modify(|trouble| {
-            // Several workers meet the same trouble at once: that is one failed try, not eight.
-            if trouble.as_ref().is_some_and(|t| t.until > now_ms()) {
-                return;
-            }
-            let attempts = trouble.as_ref().map_or(0, |t| t.attempts.saturating_add(1));
-            let wait = match state {
-                // A person or a quota has to act: look now and then.
-                AccountState::AuthRequired | AccountState::AccountMismatch | AccountState::QuotaFull => {
-                    Duration::from_mins(1)
-                }
-                _ => retry::backoff(attempts, chance()),
-            };
-            tracing::warn!(account = %self.name, state = ?state, reason = %failure.text, next_try_s = wait.as_secs_f32(), "the account waits");
-            *trouble = Some(Trouble { state, reason: failure.text.clone(), until: now_ms() + ms(wait), attempts });
-        });
-    }
-
-    /// A call went through: whatever the trouble was, it is over.
-    pub(crate) fn works(&self) {
-        self.trouble.send_if_modified(|trouble| {
-            let over = trouble.take();
-            if let Some(over) = &over {
-                tracing::info!(account = %self.name, was = ?over.state, "the account works again");
-            }
-            over.is_some()
-        });
-    }
-
-    /// What a failed call means, noted if it is the account's. `Ok` calls end a trouble.
-    pub(crate) fn judge<T>(&self, outcome: Result<T, CallError>) -> Result<T, CallError> {
-        match &outcome {
-            Ok(_) => self.works(),
-            Err(error) => self.note(&error.failure()),
-        }
-        outcome
-    }
-
-    /// Waits until the account is known and has no trouble, or its next try is due.
-    pub(crate) async fn ready(&self) {
-        let mut who = self.who.subscribe();
-        let _ = who.wait_for(Option::is_some).await;
-        let mut trouble = self.trouble.subscribe();
-        loop {
-            let until = trouble.borrow_and_update().as_ref().map(|t| t.until);
-            match until {
-                Some(until) if until > now_ms() => {
-                    tokio::select! {
-                        () = tokio::time::sleep_until(moment(until)) => {}
-                        _ = trouble.changed() => {}
-                    }
-                }
-                _ => return,
-            }
-        }
-    }
-
-    /// Ends the wait of a trouble early: somebody asked, or the network came back.
-    pub(crate) fn hurry(&self) {
-        self.trouble.send_modify(|trouble| {
-            if let Some(trouble) = trouble {
-                trouble.until = now_ms();
-            }
-        });
-    }
-
     /// The ceilings of one `append_batch` as learned so far.
     pub(crate) fn ceilings(&self) -> Ceilings {
         *lock(&self.ceilings)
+    }
+
+    /// The same for what is sent now: a pack arrives whole or not at all, so it is not much more than a part of a large file, and `chunk_size`
+    /// says how much a broken line or a crash may cost.
+    pub(crate) fn pack_ceilings(&self) -> Ceilings {
+        let learned = self.ceilings();
+        Ceilings { body: learned.body.min(self.config.upload.chunk_size.saturating_mul(PACK_CHUNKS)), ..learned }
     }
 
     /// Sets the ceilings, and remembers them for the next start.
@@ -201,6 +140,8 @@ impl Account {
     }
 }
 
+/// A pack is at most so many chunks long.
+const PACK_CHUNKS: u64 = 2;
 impl Account {
     /// All tasks have ended, and others begin: what the old ones had under way is nobody's.
     pub(crate) fn begin_anew(&self) {
@@ -221,23 +162,6 @@ impl Account {
 pub(crate) const ONCE_ATTEMPTS: u32 = 3;
 
 impl Account {
-    /// Waits out a trouble, or a moment if there is none.
-    pub(crate) async fn wait_out_trouble(&self) {
-        let until = self.trouble.borrow().as_ref().map_or_else(|| now_ms() + 1_000, |t| t.until);
-        let mut trouble = self.trouble.subscribe();
-        tokio::select! {
-            () = tokio::time::sleep_until(moment(until)) => {}
-            _ = trouble.changed() => {}
-        }
-    }
-
-    /// Local activity ends the wait of an offline account: the network may be back.
-    pub(crate) fn hurry_offline(&self) {
-        if self.trouble.borrow().as_ref().is_some_and(|t| t.state == AccountState::Offline) {
-            self.hurry();
-        }
-    }
-
     /// Resolves when there is nothing left to do: `true` if some paths have problems.
     ///
     /// # Errors
@@ -251,7 +175,8 @@ impl Account {
                 .borrow_and_update()
                 .as_ref()
                 .filter(|t| t.attempts >= ONCE_ATTEMPTS || needs_a_person(t.state))
-                .map(|t| t.reason.clone());
+                .map(|t| t.reason.clone())
+                .or_else(|| self.upward.quota.borrow().as_ref().map(|t| t.reason.clone()));
             if let Some(reason) = stuck {
                 return Err(super::End::Unfinished(format!("account {}: {reason}", self.name)));
             }
@@ -293,9 +218,4 @@ impl Account {
             }
         }
     }
-}
-
-/// Troubles that no waiting ends.
-fn needs_a_person(state: AccountState) -> bool {
-    matches!(state, AccountState::AuthRequired | AccountState::AccountMismatch | AccountState::QuotaFull)
 }

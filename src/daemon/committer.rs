@@ -19,14 +19,13 @@ use crate::daemon::transfer;
 use crate::dropbox::{CallError, DeleteEntry, EntryError, FileMetadata, FinishEntry, Launch, Metadata, Poll};
 use crate::model::{Batch, BatchKind, Change, ChangeId, Failure, FolderId, Outcome, RemoteChange};
 use crate::plan::batch::{Limits, Waiting, When, when};
+use crate::plan::pace::Pace;
 use crate::plan::retry;
 use crate::store::Ready;
 
 /// The first pause between two polls of a job; each is half as long again as the last.
 const FIRST_POLL: Duration = Duration::from_millis(50);
 const LONGEST_POLL: Duration = Duration::from_secs(5);
-/// A job that is not done by then is given up, and each of its entries verified.
-const DEADLINE: Duration = Duration::from_mins(10);
 /// A batch whose files are as large as this in all is full: the server's time for a commit grows with them.
 const MAX_BYTES: u64 = 16 << 30;
 /// Where it is remembered that the server no longer knows `finish_batch`.
@@ -46,11 +45,15 @@ enum Results {
 pub(crate) struct Committer {
     account: Arc<Account>,
     deletions: Deletions,
+    pace: Pace,
+    /// The next batch not before this.
+    not_before: i64,
 }
 
 impl Committer {
     pub(crate) fn new(account: Arc<Account>) -> Self {
-        Self { deletions: Deletions::new(Arc::clone(&account)), account }
+        let pace = Pace::new(account.config.commit.max_entries);
+        Self { deletions: Deletions::new(Arc::clone(&account)), account, pace, not_before: 0 }
     }
 
     /// Settles what was under way at the last stop, then commits for ever.
@@ -73,9 +76,17 @@ impl Committer {
         let mut changed = account.store.changed();
         changed.borrow_and_update();
         let now = now_ms();
+        let full = account.is_full();
+        let was_full = account.upward.quota.borrow().is_some();
+        if was_full && account.store.look_for_room(!full, now).await? > 0 {
+            account.room();
+        }
         let waiting = account.store.ready(now, &[]).await?;
         let mut next: Option<i64> = None;
         for ready in &waiting {
+            if full && ready.kind == BatchKind::Upload {
+                continue;
+            }
             next = [next, ready.next_not_before].into_iter().flatten().min();
             let (skip, at) = match ready.kind {
                 BatchKind::Upload => (Vec::new(), self.uploads_when(ready, now).await?),
@@ -84,8 +95,11 @@ impl Committer {
             match at {
                 When::Never => {}
                 When::At(at) => next = Some(next.map_or(at, |n| n.min(at))),
+                When::Now if self.not_before > now => {
+                    next = Some(next.map_or(self.not_before, |n| n.min(self.not_before)));
+                }
                 When::Now => {
-                    let limit = account.config.commit.max_entries;
+                    let limit = self.pace.entries;
                     if let Some(batch) = account.store.begin_batch(ready.kind, limit, &skip, now).await? {
                         return self.finish(batch, false).await;
                     }
@@ -105,15 +119,15 @@ impl Committer {
         let due = account.store.due_summary(now, account.config.upload.chunk_size, &[]).await?;
         let more = account.live.uploads_under_way() > 0 || due.due_small + due.due_large > 0;
         let limits =
-            Limits { max_entries: commit.max_entries as u64, max_bytes: MAX_BYTES, max_age_ms: ms(commit.max_age) };
+            Limits { max_entries: self.pace.entries as u64, max_bytes: MAX_BYTES, max_age_ms: ms(commit.max_age) };
         let waiting = Waiting { entries: ready.entries, bytes: ready.bytes, oldest: ready.oldest };
         Ok(when(waiting, more, limits, now))
     }
 
     /// Carries a stored batch to its end: calls (unless it is `left over` from the last run, when nobody knows whether the call was made),
     /// polls, and settles every entry.
-    async fn finish(&self, batch: Batch, left_over: bool) -> Result<(), Fatal> {
-        let account = &self.account;
+    async fn finish(&mut self, batch: Batch, left_over: bool) -> Result<(), Fatal> {
+        let account = Arc::clone(&self.account);
         *lock(&account.lane) =
             Lane { entries: batch.changes.len() as u64, job_id: batch.async_job_id.clone(), since: Some(now_ms()) };
         let outcome = self.settle(&batch, left_over).await;
@@ -121,13 +135,15 @@ impl Committer {
         outcome
     }
 
-    async fn settle(&self, batch: &Batch, left_over: bool) -> Result<(), Fatal> {
-        let account = &self.account;
+    async fn settle(&mut self, batch: &Batch, left_over: bool) -> Result<(), Fatal> {
+        let account = Arc::clone(&self.account);
+        let account = &account;
         let results = match &batch.async_job_id {
             Some(job) => self.poll(batch, job).await?,
             None if left_over => Results::Unknown,
             None => self.call(batch).await?,
         };
+        self.keep_pace(batch, &results);
         let judge = Judge { account, chance: chance() };
         let outcomes = match results {
             Results::Files(results) if results.len() == batch.changes.len() => batch
@@ -142,7 +158,7 @@ impl Committer {
                 .zip(results)
                 .map(|(change, result)| (change.id, judge.deleted(change, result)))
                 .collect(),
-            Results::Files(_) | Results::Deleted(_) | Results::Unknown => judge.verify(batch).await,
+            Results::Files(_) | Results::Deleted(_) | Results::Unknown => judge.verify(batch, left_over).await,
             Results::Refused(failure) => {
                 account.note(&failure);
                 batch.changes.iter().map(|c| (c.id, judge.again(c, failure.clone()))).collect()
@@ -152,6 +168,32 @@ impl Committer {
         self.tell(batch, &outcomes);
         account.store.settle_batch(batch.id, outcomes, now_ms()).await?;
         Ok(())
+    }
+
+    /// What a batch's results say about the next: how large, how soon, and whether the account has room.
+    fn keep_pace(&mut self, batch: &Batch, results: &Results) {
+        let tags: Vec<&EntryError> = match results {
+            Results::Files(list) => list.iter().filter_map(|r| r.as_ref().err()).collect(),
+            Results::Deleted(list) => list.iter().filter_map(|r| r.as_ref().err()).collect(),
+            Results::Unknown | Results::Refused(_) => Vec::new(),
+        };
+        let whole = matches!(results, Results::Files(_) | Results::Deleted(_));
+        let busy =
+            tags.iter().any(|e| e.retry_commit()) || matches!(results, Results::Refused(f) if f.code == "rate_limited");
+        self.pace = if busy {
+            self.pace.slower(batch.changes.len())
+        } else if !whole {
+            self.pace.smaller(batch.changes.len())
+        } else {
+            self.pace.faster(self.account.config.commit.max_entries)
+        };
+        self.not_before = now_ms().saturating_add(self.pace.gap_ms);
+        let full = tags.iter().find(|e| e.tags.iter().any(|t| t == "insufficient_space"));
+        match (results, full) {
+            (_, Some(error)) => self.account.note(&error.failure()),
+            (Results::Files(list), None) if list.iter().any(Result::is_ok) => self.account.has_room(),
+            _ => {}
+        }
     }
 
     fn tell(&self, batch: &Batch, outcomes: &[(ChangeId, Outcome)]) {
@@ -240,8 +282,9 @@ impl Committer {
     async fn poll(&self, batch: &Batch, job: &str) -> Result<Results, Fatal> {
         let account = &self.account;
         lock(&account.lane).job_id = Some(job.to_owned());
-        let deadline = Instant::now() + DEADLINE;
+        let deadline = Instant::now() + account.config.commit.job_deadline;
         let mut pause = FIRST_POLL;
+        let mut failed = 0;
         loop {
             let (done, error) = match batch.kind {
                 BatchKind::Upload => {
@@ -268,7 +311,8 @@ impl Committer {
                 (None, Some(error)) => {
                     account.note(&error.failure());
                     account.ready().await;
-                    tokio::time::sleep(retry::backoff(3, chance())).await;
+                    tokio::time::sleep(retry::backoff(failed, chance())).await;
+                    failed = failed.saturating_add(1);
                 }
                 (None, None) => {
                     if Instant::now() > deadline {

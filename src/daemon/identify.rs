@@ -1,26 +1,85 @@
-//! Who the account is: asked before anything of it is touched, and its space now and then.
+//! Who the account is: asked before anything of it is touched, again after it was linked anew; and what is watched while it waits.
 
 use std::path::Path;
 use std::time::Duration;
 
 use crate::daemon::account::{Account, Fatal, Who};
+use crate::dropbox::{Dropbox, Tokens};
 use crate::model::Failure;
-use crate::model::status::Space;
+use crate::model::status::{AccountState, Space};
 
 /// How often the space in use is asked for while there is work.
 const SPACE_EVERY: Duration = Duration::from_mins(15);
+/// How often an offline account tries a cheap call, whatever its backoff.
+const PROBE: Duration = Duration::from_secs(10);
+/// How often the credentials are read while they are not accepted.
+const RELINK: Duration = Duration::from_secs(2);
+/// How often the space of a full account is asked for: at first, and at most.
+const ROOM: Duration = Duration::from_secs(2);
+const ROOM_AT_MOST: Duration = Duration::from_mins(2);
 
-/// Asks until Dropbox has answered once, compares the answer with the database, then keeps the space fresh.
+/// Asks until Dropbox has answered once, compares the answer with the database, then keeps an eye on what ends a wait.
 pub(crate) async fn run(account: &Account) -> Result<(), Fatal> {
-    while !step(account).await? {
-        account.wait_out_trouble().await;
+    for folder in &account.folders {
+        folder.root.clear_snapshots();
     }
+    let mut room = ROOM;
+    let mut at_full: Option<Space> = None;
+    let (mut trouble, mut quota) = (account.trouble.subscribe(), account.upward.quota.subscribe());
     loop {
-        tokio::time::sleep(SPACE_EVERY).await;
-        if let Some(space) = space(account).await {
-            account.who.send_if_modified(|who| who.as_mut().is_some_and(|who| who.space.replace(space) != Some(space)));
+        let state = trouble.borrow_and_update().as_ref().map(|t| (t.state, t.until));
+        let full = quota.borrow_and_update().is_some();
+        let known = account.who.borrow().is_some();
+        let pause = match state {
+            Some((AccountState::AuthRequired | AccountState::AccountMismatch, _)) => {
+                relinked(account).await?;
+                RELINK
+            }
+            Some((AccountState::Offline, _)) if known => PROBE,
+            _ if !known => {
+                if step(account).await? {
+                    continue;
+                }
+                until(state.map(|s| s.1))
+            }
+            _ if full => room,
+            _ => SPACE_EVERY,
+        };
+        if !full {
+            (room, at_full) = (ROOM, None);
+        }
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            _ = trouble.changed() => continue,
+            _ = quota.changed() => continue,
+        }
+        match state {
+            Some((AccountState::Offline, _)) if known && account.dropbox.check_user().await.is_ok() => account.works(),
+            None => {
+                let Some(now) = space(account).await else { continue };
+                account.who.send_if_modified(|who| who.as_mut().is_some_and(|who| who.space.replace(now) != Some(now)));
+                if full {
+                    room = (room * 2).min(ROOM_AT_MOST);
+                    // What was free when it was full did not do; more may.
+                    let free = |s: Space| s.allocated.saturating_sub(s.used);
+                    match at_full {
+                        Some(then) if free(now) > free(then) => {
+                            at_full = Some(now);
+                            account.room();
+                        }
+                        Some(_) => {}
+                        None => at_full = Some(now),
+                    }
+                }
+            }
+            _ => {}
         }
     }
+}
+
+fn until(at: Option<i64>) -> Duration {
+    let left = at.map_or(1_000, |at| at.saturating_sub(crate::daemon::clock::now_ms()));
+    Duration::from_millis(u64::try_from(left).unwrap_or(0).clamp(100, 60_000))
 }
 
 /// One try. `true` once the account is known.
@@ -28,13 +87,7 @@ pub(crate) async fn step(account: &Account) -> Result<bool, Fatal> {
     let Ok(found) = account.judge(account.dropbox.current_account().await) else { return Ok(false) };
     match account.store.meta("account_id").await? {
         Some(known) if known != found.account_id => {
-            account.note(&Failure::account(
-                "account_mismatch",
-                format!(
-                    "the token belongs to {}, but the folders were synced with another account: run `ferrybox link {}` with the right one, or give the account a new name",
-                    found.email, account.name
-                ),
-            ));
+            mismatch(account, &found.email);
             return Ok(false);
         }
         Some(_) => {}
@@ -44,6 +97,37 @@ pub(crate) async fn step(account: &Account) -> Result<bool, Fatal> {
     let space = space(account).await;
     account.who.send_replace(Some(Who { account_id: found.account_id, email: found.email, space }));
     Ok(true)
+}
+
+fn mismatch(account: &Account, email: &str) {
+    account.note(&Failure::account(
+        "account_mismatch",
+        format!(
+            "the token belongs to {email}, but the folders were synced with another account: run `ferrybox link {}` with the right one, or give the account a new name",
+            account.name
+        ),
+    ));
+}
+
+/// Whether other credentials were put where they are kept. They are tried apart, and taken over only if they are the same account's: no call of
+/// any task is ever made to another account.
+async fn relinked(account: &Account) -> Result<(), Fatal> {
+    let Ok(found) = account.credentials.load(&account.name).await else { return Ok(()) };
+    if account.dropbox.tokens().holds(&found).await {
+        return Ok(());
+    }
+    let tokens = Tokens::new(&account.name, found.clone());
+    let Ok(apart) = Dropbox::new(account.dropbox.settings().clone(), tokens) else { return Ok(()) };
+    let Ok(who) = apart.current_account().await else { return Ok(()) };
+    let known = account.store.meta("account_id").await?;
+    if known.is_some_and(|known| known != who.account_id) {
+        mismatch(account, &who.email);
+        return Ok(());
+    }
+    tracing::info!(account = %account.name, "other credentials were found, and they are this account's");
+    account.dropbox.tokens().replace(found).await;
+    account.over();
+    Ok(())
 }
 
 /// Beside the database, so that a new one in the place of a damaged one belongs to the same account.

@@ -2,18 +2,23 @@
 
 use std::time::Duration;
 
+use futures_util::stream::{FuturesOrdered, StreamExt};
 use tokio::time::Instant;
 
 use crate::daemon::account::{Account, Fatal};
 use crate::daemon::clock::{chance, day, ms, now_ms};
 use crate::daemon::intake::blocking;
-use crate::dropbox::{EntryError, FileMetadata, Metadata};
+use crate::dropbox::{CallError, EntryError, FileMetadata, Metadata};
 use crate::model::{Base, Batch, Change, ChangeId, Failure, Local, Next, Outcome, RelPath, RemoteChange};
 use crate::plan::outcome::{Committed, Context, committed, refused};
 use crate::plan::{conflict, retry};
 
 /// A job that nobody can name may still be at work: it is given this long, and a little for each entry, before another one is started.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// After a stop in the middle of the call, the job is more likely than not to have begun.
+const PATIENCE_AFTER_A_STOP: Duration = Duration::from_secs(5);
+/// So many questions at a time.
+const AT_ONCE: usize = 8;
 const PATIENCE_AN_ENTRY: Duration = Duration::from_millis(20);
 
 /// Judges the entries of one batch.
@@ -61,22 +66,28 @@ impl Judge<'_> {
         Ok(outcomes)
     }
 
-    /// Waits until the last entry of a batch whose job has no name shows, or long enough to believe that it never ran.
-    async fn let_it_end(&self, batch: &Batch) {
-        let (None, Some(last)) = (&batch.async_job_id, batch.changes.last()) else { return };
+    /// Waits until the last entry of a batch shows whose job cannot be asked, or long enough to believe that it does not run (any more).
+    async fn let_it_end(&self, batch: &Batch, left_over: bool) {
+        let Some(last) = batch.changes.last() else { return };
         let entries = u32::try_from(batch.changes.len()).unwrap_or(u32::MAX);
-        let deadline = Instant::now() + PATIENCE + PATIENCE_AN_ENTRY.saturating_mul(entries);
+        let patience = if left_over { PATIENCE_AFTER_A_STOP } else { PATIENCE };
+        let deadline = Instant::now() + patience + PATIENCE_AN_ENTRY.saturating_mul(entries);
         while Instant::now() < deadline && !matches!(self.verify_one(last).await, Outcome::Settled(_)) {
             tokio::time::sleep(Duration::from_millis(250)).await;
         }
     }
 
     /// Asks Dropbox what is at each entry's path now: what is there by content hash was committed, the rest is tried again.
-    pub(crate) async fn verify(&self, batch: &Batch) -> Vec<(ChangeId, Outcome)> {
-        self.let_it_end(batch).await;
+    pub(crate) async fn verify(&self, batch: &Batch, left_over: bool) -> Vec<(ChangeId, Outcome)> {
+        self.let_it_end(batch, left_over).await;
         let mut outcomes = Vec::with_capacity(batch.changes.len());
-        for change in &batch.changes {
-            outcomes.push((change.id, self.verify_one(change).await));
+        for some in batch.changes.chunks(AT_ONCE) {
+            let mut asked = FuturesOrdered::new();
+            for change in some {
+                asked.push_back(self.verify_one(change));
+            }
+            let found: Vec<Outcome> = asked.collect().await;
+            outcomes.extend(some.iter().map(|change| change.id).zip(found));
         }
         outcomes
     }
@@ -87,16 +98,18 @@ impl Judge<'_> {
             RemoteChange::Upload { to, .. } => to,
             RemoteChange::Delete { path, .. } => path,
         };
+        let mut failed = 0;
         let found = loop {
             match account.judge(account.dropbox.get_metadata(path).await) {
                 Ok(found) => break found,
-                Err(error) => {
-                    let failure = error.failure();
-                    if failure.next != crate::model::Next::Account && !error.outcome_unknown() {
-                        return self.again(change, failure);
-                    }
+                Err(CallError::Api(error)) if error.status == 409 => {
+                    return self.again(change, CallError::Api(error).failure());
+                }
+                // Nothing is committed again before it is known what is there.
+                Err(_) => {
                     account.ready().await;
-                    tokio::time::sleep(retry::backoff(change.attempts.saturating_add(2), chance())).await;
+                    tokio::time::sleep(retry::backoff(failed, chance())).await;
+                    failed = failed.saturating_add(1);
                 }
             }
         };

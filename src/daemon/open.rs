@@ -9,9 +9,9 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{self, Config};
-use crate::daemon::account::{Account, Lane};
+use crate::daemon::account::{Account, Lane, Upward};
 use crate::daemon::beats::Beats;
-use crate::daemon::clock::{now_ms, rfc3339};
+use crate::daemon::clock::{ms, now_ms, rfc3339};
 use crate::daemon::identify;
 use crate::daemon::live::Live;
 use crate::daemon::lock::Lock;
@@ -71,6 +71,8 @@ async fn one(config: &Config, account: &config::Account, stop: &CancellationToke
     private_dir(&dir).map_err(|e| OpenError::State(format!("cannot make {}: {e}", dir.display())))?;
     let store = database(&dir).await?;
 
+    store.set_longest(ms(config.watch.restless));
+
     let source: Source = account.credentials.parse().map_err(&usage)?;
     let credentials = source.load(&account.name).await.map_err(|e| usage(e.to_string()))?;
     dropbox::install_tls_provider();
@@ -111,6 +113,8 @@ async fn one(config: &Config, account: &config::Account, stop: &CancellationToke
         full: Mutex::default(),
         beats: Beats::default(),
         host: host.split('.').next().unwrap_or_default().to_owned(),
+        credentials: source,
+        upward: Upward::default(),
         stop: stop.clone(),
     })
 }

@@ -5,11 +5,12 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
-use crate::daemon::account::{Account, Trouble};
+use crate::daemon::account::Account;
 use crate::daemon::clock::{month, now_ms, rfc3339};
 use crate::daemon::folder::Folder;
 use crate::daemon::held;
 use crate::daemon::live::lock;
+use crate::daemon::trouble::Trouble;
 use crate::model::status::{
     AccountState, AccountStatus, Commit, DataTransport, FolderState, FolderStatus, Health, Pending, Status,
 };
@@ -133,8 +134,15 @@ fn account_state(
         let at = rfc3339(trouble.until);
         return (trouble.state, Some(format!("{} (next try at {at})", trouble.reason)));
     }
-    if account.dropbox.rate_limited_until().is_some() {
-        return (AccountState::RateLimited, Some("Dropbox asked for a pause; syncing goes on by itself".to_owned()));
+    if let Some(full) = account.upward.quota.borrow().as_ref() {
+        let text = format!("{}; deletions go on, and uploads are tried again by {}", full.reason, rfc3339(full.until));
+        return (AccountState::QuotaFull, Some(text));
+    }
+    let waiting = account.dropbox.waiting();
+    if !waiting.is_empty() {
+        let list: Vec<_> = waiting.iter().map(|(what, until)| format!("{what} until {until:.0}")).collect();
+        let text = format!("Dropbox asked for a pause: {}; syncing goes on by itself", list.join(", "));
+        return (AccountState::RateLimited, Some(text));
     }
     match (known, busy) {
         (false, _) => (AccountState::Starting, Some("asking Dropbox whose account this is".to_owned())),

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::daemon::account::{Account, Fatal};
-use crate::daemon::clock::{chance, ms, now_ms};
+use crate::daemon::clock::{chance, ms, now_ms, rfc3339};
 use crate::daemon::folder::{self, Folder};
 use crate::daemon::intake::{blocking, until};
 use crate::daemon::judge::case_clash;
+use crate::daemon::live::lock;
 use crate::daemon::{large, pack};
-use crate::local::{self, SmallRead};
+use crate::local::{self, SmallRead, Snapshot};
 use crate::model::{
     Base, Claimed, ContentHash, Failure, Job, Local, Next, RelPath, Remote, RemoteChange, Settled, Stat, UnixMs,
     WriteMode,
@@ -25,6 +26,10 @@ use crate::store::Claim;
 const IN_MEMORY: u64 = 64 << 10;
 /// What one worker may hold of such files, in bytes.
 const MEMORY: u64 = 2 << 20;
+/// The largest file that is copied because it never rests, where the file system cannot share its blocks.
+const SNAPSHOT: u64 = 1 << 30;
+/// So many failed tries make a file that is written now and then one that never rests.
+const STUBBORN: u32 = 3;
 
 /// One claimed row that has to go up.
 #[derive(Debug)]
@@ -46,21 +51,29 @@ pub(crate) enum Source {
     Memory(bytes::Bytes, ContentHash),
     /// On the disk.
     Disk,
+    /// In a copy of one moment, since the file itself never rests.
+    Snapshot(Box<Snapshot>),
 }
 
 impl Send {
+    /// How many bytes go up.
+    pub(crate) fn len(&self) -> u64 {
+        self.read_at().1.size
+    }
+
+    /// Where the bytes are read from, and what that must still be.
+    pub(crate) fn read_at(&self) -> (&RelPath, &Stat) {
+        match &self.source {
+            Source::Snapshot(snapshot) => (&snapshot.path, &snapshot.stat),
+            Source::Memory(..) | Source::Disk => (&self.job.path, &self.stat),
+        }
+    }
+
     /// The change that commits what session `session` holds.
     pub(crate) fn change(&self, session: String, content_hash: ContentHash) -> RemoteChange {
         let home = self.folder.home(&self.job.path);
         let to = self.base.as_ref().and_then(|b| b.remote.clone()).unwrap_or(home);
-        RemoteChange::Upload {
-            session,
-            size: self.stat.size,
-            content_hash,
-            stat: self.stat,
-            to,
-            mode: self.mode.clone(),
-        }
+        RemoteChange::Upload { session, size: self.len(), content_hash, stat: self.stat, to, mode: self.mode.clone() }
     }
 
     /// What settles the row when the bytes turn out to be base's, or Dropbox's already: nothing is sent.
@@ -68,7 +81,7 @@ impl Send {
         let own = self.base.as_ref().filter(|b| b.content_hash == *hash);
         let base = own.map(|base| Base { stat: self.stat, ..base.clone() }).or_else(|| {
             let Remote::File { content_hash, rev, size, id } = &self.remote else { return None };
-            let there = *content_hash == Some(*hash) && *size == self.stat.size && !self.lies_elsewhere();
+            let there = *content_hash == Some(*hash) && *size == self.len() && !self.lies_elsewhere();
             there.then(|| Base {
                 stat: self.stat,
                 content_hash: *hash,
@@ -82,7 +95,7 @@ impl Send {
 
     /// Whether reading alone may show that nothing has to be sent.
     pub(crate) fn may_be_there(&self) -> bool {
-        let size = self.stat.size;
+        let size = self.len();
         self.base.as_ref().is_some_and(|b| b.stat.size == size)
             || matches!(&self.remote, Remote::File { content_hash: Some(_), size: there, .. } if *there == size)
                 && !self.lies_elsewhere()
@@ -124,7 +137,7 @@ impl Uploader {
         if self.over_budget().await? {
             return Ok(());
         }
-        let claimed = self.claim().await?;
+        let claimed = if account.is_full() { self.claim_empty().await? } else { self.claim().await? };
         if claimed.is_empty() {
             return Ok(());
         }
@@ -132,7 +145,7 @@ impl Uploader {
         let looked = self.look(claimed).await?;
         let sends = self.record(looked).await?;
         let chunk = account.config.upload.chunk_size;
-        let (large, small): (Vec<_>, Vec<_>) = sends.into_iter().partition(|s| s.stat.size > chunk);
+        let (large, small): (Vec<_>, Vec<_>) = sends.into_iter().partition(|s| s.len() > chunk);
         if !small.is_empty() {
             pack::send(account, small).await?;
         }
@@ -149,7 +162,7 @@ impl Uploader {
         let account = &self.account;
         let _turn = account.claim_turn.lock().await;
         let mut changed = account.store.changed();
-        let ceilings = account.ceilings();
+        let ceilings = account.pack_ceilings();
         let files = pack::files(ceilings);
         let mut skip;
         loop {
@@ -167,6 +180,9 @@ impl Uploader {
                 oldest_due: due.oldest_due,
                 more,
             };
+            if account.is_full() {
+                return Ok(Vec::new());
+            }
             let wait = match claim_at(queue, files, ceilings.body, now) {
                 Some(at) if at <= now => break,
                 Some(at) => until(Some(at)),
@@ -177,14 +193,34 @@ impl Uploader {
                 _ = changed.changed() => {}
             }
         }
-        let claim = Claim {
-            max_files: files,
-            max_bytes: ceilings.body,
-            small: account.config.upload.chunk_size,
-            now: now_ms(),
-        };
-        let claimed = account.store.claim_skipping(claim, &skip).await?;
+        let claimed = account.store.claim_skipping(self.limit(), &skip).await?;
         tracing::debug!(account = %account.name, rows = claimed.len(), "claimed");
+        Ok(claimed)
+    }
+
+    fn limit(&self) -> Claim {
+        let ceilings = self.account.pack_ceilings();
+        Claim {
+            max_files: pack::files(ceilings),
+            max_bytes: ceilings.body,
+            small: self.account.config.upload.chunk_size,
+            now: now_ms(),
+        }
+    }
+
+    /// While the account is full: what needs no room, above all deletions.
+    async fn claim_empty(&self) -> Result<Vec<Claimed>, Fatal> {
+        let account = &self.account;
+        let _turn = account.claim_turn.lock().await;
+        let mut changed = account.store.changed();
+        changed.borrow_and_update();
+        let claimed = account.store.claim_empty(self.limit(), &account.folders_without_root()).await?;
+        if claimed.is_empty() {
+            tokio::select! {
+                () = tokio::time::sleep(Duration::from_secs(2)) => {}
+                _ = changed.changed() => {}
+            }
+        }
         Ok(claimed)
     }
 
@@ -302,8 +338,31 @@ fn look(account: &Account, claimed: Claimed, remote: Remote, memory: &mut u64) -
                 return Looked::Done(job, Settled::Wedge(failure));
             }
             let folder = Arc::clone(folder);
+            let restless = match restless(account, &job, &stat) {
+                Rest::Quiet => false,
+                Rest::Due => true,
+                Rest::Wait(settled) => return Looked::Done(job, settled),
+            };
             if stat.size > IN_MEMORY || stat.size > *memory {
-                return Looked::Send(Box::new(Send { job, folder, base, mode, remote, stat, source: Source::Disk }));
+                if !restless {
+                    return Looked::Send(Box::new(Send {
+                        job,
+                        folder,
+                        base,
+                        mode,
+                        remote,
+                        stat,
+                        source: Source::Disk,
+                    }));
+                }
+                return match folder.root.snapshot(&job.path, SNAPSHOT) {
+                    Ok(snapshot) => {
+                        let stat = snapshot.source;
+                        let source = Source::Snapshot(Box::new(snapshot));
+                        Looked::Send(Box::new(Send { job, folder, base, mode, remote, stat, source }))
+                    }
+                    Err(failure) => Looked::Done(job.clone(), failed(&job, failure)),
+                };
             }
             match local::read_small(&folder.root, &job.path, IN_MEMORY) {
                 Ok(SmallRead { bytes, stat, content_hash }) => {
@@ -326,6 +385,41 @@ fn twin(account: &Account, job: &Job, file_id: &str) -> Option<RelPath> {
     let (folder, other) = account.store.sharer_blocking(job.folder, &job.path, file_id).ok()??;
     let gone = matches!(account.folder(folder)?.root.observe(&other), Local::Absent);
     (!gone).then_some(other)
+}
+
+/// Whether a file has come to rest.
+enum Rest {
+    /// It has, or may yet.
+    Quiet,
+    /// It never does: it is sent as it is at one moment.
+    Due,
+    /// It never does, and its last copy is not old enough.
+    Wait(Settled),
+}
+
+/// A file that is still being written long after its first change never rests: one copy of it goes up now and then. As soon as it rests, it is
+/// like any other.
+fn restless(account: &Account, job: &Job, stat: &Stat) -> Rest {
+    let watch = &account.config.watch;
+    let now = now_ms();
+    let touched = stat.mtime_ns.max(stat.ctime_ns).div_euclid(1_000_000);
+    // A file that failed again and again while it was read is written slowly, but all the time.
+    let quiet = if job.attempts >= STUBBORN { watch.restless } else { watch.settle };
+    if touched > now || now - touched >= ms(quiet) || now - job.since < ms(watch.restless) {
+        return Rest::Quiet;
+    }
+    let mut known = lock(&account.upward.restless);
+    let key = (job.folder, job.path.clone());
+    if let Some(next) = known.get(&key).copied().filter(|next| *next > now) {
+        let text = format!(
+            "the file never rests (watch.restless): a copy of it was sent, and the next goes at {}, or as soon as it rests",
+            rfc3339(next)
+        );
+        return Rest::Wait(Settled::PutOff { at: next, failure: Failure::look("busy", text) });
+    }
+    known.retain(|_, next| *next > now);
+    known.insert(key, now.saturating_add(ms(watch.snapshot_every)));
+    Rest::Due
 }
 
 fn too_large(size: u64, max: u64) -> Option<Failure> {

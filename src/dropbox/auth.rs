@@ -74,6 +74,11 @@ impl Tokens {
         *state = State { credentials, access: None, generation, early: None, last: None, dead: None };
     }
 
+    /// Whether these are the credentials in use.
+    pub async fn holds(&self, credentials: &Credentials) -> bool {
+        self.state.lock().await.credentials.same(credentials)
+    }
+
     /// A token for one call.
     pub(super) async fn ticket(&self, counter: &Counter<'_>) -> Result<Ticket, CallError> {
         let asked = Instant::now();

@@ -103,6 +103,11 @@ impl Dropbox {
         self.0.gates.until()
     }
 
+    /// Which classes of calls the server makes wait, and until when.
+    pub fn waiting(&self) -> Vec<(&'static str, Timestamp)> {
+        self.0.gates.waiting()
+    }
+
     /// Data-transport calls since the last time this was asked, by route. Counted when they are sent, whatever comes of them.
     pub fn take_transport_counts(&self) -> Vec<(&'static str, u64)> {
         std::mem::take(&mut *self.0.counts.lock().unwrap_or_else(PoisonError::into_inner)).into_iter().collect()
@@ -180,13 +185,14 @@ impl Dropbox {
         let inner = &*self.0;
         let counter =
             Counter { http: &inner.api, api: inner.settings.endpoints.api(), patience: inner.settings.timeouts.call };
-        inner.gates.pass(route.class).await;
         let mut ticket = match inner.tokens.ticket(&counter).await {
             Ok(ticket) => ticket,
             Err(error) => return Err(self.note(route, error).await),
         };
         let mut renewed = false;
         loop {
+            // After the token, which may take its time: the gate may have closed meanwhile.
+            inner.gates.pass(route.class).await;
             let verdict = self.send(route, &load, body.as_mut(), &ticket).await?;
             match verdict {
                 Verdict::Result(bytes) => return Ok(bytes),
@@ -194,6 +200,8 @@ impl Dropbox {
                     ticket = inner.tokens.renewed(ticket.generation, &tag, &counter).await?;
                     renewed = true;
                 }
+                // A token that was renewed a moment ago has expired: strange, but not the end of the link.
+                Verdict::Expired(tag) if tag == "expired_access_token" => return Err(AuthError::Renewed.into()),
                 Verdict::Expired(tag) => {
                     let account = inner.tokens.account().to_owned();
                     return Err(AuthError::Relink { account, reason: tag }.into());
@@ -242,6 +250,7 @@ impl Dropbox {
         let inner = &*self.0;
         match &error {
             CallError::Throttled(t) => {
+                // Without a word of how long, the row's own backoff decides.
                 if let Some(after) = t.after {
                     if t.reason.contains("too_many_requests") {
                         inner.gates.close_all(after);

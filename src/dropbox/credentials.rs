@@ -76,6 +76,19 @@ impl Credentials {
         }
     }
 
+    /// Whether both hold the same secrets.
+    pub(super) fn same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Refresh { refresh_token: a, app_key: x }, Self::Refresh { refresh_token: b, app_key: y }) => {
+                a.expose_secret() == b.expose_secret() && x == y
+            }
+            (Self::Access { access_token: a }, Self::Access { access_token: b }) => {
+                a.expose_secret() == b.expose_secret()
+            }
+            _ => false,
+        }
+    }
+
     fn to_json(&self) -> SecretString {
         match self {
             Self::Refresh { refresh_token, app_key } => {

@@ -58,6 +58,12 @@ fn api(e: &ApiError) -> Failure {
         403 => {
             Failure::account("permission", format!("Dropbox denies this account or app the call {}: {said}", e.route))
         }
+        // Only `path_root = "root"` can be told this; the root's id is asked for anew with the next call.
+        422 if e.is("invalid_root") => Failure {
+            code: "path_root".to_owned(),
+            text: "the account's root has moved (a team was joined or left): it is asked for again".to_owned(),
+            next: Next::Retry { after: Some(Duration::ZERO) },
+        },
         422 => Failure::account(
             "path_root",
             format!("`path_root` does not fit this account any more ({said}): check `account.path_root`, then restart"),

@@ -81,6 +81,27 @@ impl Gates {
     }
 }
 
+impl Gates {
+    /// Which classes wait, and until when.
+    pub(super) fn waiting(&self) -> Vec<(&'static str, Timestamp)> {
+        let all = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        [
+            ("new uploads", all.start),
+            ("uploads", all.append),
+            ("commits", all.commit),
+            ("listings", all.list),
+            ("other calls", all.other),
+        ]
+        .into_iter()
+        .filter_map(|(what, until)| {
+            let left = until?.checked_duration_since(now).filter(|left| !left.is_zero())?;
+            Some((what, Timestamp::now().checked_add(left).ok()?))
+        })
+        .collect()
+    }
+}
+
 /// Reads a `Retry-After`: seconds, or a date that is compared with the server's own `Date`. Kept between 1 second and 10 minutes.
 pub(super) fn retry_after(value: &str, date: Option<&str>) -> Option<Duration> {
     let value = value.trim();

@@ -65,6 +65,17 @@ impl Ceilings {
         }
     }
 
+    /// After the connection broke under packs of this shape, again and again: a server may hang up on a header that it finds too long. Half of it,
+    /// once; it grows back without a bound.
+    #[must_use]
+    pub fn after_a_break(self, sent: Shape) -> Self {
+        Self {
+            entries: self.entries.min(sent.entries / 2).max(1),
+            header: self.header.min(sent.header / 2).max(512),
+            ..self
+        }
+    }
+
     /// After a pack went through that was as full as one of the ceilings allows: a fiftieth more next time, but only up to nine tenths of
     /// what was refused.
     #[must_use]

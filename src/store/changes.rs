@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::error::{Fault, Step, StoreError};
-use super::{Store, row, settle};
+use super::{Store, row, settle, uploads};
 use crate::model::{
     BatchKind, Change, ChangeId, ContentHash, FolderId, Job, JobId, RelPath, RemoteChange, UnixMs, WriteMode,
 };
@@ -149,6 +149,38 @@ impl Store {
         .await
     }
 
+    /// The account is full, or was: commits that were refused before and whose file has shrunk since are taken back, since what it is now may fit.
+    /// With `again` there may be room: those whose file has changed at all are taken back, and the others may be tried now. Gives how many were
+    /// taken back.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn look_for_room(&self, again: bool, now: UnixMs) -> Result<usize, StoreError> {
+        self.write(move |conn| {
+            let outdated: Vec<i64> = conn
+                .prepare_cached(
+                    "DELETE FROM change WHERE batch IS NULL AND kind = 'upload' AND attempts > 0 AND EXISTS
+                       (SELECT 1 FROM job WHERE job.id = change.job AND job.generation > change.generation
+                           AND (?1 OR job.size < change.read_size)) RETURNING job",
+                )?
+                .query_map([again], |r| r.get(0))?
+                .collect::<Result<_, _>>()?;
+            for job in &outdated {
+                conn.prepare_cached("UPDATE job SET state = 'due', code = NULL, text = NULL WHERE id = ?1")?
+                    .execute([job])?;
+            }
+            if again {
+                conn.prepare_cached(
+                    "UPDATE change SET not_before = ?1
+                      WHERE batch IS NULL AND kind = 'upload' AND attempts > 0 AND not_before > ?1",
+                )?
+                .execute([now])?;
+            }
+            Ok(outdated.len())
+        })
+        .await
+    }
+
     /// Deletions that were made in Dropbox at or after `since`; those of more than a day ago are not known any more.
     ///
     /// # Errors
@@ -200,6 +232,8 @@ fn insert(conn: &Connection, job: &Job, what: &RemoteChange, now: UnixMs) -> Ste
             .execute(params![job.id.0, job.folder.0, job.generation, path.as_str(), rev, now])?;
         }
     }
+    // The session is the change's from now on.
+    uploads::forget(conn, job.id)?;
     conn.prepare_cached("UPDATE job SET state = 'staged' WHERE id = ?1")?.execute([job.id.0])?;
     Ok(())
 }

@@ -1,5 +1,7 @@
 //! The queue: paths to look at, and the taking of them.
 
+use std::sync::atomic::Ordering;
+
 use rusqlite::{Connection, params};
 
 use super::error::{Step, StoreError};
@@ -42,9 +44,13 @@ pub struct DueSummary {
     pub waiting: u64,
 }
 
-/// What a change of a path does to a row that is there already. The newest word on when wins; a wedged row starts afresh.
+/// What a change of a path does to a row that is there already. The newest word on when wins, but an unbroken run of changes (each before the
+/// row was due) puts it off no longer than `{longest}` ms from the first; a wedged row starts afresh.
 const SEEN_AGAIN: &str = "ON CONFLICT (folder, path) DO UPDATE SET
-    generation = generation + 1, size = excluded.size, due_at = excluded.due_at,
+    generation = generation + 1, size = excluded.size,
+    burst = iif(excluded.burst > due_at, excluded.burst, burst),
+    due_at = min(excluded.due_at, iif(excluded.burst > due_at, excluded.burst, burst)
+                                  + max({longest}, excluded.due_at - excluded.burst)),
     attempts = iif(state = 'wedged', 0, attempts), code = iif(state = 'wedged', NULL, code),
     text = iif(state = 'wedged', NULL, text), state = iif(state = 'wedged', 'due', state)";
 
@@ -59,10 +65,11 @@ impl Store {
         if due.is_empty() {
             return Ok(0);
         }
+        let seen_again = self.seen_again();
         self.write_rows(due.len(), move |conn| {
             let mut insert = conn.prepare_cached(&format!(
-                "INSERT INTO job (folder, path, generation, state, size, since, due_at)
-                 VALUES (?1, ?2, 1, 'due', ?3, ?4, ?5) {SEEN_AGAIN}"
+                "INSERT INTO job (folder, path, generation, state, size, since, due_at, burst)
+                 VALUES (?1, ?2, 1, 'due', ?3, ?4, ?5, ?4) {seen_again}"
             ))?;
             for Due { path, size, due_at } in &due {
                 insert.execute(params![folder.0, path.as_str(), row::int(*size), now, due_at])?;
@@ -70,6 +77,15 @@ impl Store {
             Ok(due.len())
         })
         .await
+    }
+
+    /// How long an unbroken run of changes may put a row off, in ms; a minute unless this is called.
+    pub fn set_longest(&self, ms: UnixMs) {
+        self.inner.longest.store(ms, Ordering::Relaxed);
+    }
+
+    fn seen_again(&self) -> String {
+        SEEN_AGAIN.replace("{longest}", &self.inner.longest.load(Ordering::Relaxed).to_string())
     }
 
     /// A directory (or a file) is gone: every path of base at or below it is to be looked at (unless `base` says that deletions are nobody's
@@ -86,6 +102,7 @@ impl Store {
         now: UnixMs,
     ) -> Result<usize, StoreError> {
         let dir = dir.clone();
+        let seen_again = self.seen_again();
         self.write_rows(usize::MAX, move |conn| {
             let mut paths = 0;
             for span in at_or_below(&dir) {
@@ -96,18 +113,18 @@ impl Store {
                 }
                 paths += conn
                     .prepare_cached(&format!(
-                        "INSERT INTO job (folder, path, generation, state, size, since, due_at)
-                         SELECT ?1, iif(dir.path = '', '', dir.path || '/') || base.name, 1, 'due', 0, ?4, ?5
+                        "INSERT INTO job (folder, path, generation, state, size, since, due_at, burst)
+                         SELECT ?1, iif(dir.path = '', '', dir.path || '/') || base.name, 1, 'due', 0, ?4, ?5, ?4
                            FROM dir CROSS JOIN base ON base.dir = dir.id
-                          WHERE dir.folder = ?1 AND dir.path >= ?2 AND dir.path < ?3 {SEEN_AGAIN}"
+                          WHERE dir.folder = ?1 AND dir.path >= ?2 AND dir.path < ?3 {seen_again}"
                     ))?
                     .execute(params![folder.0, span.low, span.high, now, due_at])?;
             }
             if base && base::get(conn, folder, &dir)?.is_some() {
                 paths += conn
                     .prepare_cached(&format!(
-                        "INSERT INTO job (folder, path, generation, state, size, since, due_at)
-                         VALUES (?1, ?2, 1, 'due', 0, ?3, ?4) {SEEN_AGAIN}"
+                        "INSERT INTO job (folder, path, generation, state, size, since, due_at, burst)
+                         VALUES (?1, ?2, 1, 'due', 0, ?3, ?4, ?3) {seen_again}"
                     ))?
                     .execute(params![folder.0, dir.as_str(), now, due_at])?;
             }
@@ -168,7 +185,16 @@ impl Store {
     /// When the database cannot be written.
     pub async fn claim_skipping(&self, limit: Claim, skip: &[FolderId]) -> Result<Vec<Claimed>, StoreError> {
         let skip = skip.to_vec();
-        self.inner.writer.step(false, limit.max_files, move |conn| take(conn, &limit, &skip)).await
+        self.inner.writer.step(false, limit.max_files, move |conn| take(conn, &limit, &skip, i64::MAX)).await
+    }
+
+    /// As [`Store::claim_skipping`], but only paths that were seen empty or gone: what goes on while the account has no room for more.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn claim_empty(&self, limit: Claim, skip: &[FolderId]) -> Result<Vec<Claimed>, StoreError> {
+        let skip = skip.to_vec();
+        self.inner.writer.step(false, limit.max_files, move |conn| take(conn, &limit, &skip, 0)).await
     }
 
     /// What there is to claim outside of the folders in `skip`; files above `small` bytes are the large ones.
@@ -183,19 +209,19 @@ impl Store {
 
 /// The candidates of one folder: id, `due_at`, size.
 pub(super) const CANDIDATES: &str = "SELECT id, due_at, size FROM job
-    WHERE folder = ?1 AND state = 'due' AND due_at <= ?2 ORDER BY due_at LIMIT ?3";
+    WHERE folder = ?1 AND state = 'due' AND due_at <= ?2 AND size <= ?4 ORDER BY due_at LIMIT ?3";
 /// The claim itself.
 pub(super) const TAKE: &str =
     "UPDATE job SET state = 'claimed' WHERE id = ?1 RETURNING folder, path, generation, attempts, since";
 
-fn take(conn: &Connection, limit: &Claim, skip: &[FolderId]) -> Step<Vec<Claimed>> {
+fn take(conn: &Connection, limit: &Claim, skip: &[FolderId], most: i64) -> Step<Vec<Claimed>> {
     let mut candidates: Vec<(UnixMs, i64, i64)> = Vec::new();
     {
         let mut select = conn.prepare_cached(CANDIDATES)?;
         for folder in row::folders_without(conn, skip)? {
-            let found = select.query_map(params![folder.0, limit.now, row::limit(limit.max_files.max(1))], |r| {
-                Ok((r.get(1)?, r.get(0)?, r.get(2)?))
-            })?;
+            let rows = row::limit(limit.max_files.max(1));
+            let found = select
+                .query_map(params![folder.0, limit.now, rows, most], |r| Ok((r.get(1)?, r.get(0)?, r.get(2)?)))?;
             for candidate in found {
                 candidates.push(candidate?);
             }

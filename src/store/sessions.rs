@@ -52,11 +52,7 @@ impl Store {
     /// # Errors
     /// When the database cannot be read.
     pub async fn sessions(&self, born_after: UnixMs) -> Result<u64, StoreError> {
-        self.read(move |conn| {
-            let mut select = conn.prepare_cached("SELECT count(*) FROM session WHERE born_at >= ?1")?;
-            Ok(select.query_row([born_after], |r| row::count(r, 0))?)
-        })
-        .await
+        self.read(move |conn| young(conn, born_after)).await
     }
 
     /// Adds `n` calls of a route to a month (`2026-11`, UTC).
@@ -89,7 +85,13 @@ impl Store {
     }
 }
 
-fn take(conn: &Connection, n: usize, born_after: UnixMs) -> Step<Vec<Session>> {
+/// How many sessions of the pool were born at `born_after` or later.
+pub(super) fn young(conn: &Connection, born_after: UnixMs) -> Step<u64> {
+    let mut select = conn.prepare_cached("SELECT count(*) FROM session WHERE born_at >= ?1")?;
+    Ok(select.query_row([born_after], |r| row::count(r, 0))?)
+}
+
+pub(super) fn take(conn: &Connection, n: usize, born_after: UnixMs) -> Step<Vec<Session>> {
     conn.prepare_cached("DELETE FROM session WHERE born_at < ?1")?.execute([born_after])?;
     let mut select = conn.prepare_cached("SELECT id, born_at FROM session ORDER BY born_at, id LIMIT ?1")?;
     let taken = select

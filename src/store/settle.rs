@@ -73,7 +73,7 @@ pub(super) fn put_off(
     failure: Option<&Failure>,
 ) -> Step<()> {
     conn.prepare_cached(
-        "UPDATE job SET state = 'due', due_at = iif(generation = ?2, ?3, max(?3, due_at)),
+        "UPDATE job SET state = 'due', due_at = iif(generation = ?2, ?3, max(?3, due_at)), burst = max(?3, burst),
                 attempts = attempts + (?4 IS NOT NULL), code = ?4, text = ?5 WHERE id = ?1",
     )?
     .execute(params![job.0, generation, at, failure.map(|f| &f.code), failure.map(|f| &f.text)])?;

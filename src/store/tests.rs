@@ -4,6 +4,7 @@ mod opening;
 mod random;
 mod remote;
 mod steps;
+mod uploads;
 mod writing;
 
 use tempfile::TempDir;

@@ -181,16 +181,20 @@ async fn a_token_of_somebody_else_is_never_renewed() {
 }
 
 #[tokio::test]
-async fn a_token_that_is_refused_when_fresh_needs_a_new_link() {
-    let server = Server::start(
-        |asked: &Asked| {
-            if asked.path == "/oauth2/token" { token(1, 14_400) } else { json(401, EXPIRED) }
-        },
-    )
-    .await;
-    let error = server.renewing().check_user().await.unwrap_err();
-    assert!(matches!(error, CallError::Auth(AuthError::Relink { .. })), "{error:?}");
-    assert_eq!(server.count("/2/check/user"), 2, "once more, and no oftener");
+async fn a_token_that_is_refused_when_fresh_needs_a_new_link_unless_it_has_only_expired() {
+    let invalid = EXPIRED.replace("expired_access_token", "invalid_access_token");
+    for (answer, relink) in [(invalid, true), (EXPIRED.to_owned(), false)] {
+        let server = Server::start(
+            move |asked: &Asked| {
+                if asked.path == "/oauth2/token" { token(1, 14_400) } else { json(401, &answer) }
+            },
+        )
+        .await;
+        let error = server.renewing().check_user().await.unwrap_err();
+        assert_eq!(matches!(error, CallError::Auth(AuthError::Relink { .. })), relink, "{error:?}");
+        assert_eq!(matches!(error, CallError::Auth(AuthError::Renewed)), !relink, "{error:?}");
+        assert_eq!(server.count("/2/check/user"), 2, "once more, and no oftener");
+    }
 }
 
 #[tokio::test]

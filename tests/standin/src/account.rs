@@ -220,6 +220,14 @@ impl Account {
             .collect()
     }
 
+    /// Bytes of all revisions of all files: what had to be sent.
+    #[must_use]
+    pub fn committed_bytes(&self) -> u64 {
+        let world = self.shared.world();
+        let nodes = world.account(self.key).tree.nodes.values();
+        nodes.flat_map(|node| node.past.iter().chain(node.file())).map(|file| file.size).sum()
+    }
+
     /// Another device writes a file, whatever is there; the new revision. `None`: a rule forbids it.
     pub fn write(&self, path: &str, data: impl Into<Bytes>) -> Option<String> {
         let now = self.shared.now().unix;

@@ -1,5 +1,7 @@
 //! Reading request bodies: counted, slowed down to the set bandwidth, and never kept here.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -14,23 +16,29 @@ pub(crate) struct Body {
     bandwidth: Option<u64>,
     /// The connection breaks after this many bytes.
     cut: Option<u64>,
-    pub(crate) read: u64,
+    /// Shared with whoever counts, also when the client goes away in the middle.
+    read: Arc<AtomicU64>,
 }
 
 impl Body {
     pub(crate) fn new(incoming: Incoming, bandwidth: Option<u64>, cut: Option<u64>) -> Self {
-        Self { incoming, bandwidth, cut, read: 0 }
+        Self { incoming, bandwidth, cut, read: Arc::default() }
+    }
+
+    /// Bytes read so far.
+    pub(crate) fn count(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.read)
     }
 
     /// The next bytes, or `None` at the end. The client went away, or a fault says so: [`Refusal::Drop`].
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, Refusal> {
         loop {
-            if self.cut.is_some_and(|cut| self.read >= cut) {
+            if self.cut.is_some_and(|cut| self.read.load(Ordering::Relaxed) >= cut) {
                 return Err(Refusal::Drop);
             }
             let Some(frame) = self.incoming.frame().await else { return Ok(None) };
             let Ok(data) = frame.map_err(|_| Refusal::Drop)?.into_data() else { continue };
-            self.read += data.len() as u64;
+            self.read.fetch_add(data.len() as u64, Ordering::Relaxed);
             if let Some(rate) = self.bandwidth {
                 tokio::time::sleep(transfer_time(data.len(), rate)).await;
             }

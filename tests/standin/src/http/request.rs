@@ -1,6 +1,7 @@
 //! One request, from its head to its reply.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use hyper::body::Incoming;
@@ -44,9 +45,10 @@ pub(crate) async fn serve(shared: Arc<Shared>, request: Request<Incoming>) -> Re
         record.requests
     };
     let verdict = lock(&shared.faults).judge(&name);
-    let mut running = Running { shared: Arc::clone(&shared), name: name.clone(), ended: false };
+    let mut running = Running { shared: Arc::clone(&shared), name: name.clone(), read: Arc::default(), ended: false };
     let cut = verdict.find(|effect| if let Effect::CutRequest(bytes) = effect { Some(*bytes) } else { None });
     let mut body = Body::new(incoming, settings.bandwidth, cut);
+    running.read = body.count();
     let head = Head { name, query, method: head.method, headers: head.headers };
     let result = process(&shared, &settings, &head, &verdict, &mut body).await;
     let reply = match result {
@@ -57,11 +59,8 @@ pub(crate) async fn serve(shared: Arc<Shared>, request: Request<Incoming>) -> Re
     if let Some(held) = verdict.find(|effect| if let Effect::StallReply(time) = effect { Some(*time) } else { None }) {
         tokio::time::sleep(held).await;
     }
-    running.end(
-        reply.as_ref().map_or(0, |reply| reply.status),
-        body.read,
-        reply.as_ref().map_or(0, |reply| reply.body.len() as u64),
-    );
+    running
+        .end(reply.as_ref().map_or(0, |reply| reply.status), reply.as_ref().map_or(0, |reply| reply.body.len() as u64));
     let reply = reply.ok_or(Dropped)?;
     let slow = verdict.find(|effect| if let Effect::SlowBody(rate) = effect { Some(*rate) } else { None });
     let cut = verdict.find(|effect| if let Effect::CutReply(bytes) = effect { Some(*bytes) } else { None });
@@ -72,12 +71,14 @@ pub(crate) async fn serve(shared: Arc<Shared>, request: Request<Incoming>) -> Re
 struct Running {
     shared: Arc<Shared>,
     name: String,
+    read: Arc<AtomicU64>,
     ended: bool,
 }
 
 impl Running {
-    fn end(&mut self, status: u16, bytes_in: u64, bytes_out: u64) {
+    fn end(&mut self, status: u16, bytes_out: u64) {
         self.ended = true;
+        let bytes_in = self.read.load(Ordering::Relaxed);
         lock(&self.shared.record).stats.end(&self.name, status, bytes_in, bytes_out);
         self.shared.pulse.beat();
     }
@@ -86,7 +87,7 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         if !self.ended {
-            self.end(0, 0, 0);
+            self.end(0, 0);
         }
     }
 }
