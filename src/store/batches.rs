@@ -23,7 +23,9 @@ impl Store {
         now: UnixMs,
     ) -> Result<Option<Batch>, StoreError> {
         let skip = skip_folders.to_vec();
-        self.inner.writer.step(false, limit, move |conn| begin(conn, kind, limit, &skip, now)).await
+        // Deletions that are no longer meant give their rows back to the workers, who must hear of it.
+        let wakes = kind == BatchKind::Delete;
+        self.inner.writer.step(wakes, limit, move |conn| begin(conn, kind, limit, &skip, now)).await
     }
 
     /// The server took the batch and named its job.

@@ -117,7 +117,9 @@ mode = "{mode}"
     /// `run --once`, with its output.
     pub fn once(&self) -> Output {
         self.write_config();
-        self.command(&["run", "--once"]).output().unwrap()
+        self.command(&["--log", &std::env::var("HARNESS_LOG").unwrap_or_else(|_| "info".into()), "run", "--once"])
+            .output()
+            .unwrap()
     }
 
     /// `run --once` that must end in sync.
