@@ -138,6 +138,7 @@ async fn one_life(
         Ok(opened) => opened,
         Err(OpenError::Usage(text)) => return Life::Over(End::Usage(text)),
         Err(OpenError::State(text)) => return Life::Over(End::State(text)),
+        Err(OpenError::Damaged(error)) => return damage(&error),
         Err(OpenError::Full(text)) if options.once => return Life::Over(End::State(text)),
         Err(OpenError::Full(text)) => {
             tracing::error!(reason = %text, "waiting for room");

@@ -16,7 +16,9 @@ use crate::daemon::intake::until;
 use crate::daemon::judge::Judge;
 use crate::daemon::live::lock;
 use crate::daemon::transfer;
-use crate::dropbox::{CallError, DeleteEntry, EntryError, FileMetadata, FinishEntry, Launch, Metadata, Poll};
+use crate::dropbox::{
+    CallError, DeleteEntry, EntryError, FileMetadata, FinishEntry, Launch, Metadata, Poll, TransportKind,
+};
 use crate::model::{Batch, BatchKind, Change, ChangeId, Failure, FolderId, Outcome, RemoteChange};
 use crate::plan::batch::{Limits, Waiting, When, when};
 use crate::plan::pace::Pace;
@@ -25,6 +27,8 @@ use crate::store::Ready;
 
 /// The first pause between two polls of a job; each is half as long again as the last.
 const FIRST_POLL: Duration = Duration::from_millis(50);
+/// So many unreadable answers about a job are enough.
+const UNREADABLE: u32 = 4;
 const LONGEST_POLL: Duration = Duration::from_secs(5);
 /// A batch whose files are as large as this in all is full: the server's time for a commit grows with them.
 const MAX_BYTES: u64 = 16 << 30;
@@ -284,7 +288,7 @@ impl Committer {
         lock(&account.lane).job_id = Some(job.to_owned());
         let deadline = Instant::now() + account.config.commit.job_deadline;
         let mut pause = FIRST_POLL;
-        let mut failed = 0;
+        let (mut failed, mut unreadable) = (0, 0);
         loop {
             let (done, error) = match batch.kind {
                 BatchKind::Upload => {
@@ -309,6 +313,13 @@ impl Committer {
                 // The server no longer knows the job, or it failed as a whole: only the tree itself can tell what happened.
                 (None, Some(CallError::Api(_))) => return Ok(Results::Unknown),
                 (None, Some(error)) => {
+                    // A reply that is no reply, again and again (too few results, say), will not become one; and no answer is waited for
+                    // for ever: then, too, the tree itself has to tell.
+                    unreadable += u32::from(is_unreadable(&error));
+                    if unreadable >= UNREADABLE || batch.changes.is_empty() || Instant::now() > deadline {
+                        tracing::warn!(account = %account.name, "a commit job's answers cannot be used; looking at its files one by one");
+                        return Ok(Results::Unknown);
+                    }
                     account.note(&error.failure());
                     account.ready().await;
                     tokio::time::sleep(retry::backoff(failed, chance())).await;
@@ -325,6 +336,11 @@ impl Committer {
             }
         }
     }
+}
+
+/// The call came through, and what came back is not an answer to it.
+fn is_unreadable(error: &CallError) -> bool {
+    matches!(error, CallError::Transport(t) if t.kind == TransportKind::Protocol)
 }
 
 /// A call without a usable reply: did it act or not?

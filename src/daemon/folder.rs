@@ -169,10 +169,7 @@ impl Folder {
         if base.stat.dev == root.dev() || root.nearest_dev(path) == Some(base.stat.dev) {
             return local;
         }
-        Local::Unknown(Failure::retry(
-            "mount_gone",
-            "it lay on another file system that is not mounted here now: mount that again; nothing is deleted in Dropbox meanwhile",
-        ))
+        Local::Unknown(mount_gone())
     }
 
     /// The path's own place in Dropbox.

@@ -29,12 +29,15 @@ pub(crate) enum OpenError {
     State(String),
     /// No room for a database.
     Full(String),
+    /// A database turned out damaged while it was opened: it is to be moved aside.
+    Damaged(StoreError),
 }
 
 impl From<StoreError> for OpenError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Full { .. } => Self::Full(error.to_string()),
+            StoreError::Corrupt { .. } => Self::Damaged(error),
             _ => Self::State(error.to_string()),
         }
     }

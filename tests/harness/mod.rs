@@ -61,8 +61,11 @@ impl World {
     pub fn write_config(&self) {
         let credentials = self.dir.path().join("credentials.json");
         let secret = format!(r#"{{"refresh_token": "{}", "app_key": "key"}}"#, self.standin.refresh_token());
-        std::fs::write(&credentials, secret).unwrap();
-        std::fs::set_permissions(&credentials, std::fs::Permissions::from_mode(0o600)).unwrap();
+        // Whole at every moment: a daemon that runs looks at it, too.
+        let new = credentials.with_extension("new");
+        std::fs::write(&new, secret).unwrap();
+        std::fs::set_permissions(&new, std::fs::Permissions::from_mode(0o600)).unwrap();
+        std::fs::rename(&new, &credentials).unwrap();
         let url = self.standin.url();
         let text = format!(
             r#"
