@@ -31,7 +31,7 @@ change (UTC), path. --json writes one object a line.
 Exit codes: 0 listed, 1 there is no such path, 4 nothing is listed yet or Dropbox cannot be asked, 64 the command line or the
 configuration is wrong, 74 the state database cannot be used")]
 pub(super) struct Ls {
-    /// A folder, a file or a pattern (*, ?, [ab], {a,b}, and ** for any number of folders), without regard to case; all that is listed if absent
+    /// A folder, a file or a pattern (*, ?, {a,b}, and ** for any number of folders), without regard to case; all that is listed if absent
     #[arg(value_name = "REMOTE")]
     remote: Option<String>,
     /// What lies below folders, too

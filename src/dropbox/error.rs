@@ -147,7 +147,7 @@ pub enum AuthError {
         key: &'static str,
     },
     /// Another word of the 401 reply.
-    #[error("Dropbox refuses access ({tag}): run `ferrybox doctor`")]
+    #[error("Dropbox refuses access ({tag}): check the app in the Dropbox console, then run `ferrybox link` again")]
     Refused {
         /// The reply's tag.
         tag: String,
