@@ -109,7 +109,6 @@ alone! {
     d2_status_502_with_a_page: ALL, status(502, None, Some("<html>bad gateway</html>"));
     d1_status_503_with_retry_after: ALL, status(503, Some("1"), None);
     d15_status_409_that_is_not_json: APPENDS, status(409, None, Some("conflict?"));
-    d1_too_many_requests_with_retry_after: ALL, limited("too_many_requests", Some("1"));
     d1_too_many_requests_without_retry_after: ALL, limited("too_many_requests", None);
     d3_too_many_writes_as_429: FINISH_BATCH, limited("too_many_write_operations", Some("1"));
     d3_too_many_writes_as_409: FINISH_BATCH, Effect::EndpointError("too_many_write_operations".into());

@@ -195,6 +195,9 @@ impl Account {
                         .trying_under(folder.id, &RelPath::root(), ONCE_ATTEMPTS)
                         .await
                         .map_err(|e| super::End::State(e.to_string()))?;
+                    // Rows may have been settled between the two readings: what counts is one reading of both.
+                    let again = self.store.summary(folder.id).await.map_err(|e| super::End::State(e.to_string()))?;
+                    pending += u64::from(again != summary);
                 }
                 problems += summary.problems;
                 if let Some(failure) = now.root_trouble {
