@@ -201,7 +201,7 @@ async fn call(
     let argument = argument.map_err(|why| why.into_refusal(&call))?;
     call.argument = argument;
     let fingerprint = call.fingerprint();
-    if let Some(left) = shared.is_early(&call.account_id, route.name, fingerprint, settings.retry_grace) {
+    if let Some(left) = shared.is_early(&call.account_id, route, fingerprint, settings.retry_grace) {
         call.violate(ViolationKind::RetryBeforeRetryAfter, format!("{} ms too early", left.as_millis()));
     }
     let reply = answer(&call, head, body).await;
