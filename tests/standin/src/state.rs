@@ -62,16 +62,22 @@ impl World {
         &mut self.accounts[key.0]
     }
 
+    /// A number that was never given before.
+    pub(crate) fn serial(&mut self) -> u64 {
+        self.names += 1;
+        self.names
+    }
+
     /// A new name of `length` characters after `prefix`, the same for the same seed.
     pub(crate) fn name(&mut self, prefix: &str, length: usize) -> String {
-        self.names += 1;
+        let serial = self.serial();
         let mut text = prefix.to_owned();
         let whole = prefix.len() + length;
         for part in 0_u8.. {
             if text.len() >= whole {
                 break;
             }
-            let digest = hash::sha256(format!("{}/{}/{part}", self.seed, self.names).as_bytes());
+            let digest = hash::sha256(format!("{}/{serial}/{part}", self.seed).as_bytes());
             text.push_str(&URL_SAFE_NO_PAD.encode(digest));
         }
         text.truncate(whole);

@@ -44,6 +44,7 @@ pub(crate) async fn serve(shared: Arc<Shared>, request: Request<Incoming>) -> Re
         record.requests += 1;
         record.requests
     };
+    shared.pulse.beat();
     let verdict = lock(&shared.faults).judge(&name);
     let mut running = Running { shared: Arc::clone(&shared), name: name.clone(), read: Arc::default(), ended: false };
     let cut = verdict.find(|effect| if let Effect::CutRequest(bytes) = effect { Some(*bytes) } else { None });

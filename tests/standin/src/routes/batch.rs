@@ -74,7 +74,10 @@ pub(crate) async fn finish_batch(call: &Call) -> Result<Value, Refusal> {
 /// files.stone, `upload_session/finish_batch:2`: the same, and the reply waits for it.
 pub(crate) async fn finish_batch_v2(call: &Call) -> Result<Value, Refusal> {
     let planned = plan_finish(call)?;
-    let results = run(call, planned, true).await?.wait().await;
+    let running = run(call, planned, true)?;
+    let mut waiting = Waiting { shared: &call.shared, account: call.account, number: running.number, answered: false };
+    let results = running.wait().await;
+    waiting.answered = true;
     Ok(json!({ "entries": results }))
 }
 
@@ -152,7 +155,7 @@ pub(crate) async fn create_folder_batch(call: &Call) -> Result<Value, Refusal> {
 
 /// Begins a job, and answers its id, or its result when that is wanted at once.
 async fn launch(call: &Call, planned: Vec<Planned>, at_once: bool) -> Result<Value, Refusal> {
-    let running = run(call, planned, false).await?;
+    let running = run(call, planned, false)?;
     if at_once {
         let results = running.wait().await;
         return Ok(json!({ ".tag": "complete", "entries": results }));
@@ -163,6 +166,7 @@ async fn launch(call: &Call, planned: Vec<Planned>, at_once: bool) -> Result<Val
 /// A batch that is being committed.
 struct Running {
     job: String,
+    number: u64,
     results: oneshot::Receiver<Vec<Value>>,
 }
 
@@ -173,13 +177,37 @@ impl Running {
     }
 }
 
+/// A client that waits for its commit. One that goes away cannot know when the commit ends, so what it does next is no violation.
+struct Waiting<'a> {
+    shared: &'a Shared,
+    account: AccountKey,
+    number: u64,
+    answered: bool,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if !self.answered {
+            let mut world = self.shared.world();
+            let account = world.account_mut(self.account);
+            for commit in account.committing.iter_mut().filter(|commit| commit.number == self.number) {
+                commit.unknowable = true;
+            }
+        }
+    }
+}
+
 /// Begins to commit, in a task of its own: a client that goes away does not stop it.
-async fn run(call: &Call, planned: Vec<Planned>, v2: bool) -> Result<Running, Refusal> {
+fn run(call: &Call, planned: Vec<Planned>, v2: bool) -> Result<Running, Refusal> {
     let (send, results) = oneshot::channel();
     let stuck =
         call.verdict.find(|effect| if let Effect::StuckJob { applied } = effect { Some(*applied) } else { None });
     let unknowable = stuck.is_some()
-        || call.verdict.effects.iter().any(|effect| matches!(effect, Effect::DropAfter | Effect::Garbage(_)));
+        || call
+            .verdict
+            .effects
+            .iter()
+            .any(|effect| matches!(effect, Effect::DropAfter | Effect::CutReply(_) | Effect::Garbage(_)));
     let (job, number) = {
         let mut world = call.shared.world();
         let job = world.name("", 24);
@@ -200,13 +228,12 @@ async fn run(call: &Call, planned: Vec<Planned>, v2: bool) -> Result<Running, Re
         stuck,
     };
     call.shared.spawn(work.run(planned, send));
-    Ok(Running { job, results })
+    Ok(Running { job, number, results })
 }
 
 /// Notes that an account's commit has begun; one that overlaps another is a violation.
 fn begin_commit(call: &Call, world: &mut crate::state::World, unknowable: bool, v2: bool) -> u64 {
-    let number =
-        world.accounts.iter().flat_map(|account| &account.committing).map(|other| other.number).max().unwrap_or(0) + 1;
+    let number = world.serial();
     let account = world.account_mut(call.account);
     let free = |route: &str| call.settings.parallel_v2 && route.ends_with("finish_batch_v2");
     if !(v2 && call.settings.parallel_v2)
