@@ -216,6 +216,8 @@ pub struct Safety {
     pub max_deletion_share: f64,
     /// Days that trash is kept.
     pub trash_days: u32,
+    /// Bytes that downloads leave free on the disk.
+    pub disk_reserve: u64,
 }
 
 /// `[log]`.

@@ -8,6 +8,7 @@ pub mod diff;
 pub mod guard;
 pub mod ignore;
 pub mod listing;
+pub mod meet;
 pub mod names;
 pub mod outcome;
 pub mod pace;

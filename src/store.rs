@@ -11,6 +11,7 @@
 //! goes only if its generation is still the one that the work began with: what changed meanwhile is looked at again.
 
 mod base;
+mod base_dir;
 mod batches;
 mod changes;
 mod counts;

@@ -15,11 +15,11 @@ use crate::daemon::deletions::Deletions;
 use crate::daemon::intake::until;
 use crate::daemon::judge::Judge;
 use crate::daemon::live::lock;
-use crate::daemon::transfer;
+use crate::daemon::{transfer, trash};
 use crate::dropbox::{
     CallError, DeleteEntry, EntryError, FileMetadata, FinishEntry, Launch, Metadata, Poll, TransportKind,
 };
-use crate::model::{Batch, BatchKind, Change, ChangeId, Failure, FolderId, Outcome, RemoteChange};
+use crate::model::{Batch, BatchKind, Change, ChangeId, Failure, FolderId, Outcome, RemoteChange, RemotePath};
 use crate::plan::batch::{Limits, Waiting, When, when};
 use crate::plan::pace::Pace;
 use crate::plan::retry;
@@ -39,6 +39,7 @@ const V1_GONE: &str = "finish_batch_v1_gone";
 enum Results {
     Files(Vec<Result<FileMetadata, EntryError>>),
     Deleted(Vec<Result<Metadata, EntryError>>),
+    Made(Vec<Result<Metadata, EntryError>>),
     /// The call's outcome cannot be known from its reply: every entry is verified.
     Unknown,
     /// The call did nothing; all entries wait.
@@ -94,12 +95,14 @@ impl Committer {
             next = [next, ready.next_not_before].into_iter().flatten().min();
             let (skip, at) = match ready.kind {
                 BatchKind::Upload => (Vec::new(), self.uploads_when(ready, now).await?),
-                BatchKind::Delete => self.deletions.when(ready, now).await?,
+                BatchKind::Folder if ready.entries > 0 => (Vec::new(), When::Now),
+                BatchKind::Folder => (Vec::new(), When::Never),
+                BatchKind::Delete | BatchKind::Trash => self.deletions.when(ready, now).await?,
             };
             match at {
                 When::Never => {}
                 When::At(at) => next = Some(next.map_or(at, |n| n.min(at))),
-                When::Now if self.not_before > now => {
+                When::Now if self.not_before > now && ready.kind != BatchKind::Trash => {
                     next = Some(next.map_or(self.not_before, |n| n.min(self.not_before)));
                 }
                 When::Now => {
@@ -142,6 +145,11 @@ impl Committer {
     async fn settle(&mut self, batch: &Batch, left_over: bool) -> Result<(), Fatal> {
         let account = Arc::clone(&self.account);
         let account = &account;
+        if batch.kind == BatchKind::Trash {
+            let outcomes = trash::carry_out(account, batch).await?;
+            self.tell(batch, &outcomes);
+            return Ok(account.store.settle_batch(batch.id, outcomes, now_ms()).await?);
+        }
         let results = match &batch.async_job_id {
             Some(job) => self.poll(batch, job).await?,
             None if left_over => Results::Unknown,
@@ -162,7 +170,13 @@ impl Committer {
                 .zip(results)
                 .map(|(change, result)| (change.id, judge.deleted(change, result)))
                 .collect(),
-            Results::Files(_) | Results::Deleted(_) | Results::Unknown => judge.verify(batch, left_over).await,
+            Results::Made(results) if results.len() == batch.changes.len() => batch
+                .changes
+                .iter()
+                .zip(results)
+                .map(|(change, result)| (change.id, judge.made(change, result)))
+                .collect(),
+            Results::Files(_) | Results::Deleted(_) | Results::Made(_) | Results::Unknown => judge.verify(batch, left_over).await,
             Results::Refused(failure) => {
                 account.note(&failure);
                 batch.changes.iter().map(|c| (c.id, judge.again(c, failure.clone()))).collect()
@@ -170,6 +184,7 @@ impl Committer {
         };
         let outcomes = judge.one_path_a_file(batch, outcomes).await?;
         self.tell(batch, &outcomes);
+        echo(account, batch);
         account.store.settle_batch(batch.id, outcomes, now_ms()).await?;
         Ok(())
     }
@@ -178,10 +193,10 @@ impl Committer {
     fn keep_pace(&mut self, batch: &Batch, results: &Results) {
         let tags: Vec<&EntryError> = match results {
             Results::Files(list) => list.iter().filter_map(|r| r.as_ref().err()).collect(),
-            Results::Deleted(list) => list.iter().filter_map(|r| r.as_ref().err()).collect(),
+            Results::Deleted(list) | Results::Made(list) => list.iter().filter_map(|r| r.as_ref().err()).collect(),
             Results::Unknown | Results::Refused(_) => Vec::new(),
         };
-        let whole = matches!(results, Results::Files(_) | Results::Deleted(_));
+        let whole = matches!(results, Results::Files(_) | Results::Deleted(_) | Results::Made(_));
         let busy =
             tags.iter().any(|e| e.retry_commit()) || matches!(results, Results::Refused(f) if f.code == "rate_limited");
         self.pace = if busy {
@@ -219,6 +234,22 @@ impl Committer {
         match batch.kind {
             BatchKind::Upload => self.commit(batch).await,
             BatchKind::Delete => self.delete(batch).await,
+            BatchKind::Folder => self.make_folders(batch).await,
+            // Made on the disk, before it comes to this.
+            BatchKind::Trash => Ok(Results::Unknown),
+        }
+    }
+
+    async fn make_folders(&self, batch: &Batch) -> Result<Results, Fatal> {
+        let account = &self.account;
+        let paths: Vec<_> = batch.changes.iter().map(|change| change.what.place()).collect();
+        match account.judge(account.dropbox.create_folder_batch(&paths).await) {
+            Ok(Launch::Done(results)) => Ok(Results::Made(results)),
+            Ok(Launch::Job(job)) => {
+                account.store.launched(batch.id, &job).await?;
+                self.poll(batch, &job).await
+            }
+            Err(error) => Ok(broken(&error)),
         }
     }
 
@@ -269,7 +300,8 @@ impl Committer {
             .iter()
             .filter_map(|change| match &change.what {
                 RemoteChange::Delete { path, rev } => Some(DeleteEntry { path, parent_rev: Some(rev.as_str()) }),
-                RemoteChange::Upload { .. } => None,
+                RemoteChange::DeleteFolder { path } => Some(DeleteEntry { path, parent_rev: None }),
+                RemoteChange::Upload { .. } | RemoteChange::CreateFolder { .. } | RemoteChange::Trash { .. } => None,
             })
             .collect();
         match account.judge(account.dropbox.delete_batch(&entries).await) {
@@ -299,6 +331,15 @@ impl Committer {
                         Err(error) => (None, Some(error)),
                     }
                 }
+                BatchKind::Folder => {
+                    match account.judge(account.dropbox.create_folder_batch_check(job, batch.changes.len()).await) {
+                        Ok(Poll::Done(results)) => (Some(Results::Made(results)), None),
+                        Ok(Poll::Failed(error)) => (Some(job_failed(&error)), None),
+                        Ok(Poll::InProgress) => (None, None),
+                        Err(error) => (None, Some(error)),
+                    }
+                }
+                BatchKind::Trash => return Ok(Results::Unknown),
                 BatchKind::Delete => {
                     match account.judge(account.dropbox.delete_batch_check(job, batch.changes.len()).await) {
                         Ok(Poll::Done(results)) => (Some(Results::Deleted(results)), None),
@@ -363,6 +404,23 @@ fn finish_entry(change: &Change) -> Option<FinishEntry<'_>> {
             client_modified: jiff::Timestamp::from_second(stat.mtime_ns.div_euclid(1_000_000_000)).ok(),
             mute: true,
         }),
-        RemoteChange::Delete { .. } => None,
+        RemoteChange::Delete { .. }
+        | RemoteChange::DeleteFolder { .. }
+        | RemoteChange::CreateFolder { .. }
+        | RemoteChange::Trash { .. } => None,
+    }
+}
+
+/// The cache may show these places as they were until it has caught up. Said before base knows of the commit, so that no worker sees the new base
+/// beside the old listing.
+fn echo(account: &Account, batch: &Batch) {
+    let mut places: BTreeMap<FolderId, Vec<RemotePath>> = BTreeMap::new();
+    for change in &batch.changes {
+        if account.folder(change.folder).is_some_and(|folder| folder.comes_down()) {
+            places.entry(change.folder).or_default().push(change.what.place().clone());
+        }
+    }
+    for (folder, places) in places {
+        account.remote.echo(folder, places);
     }
 }

@@ -9,10 +9,10 @@ use tokio::time::Instant;
 use crate::daemon::account::{Account, Fatal};
 use crate::daemon::clock::now_ms;
 use crate::daemon::folder::Folder;
-use crate::daemon::held;
+use crate::daemon::{held, trash};
 use crate::daemon::intake::blocking;
 use crate::local::Kind;
-use crate::model::{ChangeId, FolderId, Local, Mode, RelPath, UnixMs};
+use crate::model::{BatchKind, ChangeId, FolderId, Local, RelPath, UnixMs};
 use crate::plan::batch::When;
 use crate::plan::guard;
 use crate::store::Ready;
@@ -134,22 +134,29 @@ impl Deletions {
         let mut after = ChangeId(i64::MIN);
         loop {
             let page = account.store.staged_deletes(folder.id, after, 1000).await?;
-            let Some((last, _)) = page.last() else { break };
+            let Some((last, ..)) = page.last() else { break };
             after = *last;
-            let (root, mode, store) = (folder.root.pin(), folder.mode, account.store.clone());
+            let (root, passes, account) = (folder.root.pin(), folder.passes_deletions(), Arc::clone(account));
             let id = folder.id;
             let back = blocking(move || {
-                let gone = |path: &RelPath| {
-                    let base = store.base_blocking(id, path).ok().flatten();
+                let meant = |path: &RelPath, kind: BatchKind| {
+                    let base = account.store.base_blocking(id, path).ok().flatten();
+                    if kind == BatchKind::Trash {
+                        return trash::still_gone(&account, id, path, base.is_none()).ok().flatten() != Some(false);
+                    }
                     let absent = match Folder::look_at(&root, path, base.as_ref()) {
-                        Local::Absent | Local::Dir => true,
-                        Local::File(_) | Local::Other(_) | Local::Unknown(_) => false,
+                        Local::Absent => true,
+                        // A directory in a file's place, a file in a directory's.
+                        Local::Dir => base.is_some(),
+                        Local::File(_) => base.is_none(),
+                        Local::Other(_) | Local::Unknown(_) => false,
                     };
-                    absent && mode == Mode::Mirror
+                    absent && passes
                 };
                 // Of a root that is away nothing can be said: they wait as they are, and the commit asks the root itself.
                 let open = root.is_open();
-                Ok(page.into_iter().filter(|(_, path)| open && !gone(path)).map(|(id, _)| id).collect::<Vec<_>>())
+                let withdrawn = page.into_iter().filter(|(_, path, kind)| open && !meant(path, *kind));
+                Ok(withdrawn.map(|(id, ..)| id).collect::<Vec<_>>())
             })
             .await?;
             account.store.withdraw(back, now_ms()).await?;

@@ -172,6 +172,16 @@ impl Folder {
         Local::Unknown(mount_gone())
     }
 
+    /// Whether changes in Dropbox come down here.
+    pub(crate) fn comes_down(&self) -> bool {
+        matches!(self.mode, Mode::TwoWay | Mode::Download)
+    }
+
+    /// Whether what goes away here goes away in Dropbox.
+    pub(crate) fn passes_deletions(&self) -> bool {
+        matches!(self.mode, Mode::TwoWay | Mode::Mirror)
+    }
+
     /// The path's own place in Dropbox.
     pub(crate) fn home(&self, path: &RelPath) -> RemotePath {
         self.remote.join(path)

@@ -24,6 +24,8 @@ pub(crate) struct Follower {
     pub(crate) limits: Limits,
     same: u32,
     empty: u32,
+    /// When the last call began that had nothing more to fetch: our commits of before are in the cache, once that is compared.
+    began: Option<u64>,
 }
 
 /// What a step came to.
@@ -53,11 +55,23 @@ impl From<StoreError> for Stuck {
 
 impl Follower {
     pub(crate) fn new(store: Store, dropbox: Dropbox, lane: Arc<Lane>, question: Question, limits: Limits) -> Self {
-        Self { store, dropbox, lane, question, limits, same: 0, empty: 0 }
+        Self { store, dropbox, lane, question, limits, same: 0, empty: 0, began: None }
     }
 
     /// One unit of work.
     pub(crate) async fn step(&mut self) -> Result<Stepped, Stuck> {
+        let stepped = self.unit().await?;
+        if matches!(stepped, Stepped::AtRest(_) | Stepped::Missing)
+            && let Some(began) = self.began.take()
+            && self.store.listing(self.lane.id).await?.next.is_none()
+        {
+            self.lane.echo.ended(began);
+            self.store.poke();
+        }
+        Ok(stepped)
+    }
+
+    async fn unit(&mut self) -> Result<Stepped, Stuck> {
         let listing = self.store.listing(self.lane.id).await?;
         if self.settle(&listing).await? {
             return Ok(Stepped::Went(0));
@@ -116,10 +130,15 @@ impl Follower {
     }
 
     async fn first(&mut self, known_missing: bool) -> Result<Stepped, Stuck> {
+        let began = self.lane.echo.begin();
         match self.dropbox.list_folder(&self.lane.scope, &self.question).await {
-            Ok(page) => self.stage(Place::First { here: true }, page).await,
+            Ok(page) => {
+                self.began = (!page.has_more).then_some(began);
+                self.stage(Place::First { here: true }, page).await
+            }
             // Nothing is there, or a file: no folder to list.
             Err(error) if error.is("path/not_found") || error.is("path/not_folder") => {
+                self.began = Some(began);
                 if !known_missing {
                     self.stage(Place::First { here: false }, Page::default()).await?;
                     return Ok(Stepped::Went(0));
@@ -131,8 +150,10 @@ impl Follower {
     }
 
     async fn after(&mut self, place: Place, cursor: &str) -> Result<Stepped, Stuck> {
+        let began = self.lane.echo.begin();
         match self.dropbox.list_continue(cursor).await {
             Ok(page) => {
+                self.began = (!page.has_more).then_some(began);
                 self.same = if page.has_more && page.cursor == cursor { self.same + 1 } else { 0 };
                 self.empty = if page.has_more && page.entries.is_empty() { self.empty + 1 } else { 0 };
                 if self.same >= SAME_CURSOR || self.empty >= EMPTY {

@@ -6,7 +6,7 @@
 
 use crate::control::Page;
 use crate::daemon::account::{Account, Fatal};
-use crate::daemon::clock::rfc3339;
+use crate::daemon::clock::{now_ms, rfc3339};
 use crate::daemon::folder::{Folder, HeldSet};
 use crate::daemon::progress::Progress;
 use crate::local::RootId;
@@ -139,7 +139,9 @@ pub(crate) async fn judge(
                 Verdict::Approve => {
                     account.store.set_meta(&key(folder, "approved"), &set.last.0.to_string()).await?;
                 }
-                Verdict::Reject => account.store.forget_deletions(folder.id, set.last).await?,
+                Verdict::Reject => {
+                    account.store.forget_deletions(folder.id, set.last, folder.comes_down(), now_ms()).await?;
+                },
             }
             tracing::info!(account = %account.name, folder = folder.id.0, deletions = set.deletions, ?verdict, "a person has decided on the held deletions");
             lift(account, folder).await?;

@@ -17,7 +17,7 @@ use crate::daemon::clock::{chance, moment, ms, now_ms};
 use crate::daemon::folder::Folder;
 use crate::daemon::meeting;
 use crate::local::{Ignored, Scanned, Seen, Watcher, scan};
-use crate::model::{Due, Failure, Local, Mode, RelPath};
+use crate::model::{Due, Failure, Local, RelPath};
 use crate::plan::{debounce, diff};
 use crate::store::StoreError;
 
@@ -171,8 +171,10 @@ impl Intake {
                 let size = match folder.root.observe(&path) {
                     Local::Dir => {
                         dirs.push(path.clone());
-                        // A file was here: what became of it is to be decided, too.
-                        if account.store.base_blocking(folder.id, &path)?.is_none() {
+                        // A file was here: what became of it is to be decided, too. And where folders meet, so is the directory itself.
+                        let known = account.store.agreed_dir_blocking(folder.id, &path)?;
+                        let is_news = folder.comes_down() && !known && !path.is_root();
+                        if !is_news && account.store.base_blocking(folder.id, &path)?.is_none() {
                             continue;
                         }
                         0
@@ -181,8 +183,8 @@ impl Intake {
                     // A directory that was moved away, or replaced, takes its files along, and only it has an event.
                     other => {
                         if account.store.knows_below_blocking(folder.id, &path)? {
-                            let mirror = folder.mode == Mode::Mirror;
-                            handle.block_on(account.store.enqueue_gone(folder.id, &path, mirror, now + settle, now))?;
+                            let passes = folder.passes_deletions();
+                            handle.block_on(account.store.enqueue_gone(folder.id, &path, passes, now + settle, now))?;
                         }
                         if let Local::File(stat) = other { stat.size } else { 0 }
                     }
@@ -393,7 +395,15 @@ impl ScanRun {
                         .map_or(now, |(_, stat)| debounce::scanned_due_at(now, stat, settle));
                     due.push(Due { path, size, due_at });
                 }
-                if folder.mode == Mode::Mirror {
+                if folder.comes_down() {
+                    let known = store.agreed_dirs_blocking(folder.id, &dir)?;
+                    let news = dirs.iter().filter(|name| known.binary_search_by(|k| k.as_bytes().cmp(name.as_bytes())).is_err());
+                    for name in news {
+                        let Ok(path) = dir.child(name) else { continue };
+                        due.push(Due { path, size: 0, due_at: now + settle });
+                    }
+                }
+                if folder.passes_deletions() {
                     // What is ignored, or could not be looked at, is not gone.
                     let there =
                         |name: &str| ignored_files.iter().any(|n| n == name) || unknown.iter().any(|(n, _)| n == name);
@@ -401,7 +411,14 @@ impl ScanRun {
                         let Ok(path) = dir.child(name) else { continue };
                         due.push(Due { path, size: 0, due_at: now + settle });
                     }
-                    for gone in store.base_dirs_blocking(folder.id, &dir)? {
+                    let mut known = store.base_dirs_blocking(folder.id, &dir)?;
+                    if folder.comes_down() {
+                        let agreed = store.agreed_dirs_blocking(folder.id, &dir)?;
+                        known.extend(agreed.iter().filter_map(|name| dir.child(name).ok()));
+                        known.sort_unstable();
+                        known.dedup();
+                    }
+                    for gone in known {
                         let name = gone.name();
                         let there = ignored_dirs.iter().any(|n| n == name) || unknown.iter().any(|(n, _)| n == name);
                         if !there && dirs.binary_search_by(|d| d.as_bytes().cmp(name.as_bytes())).is_err() {

@@ -9,7 +9,7 @@ use crate::daemon::account::{Account, Fatal};
 use crate::daemon::clock::{chance, day, ms, now_ms};
 use crate::daemon::intake::blocking;
 use crate::dropbox::{CallError, EntryError, FileMetadata, Metadata};
-use crate::model::{Base, Batch, Change, ChangeId, Failure, Local, Next, Outcome, RelPath, RemoteChange};
+use crate::model::{Base, Batch, Change, ChangeId, DirStat, Failure, Local, Next, Outcome, RelPath, RemoteChange};
 use crate::plan::outcome::{Committed, Context, committed, refused};
 use crate::plan::{conflict, retry};
 
@@ -94,10 +94,7 @@ impl Judge<'_> {
 
     async fn verify_one(&self, change: &Change) -> Outcome {
         let account = self.account;
-        let path = match &change.what {
-            RemoteChange::Upload { to, .. } => to,
-            RemoteChange::Delete { path, .. } => path,
-        };
+        let path = change.what.place();
         let mut failed = 0;
         let found = loop {
             match account.judge(account.dropbox.get_metadata(path).await) {
@@ -125,7 +122,12 @@ impl Judge<'_> {
             {
                 self.file(change, Ok(file))
             }
-            (RemoteChange::Delete { .. }, None | Some(Metadata::Deleted)) => Outcome::Settled(None),
+            (RemoteChange::Delete { .. } | RemoteChange::DeleteFolder { .. }, None | Some(Metadata::Deleted)) => {
+                Outcome::Settled(None)
+            }
+            (RemoteChange::CreateFolder { .. }, Some(Metadata::Folder { .. })) => {
+                Outcome::SettledDir(DirStat::default())
+            }
             _ => Outcome::Again { at: now_ms(), failure: unknown() },
         }
     }
@@ -152,6 +154,13 @@ impl Judge<'_> {
         })
     }
 
+    pub(crate) fn made(&self, change: &Change, result: Result<Metadata, EntryError>) -> Outcome {
+        self.with_context(change, |context| match result {
+            Ok(_) => Outcome::SettledDir(DirStat::default()),
+            Err(error) => refused(change, &tags(&error), error.failure(), context),
+        })
+    }
+
     fn with_context(&self, change: &Change, f: impl FnOnce(&Context<'_>) -> Outcome) -> Outcome {
         let account = self.account;
         let Some(folder) = account.folder(change.folder) else { return Outcome::Look { at: now_ms(), failure: None } };
@@ -160,10 +169,13 @@ impl Judge<'_> {
             RemoteChange::Upload { content_hash, stat, .. } => {
                 conflict::copy_path(&home, &account.host, &day(stat.mtime_ns.div_euclid(1_000_000)), content_hash)
             }
-            RemoteChange::Delete { .. } => Ok(home.clone()),
+            RemoteChange::Delete { .. }
+            | RemoteChange::DeleteFolder { .. }
+            | RemoteChange::CreateFolder { .. }
+            | RemoteChange::Trash { .. } => Ok(home.clone()),
         };
         let Ok(copy) = copy else { return Outcome::Look { at: now_ms(), failure: None } };
-        f(&Context { now: now_ms(), backoff: retry::backoff(change.attempts, self.chance), home: &home, copy: &copy })
+        f(&Context { now: now_ms(), backoff: retry::backoff(change.attempts, self.chance), home: &home, copy: &copy, comes_down: folder.comes_down() })
     }
 }
 

@@ -24,6 +24,7 @@ pub(crate) struct Live {
 struct Transfer {
     folder: FolderId,
     path: RelPath,
+    direction: &'static str,
     total: u64,
     done: Arc<AtomicU64>,
 }
@@ -66,11 +67,20 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 impl Live {
-    /// Shows a transfer.
+    /// Shows an upload.
     pub(crate) fn show(&self, folder: FolderId, path: &RelPath, total: u64) -> Shown<'_> {
+        self.shown(folder, path, "up", total)
+    }
+
+    /// Shows a download.
+    pub(crate) fn show_down(&self, folder: FolderId, path: &RelPath, total: u64) -> Shown<'_> {
+        self.shown(folder, path, "down", total)
+    }
+
+    fn shown(&self, folder: FolderId, path: &RelPath, direction: &'static str, total: u64) -> Shown<'_> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let done = Arc::new(AtomicU64::new(0));
-        let transfer = Transfer { folder, path: path.clone(), total, done: Arc::clone(&done) };
+        let transfer = Transfer { folder, path: path.clone(), direction, total, done: Arc::clone(&done) };
         lock(&self.active).insert(number, transfer);
         Shown { live: self, number, done }
     }
@@ -105,7 +115,7 @@ impl Live {
             .take(limit)
             .map(|t| status::Active {
                 path: t.path.to_string(),
-                direction: "up".to_owned(),
+                direction: t.direction.to_owned(),
                 done: t.done.load(Ordering::Relaxed).min(t.total),
                 total: t.total,
             })

@@ -153,7 +153,9 @@ async fn pause(account: &Account, lane: &Lane, course: &mut Course, stuck: Stuck
 /// At rest: waits for changes and fetches them; meanwhile frees what nobody can reach any more.
 async fn wait(account: &Account, follower: &mut Follower, course: &mut Course, cursor: &str) -> Result<Stepped, Stuck> {
     let lane = Arc::clone(&follower.lane);
-    let held = account.store.listing(lane.id).await?.held.is_some();
+    let listing = account.store.listing(lane.id).await?;
+    let held = listing.held.is_some();
+    let began = lane.echo.begin();
     let said = tokio::select! {
         said = changes(account, course, cursor) => match said {
             Ok(said) => said,
@@ -164,6 +166,8 @@ async fn wait(account: &Account, follower: &mut Follower, course: &mut Course, c
             Err(error) => return Err(Stuck::Call(error)),
         },
         fatal = free(account) => return Err(fatal),
+        // Somebody waits for our own commits to be listed: the longpoll, which waits for others, would be too slow.
+        () = lane.nudge.notified(), if lane.echo.is_wanted() => return follower.fetch().await,
         () = lane.nudge.notified() => return Ok(Stepped::Went(0)),
         () = tokio::time::sleep(HELD), if held => {
             account.store.lose_cursor(lane.id).await?;
@@ -173,6 +177,9 @@ async fn wait(account: &Account, follower: &mut Follower, course: &mut Course, c
     lane.set(|now| now.confirmed = Some(now_ms()));
     course.longpoll_at = said.backoff.map(|seconds| Instant::now() + Duration::from_secs(seconds));
     if !said.changes {
+        if listing.next.is_none() {
+            lane.echo.ended(began);
+        }
         return Ok(Stepped::Went(0));
     }
     let stepped = follower.fetch().await?;

@@ -14,11 +14,12 @@ use tokio::sync::Notify;
 use crate::config;
 use crate::daemon::account::Account;
 use crate::daemon::clock::now_ms;
+use crate::daemon::echo::Echo;
 use crate::daemon::folder::Folder;
 use crate::daemon::live::lock;
-use crate::model::{Claimed, FolderId, Remote, RemotePath, UnixMs, status};
+use crate::model::{Claimed, FolderId, Job, JobId, RelPath, Remote, RemotePath, UnixMs, status};
 use crate::plan::listing::{is_sure, key_of, scopes, within};
-use crate::store::{Compared, ListingId, Sought, Store, StoreError, TreeId};
+use crate::store::{Compared, ListingId, Sought, Store, StoreError, TreeId, WalkAt};
 
 /// The listings of one account.
 pub(crate) struct RemoteCache {
@@ -34,6 +35,19 @@ pub(crate) struct Lane {
     pub(crate) now: Mutex<LaneNow>,
     /// Ends a wait early.
     pub(crate) nudge: Notify,
+    /// Our own commits that it may not show yet.
+    pub(crate) echo: Echo,
+}
+
+/// Entries walked at once.
+const WALK: usize = 1000;
+
+/// What the cache says of a path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct View {
+    pub(crate) remote: Remote,
+    /// It is unlisted only because the listing has not caught up with our own last commit.
+    pub(crate) late: bool,
 }
 
 /// A listing's state in memory.
@@ -76,7 +90,7 @@ impl RemoteCache {
             let covered = folders.iter().filter(|f| within(&f.remote, &scope));
             let folders = covered.map(|f| Compared { folder: f.id, remote: f.remote.clone() }).collect();
             let now = LaneNow { let_go: listing.live.is_some(), ..LaneNow::default() };
-            Arc::new(Lane { id: listing.id, scope, folders, now: Mutex::new(now), nudge: Notify::new() })
+            Arc::new(Lane { id: listing.id, scope, folders, now: Mutex::new(now), nudge: Notify::new(), echo: Echo::default() })
         });
         Ok(Self { lanes: lanes.collect() })
     }
@@ -92,13 +106,18 @@ impl RemoteCache {
         waiting.flat_map(|lane| lane.folders.iter().map(|f| f.folder)).collect()
     }
 
+    /// Whether the cache has been brought up to date since the start: what comes down waits for that, however long it takes.
+    pub(crate) fn is_listed(&self, folder: FolderId) -> bool {
+        self.lane_of(folder).is_some_and(|lane| lane.echo.listed())
+    }
+
     /// Whether every listing has been brought up to date since the start, or does not get on.
     pub(crate) fn settled(&self) -> bool {
         self.lanes.iter().all(|lane| lock(&lane.now).settled)
     }
 
-    /// The remote views of claimed rows, in their order. Blocks.
-    pub(crate) fn views_blocking(&self, account: &Account, claimed: &[Claimed]) -> Result<Vec<Remote>, StoreError> {
+    /// The remote views of claimed rows, in their order. Blocks. What may not show our own last commit yet is unlisted, and `late`.
+    pub(crate) fn views_blocking(&self, account: &Account, claimed: &[Claimed]) -> Result<Vec<View>, StoreError> {
         let sought: Vec<_> = claimed
             .iter()
             .map(|c| {
@@ -107,7 +126,56 @@ impl RemoteCache {
                 Some(Sought { listing: lane.id, key: key_of(place.as_str()), sure: is_sure(place.as_str()) })
             })
             .collect();
-        account.store.remote_views_blocking(&sought)
+        // Asked before the cache is: what the listing catches up with in between is only waited for once more.
+        let late: Vec<bool> = claimed
+            .iter()
+            .zip(&sought)
+            .map(|(c, sought)| {
+                let comes_down = account.folder(c.job.folder).is_some_and(|folder| folder.comes_down());
+                comes_down
+                    && sought.as_ref().is_none_or(|s| self.lane_of(c.job.folder).is_none_or(|l| l.echo.covers(&s.key)))
+            })
+            .collect();
+        let remotes = account.store.remote_views_blocking(&sought)?;
+        let views = remotes.into_iter().zip(late);
+        Ok(views.map(|(remote, late)| View { remote: if late { Remote::Unlisted } else { remote }, late }).collect())
+    }
+
+    /// The remote view of one path. Blocks.
+    pub(crate) fn view_blocking(&self, account: &Account, folder: FolderId, path: &RelPath) -> Result<View, StoreError> {
+        let job = Job { id: JobId(0), folder, path: path.clone(), generation: 0, attempts: 0, since: 0 };
+        let views = self.views_blocking(account, &[Claimed { job, base: None, dir: false }])?;
+        Ok(views.into_iter().next().unwrap_or(View { remote: Remote::Unlisted, late: true }))
+    }
+
+    /// Whether the cache shows a file anywhere in a folder of Dropbox. Where it cannot say, it does. Blocks.
+    pub(crate) fn has_files_blocking(&self, store: &Store, folder: FolderId, place: &RemotePath) -> Result<bool, StoreError> {
+        let Some(lane) = self.lane_of(folder) else { return Ok(true) };
+        let mut at = WalkAt { root: key_of(place.as_str()), recursive: true, after: String::new() };
+        loop {
+            let page = store.remote_entries_blocking(lane.id, &at, WALK)?;
+            if page.iter().any(|entry| entry.kind == "file") {
+                return Ok(true);
+            }
+            match page.last() {
+                Some(last) if page.len() == WALK => last.path_lower.clone_into(&mut at.after),
+                _ => return Ok(false),
+            }
+        }
+    }
+
+    /// These places were committed, or may have been: until the listing has caught up, it is not believed about them.
+    pub(crate) fn echo(&self, folder: FolderId, places: impl IntoIterator<Item = RemotePath>) {
+        if let Some(lane) = self.lane_of(folder) {
+            lane.echo.note(places.into_iter().map(|place| key_of(place.as_str())));
+        }
+    }
+
+    /// A row waits for the listing to catch up with our own commits.
+    pub(crate) fn hurry(&self, folder: FolderId) {
+        if let Some(lane) = self.lane_of(folder) {
+            lane.nudge.notify_one();
+        }
     }
 
     /// For the status.

@@ -11,10 +11,13 @@ use crate::daemon::folder::{self, Folder};
 use crate::daemon::intake::{blocking, until};
 use crate::daemon::judge::case_clash;
 use crate::daemon::live::lock;
+use crate::daemon::fetch::{self, Fetch};
+use crate::daemon::meet::{Meeting, Met};
+use crate::daemon::remote::View;
 use crate::daemon::{large, pack};
 use crate::local::{self, SmallRead, Snapshot};
 use crate::model::{
-    Base, Claimed, ContentHash, Failure, Job, Local, Next, RelPath, Remote, RemoteChange, Settled, Stat, UnixMs,
+    Agreed, Base, Claimed, ContentHash, Failure, Job, Local, Next, RelPath, Remote, RemoteChange, Settled, Stat, UnixMs,
     WriteMode,
 };
 use crate::plan::decide::{Action, decide};
@@ -107,10 +110,11 @@ impl Send {
 }
 
 /// What looking at one row gave.
-enum Looked {
+pub(crate) enum Looked {
     Done(Job, Settled),
-    Delete(Job, RemoteChange),
+    Stage(Job, RemoteChange),
     Send(Box<Send>),
+    Fetch(Box<Fetch>),
 }
 
 /// One worker.
@@ -143,7 +147,7 @@ impl Uploader {
         }
         let under_way = account.live.uploading(claimed.len());
         let looked = self.look(claimed).await?;
-        let sends = self.record(looked).await?;
+        let (sends, fetches) = self.record(looked).await?;
         let chunk = account.config.upload.chunk_size;
         let (large, small): (Vec<_>, Vec<_>) = sends.into_iter().partition(|s| s.len() > chunk);
         if !small.is_empty() {
@@ -153,6 +157,9 @@ impl Uploader {
             large::send(account, send).await?;
         }
         drop(under_way);
+        if !fetches.is_empty() {
+            fetch::all(account, fetches).await?;
+        }
         account.store.poke();
         Ok(())
     }
@@ -170,6 +177,9 @@ impl Uploader {
             changed.borrow_and_update();
             skip = account.folders_without_root();
             skip.extend(account.remote.folders_to_wait_for());
+            // What comes down is decided from a listing of this run, or not at all.
+            let down = account.folders.iter().filter(|f| f.comes_down() && !account.remote.is_listed(f.id));
+            skip.extend(down.map(|f| f.id));
             let now = now_ms();
             let due = account.store.due_summary(now, account.config.upload.chunk_size, &skip).await?;
             let more = account.scanning() || due.next_due_at.is_some_and(|at| at <= now + crate::plan::pack::GATHER_MS);
@@ -229,36 +239,37 @@ impl Uploader {
         let account = Arc::clone(&self.account);
         blocking(move || {
             let mut memory = MEMORY;
-            let remotes = account.remote.views_blocking(&account, &claimed)?;
-            let rows = claimed.into_iter().zip(remotes);
-            Ok(rows.map(|(claimed, remote)| look(&account, claimed, remote, &mut memory)).collect())
+            let views = account.remote.views_blocking(&account, &claimed)?;
+            let rows = claimed.into_iter().zip(views);
+            Ok(rows.map(|(claimed, view)| look(&account, claimed, view, &mut memory)).collect())
         })
         .await
     }
 
     /// Settles and stages what needs no upload; gives back what does.
-    async fn record(&self, looked: Vec<Looked>) -> Result<Vec<Send>, Fatal> {
-        let (mut done, mut deletes, mut sends) = (Vec::new(), Vec::new(), Vec::new());
+    async fn record(&self, looked: Vec<Looked>) -> Result<(Vec<Send>, Vec<Fetch>), Fatal> {
+        let (mut done, mut staged, mut sends, mut fetches) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for one in looked {
             match one {
                 Looked::Done(job, settled) => done.push((job, settled)),
-                Looked::Delete(job, change) => deletes.push((job, change)),
+                Looked::Stage(job, change) => staged.push((job, change)),
                 Looked::Send(send) => sends.push(*send),
+                Looked::Fetch(fetch) => fetches.push(*fetch),
             }
         }
         let account = &self.account;
         for (job, settled) in &done {
-            if matches!(settled, Settled::InSync(_)) {
+            if matches!(settled, Settled::InSync(_) | Settled::InSyncDir(_)) {
                 account.live.settled(job.folder, 1);
             }
         }
         if !done.is_empty() {
             account.store.settle(done, now_ms()).await?;
         }
-        if !deletes.is_empty() {
-            account.store.stage(deletes, now_ms()).await?;
+        if !staged.is_empty() {
+            account.store.stage(staged, now_ms()).await?;
         }
-        Ok(sends)
+        Ok((sends, fetches))
     }
 
     /// Whether this month's data-transport calls are spent; then everything waits, and says why.
@@ -300,8 +311,8 @@ pub(crate) fn failed(job: &Job, failure: Failure) -> Settled {
     }
 }
 
-fn look(account: &Account, claimed: Claimed, remote: Remote, memory: &mut u64) -> Looked {
-    let Claimed { job, base } = claimed;
+fn look(account: &Account, claimed: Claimed, view: View, memory: &mut u64) -> Looked {
+    let Claimed { job, base, dir } = claimed;
     // A folder that left the configuration: nothing is done for it any more, on either side.
     let Some(folder) = account.folder(job.folder) else { return Looked::Done(job, Settled::Nothing) };
     if folder.ignored(&job.path, false).is_some() {
@@ -314,7 +325,24 @@ fn look(account: &Account, claimed: Claimed, remote: Remote, memory: &mut u64) -
     if let Err(failure) = folder.vouch(&root) {
         return Looked::Done(job.clone(), failed(&job, failure));
     }
-    match decide(&local, base.as_ref(), &remote, folder.mode) {
+    let agreed = match (&base, dir) {
+        (Some(base), _) => Agreed::File(base),
+        (None, true) => Agreed::Dir,
+        (None, false) => Agreed::Nothing,
+    };
+    let action = decide(&local, agreed, &view.remote, folder.mode);
+    if folder.comes_down() {
+        let meeting = Meeting { account, folder, root: &root, job, base, local, view };
+        return match meeting.act(action) {
+            Met::Looked(looked) => looked,
+            Met::Upload(meeting, mode) => {
+                let Meeting { job, base, local, view, .. } = *meeting;
+                upload(account, folder, job, base, view.remote, &local, mode, memory)
+            }
+        };
+    }
+    let remote = view.remote;
+    match action {
         Action::Nothing => Looked::Done(job, Settled::Nothing),
         Action::Adopt { rev } => Looked::Done(job, Settled::InSync(base.map(|base| Base { rev, ..base }))),
         Action::Wedge(failure) | Action::PutOff(failure) => Looked::Done(job.clone(), failed(&job, failure)),
@@ -323,10 +351,41 @@ fn look(account: &Account, claimed: Claimed, remote: Remote, memory: &mut u64) -
                 return Looked::Done(job, Settled::Wedge(folder::mount_gone()));
             }
             let path = base.and_then(|b| b.remote).unwrap_or_else(|| folder.home(&job.path));
-            Looked::Delete(job, RemoteChange::Delete { path, rev })
+            Looked::Stage(job, RemoteChange::Delete { path, rev })
         }
         Action::Upload(mode) | Action::AdoptOrUpload(mode) => {
-            let Local::File(stat) = local else { return Looked::Done(job, Settled::Nothing) };
+            upload(account, folder, job, base, remote, &local, mode, memory)
+        }
+        // Those of the ways down, which `decide` gives to no other folder.
+        Action::Download(_)
+        | Action::Compare
+        | Action::MoveAside
+        | Action::Trash
+        | Action::RemoveDir
+        | Action::MakeDir
+        | Action::AgreeDir
+        | Action::CreateFolder
+        | Action::DeleteFolder
+        | Action::Forget
+        | Action::Wait => Looked::Done(job, Settled::Nothing),
+    }
+}
+
+/// A file that goes up, unless it turns out to be there already.
+#[expect(clippy::too_many_arguments, reason = "the three views, and whose they are")]
+fn upload(
+    account: &Account,
+    folder: &Arc<Folder>,
+    job: Job,
+    base: Option<Base>,
+    remote: Remote,
+    local: &Local,
+    mode: WriteMode,
+    memory: &mut u64,
+) -> Looked {
+    {
+        {
+            let Local::File(stat) = *local else { return Looked::Done(job, Settled::Nothing) };
             if base.is_none()
                 && let Remote::File { id, .. } = &remote
                 && let Some(other) = twin(account, &job, id)
@@ -381,7 +440,7 @@ fn look(account: &Account, claimed: Claimed, remote: Remote, memory: &mut u64) -
 }
 
 /// Another path that is there and whose base is the remote file at this one's place. A name that only changed its letters is no twin: the other is gone.
-fn twin(account: &Account, job: &Job, file_id: &str) -> Option<RelPath> {
+pub(crate) fn twin(account: &Account, job: &Job, file_id: &str) -> Option<RelPath> {
     let (folder, other) = account.store.sharer_blocking(job.folder, &job.path, file_id).ok()??;
     let gone = matches!(account.folder(folder)?.root.observe(&other), Local::Absent);
     (!gone).then_some(other)

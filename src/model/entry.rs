@@ -24,6 +24,15 @@ pub struct Stat {
     pub dev: u64,
 }
 
+/// Which directory it was; zeros where that is not known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct DirStat {
+    /// Inode number.
+    pub ino: u64,
+    /// Device number.
+    pub dev: u64,
+}
+
 /// The local view.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Local {
@@ -52,6 +61,17 @@ pub struct Base {
     pub file_id: Option<String>,
     /// Where they lie in Dropbox, when that is not the path's own place: a conflicted copy.
     pub remote: Option<RemotePath>,
+}
+
+/// What both sides last agreed on for a path, of whatever kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Agreed<'a> {
+    /// Nothing: they never met here, or it is gone on both sides.
+    Nothing,
+    /// A file.
+    File(&'a Base),
+    /// A directory.
+    Dir,
 }
 
 /// The remote view.

@@ -4,7 +4,7 @@
 
 use super::UnixMs;
 use super::content_hash::ContentHash;
-use super::entry::{Base, Stat};
+use super::entry::{Agreed, Base, DirStat, Stat};
 use super::failure::Failure;
 use super::path::{RelPath, RemotePath};
 
@@ -55,6 +55,19 @@ pub struct Claimed {
     pub job: Job,
     /// What both sides last agreed on; `None` if they never did.
     pub base: Option<Base>,
+    /// Whether they agreed on a directory here.
+    pub dir: bool,
+}
+
+impl Claimed {
+    /// What both sides last agreed on.
+    pub fn agreed(&self) -> Agreed<'_> {
+        match (&self.base, self.dir) {
+            (Some(base), _) => Agreed::File(base),
+            (None, true) => Agreed::Dir,
+            (None, false) => Agreed::Nothing,
+        }
+    }
 }
 
 /// Dropbox's `WriteMode`, the two that keep other people's work.
@@ -91,6 +104,37 @@ pub enum RemoteChange {
         /// Only if this is still its revision (`parent_rev`).
         rev: String,
     },
+    /// A folder goes in which nothing is left.
+    DeleteFolder {
+        /// Which.
+        path: RemotePath,
+    },
+    /// A folder is made.
+    CreateFolder {
+        /// Which.
+        path: RemotePath,
+    },
+    /// No change to Dropbox but what follows from one: the local file goes to the trash, or the local directory goes. It waits for the guard
+    /// like a deletion there, and so is stored like one.
+    Trash {
+        /// The path's own place, where nothing is any more.
+        path: RemotePath,
+        /// Base's revision of the file; `None`: it is a directory.
+        rev: Option<String>,
+    },
+}
+
+impl RemoteChange {
+    /// The place in Dropbox that it is about.
+    pub fn place(&self) -> &RemotePath {
+        match self {
+            Self::Upload { to, .. } => to,
+            Self::Delete { path, .. }
+            | Self::DeleteFolder { path }
+            | Self::CreateFolder { path }
+            | Self::Trash { path, .. } => path,
+        }
+    }
 }
 
 /// A stored remote change.
@@ -119,6 +163,10 @@ pub enum BatchKind {
     Upload,
     /// `delete_batch`.
     Delete,
+    /// `create_folder_batch`.
+    Folder,
+    /// No call: files and directories of the disk go.
+    Trash,
 }
 
 /// Remote changes whose commit was decided: stored before the call, so that a crash can ask what became of it.
@@ -139,6 +187,8 @@ pub struct Batch {
 pub enum Outcome {
     /// Dropbox holds it: base is this now (`None`: the path is gone on both sides).
     Settled(Option<Base>),
+    /// Both sides have the directory.
+    SettledDir(DirStat),
     /// Both are kept: the change goes to this place instead, with mode add; noted as a conflict.
     Elsewhere(RemotePath),
     /// The commit is tried again, not before this time; the upload stays.
@@ -164,6 +214,19 @@ pub enum Outcome {
 pub enum Settled {
     /// The views agree. `Some`: base is this now. `None`: there is no base (any more).
     InSync(Option<Base>),
+    /// Both sides have the directory.
+    InSyncDir(DirStat),
+    /// Base is this now (`None`: nothing is agreed on any more), and the path is looked at again at once.
+    Again(Option<Base>),
+    /// The local version was moved to `copy`: nothing is agreed on here, both paths are looked at, and the conflict is noted.
+    Aside {
+        /// Below the folder.
+        copy: RelPath,
+        /// The same in Dropbox.
+        place: RemotePath,
+    },
+    /// Nothing is wrong, but it is too early: look again at this time.
+    Wait(UnixMs),
     /// As it was; base stays as it is, the row goes.
     Nothing,
     /// Try again, not before this time.

@@ -1,6 +1,7 @@
 //! From three views of one path to one action.
 
-use crate::model::{Base, Failure, Local, Mode, Remote, WriteMode};
+use crate::model::{Agreed, Base, ContentHash, Failure, Local, Mode, Remote, WriteMode};
+use crate::plan::meet;
 
 /// What to do about one path.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,10 +22,55 @@ pub enum Action {
         /// Base's revision.
         rev: String,
     },
+    /// Dropbox's file comes down, to where nothing else than what was looked at stands.
+    Download(Wanted),
+    /// Read the file and go on with [`meet::compared`].
+    Compare,
+    /// The local version gets a conflicted copy's name; then the path is decided anew.
+    MoveAside,
+    /// The file goes to the local trash.
+    Trash,
+    /// The directory goes, if nothing is in it.
+    RemoveDir,
+    /// A directory is made here.
+    MakeDir,
+    /// A directory here, a folder there: that is agreed on now.
+    AgreeDir,
+    /// A folder is made in Dropbox.
+    CreateFolder,
+    /// The folder goes from Dropbox, once nothing is left in it.
+    DeleteFolder,
+    /// What was agreed on holds no more: drop it, and decide anew.
+    Forget,
+    /// The remote view is not known yet: look again when it is.
+    Wait,
     /// Nothing can be done until the path changes.
     Wedge(Failure),
     /// Looking failed: try again.
     PutOff(Failure),
+}
+
+/// A file of Dropbox that is to come down.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// The revision, which pins its bytes.
+    pub rev: String,
+    /// Bytes.
+    pub size: u64,
+    /// The hash of its content, where Dropbox says.
+    pub content_hash: Option<ContentHash>,
+    /// Dropbox's id of the file.
+    pub id: String,
+}
+
+/// Decides for one path. `two-way` and `download` are in [`meet`].
+pub fn decide(local: &Local, agreed: Agreed<'_>, remote: &Remote, mode: Mode) -> Action {
+    match (mode, agreed) {
+        (Mode::TwoWay | Mode::Download, _) => meet::decide(local, agreed, remote, mode),
+        (Mode::Backup | Mode::Mirror, Agreed::File(base)) => upwards(local, Some(base), remote, mode),
+        // A directory that was agreed on when the folder was two-way: upwards, directories are nobody's business.
+        (Mode::Backup | Mode::Mirror, Agreed::Nothing | Agreed::Dir) => upwards(local, None, remote, mode),
+    }
 }
 
 /// Decides for one path of a folder whose mode passes changes upwards only (`backup`, `mirror`).
@@ -46,7 +92,7 @@ pub enum Action {
 ///
 /// With a base, the remote view only brings a newer revision of the same content, which nobody's work is lost under. For all else the revision
 /// in `update(rev)` and `parent_rev` makes Dropbox itself the judge at the moment of the commit.
-pub fn decide(local: &Local, base: Option<&Base>, remote: &Remote, mode: Mode) -> Action {
+fn upwards(local: &Local, base: Option<&Base>, remote: &Remote, mode: Mode) -> Action {
     match (local, base) {
         (Local::Unknown(failure), _) => Action::PutOff(failure.clone()),
         (Local::Other(kind), _) => Action::Wedge(other_type(kind)),
@@ -124,7 +170,7 @@ mod tests {
             for based in [None, Some(base())] {
                 for remote in &remotes {
                     for mode in [Mode::Backup, Mode::Mirror] {
-                        let action = decide(local, based.as_ref(), remote, mode);
+                        let action = upwards(local, based.as_ref(), remote, mode);
                         let expected = match (local, &based, mode) {
                             (Local::Unknown(f), _, _) => Action::PutOff(f.clone()),
                             (Local::Other(k), _, _) => Action::Wedge(other_type(k)),
@@ -154,7 +200,7 @@ mod tests {
             id: "id:x".into(),
         };
         for mode in [Mode::Backup, Mode::Mirror] {
-            let act = |stat_: i64, base: &Base, remote| decide(&Local::File(stat(stat_)), Some(base), &remote, mode);
+            let act = |stat_: i64, base: &Base, remote| upwards(&Local::File(stat(stat_)), Some(base), &remote, mode);
             assert_eq!(act(1, &base(), remote(0, "016")), Action::Adopt { rev: "016".into() });
             assert_eq!(act(1, &base(), remote(0, "015")), Action::Nothing);
             assert_eq!(act(1, &base(), remote(9, "016")), Action::Nothing);
@@ -170,9 +216,9 @@ mod tests {
     #[test]
     fn only_a_mirror_deletes_and_only_with_a_base_and_evidence() {
         for mode in [Mode::Backup, Mode::TwoWay, Mode::Download] {
-            assert_eq!(decide(&Local::Absent, Some(&base()), &Remote::Unlisted, mode), Action::Nothing);
+            assert_eq!(upwards(&Local::Absent, Some(&base()), &Remote::Unlisted, mode), Action::Nothing);
         }
         let unknown = Local::Unknown(Failure::retry("io_error", "x"));
-        assert!(matches!(decide(&unknown, Some(&base()), &Remote::Absent, Mode::Mirror), Action::PutOff(_)));
+        assert!(matches!(upwards(&unknown, Some(&base()), &Remote::Absent, Mode::Mirror), Action::PutOff(_)));
     }
 }

@@ -28,6 +28,8 @@ pub struct Context<'a> {
     pub home: &'a RemotePath,
     /// The place of the conflicted copy, should one be needed.
     pub copy: &'a RemotePath,
+    /// Whether Dropbox's version comes down here: then the listing brings it, and both are kept on the disk first.
+    pub comes_down: bool,
 }
 
 impl Context<'_> {
@@ -73,6 +75,10 @@ pub fn refused(change: &Change, tags: &[&str], failure: Failure, context: &Conte
                 "Dropbox has a file where this path needs a folder; rename one of them, or wait if the file is about to go",
             ),
         },
+        (RemoteChange::Upload { .. }, ["path", "conflict", ..]) if context.comes_down => Outcome::Look {
+            at: context.later(None),
+            failure: Some(Failure::look("conflict", "Dropbox has another version: it is fetched, and both are kept")),
+        },
         (RemoteChange::Upload { to, .. }, ["path", "conflict", ..]) if to != context.copy => {
             Outcome::Elsewhere(context.copy.clone())
         }
@@ -81,7 +87,17 @@ pub fn refused(change: &Change, tags: &[&str], failure: Failure, context: &Conte
             "conflict",
             "Dropbox has other content here and also where the conflicted copy would go; rename the file to send it",
         )),
-        (RemoteChange::Delete { .. }, ["path_lookup", "not_found", ..]) => Outcome::Settled(None),
+        (RemoteChange::Delete { .. } | RemoteChange::DeleteFolder { .. }, ["path_lookup", "not_found", ..]) => {
+            Outcome::Settled(None)
+        }
+        (RemoteChange::Delete { .. }, ["path_write", "conflict", ..]) if context.comes_down => Outcome::Look {
+            at: context.later(None),
+            failure: Some(Failure::look("conflict", "deleted here, but changed in Dropbox since; Dropbox's version is fetched")),
+        },
+        // It is there already: its own row finds that out from the listing.
+        (RemoteChange::CreateFolder { .. }, ["path", "conflict", ..]) => {
+            Outcome::Look { at: context.later(None), failure: None }
+        }
         (RemoteChange::Delete { .. }, ["path_write", "conflict", ..]) => Outcome::Wedge(Failure::wedge(
             "conflict",
             "deleted here, but changed in Dropbox since; Dropbox's version is kept",
@@ -128,7 +144,7 @@ mod tests {
     fn with<R>(f: impl FnOnce(&Context<'_>) -> R) -> R {
         let copy = RemotePath::parse("/copy").unwrap();
         let home = RemotePath::parse("/a").unwrap();
-        f(&Context { now: 1_000, backoff: Duration::from_secs(2), home: &home, copy: &copy })
+        f(&Context { now: 1_000, backoff: Duration::from_secs(2), home: &home, copy: &copy, comes_down: false })
     }
 
     #[test]

@@ -6,7 +6,7 @@ use rusqlite::types::Value;
 use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 
 use super::error::{Fault, Step, StoreError};
-use super::{Store, row};
+use super::{Store, base_dir, row};
 use crate::model::{Base, FolderId, PathError, RelPath, Stat, UnixMs};
 
 impl Store {
@@ -42,6 +42,7 @@ impl Store {
         self.read_blocking(move |conn| {
             let mut select = conn.prepare_cached(
                 "SELECT EXISTS (SELECT 1 FROM dir WHERE folder = ?1 AND path >= ?2 AND path < ?3)
+                     OR EXISTS (SELECT 1 FROM base_dir WHERE folder = ?1 AND parent >= ?2 AND parent < ?3)
                      OR EXISTS (SELECT 1 FROM odd WHERE folder = ?1 AND dir >= ?2 AND dir < ?3)
                      OR EXISTS (SELECT 1 FROM job WHERE folder = ?1 AND path > ?2 AND path < ?3 AND code IS NOT NULL)",
             )?;
@@ -163,11 +164,13 @@ pub(super) fn sharers(
 /// letters that Dropbox does not tell apart), and with it that path's staged deletion, which would take the renamed file. A conflict is resolved once its path lies in its own place again, or nowhere.
 pub(super) fn put(conn: &Connection, folder: FolderId, path: &RelPath, base: Option<&Base>, now: UnixMs) -> Step<()> {
     if base.is_none_or(|base| base.remote.is_none()) {
-        conn.prepare_cached("DELETE FROM conflict WHERE folder = ?1 AND path = ?2")?
+        conn.prepare_cached("DELETE FROM conflict WHERE folder = ?1 AND path = ?2 AND aside IS NULL")?
             .execute(params![folder.0, path.as_str()])?;
     }
     let parent = path.parent().unwrap_or_default();
     let Some(base) = base else {
+        conn.prepare_cached("DELETE FROM conflict WHERE folder = ?1 AND aside = ?2")?
+            .execute(params![folder.0, path.as_str()])?;
         // Whoever had to stand back for this path may try again.
         conn.prepare_cached(
             "UPDATE job SET state = 'due', due_at = ?2 WHERE folder = ?1 AND code = 'case_clash' AND state = 'wedged'",
@@ -177,13 +180,14 @@ pub(super) fn put(conn: &Connection, folder: FolderId, path: &RelPath, base: Opt
             "DELETE FROM base WHERE dir = (SELECT id FROM dir WHERE folder = ?1 AND path = ?2) AND name = ?3",
         )?
         .execute(params![folder.0, parent.as_str(), path.name()])?;
-        return Ok(());
+        return base_dir::forget(conn, folder, path);
     };
+    base_dir::forget(conn, folder, path)?;
     if let Some(file_id) = &base.file_id {
         for (other_folder, other) in sharers(conn, folder, path, file_id)? {
             put(conn, other_folder, &other, None, now)?;
             conn.prepare_cached(
-                "DELETE FROM change WHERE kind = 'delete' AND batch IS NULL
+                "DELETE FROM change WHERE kind IN ('delete', 'trash') AND batch IS NULL
                     AND job = (SELECT id FROM job WHERE folder = ?1 AND path = ?2)",
             )?
             .execute(params![other_folder.0, other.as_str()])?;

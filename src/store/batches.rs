@@ -6,8 +6,10 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::changes::{LATELY, kind_of, of_batch, word};
 use super::error::{Fault, Step, StoreError};
-use super::{Store, base, row, settle};
-use crate::model::{Batch, BatchKind, Change, ChangeId, Failure, FolderId, Outcome, RemoteChange, RemotePath, UnixMs};
+use super::{Store, base, base_dir, row, settle};
+use crate::model::{
+    Batch, BatchKind, Change, ChangeId, Failure, FolderId, Outcome, RelPath, RemoteChange, RemotePath, UnixMs,
+};
 
 impl Store {
     /// Writes down that a batch is about to be committed: the oldest changes of this kind that may go now, at most `limit`, none of the folders in
@@ -24,7 +26,7 @@ impl Store {
     ) -> Result<Option<Batch>, StoreError> {
         let skip = skip_folders.to_vec();
         // Deletions that are no longer meant give their rows back to the workers, who must hear of it.
-        let wakes = kind == BatchKind::Delete;
+        let wakes = matches!(kind, BatchKind::Delete | BatchKind::Trash);
         self.inner.writer.step(wakes, limit, move |conn| begin(conn, kind, limit, &skip, now)).await
     }
 
@@ -97,7 +99,7 @@ fn begin(conn: &Connection, kind: BatchKind, limit: usize, skip: &[FolderId], no
             }
         }
     }
-    if kind == BatchKind::Delete {
+    if matches!(kind, BatchKind::Delete | BatchKind::Trash) {
         candidates.retain(|(_, id, _)| still_meant(conn, *id, now).unwrap_or(false));
     }
     candidates.sort_unstable();
@@ -130,7 +132,11 @@ fn still_meant(conn: &Connection, change: i64, now: UnixMs) -> Step<bool> {
         .query_row([change], |r| {
             Ok((r.get::<_, i64>(0)?, FolderId(r.get(1)?), row::rel(r, 2)?, r.get::<_, Option<String>>(3)?))
         })?;
-    if base::get(conn, folder, &path)?.is_some_and(|base| Some(base.rev) == rev) {
+    let meant = match rev {
+        Some(rev) => base::get(conn, folder, &path)?.is_some_and(|base| base.rev == rev),
+        None => base_dir::has(conn, folder, &path)?,
+    };
+    if meant {
         return Ok(true);
     }
     conn.prepare_cached("DELETE FROM change WHERE id = ?1")?.execute([change])?;
@@ -149,9 +155,15 @@ fn close(conn: &Connection, batch: i64, outcomes: Vec<(ChangeId, Outcome)>, now:
                 base::put(conn, change.folder, &change.path, base.as_ref(), now)?;
                 drop_change(conn, &change)?;
                 settle::finish(conn, change.job, change.generation, now)?;
-                if matches!(change.what, RemoteChange::Delete { .. }) {
+                if matches!(change.what, RemoteChange::Delete { .. } | RemoteChange::Trash { rev: Some(_), .. }) {
                     *deleted.entry(change.folder).or_default() += 1;
                 }
+                synced.insert(change.folder);
+            }
+            Some(Outcome::SettledDir(stat)) => {
+                base_dir::put(conn, change.folder, &change.path, stat, now)?;
+                drop_change(conn, &change)?;
+                settle::finish(conn, change.job, change.generation, now)?;
                 synced.insert(change.folder);
             }
             Some(Outcome::Elsewhere(place)) if matches!(change.what, RemoteChange::Upload { .. }) => {
@@ -210,11 +222,23 @@ fn elsewhere(conn: &Connection, change: &Change, place: &RemotePath, now: UnixMs
         "UPDATE change SET batch = NULL, pos = NULL, to_path = ?2, rev = NULL, not_before = ?3 WHERE id = ?1",
     )?
     .execute(params![change.id.0, place.as_str(), now])?;
+    note_conflict(conn, change.folder, &change.path, place, None, now)
+}
+
+/// Two versions of a path met, and one of them is at `place` now; `aside`: so it is on the disk.
+pub(super) fn note_conflict(
+    conn: &Connection,
+    folder: FolderId,
+    path: &RelPath,
+    place: &RemotePath,
+    aside: Option<&RelPath>,
+    now: UnixMs,
+) -> Step<()> {
     conn.prepare_cached(
-        "INSERT INTO conflict (folder, path, copy, at) VALUES (?1, ?2, ?3, ?4)
-         ON CONFLICT (folder, path) DO UPDATE SET copy = excluded.copy, at = excluded.at",
+        "INSERT INTO conflict (folder, path, copy, at, aside) VALUES (?1, ?2, ?3, ?4, ?5)
+         ON CONFLICT (folder, path) DO UPDATE SET copy = excluded.copy, at = excluded.at, aside = excluded.aside",
     )?
-    .execute(params![change.folder.0, change.path.as_str(), place.as_str(), now])?;
+    .execute(params![folder.0, path.as_str(), place.as_str(), now, aside.map(RelPath::as_str)])?;
     Ok(())
 }
 

@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::error::{Fault, Step, StoreError};
 use super::{Store, row, settle, uploads};
 use crate::model::{
-    BatchKind, Change, ChangeId, ContentHash, FolderId, Job, JobId, RelPath, RemoteChange, UnixMs, WriteMode,
+    BatchKind, Change, ChangeId, ContentHash, FolderId, Job, JobId, RelPath, RemoteChange, RemotePath, UnixMs, WriteMode,
 };
 
 /// Counts in a [`Ready`] stop here.
@@ -35,6 +35,8 @@ pub(super) fn word(kind: BatchKind) -> &'static str {
     match kind {
         BatchKind::Upload => "upload",
         BatchKind::Delete => "delete",
+        BatchKind::Folder => "folder",
+        BatchKind::Trash => "trash",
     }
 }
 
@@ -43,6 +45,8 @@ pub(super) fn kind_of(word: &str) -> Step<BatchKind> {
     match word {
         "upload" => Ok(BatchKind::Upload),
         "delete" => Ok(BatchKind::Delete),
+        "folder" => Ok(BatchKind::Folder),
+        "trash" => Ok(BatchKind::Trash),
         other => Err(Fault::Damaged(format!("it holds a change of the unknown kind {other:?}"))),
     }
 }
@@ -70,7 +74,7 @@ impl Store {
         .await
     }
 
-    /// What could be committed now, outside of the folders in `skip`: one entry a kind, uploads first.
+    /// What could be committed now, outside of the folders in `skip`: one entry a kind: folders, uploads, deletions, trash.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -78,7 +82,7 @@ impl Store {
         let skip = skip.to_vec();
         self.read(move |conn| {
             let folders = row::folders_without(conn, &skip)?;
-            [BatchKind::Upload, BatchKind::Delete]
+            [BatchKind::Folder, BatchKind::Upload, BatchKind::Delete, BatchKind::Trash]
                 .into_iter()
                 .map(|kind| count_ready(conn, kind, &folders, now))
                 .collect()
@@ -86,7 +90,7 @@ impl Store {
         .await
     }
 
-    /// Deletions in Dropbox that are staged or under way.
+    /// Deletions on either side that are staged or under way.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -108,17 +112,17 @@ impl Store {
         folder: FolderId,
         after: ChangeId,
         limit: usize,
-    ) -> Result<Vec<(ChangeId, RelPath)>, StoreError> {
+    ) -> Result<Vec<(ChangeId, RelPath, BatchKind)>, StoreError> {
         self.read(move |conn| {
             let mut select = conn.prepare_cached(
-                "SELECT change.id, job.path FROM change JOIN job ON job.id = change.job
-                  WHERE change.kind = 'delete' AND change.folder = ?1 AND change.batch IS NULL AND change.id > ?2
+                "SELECT change.id, job.path, change.kind FROM change JOIN job ON job.id = change.job
+                  WHERE change.kind IN ('delete', 'trash') AND change.folder = ?1 AND change.batch IS NULL AND change.id > ?2
                   ORDER BY change.id LIMIT ?3",
             )?;
             let mut rows = select.query(params![folder.0, after.0, row::limit(limit)])?;
             let mut found = Vec::new();
             while let Some(r) = rows.next()? {
-                found.push((ChangeId(r.get(0)?), row::rel(r, 1)?));
+                found.push((ChangeId(r.get(0)?), row::rel(r, 1)?, kind_of(&r.get::<_, String>(2)?)?));
             }
             Ok(found)
         })
@@ -224,17 +228,24 @@ fn insert(conn: &Connection, job: &Job, what: &RemoteChange, now: UnixMs) -> Ste
                 now,
             ])?;
         }
-        RemoteChange::Delete { path, rev } => {
-            conn.prepare_cached(
-                "INSERT INTO change (job, folder, kind, generation, to_path, rev, created_at, not_before)
-                 VALUES (?1, ?2, 'delete', ?3, ?4, ?5, ?6, ?6)",
-            )?
-            .execute(params![job.id.0, job.folder.0, job.generation, path.as_str(), rev, now])?;
-        }
+        RemoteChange::Delete { path, rev } => plain(conn, job, BatchKind::Delete, path, Some(rev), now)?,
+        RemoteChange::DeleteFolder { path } => plain(conn, job, BatchKind::Delete, path, None, now)?,
+        RemoteChange::CreateFolder { path } => plain(conn, job, BatchKind::Folder, path, None, now)?,
+        RemoteChange::Trash { path, rev } => plain(conn, job, BatchKind::Trash, path, rev.as_deref(), now)?,
     }
     // The session is the change's from now on.
     uploads::forget(conn, job.id)?;
     conn.prepare_cached("UPDATE job SET state = 'staged' WHERE id = ?1")?.execute([job.id.0])?;
+    Ok(())
+}
+
+/// A change without bytes.
+fn plain(conn: &Connection, job: &Job, kind: BatchKind, path: &RemotePath, rev: Option<&str>, now: UnixMs) -> Step<()> {
+    conn.prepare_cached(
+        "INSERT INTO change (job, folder, kind, generation, to_path, rev, created_at, not_before)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7)",
+    )?
+    .execute(params![job.id.0, job.folder.0, word(kind), job.generation, path.as_str(), rev, now])?;
     Ok(())
 }
 
@@ -297,7 +308,12 @@ fn change(r: &Row<'_>) -> Step<Change> {
             to,
             mode: r.get::<_, Option<String>>(8)?.map_or(WriteMode::Add, WriteMode::Update),
         },
-        BatchKind::Delete => RemoteChange::Delete { path: to, rev: r.get(8)? },
+        BatchKind::Delete => match r.get(8)? {
+            Some(rev) => RemoteChange::Delete { path: to, rev },
+            None => RemoteChange::DeleteFolder { path: to },
+        },
+        BatchKind::Folder => RemoteChange::CreateFolder { path: to },
+        BatchKind::Trash => RemoteChange::Trash { path: to, rev: r.get(8)? },
     };
     Ok(Change {
         id: ChangeId(r.get(0)?),

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::error::{Step, StoreError};
-use super::{Store, row};
+use super::{Store, base_dir, row};
 use crate::model::FolderId;
 
 /// A folder as the database knows it.
@@ -75,6 +75,7 @@ impl Store {
                 "UPDATE base SET dev = ?3 WHERE dev = ?2 AND dir IN (SELECT id FROM dir WHERE folder = ?1)",
                 numbers,
             )?;
+            conn.execute("UPDATE base_dir SET dev = ?3 WHERE dev = ?2 AND folder = ?1", numbers)?;
             conn.execute("UPDATE change SET dev = ?3 WHERE dev = ?2 AND folder = ?1", numbers)?;
             Ok(())
         })
@@ -140,6 +141,7 @@ fn drop_rows(conn: &Connection, folder: FolderId) -> Step<()> {
     conn.execute("DELETE FROM batch WHERE NOT EXISTS (SELECT 1 FROM change WHERE change.batch = batch.id)", [])?;
     conn.execute("DELETE FROM job WHERE folder = ?1", id)?;
     conn.execute("DELETE FROM base WHERE dir IN (SELECT id FROM dir WHERE folder = ?1)", id)?;
+    base_dir::drop_all(conn, folder)?;
     conn.execute("DELETE FROM conflict WHERE folder = ?1", id)?;
     conn.execute("DELETE FROM odd WHERE folder = ?1", id)?;
     conn.execute("DELETE FROM deletion WHERE folder = ?1", id)?;

@@ -6,7 +6,7 @@ use rusqlite::{Connection, params};
 
 use super::error::{Step, StoreError};
 use super::row::{self, at_or_below};
-use super::{Store, base};
+use super::{Store, base, base_dir};
 use crate::model::{Claimed, Due, FolderId, Job, JobId, RelPath, UnixMs};
 
 /// Counts in a [`DueSummary`] stop here, so that they cost the same with ten rows and with ten million.
@@ -127,6 +127,9 @@ impl Store {
                          VALUES (?1, ?2, 1, 'due', 0, ?3, ?4, ?3) {seen_again}"
                     ))?
                     .execute(params![folder.0, dir.as_str(), now, due_at])?;
+            }
+            if base {
+                paths += base_dir::enqueue_gone(conn, folder, &dir, due_at, now, &seen_again)?;
             }
             for span in at_or_below(&dir) {
                 paths += conn
@@ -252,7 +255,8 @@ fn take(conn: &Connection, limit: &Claim, skip: &[FolderId], most: i64) -> Step<
             })
         })?;
         let base = base::get(conn, job.folder, &job.path)?;
-        claimed.push(Claimed { job, base });
+        let dir = base.is_none() && base_dir::has(conn, job.folder, &job.path)?;
+        claimed.push(Claimed { job, base, dir });
         if large {
             break;
         }

@@ -56,6 +56,17 @@ impl Store {
         .await
     }
 
+    /// As [`Store::remote_entries`]. Blocks.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn remote_entries_blocking(&self, id: ListingId, at: &WalkAt, limit: usize) -> Result<Vec<Listed>, StoreError> {
+        self.read_blocking(|conn| {
+            let listing = remote::get(conn, id)?;
+            listing.seen().map_or(Ok(Vec::new()), |tree| walk(conn, tree.id, at, limit))
+        })
+    }
+
     /// What is at one key, and whether it is there at all.
     ///
     /// # Errors

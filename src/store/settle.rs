@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use rusqlite::{Connection, params};
 
 use super::error::{Step, StoreError};
-use super::{Store, base};
+use super::{Store, base, base_dir, batches};
 use crate::model::{Failure, FolderId, Job, JobId, Settled, UnixMs};
 
 impl Store {
@@ -31,6 +31,22 @@ impl Store {
                         finish(conn, job.id, job.generation, now)?;
                         synced.insert(job.folder);
                     }
+                    Settled::InSyncDir(stat) => {
+                        base_dir::put(conn, job.folder, &job.path, *stat, now)?;
+                        finish(conn, job.id, job.generation, now)?;
+                        synced.insert(job.folder);
+                    }
+                    Settled::Again(base) => {
+                        base::put(conn, job.folder, &job.path, base.as_ref(), now)?;
+                        put_off(conn, job.id, job.generation, now, None)?;
+                    }
+                    Settled::Aside { copy, place } => {
+                        base::put(conn, job.folder, &job.path, None, now)?;
+                        batches::note_conflict(conn, job.folder, &job.path, place, Some(copy), now)?;
+                        base_dir::look(conn, job.folder, copy, 0, now)?;
+                        put_off(conn, job.id, job.generation, now, None)?;
+                    }
+                    Settled::Wait(at) => put_off(conn, job.id, job.generation, *at, None)?,
                     Settled::Nothing => finish(conn, job.id, job.generation, now)?,
                     Settled::PutOff { at, failure } => put_off(conn, job.id, job.generation, *at, Some(failure))?,
                     Settled::Wedge(failure) => wedge(conn, job.id, job.generation, failure)?,

@@ -42,7 +42,7 @@ impl Call {
         serde_json::from_str(&self.argument).map_err(|error| self.bad(&error.to_string()))
     }
 
-    /// "A Void argument is the body `null`" (docs/dropbox-api.md); an empty body is taken for the same.
+    /// "A Void argument is the body `null`"; an empty body is taken for the same.
     pub(crate) fn no_argument(&self) -> Result<(), Refusal> {
         if matches!(self.argument.trim(), "" | "null") { Ok(()) } else { Err(self.bad("request body: expected null")) }
     }

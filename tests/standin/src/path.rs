@@ -58,7 +58,7 @@ pub(crate) fn reference(form: Form, text: &str) -> Result<Reference, String> {
     Err(format!("path: {text:?} did not match pattern of {form:?}"))
 }
 
-/// A path that has been checked: its parts as given, in NFC (docs/dropbox-api.md: "Dropbox keeps NFC").
+/// A path that has been checked: its parts as given, in NFC , as Dropbox keeps it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
     /// The folded path, the key of everything; empty for the root.

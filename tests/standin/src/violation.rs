@@ -27,7 +27,7 @@ pub enum ViolationKind {
     ConcurrentAppend,
     /// `list_folder/longpoll` with an Authorization header (its `auth` is "noauth").
     AuthorizationOnLongpoll,
-    /// A header value that is not ASCII (docs/dropbox-api.md: escape 0x7F and above).
+    /// A header value that is not ASCII (a header's JSON escapes 0x7F and above).
     NonAsciiHeader,
     /// A route that the specification does not have.
     UnknownRoute,

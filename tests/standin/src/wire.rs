@@ -115,7 +115,7 @@ pub(crate) fn parse_timestamp(text: &str) -> Option<i64> {
     Some(time.to_zoned(TimeZone::UTC).ok()?.timestamp().as_second())
 }
 
-/// JSON for a header: 0x7F and everything that is not ASCII becomes `\uXXXX` (docs/dropbox-api.md, "Hosts").
+/// JSON for a header: 0x7F and everything that is not ASCII becomes `\uXXXX`.
 pub(crate) fn header_json(value: &Value) -> String {
     let mut text = String::new();
     let mut units = [0_u16; 2];

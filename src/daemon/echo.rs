@@ -1,0 +1,110 @@
+//! Our own commits, until the listing has caught up with them.
+//!
+//! Between a commit and the page that tells of it the cache shows what was there before. To take that for somebody's change would undo our own: a file
+//! that was just sent would be replaced by its last revision, one that was just deleted would come back. So the view of such a path is unknown until a
+//! listing call that began after the commit has fetched everything there is.
+//!
+//! In memory only: after a start nothing is believed before the first such call has ended.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+
+use crate::daemon::live::lock;
+
+/// More paths than this are remembered as "all of them".
+const MANY: usize = 50_000;
+
+/// What was committed and may not be listed yet, by the listing's key.
+#[derive(Debug, Default)]
+pub(crate) struct Echo(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    /// Counts commits.
+    tick: u64,
+    paths: HashMap<String, u64>,
+    /// Everything committed up to here counts as not listed.
+    all: Option<u64>,
+    /// Whether a run has ended since the start.
+    listed: bool,
+    /// Somebody waits for the listing.
+    wanted: bool,
+}
+
+impl Echo {
+    /// These were committed, or may have been.
+    pub(crate) fn note(&self, keys: impl IntoIterator<Item = String>) {
+        let mut state = lock(&self.0);
+        state.tick += 1;
+        let tick = state.tick;
+        for key in keys {
+            state.paths.insert(key, tick);
+        }
+        if state.paths.len() > MANY {
+            state.paths = HashMap::new();
+            state.all = Some(tick);
+        }
+    }
+
+    /// Before a listing call.
+    pub(crate) fn begin(&self) -> u64 {
+        lock(&self.0).tick
+    }
+
+    /// That call, or a later one, has said that there is nothing more to fetch, and what it brought is stored.
+    pub(crate) fn ended(&self, began: u64) {
+        let mut state = lock(&self.0);
+        state.paths.retain(|_, tick| *tick > began);
+        state.all = state.all.filter(|tick| *tick > began);
+        state.listed = true;
+        state.wanted = false;
+    }
+
+    /// Whether the cache may be believed about anything.
+    pub(crate) fn listed(&self) -> bool {
+        lock(&self.0).listed
+    }
+
+    /// Whether the cache may show this path as it was before our own commit.
+    pub(crate) fn covers(&self, key: &str) -> bool {
+        let mut state = lock(&self.0);
+        let covers = !state.listed || state.all.is_some() || state.paths.contains_key(key);
+        state.wanted |= covers;
+        covers
+    }
+
+    /// Whether somebody waits for the listing to catch up.
+    pub(crate) fn is_wanted(&self) -> bool {
+        lock(&self.0).wanted
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_commit_is_an_echo_until_a_call_that_began_after_it_has_ended() {
+        let echo = Echo::default();
+        assert!(echo.covers("/a"), "nothing is believed before the first listing");
+        echo.ended(echo.begin());
+        assert!(!echo.covers("/a"));
+        let began = echo.begin();
+        echo.note(["/a".to_owned()]);
+        echo.ended(began);
+        assert!(echo.covers("/a"), "that call may have been answered before the commit");
+        assert!(!echo.covers("/b"));
+        echo.ended(echo.begin());
+        assert!(!echo.covers("/a"));
+    }
+
+    #[test]
+    fn very_many_commits_cover_everything() {
+        let echo = Echo::default();
+        echo.ended(0);
+        echo.note((0..=MANY).map(|n| format!("/{n}")));
+        assert!(echo.covers("/other"));
+        echo.ended(echo.begin());
+        assert!(!echo.covers("/other") && !echo.covers("/0"));
+    }
+}

@@ -1,0 +1,192 @@
+//! Downloads: Dropbox's bytes into the folder's own temporary place, checked, and from there to where they belong.
+//!
+//! A download is pinned to a revision and goes on where the last try ended. What stands at its place is exchanged with it only if it is still what the
+//! decision was made from; it goes to the trash then.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use futures_util::stream::{self, StreamExt};
+
+use crate::daemon::account::{Account, Fatal};
+use crate::daemon::clock::now_ms;
+use crate::daemon::folder::Folder;
+use crate::daemon::intake::blocking;
+use crate::daemon::uploader::failed;
+use crate::local::{Incoming, Placed, Refused};
+use crate::model::{Base, ContentHash, Failure, Job, Local, Settled, UnixMs};
+use crate::plan::decide::Wanted;
+
+/// Small files that come down at once, a worker.
+const AT_ONCE: usize = 4;
+/// A path that changed meanwhile is looked at again after this long, in ms.
+const SOON_MS: UnixMs = 200;
+
+/// One file that is to come down.
+#[derive(Debug)]
+pub(crate) struct Fetch {
+    pub(crate) job: Job,
+    pub(crate) folder: Arc<Folder>,
+    pub(crate) base: Option<Base>,
+    /// What stands at its place.
+    pub(crate) expected: Local,
+    pub(crate) wanted: Wanted,
+}
+
+/// Fetches and places them, and settles their rows as they arrive.
+pub(crate) async fn all(account: &Arc<Account>, fetches: Vec<Fetch>) -> Result<(), Fatal> {
+    let mut arriving = stream::iter(fetches).map(|fetch| one(account, fetch)).buffer_unordered(AT_ONCE);
+    let mut done = Vec::new();
+    while let Some(settled) = arriving.next().await {
+        let (job, settled) = settled?;
+        if matches!(settled, Settled::InSync(_)) {
+            account.live.settled(job.folder, 1);
+        }
+        done.push((job, settled));
+        if done.len() >= 64 {
+            account.store.settle(std::mem::take(&mut done), now_ms()).await?;
+        }
+    }
+    Ok(account.store.settle(done, now_ms()).await?)
+}
+
+async fn one(account: &Arc<Account>, fetch: Fetch) -> Result<(Job, Settled), Fatal> {
+    let settled = match arrive(account, &fetch).await? {
+        Ok(base) => Settled::InSync(Some(base)),
+        Err(Refused::Failed(failure)) => failed(&fetch.job, failure),
+        // Somebody was faster: what is there now is looked at, and the download waits in its temporary place.
+        Err(Refused::Changed | Refused::Dir | Refused::InTheWay(_)) => Settled::Wait(now_ms() + SOON_MS),
+    };
+    Ok((fetch.job, settled))
+}
+
+/// From the first byte to its place.
+async fn arrive(account: &Arc<Account>, fetch: &Fetch) -> Result<Result<Base, Refused>, Fatal> {
+    let Wanted { rev, size, content_hash, id } = fetch.wanted.clone();
+    let root = fetch.folder.root.pin();
+    let reserve = account.config.safety.disk_reserve;
+    let key = rev.clone();
+    let opened = blocking(move || {
+        Ok(root.space().and_then(|space| {
+            if space.free < size.saturating_add(reserve) { Err(full(size, space.free, reserve)) } else { root.incoming(&key, size) }
+        }))
+    })
+    .await?;
+    let incoming = match opened {
+        Ok(incoming) => Arc::new(incoming),
+        Err(failure) => return Ok(Err(failure.into())),
+    };
+    let shown = account.live.show_down(fetch.job.folder, &fetch.job.path, size);
+    shown.done.store(incoming.len(), Ordering::Relaxed);
+    let mut modified = None;
+    let chunk = account.config.upload.chunk_size.max(1);
+    let parts: Vec<Range<u64>> = incoming.missing().into_iter().flat_map(|range| pieces(&range, chunk)).collect();
+    // An empty file has no bytes to ask for, and yet its times are worth a call.
+    let parts = if parts.is_empty() { vec![0..0] } else { parts };
+    let mut coming = stream::iter(parts).map(|part| bytes(account, &rev, part, size, &incoming, &shown.done)).buffer_unordered(AT_ONCE);
+    let mut first: Option<Failure> = None;
+    while let Some(came) = coming.next().await {
+        match came {
+            Ok(time) => modified = time.or(modified),
+            Err(failure) => first = first.or(Some(failure)),
+        }
+    }
+    drop(coming);
+    if let Some(failure) = first {
+        return Ok(Err(failure.into()));
+    }
+    let (folder, path, expected) = (Arc::clone(&fetch.folder), fetch.job.path.clone(), fetch.expected.clone());
+    let placed = blocking(move || Ok(place(&folder, &incoming, &path, &expected, content_hash, modified))).await?;
+    Ok(placed.map(|(placed, hash)| Base {
+        stat: placed.stat,
+        content_hash: hash,
+        rev,
+        file_id: Some(id),
+        remote: None,
+    }))
+}
+
+/// Checks the content, and puts it where it belongs. Blocks.
+fn place(
+    folder: &Folder,
+    incoming: &Incoming,
+    path: &crate::model::RelPath,
+    expected: &Local,
+    content_hash: Option<ContentHash>,
+    modified: Option<i64>,
+) -> Result<(Placed, ContentHash), Refused> {
+    let hash = incoming.hash()?;
+    if content_hash.is_some_and(|wanted| wanted != hash) {
+        incoming.restart()?;
+        let text = "what came down is not what Dropbox lists (its hash is another): it is fetched anew";
+        return Err(Failure::retry("bad_content", text).into());
+    }
+    // Nothing is placed in a root that is not the folder's.
+    folder.verify()?;
+    let placed = incoming.place(path, expected, modified, now_ms())?;
+    Ok((placed, hash))
+}
+
+/// One range of the file. Gives the content's own time, in seconds since 1970.
+async fn bytes(
+    account: &Account,
+    rev: &str,
+    range: Range<u64>,
+    size: u64,
+    incoming: &Arc<Incoming>,
+    done: &std::sync::atomic::AtomicU64,
+) -> Result<Option<i64>, Failure> {
+    let whole = range.start == 0 && range.end >= size;
+    let asked = (!whole).then(|| range.clone());
+    let mut coming = account.judge(account.dropbox.download(rev, asked).await).map_err(|e| e.failure())?;
+    let modified = coming.metadata.as_ref().and_then(|file| file.client_modified);
+    let mut at = coming.from;
+    while let Some(some) = coming.chunk().await.map_err(|e| e.failure())? {
+        let next = at.saturating_add(some.len() as u64);
+        // A server that gives more than was asked for: only what is missing here is taken.
+        if next > size {
+            return Err(Failure::retry("bad_content", "more bytes came than the file has: it is fetched anew"));
+        }
+        let to = Arc::clone(incoming);
+        let offset = at;
+        let some = some.clone();
+        tokio::task::block_in_place(|| to.write_at(offset, &some))?;
+        done.fetch_add(some.len() as u64, Ordering::Relaxed);
+        at = next;
+    }
+    Ok(modified)
+}
+
+fn pieces(range: &Range<u64>, chunk: u64) -> Vec<Range<u64>> {
+    let mut found = Vec::new();
+    let mut at = range.start;
+    while at < range.end {
+        let end = at.saturating_add(chunk).min(range.end);
+        found.push(at..end);
+        at = end;
+    }
+    found
+}
+
+fn full(size: u64, free: u64, reserve: u64) -> Failure {
+    Failure::retry(
+        "disk_full",
+        format!(
+            "the disk has {free} bytes left, and this file of {size} bytes would leave less than safety.disk_reserve = {reserve} bytes: make room, \
+             and it comes by itself"
+        ),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_cover_a_range_and_nothing_else() {
+        assert_eq!(pieces(&(0..10), 4), [0..4, 4..8, 8..10]);
+        assert_eq!(pieces(&(3..4), 4), [3..4]);
+        assert!(pieces(&(5..5), 4).is_empty());
+    }
+}

@@ -1,0 +1,296 @@
+//! Carries out what was decided for a path of a folder whose remote changes come down, as far as it needs no network: what does is handed on.
+//!
+//! Everything that touches the disk says what it expects to find there, and is refused when it finds something else: then the path is looked at again.
+
+use std::sync::Arc;
+
+use crate::daemon::account::Account;
+use crate::daemon::clock::{day, now_ms};
+use crate::daemon::fetch::Fetch;
+use crate::daemon::folder::{self, Folder};
+use crate::daemon::judge::case_clash;
+use crate::daemon::remote::View;
+use crate::daemon::uploader::{Looked, failed, twin};
+use crate::local::{Refused, Root};
+use crate::model::{
+    Base, ContentHash, DirStat, Failure, Job, Local, RelPath, Remote, RemoteChange, Settled, Stat, UnixMs, WriteMode,
+};
+use crate::plan::decide::{Action, Wanted};
+use crate::plan::listing::key_of;
+use crate::plan::{conflict, meet, names};
+
+/// What is not known yet is looked at again after this long, in ms.
+const SOON_MS: UnixMs = 300;
+
+/// One path, with its three views.
+pub(crate) struct Meeting<'a> {
+    pub(crate) account: &'a Account,
+    pub(crate) folder: &'a Arc<Folder>,
+    /// The handle that it was looked at with.
+    pub(crate) root: &'a Root,
+    pub(crate) job: Job,
+    pub(crate) base: Option<Base>,
+    pub(crate) local: Local,
+    pub(crate) view: View,
+}
+
+/// What is left to do.
+pub(crate) enum Met<'a> {
+    Looked(Looked),
+    /// The file goes up.
+    Upload(Box<Meeting<'a>>, WriteMode),
+}
+
+impl<'a> Meeting<'a> {
+    /// Carries out an action.
+    pub(crate) fn act(mut self, action: Action) -> Met<'a> {
+        match action {
+            Action::Upload(mode) | Action::AdoptOrUpload(mode) => {
+                if mode == WriteMode::Add {
+                    // What was agreed on lies elsewhere, or is gone: the file is new there.
+                    self.base = None;
+                }
+                Met::Upload(Box::new(self), mode)
+            }
+            Action::Compare => self.compare(),
+            action => Met::Looked(self.settle(action)),
+        }
+    }
+
+    fn settle(self, action: Action) -> Looked {
+        match action {
+            Action::Nothing if self.view.late => self.wait(),
+            Action::Nothing => self.done(Settled::Nothing),
+            Action::Wait => self.wait(),
+            Action::Adopt { rev } => {
+                let base = self.base.clone().map(|base| Base { rev, ..base });
+                self.done(Settled::InSync(base))
+            }
+            Action::Wedge(failure) | Action::PutOff(failure) => self.fail(failure),
+            Action::Forget => self.done(Settled::Again(None)),
+            Action::AgreeDir => self.done(Settled::InSyncDir(DirStat::default())),
+            Action::MakeDir => match self.root.make_dir(&self.job.path) {
+                Ok(_) => self.done(Settled::InSyncDir(DirStat::default())),
+                Err(refused) => self.refused(refused),
+            },
+            Action::RemoveDir => {
+                let path = self.home();
+                self.stage(RemoteChange::Trash { path, rev: None })
+            }
+            Action::Trash => {
+                let path = self.home();
+                match &self.base {
+                    Some(base) => {
+                        let rev = Some(base.rev.clone());
+                        self.stage(RemoteChange::Trash { path, rev })
+                    }
+                    None => self.done(Settled::Again(None)),
+                }
+            }
+            Action::CreateFolder => self.create_folder(),
+            Action::DeleteFolder => self.delete_folder(),
+            Action::Delete { rev } => {
+                if self.base.as_ref().is_some_and(|b| b.stat.dev != self.root.dev()) {
+                    return self.done(Settled::Wedge(folder::mount_gone()));
+                }
+                let path = self.home();
+                self.stage(RemoteChange::Delete { path, rev })
+            }
+            Action::Download(wanted) => self.download(wanted),
+            Action::MoveAside => self.move_aside(),
+            Action::Upload(_) | Action::AdoptOrUpload(_) | Action::Compare => self.wait(),
+        }
+    }
+
+    /// Reads the file, and goes on from what it holds.
+    fn compare(mut self) -> Met<'a> {
+        let Local::File(stat) = self.local else { return Met::Looked(self.wait()) };
+        if self.base.is_none()
+            && let Remote::File { id, .. } = &self.view.remote
+            && let Some(other) = twin(self.account, &self.job, id)
+        {
+            return Met::Looked(self.done(Settled::Wedge(case_clash(&other))));
+        }
+        let hash = match hash(self.root, &self.job.path, &stat) {
+            Ok(hash) => hash,
+            Err(failure) => return Met::Looked(self.fail(failure)),
+        };
+        let action = meet::compared(&hash, self.base.as_ref(), &self.view.remote, self.folder.mode);
+        match (action, &self.view.remote) {
+            (Action::Adopt { rev }, Remote::File { id, .. }) => {
+                let base =
+                    Base { stat, content_hash: hash, rev, file_id: Some(id.clone()), remote: None };
+                Met::Looked(self.done(Settled::InSync(Some(base))))
+            }
+            // Only its times are new: that is written down first, since whatever goes on the disk goes by what was agreed on.
+            (Action::Trash | Action::Download(_), _) => {
+                let base = self.base.take().map(|base| Base { stat, ..base });
+                Met::Looked(self.done(Settled::Again(base)))
+            }
+            (action, _) => self.act(action),
+        }
+    }
+
+    /// A directory becomes a folder in Dropbox by itself when the first file in it is committed; an empty one has to be made.
+    fn create_folder(self) -> Looked {
+        if let Some(failure) = names::disallowed(&self.job.path) {
+            return self.done(Settled::Wedge(failure));
+        }
+        let Ok(listing) = self.root.read_dir(&self.job.path) else { return self.wait() };
+        let goes_up = |name: &str, kind: &crate::local::Kind| {
+            let is_dir = *kind == crate::local::Kind::Dir;
+            let path = self.job.path.child(name);
+            matches!(kind, crate::local::Kind::Dir | crate::local::Kind::File(_))
+                && path.is_ok_and(|path| self.folder.ignored(&path, is_dir).is_none())
+        };
+        if listing.incomplete.is_some() || listing.entries.iter().any(|(name, kind)| goes_up(name, kind)) {
+            return self.done(Settled::Nothing);
+        }
+        let path = self.home();
+        self.stage(RemoteChange::CreateFolder { path })
+    }
+
+    /// A folder goes in one entry, and only when no file is left in it: none that was agreed on, none that the listing shows.
+    fn delete_folder(self) -> Looked {
+        let store = &self.account.store;
+        let here = store.busy_below_blocking(self.job.folder, &self.job.path);
+        let there = self.account.remote.has_files_blocking(store, self.job.folder, &self.home());
+        match (here, there) {
+            (Ok(false), Ok(false)) => {
+                let path = self.home();
+                self.stage(RemoteChange::DeleteFolder { path })
+            }
+            _ => self.wait(),
+        }
+    }
+
+    /// Dropbox's file comes down, unless it is one that is here already under another name.
+    fn download(self, wanted: Wanted) -> Looked {
+        if self.base.is_none() && self.local == Local::Absent {
+            let (store, job) = (&self.account.store, &self.job);
+            match store.sharer_blocking(job.folder, &job.path, &wanted.id) {
+                Ok(Some((folder, other))) if folder == job.folder => {
+                    if let Some(looked) = self.renamed(&other) {
+                        return looked;
+                    }
+                }
+                Ok(_) => {}
+                Err(_) => return self.wait(),
+            }
+        }
+        let Meeting { folder, job, base, local, .. } = self;
+        Looked::Fetch(Box::new(Fetch { job, folder: Arc::clone(folder), base, expected: local, wanted }))
+    }
+
+    /// Dropbox's file was moved (or its name written in other letters): the local file goes along, with whatever was written into it meanwhile.
+    /// `None`: there is no such file.
+    fn renamed(&self, other: &RelPath) -> Option<Looked> {
+        let account = self.account;
+        let base = account.store.base_blocking(self.job.folder, other).ok()??;
+        let Local::File(stat) = Folder::look_at(self.root, other, Some(&base)) else { return None };
+        let (here, there) = (self.folder.home(&self.job.path), self.folder.home(other));
+        if key_of(here.as_str()) != key_of(there.as_str()) {
+            // Moved, if nothing is at the old place any more. If that is not known yet, it will be.
+            let view = account.remote.view_blocking(account, self.job.folder, other).ok()?;
+            match view.remote {
+                Remote::Absent | Remote::Folder => {}
+                Remote::Unlisted => return Some(self.again_soon()),
+                Remote::File { .. } => return None,
+            }
+        }
+        match self.root.rename(other, &self.job.path, &Local::File(stat)) {
+            Ok(Local::File(now)) => {
+                tracing::debug!(from = %other, to = %self.job.path, "moved in Dropbox: moved here, too");
+                // The rename itself changes the inode's time; a file that was written since it was agreed on stays one.
+                let untouched = stat == base.stat && now.size == stat.size && now.mtime_ns == stat.mtime_ns;
+                let stat = if untouched { now } else { base.stat };
+                Some(Looked::Done(self.job.clone(), Settled::Again(Some(Base { stat, ..base }))))
+            }
+            Ok(_) | Err(Refused::Changed) => Some(self.again_soon()),
+            Err(_) => None,
+        }
+    }
+
+    /// Both are kept: what is here gets a conflicted copy's name, and the path is free for what is there.
+    fn move_aside(self) -> Looked {
+        let hash = match self.local {
+            Local::File(stat) => match hash(self.root, &self.job.path, &stat) {
+                Ok(hash) => hash,
+                Err(failure) => return self.fail(failure),
+            },
+            // A directory has no content of its own to be named after.
+            _ => ContentHash([0; 32]),
+        };
+        let mtime = if let Local::File(stat) = self.local { stat.mtime_ns.div_euclid(1_000_000) } else { now_ms() };
+        let home = self.home();
+        let place = match conflict::copy_path(&home, &self.account.host, &day(mtime), &hash) {
+            Ok(place) => place,
+            Err(error) => return self.fail(Failure::wedge("name", error.to_string())),
+        };
+        let copy = match self.job.path.parent().unwrap_or_default().child(place.name()) {
+            Ok(copy) => copy,
+            Err(error) => return self.fail(Failure::wedge("name", error.to_string())),
+        };
+        if let (Local::File(stat), Local::File(there)) = (&self.local, self.root.observe(&copy))
+            && self::hash(self.root, &copy, &there).is_ok_and(|there| there == hash)
+        {
+            // This very content was put aside before: once is enough.
+            return match self.root.trash(&self.job.path, &Local::File(*stat), now_ms()) {
+                Ok(_) => self.done(Settled::Aside { copy, place }),
+                Err(refused) => self.refused(refused),
+            };
+        }
+        match self.root.rename(&self.job.path, &copy, &self.local) {
+            Ok(_) => {
+                tracing::info!(account = %self.account.name, "both sides changed a file: both versions are kept (see `ferrybox conflicts`)");
+                self.done(Settled::Aside { copy, place })
+            }
+            Err(refused) => self.refused(refused),
+        }
+    }
+
+    fn home(&self) -> crate::model::RemotePath {
+        self.folder.home(&self.job.path)
+    }
+
+    fn stage(self, change: RemoteChange) -> Looked {
+        Looked::Stage(self.job, change)
+    }
+
+    fn done(self, settled: Settled) -> Looked {
+        Looked::Done(self.job, settled)
+    }
+
+    fn fail(self, failure: Failure) -> Looked {
+        let settled = failed(&self.job, failure);
+        Looked::Done(self.job, settled)
+    }
+
+    fn refused(self, refused: Refused) -> Looked {
+        match refused {
+            Refused::Failed(failure) => self.fail(failure),
+            // Somebody was faster: what is there now is looked at.
+            Refused::Changed | Refused::Dir | Refused::InTheWay(_) => self.wait(),
+        }
+    }
+
+    fn wait(self) -> Looked {
+        if self.view.late {
+            self.account.remote.hurry(self.job.folder);
+        }
+        self.again_soon()
+    }
+
+    fn again_soon(&self) -> Looked {
+        Looked::Done(self.job.clone(), Settled::Wait(now_ms() + SOON_MS))
+    }
+}
+
+/// The content hash of a file that is as `stat` says, before and after.
+fn hash(root: &Root, path: &RelPath, stat: &Stat) -> Result<ContentHash, Failure> {
+    let (blocks, now) = crate::local::hash_file(root, path, None)?;
+    if now != *stat {
+        return Err(Failure::look("busy", "the file changed since it was looked at: it is looked at again"));
+    }
+    Ok(blocks.content_hash())
+}

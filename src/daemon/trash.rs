@@ -1,0 +1,108 @@
+//! Carries out what goes on the disk because it went in Dropbox: files to the local trash, directories by `rmdir` only.
+//!
+//! The guard has consented; here each path is looked at once more, with the root vouched for in the same round. A file goes only if it is as it was
+//! agreed on, to the last stat; a directory only if nothing is in it.
+
+use std::sync::Arc;
+
+use crate::daemon::account::{Account, Fatal};
+use crate::daemon::clock::now_ms;
+use crate::daemon::folder::Folder;
+use crate::daemon::intake::blocking;
+use crate::local::{Refused, Removed, Root};
+use crate::model::{
+    Batch, Change, ChangeId, Claimed, Failure, FolderId, Job, JobId, Local, Outcome, RelPath, Remote, RemoteChange, UnixMs,
+};
+use crate::store::StoreError;
+
+/// A directory whose content is on its way out is tried again after this long, in ms.
+const DIR_AGAIN_MS: UnixMs = 500;
+
+/// What became of the entries of a batch. Nothing here can fail as a whole but the database.
+pub(crate) async fn carry_out(account: &Arc<Account>, batch: &Batch) -> Result<Vec<(ChangeId, Outcome)>, Fatal> {
+    let account = Arc::clone(account);
+    let mut changes = batch.changes.clone();
+    // Files first, then directories from the inside out.
+    changes.sort_by_key(|c| (is_dir(c), std::cmp::Reverse(c.path.components().count())));
+    blocking(move || changes.iter().map(|change| Ok((change.id, one(&account, change)?))).collect()).await
+}
+
+fn is_dir(change: &Change) -> bool {
+    matches!(change.what, RemoteChange::Trash { rev: None, .. })
+}
+
+fn one(account: &Account, change: &Change) -> Result<Outcome, StoreError> {
+    let again = Outcome::Look { at: now_ms(), failure: None };
+    let Some(folder) = account.folder(change.folder) else { return Ok(again) };
+    match still_gone(account, change.folder, &change.path, is_dir(change))? {
+        Some(true) => {}
+        Some(false) => return Ok(again),
+        None => return Ok(Outcome::Look { at: now_ms() + DIR_AGAIN_MS, failure: None }),
+    }
+    let root = folder.root.pin();
+    if let Err(failure) = folder.vouch(&root) {
+        return Ok(Outcome::Look { at: now_ms(), failure: Some(failure) });
+    }
+    if is_dir(change) {
+        return Ok(directory(&root, folder, change));
+    }
+    let Some(base) = account.store.base_blocking(change.folder, &change.path)? else { return Ok(again) };
+    match root.trash(&change.path, &Local::File(base.stat), now_ms()) {
+        Ok(trashed) => {
+            tracing::debug!(path = %change.path, place = %trashed.place(), "deleted in Dropbox: moved to the trash");
+            Ok(Outcome::Settled(None))
+        }
+        Err(Refused::Changed | Refused::Dir | Refused::InTheWay(_)) => Ok(again),
+        Err(Refused::Failed(failure)) => Ok(Outcome::Look { at: now_ms() + 10_000, failure: Some(failure) }),
+    }
+}
+
+fn directory(root: &Root, folder: &Folder, change: &Change) -> Outcome {
+    match root.remove_dir(&change.path) {
+        Ok(Removed::Yes | Removed::Absent) => Outcome::Settled(None),
+        Ok(Removed::NotEmpty) if holds_only_ours(root, folder, change) => Outcome::Wedge(kept()),
+        Ok(Removed::NotEmpty) => Outcome::Look { at: now_ms() + DIR_AGAIN_MS, failure: None },
+        Err(Refused::Failed(failure)) => Outcome::Look { at: now_ms() + 10_000, failure: Some(failure) },
+        Err(Refused::Changed | Refused::Dir | Refused::InTheWay(_)) => Outcome::Look { at: now_ms(), failure: None },
+    }
+}
+
+/// Whether everything in a directory is of the kind that is never synced: it will not go by itself.
+fn holds_only_ours(root: &Root, folder: &Folder, change: &Change) -> bool {
+    let Ok(listing) = root.read_dir(&change.path) else { return false };
+    let synced = |name: &str, kind: &crate::local::Kind| {
+        let is_dir = *kind == crate::local::Kind::Dir;
+        let file = matches!(kind, crate::local::Kind::File(_));
+        change.path.child(name).is_ok_and(|path| folder.ignored(&path, is_dir).is_none()) && (is_dir || file)
+    };
+    listing.incomplete.is_none() && !listing.entries.iter().any(|(name, kind)| synced(name, kind))
+}
+
+/// The failure of a directory that stays although its folder is gone.
+fn kept() -> Failure {
+    Failure::wedge(
+        "dir_kept",
+        "its folder is gone in Dropbox, and here it stays because of what is in it and is not synced (ignored, or of no synced kind): remove that if \
+         it is not needed",
+    )
+}
+
+/// Whether Dropbox still has nothing there, as far as the listing goes; `None`: it cannot say at the moment.
+pub(crate) fn still_gone(
+    account: &Account,
+    folder: FolderId,
+    path: &RelPath,
+    dir: bool,
+) -> Result<Option<bool>, StoreError> {
+    let job = Job { id: JobId(0), folder, path: path.clone(), generation: 0, attempts: 0, since: 0 };
+    let claimed = Claimed { job, base: None, dir };
+    let views = account.remote.views_blocking(account, std::slice::from_ref(&claimed))?;
+    let remote = views.into_iter().next().map(|view| view.remote);
+    Ok(match remote {
+        Some(Remote::Absent) => Some(true),
+        // A folder in a file's place, a file in a folder's: what was here is gone all the same.
+        Some(Remote::Folder) => Some(!dir),
+        Some(Remote::File { .. }) => Some(dir),
+        Some(Remote::Unlisted) | None => None,
+    })
+}

@@ -1,0 +1,126 @@
+//! Directories that disk and Dropbox agreed on.
+
+use rusqlite::{Connection, params};
+
+use super::error::{Step, StoreError};
+use super::row::{self, at_or_below};
+use super::{Store, base};
+use crate::model::{DirStat, FolderId, RelPath, UnixMs};
+
+impl Store {
+    /// The names of the directories directly in a directory that both sides agreed on, ordered by their bytes. Blocks.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn agreed_dirs_blocking(&self, folder: FolderId, dir: &RelPath) -> Result<Vec<String>, StoreError> {
+        self.read_blocking(|conn| {
+            let mut select =
+                conn.prepare_cached("SELECT name FROM base_dir WHERE folder = ?1 AND parent = ?2 ORDER BY name")?;
+            let rows = select.query_map(params![folder.0, dir.as_str()], |r| r.get(0))?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+    }
+
+    /// Whether both sides agreed on a directory here. Blocks.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn agreed_dir_blocking(&self, folder: FolderId, dir: &RelPath) -> Result<bool, StoreError> {
+        self.read_blocking(|conn| has(conn, folder, dir))
+    }
+
+    /// Whether any file is agreed on below a directory. Blocks.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn busy_below_blocking(&self, folder: FolderId, dir: &RelPath) -> Result<bool, StoreError> {
+        self.read_blocking(|conn| {
+            let mut select =
+                conn.prepare_cached("SELECT 1 FROM dir WHERE folder = ?1 AND path >= ?2 AND path < ?3 LIMIT 1")?;
+            for span in at_or_below(dir) {
+                if select.exists(params![folder.0, span.low, span.high])? {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        })
+    }
+}
+
+/// Whether a directory was agreed on.
+pub(super) fn has(conn: &Connection, folder: FolderId, path: &RelPath) -> Step<bool> {
+    let Some(parent) = path.parent() else { return Ok(false) };
+    let mut select =
+        conn.prepare_cached("SELECT 1 FROM base_dir WHERE folder = ?1 AND parent = ?2 AND name = ?3")?;
+    Ok(select.exists(params![folder.0, parent.as_str(), path.name()])?)
+}
+
+/// A directory is agreed on; a file is not any more.
+pub(super) fn put(conn: &Connection, folder: FolderId, path: &RelPath, stat: DirStat, now: UnixMs) -> Step<()> {
+    let Some(parent) = path.parent() else { return Ok(()) };
+    if base::get(conn, folder, path)?.is_some() {
+        base::put(conn, folder, path, None, now)?;
+    }
+    conn.prepare_cached(
+        "INSERT INTO base_dir (folder, parent, name, ino, dev) VALUES (?1, ?2, ?3, ?4, ?5)
+         ON CONFLICT (folder, parent, name) DO UPDATE SET ino = excluded.ino, dev = excluded.dev",
+    )?
+    .execute(params![folder.0, parent.as_str(), path.name(), stat.ino.cast_signed(), stat.dev.cast_signed()])?;
+    Ok(())
+}
+
+/// A directory is no longer agreed on.
+pub(super) fn forget(conn: &Connection, folder: FolderId, path: &RelPath) -> Step<()> {
+    let Some(parent) = path.parent() else { return Ok(()) };
+    conn.prepare_cached("DELETE FROM base_dir WHERE folder = ?1 AND parent = ?2 AND name = ?3")?
+        .execute(params![folder.0, parent.as_str(), path.name()])?;
+    Ok(())
+}
+
+/// Rows for the agreed directories at or below one that is gone.
+pub(super) fn enqueue_gone(
+    conn: &Connection,
+    folder: FolderId,
+    dir: &RelPath,
+    due_at: UnixMs,
+    now: UnixMs,
+    seen_again: &str,
+) -> Step<usize> {
+    let mut paths = 0;
+    for span in at_or_below(dir) {
+        paths += conn
+            .prepare_cached(&format!(
+                "INSERT INTO job (folder, path, generation, state, size, since, due_at, burst)
+                 SELECT ?1, iif(parent = '', '', parent || '/') || name, 1, 'due', 0, ?4, ?5, ?4
+                   FROM base_dir WHERE folder = ?1 AND parent >= ?2 AND parent < ?3 {seen_again}"
+            ))?
+            .execute(params![folder.0, span.low, span.high, now, due_at])?;
+    }
+    if has(conn, folder, dir)? {
+        paths += conn
+            .prepare_cached(&format!(
+                "INSERT INTO job (folder, path, generation, state, size, since, due_at, burst)
+                 VALUES (?1, ?2, 1, 'due', 0, ?3, ?4, ?3) {seen_again}"
+            ))?
+            .execute(params![folder.0, dir.as_str(), now, due_at])?;
+    }
+    Ok(paths)
+}
+
+/// Of whom nothing is known any more.
+pub(super) fn drop_all(conn: &Connection, folder: FolderId) -> Step<()> {
+    conn.execute("DELETE FROM base_dir WHERE folder = ?1", [folder.0])?;
+    Ok(())
+}
+
+/// "Look at it now": the path's row, new or not, is due at once.
+pub(super) fn look(conn: &Connection, folder: FolderId, path: &RelPath, size: u64, now: UnixMs) -> Step<()> {
+    conn.prepare_cached(
+        "INSERT INTO job (folder, path, generation, state, size, since, due_at, burst) VALUES (?1, ?2, 1, 'due', ?3, ?4, ?4, ?4)
+         ON CONFLICT (folder, path) DO UPDATE SET generation = generation + 1, due_at = min(due_at, excluded.due_at),
+            code = iif(state = 'wedged', NULL, code), text = iif(state = 'wedged', NULL, text),
+            state = iif(state = 'wedged', 'due', state)",
+    )?
+    .execute(params![folder.0, path.as_str(), row::int(size), now])?;
+    Ok(())
+}
