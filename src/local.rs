@@ -1,4 +1,4 @@
-//! The disk: observe, list, read, scan, watch. Everything below a folder's root goes through one directory handle that no symlink leads out of.
+//! The disk: observe, list, read, scan, watch, write. Everything below a folder's root goes through one directory handle that no symlink leads out of.
 //!
 //! Nothing here decides: a path that cannot be looked at is [`Local::Unknown`](crate::model::Local::Unknown), never absent; a directory that cannot be listed says
 //! so instead of being empty; an event of the kernel is only a hint to look. All functions block, except the stream [`FileRange`] and what [`Watcher`]
@@ -9,26 +9,38 @@ use std::sync::Arc;
 use crate::model::RelPath;
 
 mod beneath;
+mod bin;
+mod dress;
 mod fs_kind;
+mod incoming;
 mod list;
+mod make;
 mod marker;
+mod own;
+mod place;
 mod range;
 mod read;
 mod root;
 mod scan;
 mod snapshot;
+mod trash;
 mod trouble;
 mod watch;
 
+pub use bin::{Left, Purged};
 pub use fs_kind::{InotifyLimits, inotify_limits};
+pub use incoming::Incoming;
 pub use list::{Kind, Listing};
+pub use make::{Removed, Space};
 pub use marker::RootId;
+pub use place::Placed;
 pub use range::{Changed, FileRange};
 pub use read::{SmallRead, hash_file, read_small, read_through};
 pub use root::{Root, stat_of};
 pub use scan::{ScanEnd, Scanned, scan};
 pub use snapshot::Snapshot;
-pub use trouble::LocalError;
+pub use trash::Trashed;
+pub use trouble::{LocalError, Refused};
 pub use watch::{Seen, WatchTrouble, Watcher};
 
 /// Whether a path is not synced; the second argument says whether it is a directory. Must say yes for everything below an ignored directory.

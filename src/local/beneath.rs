@@ -84,7 +84,7 @@ impl Beneath {
 }
 
 /// Opens the directory `name`. Kernels say `ENOTDIR` for a symlink too, which must stay distinct from a plain file: below a file nothing can be.
-fn enter(above: BorrowedFd<'_>, name: &str, how: OFlags) -> Result<OwnedFd> {
+pub(super) fn enter(above: BorrowedFd<'_>, name: &str, how: OFlags) -> Result<OwnedFd> {
     for _ in 0..MAX_AGAIN {
         match openat(above, name, how, Mode::empty()) {
             Err(Errno::NOTDIR) => {

@@ -6,16 +6,14 @@ use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::str::FromStr;
 
-use rustix::fs::{
-    AtFlags, Mode, OFlags, RenameFlags, fchmod, mkdirat, openat, renameat, renameat_with, statat, unlinkat,
-};
+use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, openat, renameat, renameat_with, statat, unlinkat};
 use rustix::io::Errno;
 
 use super::Root;
+use super::own::{OWN, own_dir};
 use super::trouble::{failure, io_failure, is_absence};
 use crate::model::{Failure, RelPath};
 
-const DIR: &str = ".ferrybox";
 const FILE: &str = "root-id";
 /// Changes with each run, and is known to the database: two copies of either that have gone apart are told by it.
 const RUN: &str = "run-id";
@@ -101,7 +99,7 @@ impl Root {
     fn read_id(&self, name: &str) -> Result<Option<RootId>, Failure> {
         let doing = "reading the folder's marker";
         let path =
-            RelPath::parse(&format!("{DIR}/{name}")).map_err(|error| Failure::wedge("name", error.to_string()))?;
+            RelPath::parse(&format!("{OWN}/{name}")).map_err(|error| Failure::wedge("name", error.to_string()))?;
         match self.observe(&path) {
             crate::model::Local::Absent => return Ok(None),
             crate::model::Local::Unknown(failure) => return Err(failure),
@@ -141,15 +139,7 @@ impl Root {
     }
 
     fn own_dir(&self) -> rustix::io::Result<OwnedFd> {
-        let handle = self.handle()?;
-        match mkdirat(handle.top(), DIR, Mode::RWXU) {
-            Ok(()) | Err(Errno::EXIST) => {}
-            Err(error) => return Err(error),
-        }
-        let how = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let dir = openat(handle.top(), DIR, how, Mode::empty())?;
-        fchmod(&dir, Mode::RWXU)?;
-        Ok(dir)
+        own_dir(&*self.handle()?)
     }
 }
 

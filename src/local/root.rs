@@ -37,13 +37,15 @@ pub(super) struct Handle {
     pub(super) beneath: Beneath,
     dev: u64,
     ino: u64,
+    /// As on a file system that cannot exchange two entries, nor rename without replacing.
+    pub(super) plain_renames: bool,
 }
 
 impl Handle {
     fn open(path: &Path, beneath: impl FnOnce(OwnedFd) -> Beneath) -> rustix::io::Result<Self> {
         let top = open_top(path)?;
         let stat = fstat(&top)?;
-        Ok(Self { beneath: beneath(top), dev: device(&stat), ino: stat.st_ino })
+        Ok(Self { beneath: beneath(top), dev: device(&stat), ino: stat.st_ino, plain_renames: false })
     }
 
     pub(super) fn top(&self) -> BorrowedFd<'_> {
@@ -69,6 +71,14 @@ impl Root {
     #[cfg(test)]
     pub(super) fn open_walking(path: &Path) -> Result<Self, LocalError> {
         Self::open_with(path, Beneath::walking)
+    }
+
+    /// As on a file system that knows plain renames only.
+    #[cfg(test)]
+    pub(super) fn open_plain(path: &Path) -> Result<Self, LocalError> {
+        let path = path.canonicalize()?;
+        let handle = Handle::open(&path, Beneath::new).map_err(io::Error::from)?;
+        Ok(Self::new(&path, path.clone(), Some(Arc::new(Handle { plain_renames: true, ..handle }))))
     }
 
     fn open_with(given: &Path, beneath: impl FnOnce(OwnedFd) -> Beneath) -> Result<Self, LocalError> {

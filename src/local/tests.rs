@@ -12,8 +12,12 @@ use rustix::fs::{CWD, FileType, Mode, RenameFlags, mknodat, renameat_with};
 use tempfile::TempDir;
 
 use super::*;
-use crate::model::{Failure, Local};
+use crate::model::{ContentHasher, Failure, Local, UnixMs};
 
+mod bin;
+mod incoming;
+mod placing;
+mod races;
 mod scanning;
 
 fn path(text: &str) -> RelPath {
@@ -27,6 +31,54 @@ fn both(dir: &Path) -> [Root; 2] {
 
 fn code(result: Result<impl Sized, Failure>) -> String {
     result.err().map_or_else(|| "none".to_owned(), |failure| failure.code)
+}
+
+/// 2030-01-02T03:04:05.678Z: later than any test runs.
+const NOW: UnixMs = 1_893_553_445_678;
+
+/// A folder where `fsync` costs nothing, if there is one.
+fn quick_dir() -> TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+}
+
+/// With `openat2`, without, and on a file system with plain renames only.
+fn three(dir: &Path) -> [Root; 3] {
+    let [a, b] = both(dir);
+    [a, b, Root::open_plain(dir).unwrap()]
+}
+
+/// A whole download.
+fn download(root: &Root, key: &str, bytes: &[u8]) -> Incoming {
+    let incoming = root.incoming(key, bytes.len() as u64).unwrap();
+    incoming.write_at(0, bytes).unwrap();
+    let mut hasher = ContentHasher::new();
+    hasher.update(bytes);
+    assert_eq!(incoming.hash().unwrap(), hasher.finish());
+    incoming
+}
+
+/// Every file below `dir` and its content, in order.
+fn contents(dir: &Path) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let mut left = vec![dir.to_owned()];
+    while let Some(at) = left.pop() {
+        for entry in fs::read_dir(&at).into_iter().flatten() {
+            let at = entry.unwrap().path();
+            if at.symlink_metadata().unwrap().is_dir() {
+                left.push(at);
+            } else {
+                let name = at.strip_prefix(dir).unwrap().to_str().unwrap().to_owned();
+                found.push((name, fs::read_to_string(&at).unwrap_or_else(|_| "?".to_owned())));
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// What the trash of the root holds.
+fn trash_of(dir: &Path) -> Vec<(String, String)> {
+    contents(&dir.join(".ferrybox/trash"))
 }
 
 fn folder() -> TempDir {

@@ -5,7 +5,7 @@ use std::io;
 use rustix::io::Errno;
 use thiserror::Error;
 
-use crate::model::Failure;
+use crate::model::{Failure, RelPath};
 
 /// A folder's root cannot be opened. The path stands beside it.
 #[derive(Debug, Error)]
@@ -73,4 +73,66 @@ pub(super) fn failure(doing: &str, error: Errno) -> Failure {
 /// As [`failure`], for errors of the standard library.
 pub(super) fn io_failure(doing: &str, error: &io::Error) -> Failure {
     failure(doing, Errno::from_io_error(error).unwrap_or(Errno::IO))
+}
+
+/// What follows when writing met `error`: `doing` as in "putting it in its place".
+pub(super) fn write_failure(doing: &str, error: Errno) -> Failure {
+    match error {
+        Errno::NOSPC | Errno::DQUOT => Failure::retry(
+            "disk_full",
+            format!("{doing} failed because the disk, or the quota on it, is full: make room; it is tried again"),
+        ),
+        Errno::ACCESS | Errno::PERM => Failure::wedge(
+            "permission",
+            format!("{doing} is not permitted: give the daemon's user the right to write into that directory"),
+        ),
+        Errno::NAMETOOLONG => Failure::wedge(
+            "name",
+            "the name or the path is longer than this file system can hold (255 bytes is usual): give it a shorter one in Dropbox",
+        ),
+        Errno::ILSEQ | Errno::INVAL => Failure::wedge(
+            "name",
+            format!(
+                "{doing} failed ({error}): the file system does not take this name; give it another one in Dropbox"
+            ),
+        ),
+        Errno::FBIG => Failure::wedge("too_large", "the file is larger than this file system can hold"),
+        Errno::XDEV => Failure::wedge(
+            "other_device",
+            "another file system is mounted between the two places, so that it cannot be moved in one step",
+        ),
+        error => failure(doing, error),
+    }
+}
+
+/// Why something on the disk was left as it is.
+#[derive(Debug, Clone, PartialEq, Error)]
+pub enum Refused {
+    /// What stands there is not what the decision was made from: look again.
+    #[error("it changed since it was looked at: it is looked at again")]
+    Changed,
+    /// A directory stands there.
+    #[error("a directory stands in its place")]
+    Dir,
+    /// Something that is no directory stands where a parent directory is needed.
+    #[error("`{0}` is no directory, and one is needed there")]
+    InTheWay(RelPath),
+    /// Anything else.
+    #[error("{0}")]
+    Failed(#[from] Failure),
+}
+
+impl Refused {
+    /// As a row's failure: whoever has no better answer looks again.
+    pub fn into_failure(self) -> Failure {
+        match self {
+            Self::Failed(failure) => failure,
+            other => Failure::look("changed", other.to_string()),
+        }
+    }
+}
+
+/// For `map_err`: a failed write as a refusal.
+pub(super) fn refuse(doing: &str) -> impl Fn(Errno) -> Refused + '_ {
+    move |error| Refused::Failed(write_failure(doing, error))
 }

@@ -1,0 +1,230 @@
+//! What lies in the trash: told, given back, and removed when it is old or the trash too large.
+
+use std::ops::ControlFlow;
+
+use rustix::fs::{AtFlags, unlinkat};
+use rustix::io::Errno;
+
+use super::make::{above, occupied, parent};
+use super::own::{OWN, TRASH, move_out, not_ours, sync_dir};
+use super::scan::{Scanned, scan};
+use super::trash::{Trashed, prune, stamped};
+use super::trouble::{Refused, is_absence, refuse};
+use super::{Kind, Root};
+use crate::model::{Failure, RelPath, Stat, UnixMs};
+
+const DOING: &str = "taking it out of the trash";
+/// A file that was written to this much later than it went was written to in the trash: by a program that still had it open.
+const SLACK_MS: i64 = 2_000;
+const NANOS: i64 = 1_000_000;
+/// Names that are tried for a file whose own name is taken.
+const MAX_NAMES: usize = 1_000;
+/// What a name may have on most file systems, in bytes.
+const NAME_MAX: usize = 255;
+
+/// A file in the trash.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Left {
+    /// Where.
+    pub trashed: Trashed,
+    /// The file, as it is now.
+    pub stat: Stat,
+    /// When it went, in whole seconds.
+    pub when: UnixMs,
+    /// A program that still had it open wrote to it afterwards. It is never purged: give it back as a conflicted copy.
+    pub written_since: bool,
+}
+
+/// What a purge did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Purged {
+    /// Files that are gone now.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Bytes that stay.
+    pub kept: u64,
+    /// Files that stay because they were written to in the trash.
+    pub written_since: u64,
+}
+
+impl Root {
+    /// Tells every file in the trash, the oldest first.
+    ///
+    /// # Errors
+    /// A directory of the trash cannot be listed.
+    pub fn trash_list(&self, each: &mut dyn FnMut(Left) -> ControlFlow<()>) -> Result<(), Failure> {
+        for (stamp, when) in self.stamps()? {
+            if self.stamp_list(&stamp, when, &mut |_| {}, each)?.is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives a file back: to its own place if nothing is there, else beside it under a name that says so. Says where it is now.
+    ///
+    /// # Errors
+    /// [`Refused::Changed`] if it is not in the trash any more; else as placing.
+    pub fn restore(&self, trashed: &Trashed) -> Result<RelPath, Refused> {
+        not_ours(&trashed.path)?;
+        let place = place(trashed)?;
+        let handle = self.handle().map_err(refuse(DOING))?;
+        let from = match above(self, &place) {
+            Ok(from) => from,
+            Err(error) if is_absence(error) => return Err(Refused::Changed),
+            Err(error) => return Err(refuse(DOING)(error)),
+        };
+        use std::os::fd::AsFd;
+        let dir = parent(self, &trashed.path)?;
+        for n in 0..MAX_NAMES {
+            let name = if n == 0 { trashed.path.name().to_owned() } else { beside(trashed.path.name(), n) };
+            match move_out(&handle, from.as_fd(), place.name(), dir.as_fd(), &name) {
+                Ok(()) => {
+                    sync_dir(dir.as_fd()).map_err(refuse(DOING))?;
+                    prune(self, trashed);
+                    let above = trashed.path.parent().unwrap_or_default();
+                    return Ok(above.child(&name).map_err(|error| Failure::wedge("name", error.to_string()))?);
+                }
+                Err(Errno::EXIST) => {}
+                Err(Errno::NOENT) => return Err(Refused::Changed),
+                Err(error) => return Err(refuse(DOING)(error)),
+            }
+        }
+        Err(occupied(dir.as_fd(), trashed.path.name(), DOING))
+    }
+
+    /// Removes what went before `before`, then the oldest files until at most `max_bytes` are left.
+    ///
+    /// # Errors
+    /// A directory of the trash cannot be listed, or a file cannot be removed.
+    pub fn purge(&self, before: UnixMs, max_bytes: u64) -> Result<Purged, Failure> {
+        let mut purged = Purged::default();
+        self.trash_list(&mut |left| {
+            purged.kept += left.stat.size;
+            ControlFlow::Continue(())
+        })?;
+        for (stamp, when) in self.stamps()? {
+            if when >= before && purged.kept <= max_bytes {
+                break;
+            }
+            let mut dirs = Vec::new();
+            let mut broken = None;
+            let _ = self.stamp_list(&stamp, when, &mut |dir| dirs.push(dir.clone()), &mut |left| {
+                if left.when >= before && purged.kept <= max_bytes {
+                    return ControlFlow::Break(());
+                }
+                if left.written_since {
+                    purged.written_since += 1;
+                    return ControlFlow::Continue(());
+                }
+                match self.remove(&left.trashed) {
+                    Ok(()) => {
+                        purged.files += 1;
+                        purged.bytes += left.stat.size;
+                        purged.kept = purged.kept.saturating_sub(left.stat.size);
+                        ControlFlow::Continue(())
+                    }
+                    Err(failure) => {
+                        broken = Some(failure);
+                        ControlFlow::Break(())
+                    }
+                }
+            })?;
+            // The deepest come last in a scan.
+            for dir in dirs.iter().rev() {
+                let _ = above(self, dir).and_then(|above| unlinkat(above, dir.name(), AtFlags::REMOVEDIR));
+            }
+            if let Some(failure) = broken {
+                return Err(failure);
+            }
+        }
+        Ok(purged)
+    }
+
+    fn remove(&self, trashed: &Trashed) -> Result<(), Failure> {
+        let place = place(trashed)?;
+        match above(self, &place).and_then(|above| unlinkat(above, place.name(), AtFlags::empty())) {
+            Err(error) if !is_absence(error) => Err(refuse("emptying the trash")(error).into_failure()),
+            _ => Ok(()),
+        }
+    }
+
+    /// The directories of the trash, the oldest first.
+    fn stamps(&self) -> Result<Vec<(String, UnixMs)>, Failure> {
+        let trash = RelPath::parse(&format!("{OWN}/{TRASH}")).map_err(|e| Failure::wedge("name", e.to_string()))?;
+        if self.observe(&trash) == crate::model::Local::Absent {
+            return Ok(Vec::new());
+        }
+        let entries = self.read_dir(&trash)?.entries;
+        let dirs = entries.into_iter().filter(|(_, kind)| *kind == Kind::Dir);
+        let mut stamps: Vec<_> = dirs.filter_map(|(name, _)| stamped(&name).map(|when| (name, when))).collect();
+        // Those of one second in the order in which they were made: `-2` before `-10`.
+        stamps.sort_by(|(a, x), (b, y)| (x, a.len(), a).cmp(&(y, b.len(), b)));
+        Ok(stamps)
+    }
+
+    fn stamp_list(
+        &self,
+        stamp: &str,
+        when: UnixMs,
+        dirs: &mut dyn FnMut(&RelPath),
+        each: &mut dyn FnMut(Left) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>, Failure> {
+        let name = |error: crate::model::PathError| Failure::wedge("name", error.to_string());
+        let top = RelPath::parse(&format!("{OWN}/{TRASH}/{stamp}")).map_err(name)?;
+        let mut broken = None;
+        let end = scan(self, &|_, _| false, &top, &mut |_| {}, &mut |scanned| {
+            let (dir, files) = match scanned {
+                Scanned::Dir { dir, files, .. } => (dir, files),
+                // Removed meanwhile, or not readable: the rest is told all the same.
+                Scanned::Unreadable { failure, .. } => {
+                    if failure.next != crate::model::Next::Look {
+                        broken = Some(failure);
+                    }
+                    return ControlFlow::Continue(());
+                }
+            };
+            dirs(&dir);
+            let inside = dir.as_str().strip_prefix(top.as_str()).unwrap_or_default().trim_start_matches('/');
+            for (name, stat) in files {
+                let path = if inside.is_empty() { name } else { format!("{inside}/{name}") };
+                let Ok(path) = RelPath::parse(&path) else { continue };
+                let trashed = Trashed { stamp: stamp.to_owned(), path };
+                each(Left { trashed, stat, when, written_since: written_since(&stat, when) })?;
+            }
+            ControlFlow::Continue(())
+        });
+        match broken {
+            Some(failure) => Err(failure),
+            None if end.stopped => Ok(ControlFlow::Break(())),
+            None => Ok(ControlFlow::Continue(())),
+        }
+    }
+}
+
+/// A write sets both times of a file to the same moment; going to the trash sets only the inode's own.
+fn written_since(stat: &Stat, when: UnixMs) -> bool {
+    stat.mtime_ns == stat.ctime_ns && stat.mtime_ns / NANOS > when.saturating_add(SLACK_MS)
+}
+
+fn place(trashed: &Trashed) -> Result<RelPath, Failure> {
+    if stamped(&trashed.stamp).is_none() || trashed.stamp.contains('/') {
+        return Err(Failure::wedge("name", format!("`{}` is no time of the trash", trashed.stamp)));
+    }
+    RelPath::parse(&trashed.place()).map_err(|error| Failure::wedge("name", error.to_string()))
+}
+
+/// `a.txt` becomes `a (restored).txt`, then `a (restored 2).txt`.
+fn beside(name: &str, n: usize) -> String {
+    let mark = if n == 1 { " (restored)".to_owned() } else { format!(" (restored {n})") };
+    let (stem, ending) = match name.rsplit_once('.') {
+        Some((stem, ending)) if !stem.is_empty() && ending.len() <= 16 => (stem, format!(".{ending}")),
+        _ => (name, String::new()),
+    };
+    let mut room = NAME_MAX.saturating_sub(mark.len() + ending.len()).min(stem.len());
+    while !stem.is_char_boundary(room) {
+        room -= 1;
+    }
+    format!("{}{mark}{ending}", stem.get(..room).unwrap_or_default())
+}

@@ -1,0 +1,247 @@
+//! Putting a download in its place: in one step, over exactly the file that it was decided to replace, and that file goes to the trash.
+//!
+//! The download lies in the trash, under the name that the replaced file shall have there, when the two change places. So the replaced file is in the
+//! trash in the same instant, and no crash finds it anywhere else. Then what came out is looked at: if it is not the file that was to be replaced,
+//! the two change places again.
+
+use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use rustix::fs::{AtFlags, Mode, fstat, unlinkat};
+use rustix::io::Errno;
+
+use super::dress::{Looks, dress};
+use super::incoming::{Incoming, State};
+use super::make::{as_expected, occupied, parent};
+use super::own::{self, exchange, is_same, look, move_in, move_out, not_ours, sync_dir};
+use super::root::{Handle, device, stat_from};
+use super::trash::{SIDE, Trashed, copied, slot, take};
+use super::trouble::{Refused, refuse};
+use crate::model::{Failure, Local, RelPath, Stat, UnixMs};
+
+const DOING: &str = "putting the download in its place";
+
+/// A download in its place.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Placed {
+    /// The new file, as it is now.
+    pub stat: Stat,
+    /// Where the file is that it replaced.
+    pub trashed: Option<Trashed>,
+}
+
+/// A name in an open directory.
+pub(super) type Entry<'a> = (BorrowedFd<'a>, &'a str);
+
+/// Where to, over what, and with which looks.
+struct Target<'a> {
+    path: &'a RelPath,
+    at: Entry<'a>,
+    seen: Option<&'a Stat>,
+    looks: Looks,
+    when: UnixMs,
+}
+
+/// What became of an exchange.
+#[derive(Debug, PartialEq)]
+enum Swap {
+    /// The expected file came out.
+    Done,
+    /// Another one did, and both are where they were.
+    Back,
+    /// Another one did, and meanwhile somebody removed or replaced the download in its place: what came out stays on our side.
+    Lost,
+}
+
+impl Incoming {
+    /// Puts the complete download at `path`, if that is still as `expected`: absent, or one file. `mtime` is the content's own time in seconds since
+    /// 1970; `when` is now, for the trash. Parents are made. The content hash is the caller's to check, before.
+    ///
+    /// After a refusal the download is still there, and can be put elsewhere. After success it is over.
+    ///
+    /// # Errors
+    /// [`Refused::Changed`], [`Refused::Dir`], [`Refused::InTheWay`]; else as writing.
+    pub fn place(&self, path: &RelPath, expected: &Local, mtime: Option<i64>, when: UnixMs) -> Result<Placed, Refused> {
+        not_ours(path)?;
+        self.complete()?;
+        let mut state = self.state();
+        let handle = self.root.handle().map_err(refuse(DOING))?;
+        let dir = parent(&self.root, path)?;
+        let at = (dir.as_fd(), path.name());
+        let (seen, now) = match expected {
+            Local::Absent => match look(at.0, at.1).map_err(refuse(DOING))? {
+                None => (None, None),
+                Some(_) => return Err(occupied(at.0, at.1, DOING)),
+            },
+            Local::File(seen) => (Some(seen), Some(as_expected(at.0, at.1, expected, DOING)?)),
+            Local::Dir => return Err(Refused::Dir),
+            Local::Unknown(failure) => return Err(failure.clone().into()),
+            Local::Other(_) => return Err(Refused::Changed),
+        };
+        let looks = Looks { replaced: now, plain_mode: self.plain_mode, mtime };
+        let target = Target { path, at, seen, looks, when };
+        let placed = match self.place_tmp(&handle, &target, &mut state) {
+            Err(Refused::Failed(failure)) if failure.code == "other_device" => {
+                self.place_copy(&handle, &target, &mut state)
+            }
+            other => other,
+        }?;
+        sync_dir(at.0).map_err(refuse(DOING))?;
+        Ok(placed)
+    }
+
+    fn place_tmp(&self, handle: &Handle, target: &Target<'_>, state: &mut State) -> Result<Placed, Refused> {
+        if let Err(failure) = dress(&self.file, target.at, &target.looks) {
+            // After a failed fsync nobody knows what the disk holds: it is loaded again.
+            state.gone = true;
+            let _ = unlinkat(&self.dir, self.name.as_str(), AtFlags::empty());
+            return Err(failure.into());
+        }
+        let (tmp, at) = ((self.dir.as_fd(), self.name.as_str()), target.at);
+        let trashed = match target.seen {
+            None => {
+                move_out(handle, tmp.0, tmp.1, at.0, at.1).map_err(|error| unplaced(at, error))?;
+                None
+            }
+            Some(seen) => Some(self.over(handle, target, seen, state)?),
+        };
+        self.left(state);
+        // What the handle says, not the name: whoever saves over it now makes another file.
+        let stat = fstat(&self.file).map_err(refuse(DOING))?;
+        Ok(Placed { stat: stat_from(&stat), trashed })
+    }
+
+    /// Over the file `seen`.
+    fn over(&self, handle: &Handle, target: &Target<'_>, seen: &Stat, state: &mut State) -> Result<Trashed, Refused> {
+        let (tmp, at) = ((self.dir.as_fd(), self.name.as_str()), target.at);
+        let slot = slot(handle, target.path, target.when, &mut |dir, name| move_in(handle, tmp.0, tmp.1, dir, name))?;
+        let ours = (slot.dir.as_fd(), target.path.name());
+        let swapped = swap(handle, ours, at, &self.file, seen);
+        match swapped {
+            Ok(Swap::Done) => {
+                sync_dir(ours.0).map_err(refuse(DOING))?;
+                return Ok(slot.trashed);
+            }
+            Ok(Swap::Lost) => {
+                self.left(state);
+                return Err(Refused::Changed);
+            }
+            Ok(Swap::Back) | Err(_) => {
+                // Back to where the next try looks for it.
+                if move_in(handle, ours.0, ours.1, tmp.0, tmp.1).is_err() {
+                    self.left(state);
+                }
+                slot.prune(&self.root);
+            }
+        }
+        match swapped {
+            // First the old file leaves, then the new one comes: between the two steps nothing is there.
+            Err(Errno::NOTSUP) => {
+                let slot = take(handle, at, target.path, seen, target.when)?;
+                move_out(handle, tmp.0, tmp.1, at.0, at.1).map_err(|error| {
+                    let _ = move_out(handle, slot.dir.as_fd(), target.path.name(), at.0, at.1);
+                    unplaced(at, error)
+                })?;
+                sync_dir(slot.dir.as_fd()).map_err(refuse(DOING))?;
+                Ok(slot.trashed)
+            }
+            Err(Errno::NOENT) | Ok(_) => Err(Refused::Changed),
+            Err(error) => Err(refuse(DOING)(error)),
+        }
+    }
+
+    /// Where another file system is mounted: by a copy beside the place, under a name that nobody syncs.
+    fn place_copy(&self, handle: &Handle, target: &Target<'_>, state: &mut State) -> Result<Placed, Refused> {
+        let at = target.at;
+        let name = own::random_name(SIDE)?;
+        let side = (at.0, name.as_str());
+        let file = own::create(at.0, &name, Mode::from_raw_mode(0o666)).map_err(refuse(DOING))?;
+        let placed = own::copy(&self.file, &file, DOING)
+            .and_then(|_| dress(&file, at, &target.looks))
+            .map_err(Refused::from)
+            .and_then(|()| beside(handle, target, side, &file));
+        match &placed {
+            Ok(_) => {
+                let _ = unlinkat(&self.dir, self.name.as_str(), AtFlags::empty());
+                self.left(state);
+            }
+            // Only what is surely our own copy.
+            Err(_) if is_ours(side, &file) => {
+                let _ = unlinkat(side.0, side.1, AtFlags::empty());
+            }
+            Err(_) => {}
+        }
+        placed
+    }
+}
+
+/// From the name `side` to the place beside it.
+fn beside(handle: &Handle, target: &Target<'_>, side: Entry<'_>, file: &File) -> Result<Placed, Refused> {
+    let at = target.at;
+    let trashed = match target.seen {
+        None => {
+            move_out(handle, side.0, side.1, at.0, at.1).map_err(|error| unplaced(at, error))?;
+            None
+        }
+        Some(seen) => match swap(handle, side, at, file, seen) {
+            Ok(Swap::Done) => Some(copied(handle, side, target.path, target.when)?),
+            Ok(Swap::Back) | Err(Errno::NOENT) => return Err(Refused::Changed),
+            Ok(Swap::Lost) => {
+                copied(handle, side, target.path, target.when)?;
+                return Err(Refused::Changed);
+            }
+            Err(Errno::NOTSUP) => {
+                let slot = take(handle, at, target.path, seen, target.when)?;
+                move_out(handle, side.0, side.1, at.0, at.1).map_err(|error| unplaced(at, error))?;
+                Some(slot.trashed)
+            }
+            Err(error) => return Err(refuse(DOING)(error)),
+        },
+    };
+    let stat = fstat(file).map_err(refuse(DOING))?;
+    Ok(Placed { stat: stat_from(&stat), trashed })
+}
+
+/// Lets our `file` at `ours` and what is at `target` change places, and back again if that was not `seen`.
+fn swap(handle: &Handle, ours: Entry<'_>, target: Entry<'_>, file: &File, seen: &Stat) -> rustix::io::Result<Swap> {
+    exchange(handle, ours.0, ours.1, target.0, target.1)?;
+    if is_same(seen, look(ours.0, ours.1).unwrap_or(None).as_ref()) {
+        return Ok(Swap::Done);
+    }
+    if exchange(handle, ours.0, ours.1, target.0, target.1).is_err() {
+        return Ok(Swap::Lost);
+    }
+    if is_ours(ours, file) {
+        return Ok(Swap::Back);
+    }
+    // Somebody saved over the download while it was there: what they saved goes where they saved it.
+    let _ = exchange(handle, ours.0, ours.1, target.0, target.1);
+    Ok(Swap::Lost)
+}
+
+fn is_ours(at: Entry<'_>, file: &File) -> bool {
+    match (look(at.0, at.1), fstat(file)) {
+        (Ok(Some(there)), Ok(ours)) => (device(&there), there.st_ino) == (device(&ours), ours.st_ino),
+        _ => false,
+    }
+}
+
+fn unplaced(at: Entry<'_>, error: Errno) -> Refused {
+    match error {
+        Errno::EXIST => occupied(at.0, at.1, DOING),
+        // The parent was removed a moment ago.
+        Errno::NOENT => Failure::look("busy", "its directory was removed meanwhile: it is looked at again").into(),
+        error => refuse(DOING)(error),
+    }
+}
+
+/// The exchange alone, with a file that changed after the check: whether both are where they were.
+#[cfg(test)]
+pub(super) fn swapped_back(incoming: &Incoming, path: &RelPath, seen: &Stat) -> bool {
+    let handle = incoming.root.handle().unwrap();
+    let dir = parent(&incoming.root, path).unwrap();
+    let looks = Looks { replaced: None, plain_mode: 0o644, mtime: None };
+    let target = Target { path, at: (dir.as_fd(), path.name()), seen: Some(seen), looks, when: 0 };
+    let mut state = incoming.state();
+    incoming.over(&handle, &target, seen, &mut state) == Err(Refused::Changed) && !state.gone
+}

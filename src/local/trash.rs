@@ -1,0 +1,224 @@
+//! The trash: what was replaced or deleted lies in `.ferrybox/trash/<time>/<its path>` until it is old, or the trash too large. It goes there by a
+//! rename, so it is the very file that was there; nothing is copied unless another file system is mounted in between.
+
+use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use jiff::Timestamp;
+use rustix::fs::{AtFlags, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT, fchmod, fstat, futimens, openat, unlinkat};
+use rustix::io::Errno;
+
+use super::Root;
+use super::make::{above, as_expected};
+use super::own::{
+    OWN, TRASH, copy, create, is_same, look, make_own, move_in, move_out, not_ours, own_place, random_name, sync_dir,
+};
+use super::place::Entry;
+use super::root::{Handle, stat_from};
+use super::trouble::{Refused, io_failure, is_absence, refuse, write_failure};
+use crate::model::{ContentHash, ContentHasher, Failure, Local, RelPath, Stat, UnixMs};
+
+const DOING: &str = "moving it to the trash";
+/// What begins a name beside the owner's files, for a moment: Dropbox's own clients leave such names alone too.
+pub(super) const SIDE: &str = ".~ferrybox-";
+/// The time in a stamp: readable, sorted by its letters, and fit for any file system.
+const STAMP: &str = "%Y-%m-%dT%H-%M-%SZ";
+const STAMP_LEN: usize = "2026-11-22T03-04-05Z".len();
+/// As many things of one name can go in one second.
+const MAX_OF_ONE_NAME: usize = 10_000;
+
+/// Where a file lies in the trash.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Trashed {
+    /// The directory of the trash, named after the time.
+    pub stamp: String,
+    /// The path that the file had.
+    pub path: RelPath,
+}
+
+impl Trashed {
+    /// The place below the root.
+    pub fn place(&self) -> String {
+        format!("{OWN}/{TRASH}/{}/{}", self.stamp, self.path)
+    }
+}
+
+/// A name in the trash that is taken.
+pub(super) struct Slot {
+    pub(super) dir: OwnedFd,
+    pub(super) trashed: Trashed,
+}
+
+impl Slot {
+    /// Removes the directories above it, as far as nothing is in them.
+    pub(super) fn prune(&self, root: &Root) {
+        prune(root, &self.trashed);
+    }
+}
+
+impl Root {
+    /// Moves the file `path` to the trash, if it is still as `expected`; `when` is now.
+    ///
+    /// # Errors
+    /// [`Refused::Changed`], [`Refused::Dir`]; else as writing.
+    pub fn trash(&self, path: &RelPath, expected: &Local, when: UnixMs) -> Result<Trashed, Refused> {
+        not_ours(path)?;
+        let Local::File(seen) = expected else { return Err(Refused::Changed) };
+        let handle = self.handle().map_err(refuse(DOING))?;
+        let dir = match above(self, path) {
+            Ok(dir) => dir,
+            Err(error) if is_absence(error) => return Err(Refused::Changed),
+            Err(error) => return Err(refuse(DOING)(error)),
+        };
+        as_expected(dir.as_fd(), path.name(), expected, DOING)?;
+        let slot = take(&handle, (dir.as_fd(), path.name()), path, seen, when)?;
+        sync_dir(slot.dir.as_fd()).and_then(|()| sync_dir(dir.as_fd())).map_err(refuse(DOING))?;
+        Ok(slot.trashed)
+    }
+}
+
+/// The name of the directory for what goes at that time.
+fn stamp(when: UnixMs, n: usize) -> String {
+    let when = Timestamp::from_millisecond(when).unwrap_or(Timestamp::UNIX_EPOCH).strftime(STAMP);
+    if n == 0 { when.to_string() } else { format!("{when}-{n}") }
+}
+
+/// When what lies in that directory went; none if it is no name of ours.
+pub(super) fn stamped(name: &str) -> Option<UnixMs> {
+    let when = jiff::civil::DateTime::strptime(STAMP, name.get(..STAMP_LEN)?).ok()?;
+    Some(when.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp().as_millisecond())
+}
+
+/// Finds a name for `path` in the trash that nothing has yet, and calls `put` with it, which must not replace anything.
+pub(super) fn slot(
+    handle: &Handle,
+    path: &RelPath,
+    when: UnixMs,
+    put: &mut dyn FnMut(BorrowedFd<'_>, &str) -> rustix::io::Result<()>,
+) -> Result<Slot, Refused> {
+    let trash = own_place(handle, TRASH).map_err(refuse(DOING))?;
+    for n in 0..MAX_OF_ONE_NAME {
+        let stamp = stamp(when, n);
+        let dir = match directories(trash.as_fd(), &stamp, path) {
+            Ok(dir) => dir,
+            // A file lies there whose path is now a directory's, or somebody tidies up.
+            Err(Errno::NOTDIR | Errno::LOOP | Errno::NOENT) => continue,
+            Err(error) => return Err(refuse(DOING)(error)),
+        };
+        match put(dir.as_fd(), path.name()) {
+            Ok(()) => return Ok(Slot { dir, trashed: Trashed { stamp, path: path.clone() } }),
+            Err(Errno::EXIST | Errno::ISDIR | Errno::NOTEMPTY) => {}
+            Err(Errno::NOENT) if fstat(&dir).is_ok_and(|stat| stat.st_nlink == 0) => {}
+            Err(Errno::NOENT) => return Err(Refused::Changed),
+            Err(error) => return Err(refuse(DOING)(error)),
+        }
+    }
+    Err(Failure::retry("busy", "too many files of this name went to the trash in this second: it is tried again")
+        .into())
+}
+
+fn directories(trash: BorrowedFd<'_>, stamp: &str, path: &RelPath) -> rustix::io::Result<OwnedFd> {
+    let mut dir = make_own(trash, stamp)?;
+    let above = path.parent().unwrap_or_default();
+    for name in above.components() {
+        dir = make_own(dir.as_fd(), name)?;
+    }
+    Ok(dir)
+}
+
+/// Moves the file at `at` to the trash, and back again if it was not `seen`.
+pub(super) fn take(handle: &Handle, at: Entry<'_>, path: &RelPath, seen: &Stat, when: UnixMs) -> Result<Slot, Refused> {
+    let slot = match slot(handle, path, when, &mut |dir, name| move_in(handle, at.0, at.1, dir, name)) {
+        Err(Refused::Failed(failure)) if failure.code == "other_device" => return across(handle, at, path, seen, when),
+        other => other?,
+    };
+    if is_same(seen, look(slot.dir.as_fd(), path.name()).unwrap_or(None).as_ref()) {
+        return Ok(slot);
+    }
+    // If something new has its name already, it stays where it is: in the trash.
+    let _ = move_out(handle, slot.dir.as_fd(), path.name(), at.0, at.1);
+    Err(Refused::Changed)
+}
+
+/// To the trash on another file system: out of the way first, so that what is copied is what is removed.
+fn across(handle: &Handle, at: Entry<'_>, path: &RelPath, seen: &Stat, when: UnixMs) -> Result<Slot, Refused> {
+    let name = random_name(SIDE)?;
+    let side = (at.0, name.as_str());
+    move_in(handle, at.0, at.1, side.0, side.1).map_err(refuse(DOING))?;
+    let put_back = || {
+        let _ = move_out(handle, side.0, side.1, at.0, at.1);
+    };
+    if !is_same(seen, look(side.0, side.1).unwrap_or(None).as_ref()) {
+        put_back();
+        return Err(Refused::Changed);
+    }
+    copy_to_slot(handle, side, path, when).inspect_err(|_| put_back())
+}
+
+/// Copies the file at `side` to the trash and removes it.
+pub(super) fn copied(handle: &Handle, side: Entry<'_>, path: &RelPath, when: UnixMs) -> Result<Trashed, Refused> {
+    copy_to_slot(handle, side, path, when).map(|slot| slot.trashed)
+}
+
+fn copy_to_slot(handle: &Handle, side: Entry<'_>, path: &RelPath, when: UnixMs) -> Result<Slot, Refused> {
+    let how = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let old = File::from(openat(side.0, side.1, how, Mode::empty()).map_err(refuse(DOING))?);
+    let before = fstat(&old).map_err(refuse(DOING))?;
+    let mut made = None;
+    let slot = slot(handle, path, when, &mut |dir, name| {
+        made = Some(create(dir, name, Mode::RUSR | Mode::WUSR)?);
+        Ok(())
+    })?;
+    let Some(new) = made else { return Err(Refused::Changed) };
+    let verified = copy(&old, &new, DOING).and_then(|_| {
+        let (mtime, nanos) = (stat_from(&before).mtime_ns.div_euclid(1_000_000_000), stat_from(&before).mtime_ns);
+        let times = Timestamps {
+            last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
+            last_modification: Timespec { tv_sec: mtime, tv_nsec: nanos.rem_euclid(1_000_000_000) },
+        };
+        let _ = futimens(&new, &times);
+        let _ = fchmod(&new, Mode::from_raw_mode(before.st_mode & 0o777));
+        let same = hash(&old)? == hash(&new)?;
+        let after = fstat(&old).map_err(|error| write_failure(DOING, error))?;
+        if same && stat_from(&after) == stat_from(&before) { Ok(()) } else { Err(changed()) }
+    });
+    let removed = verified
+        .map_err(Refused::from)
+        .and_then(|()| unlinkat(side.0, side.1, AtFlags::empty()).map_err(refuse(DOING)));
+    if let Err(refused) = removed {
+        let _ = unlinkat(&slot.dir, path.name(), AtFlags::empty());
+        return Err(refused);
+    }
+    sync_dir(slot.dir.as_fd()).map_err(refuse(DOING))?;
+    Ok(slot)
+}
+
+fn changed() -> Failure {
+    Failure::look("busy", "it was written to while it was moved to the trash: it is looked at again")
+}
+
+fn hash(file: &File) -> Result<ContentHash, Failure> {
+    use std::os::unix::fs::FileExt;
+    let mut hasher = ContentHasher::new();
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        match file.read_at(&mut buffer, hasher.total()) {
+            Ok(0) => return Ok(hasher.finish()),
+            Ok(n) => hasher.update(buffer.get(..n).unwrap_or_default()),
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(io_failure("reading it", &error)),
+        }
+    }
+}
+
+/// Removes the directories above a place in the trash, as far as nothing is in them.
+pub(super) fn prune(root: &Root, trashed: &Trashed) {
+    let Ok(trash) = RelPath::parse(&format!("{OWN}/{TRASH}")) else { return };
+    let mut at = RelPath::parse(&trashed.place()).ok().and_then(|place| place.parent());
+    while let Some(dir) = at.filter(|dir| *dir != trash && dir.is_under(&trash)) {
+        match above(root, &dir).and_then(|above| unlinkat(above, dir.name(), AtFlags::REMOVEDIR)) {
+            Ok(()) => at = dir.parent(),
+            Err(_) => return,
+        }
+    }
+}
