@@ -30,6 +30,7 @@ mod error;
 mod failure;
 mod files;
 mod gate;
+mod interim;
 mod listing;
 mod pkce;
 mod reply;

@@ -37,7 +37,8 @@
 //!                               v
 //!       1  store.stage_page(page)        entries + cursor in one step; a reset fills a second tree beside the one in use
 //!       2  store.adopt_listing           a complete and believable tree takes the other's place, for every reader at once
-//!       3  store.compare_listing         when a run of pages has ended: rows for paths of base whose remote view differs
+//!       3  store.compare_listing         when a run of pages has ended: rows for paths of base whose remote view differs, and where things
+//!                                        come down for paths that only Dropbox has, too
 //! ```
 //! Workers look a row's remote view up in it (`Remote::Unlisted` while in doubt), and adopt what Dropbox has already. `ferrybox ls` reads the
 //! database itself. Downloads and moves are not built yet.

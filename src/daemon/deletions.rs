@@ -136,13 +136,13 @@ impl Deletions {
             let page = account.store.staged_deletes(folder.id, after, 1000).await?;
             let Some((last, ..)) = page.last() else { break };
             after = *last;
-            let (root, passes, account) = (folder.root.pin(), folder.passes_deletions(), Arc::clone(account));
+            let (root, passes, ours) = (folder.root.pin(), folder.passes_deletions(), Arc::clone(account));
             let id = folder.id;
             let back = blocking(move || {
                 let meant = |path: &RelPath, kind: BatchKind| {
-                    let base = account.store.base_blocking(id, path).ok().flatten();
+                    let base = ours.store.base_blocking(id, path).ok().flatten();
                     if kind == BatchKind::Trash {
-                        return trash::still_gone(&account, id, path, base.is_none()).ok().flatten() != Some(false);
+                        return trash::still_gone(&ours, id, path, base.is_none()).ok().flatten() != Some(false);
                     }
                     let absent = match Folder::look_at(&root, path, base.as_ref()) {
                         Local::Absent => true,

@@ -140,7 +140,7 @@ async fn bytes(
     let whole = range.start == 0 && range.end >= size;
     let asked = (!whole).then(|| range.clone());
     let mut coming = account.judge(account.dropbox.download(rev, asked).await).map_err(|e| e.failure())?;
-    let modified = coming.metadata.as_ref().and_then(|file| file.client_modified);
+    let modified = coming.metadata.as_ref().and_then(|file| file.client_modified).map(jiff::Timestamp::as_second);
     let mut at = coming.from;
     while let Some(some) = coming.chunk().await.map_err(|e| e.failure())? {
         let next = at.saturating_add(some.len() as u64);

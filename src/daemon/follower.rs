@@ -7,8 +7,8 @@ use crate::daemon::remote::Lane;
 use crate::dropbox::{CallError, Dropbox};
 use crate::model::listing::{Page, Question, Refused, What};
 use crate::plan::guard::Limits;
-use crate::plan::listing::{believable, collapsed, key_of, rule, unholdable};
-use crate::store::{Listing, Place, Store, StoreError, Tree};
+use crate::plan::listing::{believable, collapsed, holds, key_of, rule, unholdable};
+use crate::store::{Listing, Naming, Place, Store, StoreError, Tree};
 
 /// Pages in a row that may lead nowhere: the same cursor again, with more to come.
 const SAME_CURSOR: u32 = 20;
@@ -79,7 +79,7 @@ impl Follower {
         let running = listing.live.as_ref().is_some_and(|live| live.running);
         if listing.comparing && !running {
             let folders = self.lane.folders.clone();
-            if self.store.compare_listing(self.lane.id, folders, key_of, now_ms()).await? {
+            if self.store.compare_listing(self.lane.id, folders, Naming { key_of, holds }, now_ms()).await? {
                 return Ok(Stepped::Went(0));
             }
         }

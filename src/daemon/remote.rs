@@ -88,7 +88,9 @@ impl RemoteCache {
         let listings = store.open_listings(&names, &question).await?;
         let lanes = listings.into_iter().zip(scopes).map(|(listing, scope)| {
             let covered = folders.iter().filter(|f| within(&f.remote, &scope));
-            let folders = covered.map(|f| Compared { folder: f.id, remote: f.remote.clone() }).collect();
+            let folders = covered
+                .map(|f| Compared { folder: f.id, remote: f.remote.clone(), down: f.mode.brings_down() })
+                .collect();
             let now = LaneNow { let_go: listing.live.is_some(), ..LaneNow::default() };
             Arc::new(Lane { id: listing.id, scope, folders, now: Mutex::new(now), nudge: Notify::new(), echo: Echo::default() })
         });

@@ -110,6 +110,13 @@ pub enum Mode {
     Download,
 }
 
+impl Mode {
+    /// Whether it brings down what only Dropbox has.
+    pub const fn brings_down(self) -> bool {
+        matches!(self, Self::TwoWay | Self::Download)
+    }
+}
+
 impl fmt::Display for Mode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

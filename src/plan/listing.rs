@@ -147,6 +147,11 @@ pub fn unholdable(name: &str, top: bool) -> Option<Failure> {
     None
 }
 
+/// Whether a disk could hold an entry, as far as is known: see [`unholdable`].
+pub fn holds(name: &str, top: bool) -> bool {
+    unholdable(name, top).is_none()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

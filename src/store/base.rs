@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 
 use rusqlite::types::Value;
-use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use super::error::{Fault, Step, StoreError};
 use super::{Store, base_dir, row};
-use crate::model::{Base, FolderId, PathError, RelPath, Stat, UnixMs};
+use crate::model::{Base, FolderId, RelPath, Stat, UnixMs};
 
 impl Store {
     /// The first other path whose base is this remote file, for threads that may block.
@@ -102,30 +102,45 @@ impl Store {
     /// When the database cannot be read.
     pub fn base_dirs_blocking(&self, folder: FolderId, dir: &RelPath) -> Result<Vec<RelPath>, StoreError> {
         self.read_blocking(|conn| {
-            let mut next = conn.prepare_cached(
-                "SELECT path FROM dir WHERE folder = ?1 AND path >= ?2 AND path < ?3 ORDER BY path LIMIT 1",
-            )?;
-            Ok(dirs(&mut next, folder, dir)?.into_iter().collect())
+            let (mut found, mut wrong) = (BTreeSet::new(), None);
+            each_dir(conn, folder, dir, &mut |name| match dir.child(name) {
+                Ok(path) => drop(found.insert(path)),
+                Err(e) => wrong = Some(format!("it holds {e}: {name:?}")),
+            })?;
+            wrong.map_or(Ok(found.into_iter().collect()), |what| Err(Fault::Damaged(what)))
         })
     }
 }
 
-/// Leaps from one sub-directory to the next: one look-up each, however much lies below them.
-fn dirs(next: &mut CachedStatement<'_>, folder: FolderId, dir: &RelPath) -> Step<BTreeSet<RelPath>> {
-    let mut found = BTreeSet::new();
+/// The names of the directories directly in a directory that hold files of base, however deep; some of them twice. Leaps from one to the
+/// next: one look-up each, however much lies below them.
+pub(super) fn each_dir(conn: &Connection, folder: FolderId, dir: &RelPath, each: &mut dyn FnMut(&str)) -> Step<()> {
+    let mut next = conn
+        .prepare_cached("SELECT path FROM dir WHERE folder = ?1 AND path >= ?2 AND path < ?3 ORDER BY path LIMIT 1")?;
     let prefix = if dir.is_root() { String::new() } else { format!("{}/", dir.as_str()) };
     // The root's own row is the empty text, which U+0001 leaves out.
     let mut low = if dir.is_root() { "\u{1}".to_owned() } else { prefix.clone() };
     let high = if dir.is_root() { Value::Blob(Vec::new()) } else { Value::Text(format!("{}0", dir.as_str())) };
     loop {
         let path: Option<String> = next.query_row(params![folder.0, low, high], |r| r.get(0)).optional()?;
-        let Some(path) = path else { return Ok(found) };
+        let Some(path) = path else { return Ok(()) };
         let rest = path.strip_prefix(&prefix).unwrap_or_default();
         let (name, below) = rest.split_once('/').map_or((rest, false), |(name, _)| (name, true));
         // After `a/...` comes `a0`; after `a` itself perhaps `a.b`, and `a/...` later.
         low = format!("{prefix}{name}{}", if below { '0' } else { '\u{1}' });
-        found.insert(dir.child(name).map_err(|e: PathError| Fault::Damaged(format!("it holds {e}: {path:?}")))?);
+        each(name);
     }
+}
+
+/// The names of the files of base directly in a directory.
+pub(super) fn each_file(conn: &Connection, folder: FolderId, dir: &RelPath, each: &mut dyn FnMut(&str)) -> Step<()> {
+    let mut select =
+        conn.prepare_cached("SELECT name FROM base WHERE dir = (SELECT id FROM dir WHERE folder = ?1 AND path = ?2)")?;
+    let mut rows = select.query(params![folder.0, dir.as_str()])?;
+    while let Some(row) = rows.next()? {
+        each(row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?);
+    }
+    Ok(())
 }
 
 /// The base of one file.

@@ -55,6 +55,16 @@ pub(super) fn has(conn: &Connection, folder: FolderId, path: &RelPath) -> Step<b
     Ok(select.exists(params![folder.0, parent.as_str(), path.name()])?)
 }
 
+/// The names of the agreed directories directly in a directory.
+pub(super) fn each(conn: &Connection, folder: FolderId, dir: &RelPath, take: &mut dyn FnMut(&str)) -> Step<()> {
+    let mut select = conn.prepare_cached("SELECT name FROM base_dir WHERE folder = ?1 AND parent = ?2")?;
+    let mut rows = select.query(params![folder.0, dir.as_str()])?;
+    while let Some(r) = rows.next()? {
+        take(r.get_ref(0)?.as_str().unwrap_or_default());
+    }
+    Ok(())
+}
+
 /// A directory is agreed on; a file is not any more.
 pub(super) fn put(conn: &Connection, folder: FolderId, path: &RelPath, stat: DirStat, now: UnixMs) -> Step<()> {
     let Some(parent) = path.parent() else { return Ok(()) };

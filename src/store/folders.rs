@@ -3,6 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::error::{Step, StoreError};
+use super::remote_compare::compare_again;
 use super::{Store, base_dir, row};
 use crate::model::FolderId;
 
@@ -109,7 +110,9 @@ fn find_or_create(conn: &Connection, local: &str, remote: &str, mode: &str) -> S
         .optional()?;
     let Some((mut folder, old_remote)) = known else {
         conn.execute("INSERT INTO folder (local, remote, mode) VALUES (?1, ?2, ?3)", [local, remote, mode])?;
-        return Ok(Folder { id: FolderId(conn.last_insert_rowid()), root_id: None, held: None, fresh: true });
+        let id = FolderId(conn.last_insert_rowid());
+        compare_again(conn)?;
+        return Ok(Folder { id, root_id: None, held: None, fresh: true });
     };
     if old_remote != remote {
         drop_rows(conn, folder.id)?;
@@ -119,7 +122,10 @@ fn find_or_create(conn: &Connection, local: &str, remote: &str, mode: &str) -> S
         )?;
         (folder.root_id, folder.held) = (None, None);
     }
-    conn.execute("UPDATE folder SET mode = ?2 WHERE id = ?1 AND mode <> ?2", params![folder.id.0, mode])?;
+    if conn.execute("UPDATE folder SET mode = ?2 WHERE id = ?1 AND mode <> ?2", params![folder.id.0, mode])? > 0 {
+        // What only Dropbox has may concern it now.
+        compare_again(conn)?;
+    }
     folder.fresh = folder.root_id.is_none();
     Ok(folder)
 }
@@ -146,5 +152,5 @@ fn drop_rows(conn: &Connection, folder: FolderId) -> Step<()> {
     conn.execute("DELETE FROM odd WHERE folder = ?1", id)?;
     conn.execute("DELETE FROM deletion WHERE folder = ?1", id)?;
     conn.execute("UPDATE tally SET last_synced_at = NULL WHERE folder = ?1", id)?;
-    Ok(())
+    compare_again(conn)
 }

@@ -1,16 +1,33 @@
 //! Comparing what was listed with base: rows for the queue, only where they differ.
+//!
+//! A whole comparison (a new tree was adopted, a folder is new or has another mode) reads base first, then, for folders that bring things down,
+//! what is listed below them. In between the runs of pages say what they have touched, and only that is compared. Both go in slices of a fixed
+//! number of rows, each one read and one short step of the writer, and both go on after a crash where they were.
 
 use rusqlite::{Connection, OptionalExtension, params};
+use serde::{Deserialize, Serialize};
 
 use super::error::{Step, StoreError};
-use super::remote::ListingId;
-use super::remote_view::{Sought, view};
-use super::row::{self, at_or_below};
-use super::{Store, base};
-use crate::model::{Base, FolderId, RelPath, Remote, RemotePath, UnixMs};
+use super::remote::{self, ListingId, TreeId};
+use super::remote_names::Names;
+use super::remote_view::{self, Sought, WalkAt, view};
+use super::{Store, base_dir, row};
+use crate::model::listing::Listed;
+use crate::model::{Base, ContentHash, FolderId, RelPath, Remote, RemotePath, UnixMs};
 
 /// Guesses the server's key of a path; `plan::listing` has it.
 pub type KeyOf = fn(&str) -> String;
+/// Whether a disk can hold an entry of this name, and may; the truth value says that it lies directly in a synced folder.
+pub type Holds = fn(&str, bool) -> bool;
+
+/// The rules of `plan::listing` that the comparison carries out.
+#[derive(Debug, Clone, Copy)]
+pub struct Naming {
+    /// The likely key of a path.
+    pub key_of: KeyOf,
+    /// What gets no row because no disk can hold it: it is a problem already.
+    pub holds: Holds,
+}
 
 /// A folder of the configuration, as the comparison needs it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,14 +36,59 @@ pub struct Compared {
     pub folder: FolderId,
     /// Its remote path.
     pub remote: RemotePath,
+    /// Whether it brings things down (`two-way`, `download`). Then rows are made also for files and folders that only Dropbox has, under the
+    /// names that base knows their directories by, and their size is that of the remote file. A row says no more than "look": the path may be
+    /// ignored, and something else may lie there on the disk.
+    pub down: bool,
 }
 
-/// Rows of base read in one slice.
-const SLICE: usize = 1000;
+/// Rows looked at in one slice.
+pub(super) const SLICE: usize = if cfg!(test) { 7 } else { 1000 };
+
+/// Where a comparison goes on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Position {
+    /// In base, after this row.
+    Base { dir: i64, name: String },
+    /// In the agreed directories, after this one.
+    Dirs { folder: i64, parent: String, name: String },
+    /// In what is listed below this folder (or the next one that brings things down), after this key.
+    Listed { folder: i64, after: String },
+    /// In base below a path that was touched, after this row.
+    Below { path: String, folder: i64, dir: String, name: String },
+}
+
+impl Position {
+    /// Of the column; what cannot be read begins anew.
+    fn read(text: &str) -> Self {
+        serde_json::from_str(text).unwrap_or_else(|_| Self::Base { dir: 0, name: String::new() })
+    }
+}
+
+/// One path that differs.
+pub(super) struct Found {
+    pub(super) folder: FolderId,
+    pub(super) path: RelPath,
+    pub(super) size: u64,
+    pub(super) down: bool,
+    /// And every directory at or below it that was agreed on.
+    pub(super) dirs_below: bool,
+}
+
+/// What one slice came to.
+pub(super) struct Slice {
+    /// `compare_at` as it was read: should it be another by now, it stays.
+    before: Option<String>,
+    differing: Vec<Found>,
+    position: Option<Position>,
+    /// Touched paths that are done.
+    done: Vec<String>,
+}
 
 impl Store {
     /// One slice of the comparison of base with what the listing says; rows are made for the paths that differ, and for no others. What we
-    /// are committing ourselves right now is no difference. `true` while there is more to compare.
+    /// are committing ourselves right now is no difference. `true` while there is more to compare. Nothing is compared before the listing is
+    /// complete, nor in the middle of a run of pages; a comparison that is done twice makes the same rows.
     ///
     /// # Errors
     /// When the database cannot be read or written.
@@ -34,178 +96,237 @@ impl Store {
         &self,
         id: ListingId,
         folders: Vec<Compared>,
-        key_of: KeyOf,
+        naming: Naming,
         now: UnixMs,
     ) -> Result<bool, StoreError> {
-        let known = folders.clone();
-        let slice = self.read(move |conn| slice(conn, id, &known, key_of)).await?;
+        let slice = self.read(move |conn| slice(conn, id, &folders, naming)).await?;
         let Some(slice) = slice else { return Ok(false) };
-        self.write_rows(usize::MAX, move |conn| {
-            let mut insert = conn.prepare_cached(
-                "INSERT INTO job (folder, path, generation, state, size, since, due_at) VALUES (?1, ?2, 1, 'due', ?3, ?4, ?4)
-                 ON CONFLICT (folder, path) DO UPDATE SET generation = generation + 1",
-            )?;
-            for (folder, path, size) in &slice.differing {
-                insert.execute(params![folder.0, path.as_str(), row::int(*size), now])?;
-            }
-            match &slice.next {
-                Next::Whole(position) => {
-                    conn.prepare_cached("UPDATE remote_listing SET compare_at = ?2 WHERE id = ?1")?
-                        .execute(params![id.0, position])?;
-                }
-                Next::Touched(paths) => {
-                    let mut delete =
-                        conn.prepare_cached("DELETE FROM remote_touched WHERE listing = ?1 AND path = ?2")?;
-                    for path in paths {
-                        delete.execute(params![id.0, path])?;
-                    }
-                }
-            }
-            Ok(())
-        })
-        .await?;
+        self.write_rows(usize::MAX, move |conn| carry_out(conn, id, &slice, now)).await?;
         Ok(true)
     }
 }
 
-struct Slice {
-    differing: Vec<(FolderId, RelPath, u64)>,
-    next: Next,
-}
-
-enum Next {
-    /// The whole base: on from here, `None` when it is done.
-    Whole(Option<String>),
-    /// These touched paths are done.
-    Touched(Vec<String>),
-}
-
-fn slice(conn: &Connection, id: ListingId, folders: &[Compared], key_of: KeyOf) -> Step<Option<Slice>> {
-    let position: Option<Option<String>> = conn
-        .prepare_cached("SELECT compare_at FROM remote_listing WHERE id = ?1")?
-        .query_row([id.0], |r| r.get(0))
-        .optional()?;
-    match position.flatten() {
-        Some(position) => whole(conn, id, folders, key_of, &position).map(Some),
-        None => touched(conn, id, folders, key_of),
+/// Makes the rows, and notes how far the comparison has come: unless it was begun anew since the slice was read.
+pub(super) fn carry_out(conn: &Connection, id: ListingId, slice: &Slice, now: UnixMs) -> Step<()> {
+    for found in &slice.differing {
+        enqueue(conn, found, now)?;
     }
-}
-
-fn whole(conn: &Connection, id: ListingId, folders: &[Compared], key_of: KeyOf, position: &str) -> Step<Slice> {
-    let (dir, name) = position.split_once('/').unwrap_or(("0", ""));
-    let dir: i64 = dir.parse().unwrap_or(0);
-    let mut select = conn.prepare_cached(
-        "SELECT d.folder, iif(d.path = '', '', d.path || '/') || b.name, b.size, b.mtime_ns, b.ctime_ns, b.ino, b.dev, b.content_hash,
-                b.rev, b.remote, b.file_id, b.dir, b.name
-           FROM base b JOIN dir d ON d.id = b.dir WHERE (b.dir, b.name) > (?1, ?2) ORDER BY b.dir, b.name LIMIT ?3",
-    )?;
-    let rows = select.query_map(params![dir, name, row::limit(SLICE)], |r| {
-        let at = format!("{}/{}", r.get::<_, i64>(11)?, r.get::<_, String>(12)?);
-        Ok((FolderId(r.get(0)?), row::rel(r, 1)?, row::base(r, 2)?, at))
-    })?;
-    let (mut differing, mut seen, mut last) = (Vec::new(), 0, None);
-    for found in rows {
-        let (folder, path, base, at) = found?;
-        seen += 1;
-        last = Some(at);
-        if let Some(folder) = folders.iter().find(|f| f.folder == folder)
-            && differs(conn, id, folder, &path, &base, key_of)?
-        {
-            differing.push((folder.folder, path, base.stat.size));
-        }
-    }
-    Ok(Slice { differing, next: Next::Whole(last.filter(|_| seen == SLICE)) })
-}
-
-fn touched(conn: &Connection, id: ListingId, folders: &[Compared], key_of: KeyOf) -> Step<Option<Slice>> {
-    let mut select = conn.prepare_cached("SELECT path, below FROM remote_touched WHERE listing = ?1 LIMIT ?2")?;
-    let rows =
-        select.query_map(params![id.0, row::limit(SLICE)], |r| Ok((r.get::<_, String>(0)?, r.get::<_, bool>(1)?)))?;
-    let touched = rows.collect::<Result<Vec<_>, _>>()?;
-    if touched.is_empty() {
-        return Ok(None);
-    }
-    let mut differing = Vec::new();
-    for (path, below) in &touched {
-        let key = key_of(path);
-        for folder in folders {
-            let home = key_of(folder.remote.as_str());
-            let rest = key.strip_prefix(&home).filter(|rest| rest.is_empty() || rest.starts_with('/'));
-            // Either the path lies in the folder, or (where a whole folder went) the folder lies in the path.
-            let above = *below && (home == key || home.strip_prefix(&key).is_some_and(|rest| rest.starts_with('/')));
-            let skip = folder.remote.as_str().split('/').skip(1).count();
-            let rel = match rest {
-                Some(_) => path.split('/').skip(1 + skip).collect::<Vec<_>>().join("/"),
-                None if above => String::new(),
-                None => continue,
-            };
-            let Ok(rel) = RelPath::parse(&rel) else { continue };
-            if let Some(base) = base::get(conn, folder.folder, &rel)?
-                && differs(conn, id, folder, &rel, &base, key_of)?
-            {
-                differing.push((folder.folder, rel.clone(), base.stat.size));
-            }
-            if *below {
-                under(conn, id, folder, &rel, key_of, &mut differing)?;
-            }
-        }
-    }
-    let paths = touched.into_iter().map(|(path, _)| path).collect();
-    Ok(Some(Slice { differing, next: Next::Touched(paths) }))
-}
-
-fn under(
-    conn: &Connection,
-    id: ListingId,
-    folder: &Compared,
-    rel: &RelPath,
-    key_of: KeyOf,
-    differing: &mut Vec<(FolderId, RelPath, u64)>,
-) -> Step<()> {
-    for span in at_or_below(rel) {
-        let mut select = conn.prepare_cached(
-            "SELECT iif(d.path = '', '', d.path || '/') || b.name, b.size, b.mtime_ns, b.ctime_ns, b.ino, b.dev, b.content_hash, b.rev,
-                    b.remote, b.file_id FROM dir d CROSS JOIN base b ON b.dir = d.id WHERE d.folder = ?1 AND d.path >= ?2 AND d.path < ?3",
-        )?;
-        let rows = select
-            .query_map(params![folder.folder.0, span.low, span.high], |r| Ok((row::rel(r, 0)?, row::base(r, 1)?)))?;
-        for found in rows {
-            let (path, base) = found?;
-            if differs(conn, id, folder, &path, &base, key_of)? {
-                differing.push((folder.folder, path, base.stat.size));
-            }
-        }
+    let position = slice.position.as_ref().map(serde_json::to_string).transpose().unwrap_or_default();
+    conn.prepare_cached("UPDATE remote_listing SET compare_at = ?2 WHERE id = ?1 AND compare_at IS ?3")?
+        .execute(params![id.0, position, slice.before])?;
+    let mut delete = conn.prepare_cached("DELETE FROM remote_touched WHERE listing = ?1 AND path = ?2")?;
+    for path in &slice.done {
+        delete.execute(params![id.0, path])?;
     }
     Ok(())
 }
 
-fn differs(
-    conn: &Connection,
-    id: ListingId,
-    folder: &Compared,
-    path: &RelPath,
-    base: &Base,
-    key_of: KeyOf,
-) -> Step<bool> {
-    let place = base.remote.clone().unwrap_or_else(|| folder.remote.join(path));
-    let sought = Sought { listing: id, key: key_of(place.as_str()), sure: true };
-    match view(conn, &sought)? {
-        Remote::File { content_hash, rev, .. }
-            if rev == base.rev && content_hash.is_none_or(|h| h == base.content_hash) =>
-        {
-            Ok(false)
+/// All listings are compared from the beginning: base has lost rows, or a folder wants to know of more.
+pub(super) fn compare_again(conn: &Connection) -> Step<()> {
+    conn.prepare_cached("UPDATE remote_listing SET compare_at = '' WHERE live IS NOT NULL")?.execute([])?;
+    Ok(())
+}
+
+fn enqueue(conn: &Connection, found: &Found, now: UnixMs) -> Step<()> {
+    if found.dirs_below {
+        let seen = "ON CONFLICT (folder, path) DO UPDATE SET generation = generation + 1";
+        base_dir::enqueue_gone(conn, found.folder, &found.path, now, now, seen)?;
+        if found.path.is_root() {
+            return Ok(());
         }
-        Remote::Unlisted => Ok(false),
-        Remote::File { content_hash: Some(hash), .. } => {
-            // Our own commit, seen in the listing before its reply was: base is about to be that.
-            let ours = conn
-                .prepare_cached(
-                    "SELECT 1 FROM change WHERE content_hash = ?3
-                        AND job = (SELECT id FROM job WHERE folder = ?1 AND path = ?2)",
-                )?
-                .exists(params![folder.folder.0, path.as_str(), hash.0])?;
-            Ok(!ours)
+    }
+    // What goes up is sized by who sees the disk. What comes down is sized here, and what was given up is looked at again.
+    let known = if found.down {
+        "generation = generation + 1, size = iif(state = 'staged', size, max(size, excluded.size)),
+         attempts = iif(state = 'wedged', 0, attempts), code = iif(state = 'wedged', NULL, code),
+         text = iif(state = 'wedged', NULL, text), state = iif(state = 'wedged', 'due', state)"
+    } else {
+        "generation = generation + 1"
+    };
+    conn.prepare_cached(&format!(
+        "INSERT INTO job (folder, path, generation, state, size, since, due_at) VALUES (?1, ?2, 1, 'due', ?3, ?4, ?4)
+         ON CONFLICT (folder, path) DO UPDATE SET {known}"
+    ))?
+    .execute(params![found.folder.0, found.path.as_str(), row::int(found.size), now])?;
+    Ok(())
+}
+
+/// Looks at the next slice; `None` if there is nothing to compare, or not yet.
+pub(super) fn slice(conn: &Connection, id: ListingId, folders: &[Compared], naming: Naming) -> Step<Option<Slice>> {
+    let listing = remote::get(conn, id)?;
+    let Some(live) = listing.live.as_ref().filter(|live| live.complete && !live.running) else { return Ok(None) };
+    let before: Option<String> = conn
+        .prepare_cached("SELECT compare_at FROM remote_listing WHERE id = ?1")?
+        .query_row([id.0], |r| r.get(0))
+        .optional()?
+        .flatten();
+    let look = Look { conn, id, tree: live.id, absence: remote_view::knows_absence(&listing), folders, naming };
+    let (differing, position, done) = match before.as_deref().map(Position::read) {
+        Some(Position::Base { dir, name }) => {
+            let (differing, position) = look.base(dir, &name)?;
+            (differing, position, Vec::new())
         }
-        _ => Ok(true),
+        Some(Position::Dirs { folder, parent, name }) => {
+            let (differing, position) = look.dirs(folder, &parent, &name)?;
+            (differing, position, Vec::new())
+        }
+        Some(Position::Listed { folder, after }) => {
+            let (differing, position) = look.listed(folder, after)?;
+            (differing, position, Vec::new())
+        }
+        at => match look.touched(at)? {
+            Some(touched) => touched,
+            None if before.is_some() => (Vec::new(), None, Vec::new()),
+            None => return Ok(None),
+        },
+    };
+    Ok(Some(Slice { before, differing, position, done }))
+}
+
+/// One look at base and at the live tree.
+pub(super) struct Look<'a> {
+    pub(super) conn: &'a Connection,
+    pub(super) id: ListingId,
+    pub(super) tree: TreeId,
+    /// Whether what is not in the tree is surely not in Dropbox.
+    pub(super) absence: bool,
+    pub(super) folders: &'a [Compared],
+    pub(super) naming: Naming,
+}
+
+/// What differs, where it goes on, and the touched paths that are done.
+pub(super) type Touched = (Vec<Found>, Option<Position>, Vec<String>);
+
+impl Look<'_> {
+    fn base(&self, dir: i64, name: &str) -> Step<(Vec<Found>, Option<Position>)> {
+        let mut select = self.conn.prepare_cached(
+            "SELECT d.folder, iif(d.path = '', '', d.path || '/') || b.name, b.size, b.mtime_ns, b.ctime_ns, b.ino, b.dev, b.content_hash,
+                    b.rev, b.remote, b.file_id, b.dir, b.name
+               FROM base b JOIN dir d ON d.id = b.dir WHERE (b.dir, b.name) > (?1, ?2) ORDER BY b.dir, b.name LIMIT ?3",
+        )?;
+        let rows = select.query_map(params![dir, name, row::limit(SLICE)], |r| {
+            let at = Position::Base { dir: r.get(11)?, name: r.get(12)? };
+            Ok((FolderId(r.get(0)?), row::rel(r, 1)?, row::base(r, 2)?, at))
+        })?;
+        let (mut differing, mut seen, mut last) = (Vec::new(), 0, None);
+        for found in rows {
+            let (folder, path, base, at) = found?;
+            seen += 1;
+            last = Some(at);
+            if let Some(folder) = self.folders.iter().find(|f| f.folder == folder) {
+                differing.extend(self.differs(folder, path, &base)?);
+            }
+        }
+        let first = || Some(Position::Dirs { folder: i64::MIN, parent: String::new(), name: String::new() });
+        Ok((differing, last.filter(|_| seen == SLICE).or_else(first)))
+    }
+
+    fn dirs(&self, folder: i64, parent: &str, name: &str) -> Step<(Vec<Found>, Option<Position>)> {
+        let mut select = self.conn.prepare_cached(
+            "SELECT folder, iif(parent = '', '', parent || '/') || name, parent, name FROM base_dir
+              WHERE (folder, parent, name) > (?1, ?2, ?3) ORDER BY folder, parent, name LIMIT ?4",
+        )?;
+        let rows = select.query_map(params![folder, parent, name, row::limit(SLICE)], |r| {
+            let at = Position::Dirs { folder: r.get(0)?, parent: r.get(2)?, name: r.get(3)? };
+            Ok((FolderId(r.get(0)?), row::rel(r, 1)?, at))
+        })?;
+        let (mut differing, mut seen, mut last) = (Vec::new(), 0, None);
+        for found in rows {
+            let (folder, path, at) = found?;
+            seen += 1;
+            last = Some(at);
+            let Some(of) = self.folders.iter().find(|f| f.folder == folder && f.down) else { continue };
+            let key = (self.naming.key_of)(of.remote.join(&path).as_str());
+            let there = view(self.conn, &Sought { listing: self.id, key, sure: true })?;
+            if !matches!(there, Remote::Folder | Remote::Unlisted) {
+                differing.push(Found { folder, path, size: 0, down: true, dirs_below: false });
+            }
+        }
+        Ok((differing, last.filter(|_| seen == SLICE).or_else(|| self.next_down(i64::MIN))))
+    }
+
+    /// The first folder at or after this number that brings things down.
+    fn next_down(&self, from: i64) -> Option<Position> {
+        let down = self.folders.iter().filter(|f| f.down && f.folder.0 >= from);
+        down.map(|f| f.folder.0).min().map(|folder| Position::Listed { folder, after: String::new() })
+    }
+
+    fn listed(&self, folder: i64, after: String) -> Step<(Vec<Found>, Option<Position>)> {
+        let Some(of) = self.folders.iter().find(|f| f.down && f.folder.0 == folder) else {
+            return Ok((Vec::new(), self.next_down(folder.saturating_add(1))));
+        };
+        let at = WalkAt { root: (self.naming.key_of)(of.remote.as_str()), recursive: true, after };
+        let entries = remote_view::walk(self.conn, self.tree, &at, SLICE)?;
+        let mut names = Names::new(self.conn, of, self.naming, entries.iter().map(|e| e.path_lower.as_str()));
+        let mut differing = Vec::new();
+        for entry in &entries {
+            if let (Some(path), None) = self.place(&mut names, entry)? {
+                let size = entry.size.unwrap_or_default();
+                differing.push(Found { folder: of.folder, path, size, down: true, dirs_below: false });
+            }
+        }
+        let next = match entries.last() {
+            Some(last) if entries.len() == SLICE => Some(Position::Listed { folder, after: last.path_lower.clone() }),
+            _ => self.next_down(folder.saturating_add(1)),
+        };
+        Ok((differing, next))
+    }
+
+    /// The local path that a listed entry has or would have, and its base if it is a file that has one. No path: it is not to be looked at,
+    /// because it cannot lie on a disk, or is a folder that was agreed on, or a file that we are sending.
+    pub(super) fn place(&self, names: &mut Names<'_>, entry: &Listed) -> Step<(Option<RelPath>, Option<Base>)> {
+        if entry.kind == "folder" {
+            let dir = names.dir(&entry.path_lower, &entry.path)?;
+            let Some(dir) = dir else { return Ok((None, None)) };
+            let agreed = dir.path.is_root() || base_dir::has(self.conn, names.folder(), &dir.path)?;
+            return Ok(((!agreed).then_some(dir.path), None));
+        }
+        if !entry.is_downloadable {
+            return Ok((None, None));
+        }
+        Ok(match names.file(&entry.path_lower, &entry.path, Some(&entry.id))? {
+            Some((path, None)) => {
+                let ours = match entry.content_hash {
+                    Some(hash) => self.ours(names.folder(), &path, hash)?,
+                    None => false,
+                };
+                ((!ours).then_some(path), None)
+            }
+            Some((path, base)) => (Some(path), base),
+            None => (None, None),
+        })
+    }
+
+    /// Whether Dropbox has something else than base says.
+    pub(super) fn differs(&self, folder: &Compared, path: RelPath, base: &Base) -> Step<Option<Found>> {
+        let place = base.remote.clone().unwrap_or_else(|| folder.remote.join(&path));
+        let sought = Sought { listing: self.id, key: (self.naming.key_of)(place.as_str()), sure: true };
+        let remote = view(self.conn, &sought)?;
+        let same = match &remote {
+            Remote::File { content_hash, rev, .. }
+                if *rev == base.rev && content_hash.is_none_or(|h| h == base.content_hash) =>
+            {
+                true
+            }
+            Remote::Unlisted => true,
+            Remote::File { content_hash: Some(hash), .. } => self.ours(folder.folder, &path, *hash)?,
+            _ => false,
+        };
+        let size = match remote {
+            Remote::File { size, .. } if folder.down => size,
+            _ if folder.down => 0,
+            _ => base.stat.size,
+        };
+        Ok((!same).then_some(Found { folder: folder.folder, path, size, down: folder.down, dirs_below: false }))
+    }
+
+    /// Our own commit, seen in the listing before its reply was: base is about to be that.
+    fn ours(&self, folder: FolderId, path: &RelPath, hash: ContentHash) -> Step<bool> {
+        Ok(self
+            .conn
+            .prepare_cached(
+                "SELECT 1 FROM change WHERE content_hash = ?3 AND job = (SELECT id FROM job WHERE folder = ?1 AND path = ?2)",
+            )?
+            .exists(params![folder.0, path.as_str(), hash.0])?)
     }
 }

@@ -149,9 +149,8 @@ impl Applier<'_> {
         if free {
             self.count(parent, 1, read_only);
             self.entries += 1;
-            if matches!(entry.what, What::File(_)) {
-                self.touch(parent, &entry.name, false)?;
-            }
+            // A folder, too: it may be new to folders that bring things down.
+            self.touch(parent, &entry.name, false)?;
             return Ok(());
         }
         let Some(there) = self.there(dir.id, name)? else { return Ok(()) };
