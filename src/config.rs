@@ -16,7 +16,6 @@ mod problem;
 mod schema;
 mod values;
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -127,7 +126,7 @@ pub struct Folder {
     pub local: PathBuf,
     /// The remote folder.
     pub remote: RemotePath,
-    /// What is passed on. [`Loaded::runnable`] refuses those that this version cannot do.
+    /// What is passed on.
     pub mode: Mode,
     /// Patterns as in `.gitignore`.
     pub ignore: Vec<String>,
@@ -306,28 +305,4 @@ impl Config {
 /// A sentence's end: what is wrong with it.
 pub fn credentials_source(text: &str, options: &LoadOptions) -> Result<String, String> {
     folders::credentials(text, &options.surroundings.home, true)
-}
-
-impl Loaded {
-    /// What this version cannot do although the configuration is valid: modes that arrive later.
-    ///
-    /// # Errors
-    /// One problem a folder.
-    pub fn runnable(&self) -> Result<(), ConfigErrors> {
-        let origins: BTreeMap<&str, &str> = self.settings.iter().map(|s| (s.key.as_str(), s.set_in.as_str())).collect();
-        let mut problems = Vec::new();
-        for (a, account) in self.config.accounts.iter().enumerate() {
-            for (f, folder) in account.folders.iter().enumerate() {
-                if matches!(folder.mode, Mode::TwoWay | Mode::Download) {
-                    let place = origins.get(format!("account[{a}].folder[{f}].mode").as_str()).copied();
-                    problems.push(Problem::new(
-                        "account.folder.mode",
-                        place.unwrap_or("the configuration"),
-                        format!("{} arrives with a later version; use backup or mirror", folder.mode),
-                    ));
-                }
-            }
-        }
-        if problems.is_empty() { Ok(()) } else { Err(ConfigErrors(problems)) }
-    }
 }

@@ -55,7 +55,6 @@ impl ConfigCommand {
 
 fn check(common: &Common) -> anyhow::Result<u8> {
     let loaded = common.load()?;
-    loaded.runnable()?;
     if common.quiet {
         return Ok(OK);
     }

@@ -66,7 +66,6 @@ impl Run {
 
 fn checked(common: &Common) -> anyhow::Result<Config> {
     let loaded = common.load_to_run()?;
-    loaded.runnable()?;
     let config = loaded.config;
     check_folders(&config)?;
     Ok(config)

@@ -176,7 +176,9 @@ impl Committer {
                 .zip(results)
                 .map(|(change, result)| (change.id, judge.made(change, result)))
                 .collect(),
-            Results::Files(_) | Results::Deleted(_) | Results::Made(_) | Results::Unknown => judge.verify(batch, left_over).await,
+            Results::Files(_) | Results::Deleted(_) | Results::Made(_) | Results::Unknown => {
+                judge.verify(batch, left_over).await
+            }
             Results::Refused(failure) => {
                 account.note(&failure);
                 batch.changes.iter().map(|c| (c.id, judge.again(c, failure.clone()))).collect()

@@ -69,7 +69,11 @@ async fn arrive(account: &Arc<Account>, fetch: &Fetch) -> Result<Result<Base, Re
     let key = rev.clone();
     let opened = blocking(move || {
         Ok(root.space().and_then(|space| {
-            if space.free < size.saturating_add(reserve) { Err(full(size, space.free, reserve)) } else { root.incoming(&key, size) }
+            if space.free < size.saturating_add(reserve) {
+                Err(full(size, space.free, reserve))
+            } else {
+                root.incoming(&key, size)
+            }
         }))
     })
     .await?;
@@ -84,7 +88,9 @@ async fn arrive(account: &Arc<Account>, fetch: &Fetch) -> Result<Result<Base, Re
     let parts: Vec<Range<u64>> = incoming.missing().into_iter().flat_map(|range| pieces(&range, chunk)).collect();
     // An empty file has no bytes to ask for, and yet its times are worth a call.
     let parts = if parts.is_empty() { vec![0..0] } else { parts };
-    let mut coming = stream::iter(parts).map(|part| bytes(account, &rev, part, size, &incoming, &shown.done)).buffer_unordered(AT_ONCE);
+    let mut coming = stream::iter(parts)
+        .map(|part| bytes(account, &rev, part, size, &incoming, &shown.done))
+        .buffer_unordered(AT_ONCE);
     let mut first: Option<Failure> = None;
     while let Some(came) = coming.next().await {
         match came {

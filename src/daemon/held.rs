@@ -141,7 +141,7 @@ pub(crate) async fn judge(
                 }
                 Verdict::Reject => {
                     account.store.forget_deletions(folder.id, set.last, folder.comes_down(), now_ms()).await?;
-                },
+                }
             }
             tracing::info!(account = %account.name, folder = folder.id.0, deletions = set.deletions, ?verdict, "a person has decided on the held deletions");
             lift(account, folder).await?;

@@ -397,7 +397,9 @@ impl ScanRun {
                 }
                 if folder.comes_down() {
                     let known = store.agreed_dirs_blocking(folder.id, &dir)?;
-                    let news = dirs.iter().filter(|name| known.binary_search_by(|k| k.as_bytes().cmp(name.as_bytes())).is_err());
+                    let news = dirs
+                        .iter()
+                        .filter(|name| known.binary_search_by(|k| k.as_bytes().cmp(name.as_bytes())).is_err());
                     for name in news {
                         let Ok(path) = dir.child(name) else { continue };
                         due.push(Due { path, size: 0, due_at: now + settle });

@@ -175,7 +175,13 @@ impl Judge<'_> {
             | RemoteChange::Trash { .. } => Ok(home.clone()),
         };
         let Ok(copy) = copy else { return Outcome::Look { at: now_ms(), failure: None } };
-        f(&Context { now: now_ms(), backoff: retry::backoff(change.attempts, self.chance), home: &home, copy: &copy, comes_down: folder.comes_down() })
+        f(&Context {
+            now: now_ms(),
+            backoff: retry::backoff(change.attempts, self.chance),
+            home: &home,
+            copy: &copy,
+            comes_down: folder.comes_down(),
+        })
     }
 }
 

@@ -118,8 +118,7 @@ impl<'a> Meeting<'a> {
         let action = meet::compared(&hash, self.base.as_ref(), &self.view.remote, self.folder.mode);
         match (action, &self.view.remote) {
             (Action::Adopt { rev }, Remote::File { id, .. }) => {
-                let base =
-                    Base { stat, content_hash: hash, rev, file_id: Some(id.clone()), remote: None };
+                let base = Base { stat, content_hash: hash, rev, file_id: Some(id.clone()), remote: None };
                 Met::Looked(self.done(Settled::InSync(Some(base))))
             }
             // Only its times are new: that is written down first, since whatever goes on the disk goes by what was agreed on.

@@ -92,7 +92,14 @@ impl RemoteCache {
                 .map(|f| Compared { folder: f.id, remote: f.remote.clone(), down: f.mode.brings_down() })
                 .collect();
             let now = LaneNow { let_go: listing.live.is_some(), ..LaneNow::default() };
-            Arc::new(Lane { id: listing.id, scope, folders, now: Mutex::new(now), nudge: Notify::new(), echo: Echo::default() })
+            Arc::new(Lane {
+                id: listing.id,
+                scope,
+                folders,
+                now: Mutex::new(now),
+                nudge: Notify::new(),
+                echo: Echo::default(),
+            })
         });
         Ok(Self { lanes: lanes.collect() })
     }
@@ -144,14 +151,24 @@ impl RemoteCache {
     }
 
     /// The remote view of one path. Blocks.
-    pub(crate) fn view_blocking(&self, account: &Account, folder: FolderId, path: &RelPath) -> Result<View, StoreError> {
+    pub(crate) fn view_blocking(
+        &self,
+        account: &Account,
+        folder: FolderId,
+        path: &RelPath,
+    ) -> Result<View, StoreError> {
         let job = Job { id: JobId(0), folder, path: path.clone(), generation: 0, attempts: 0, since: 0 };
         let views = self.views_blocking(account, &[Claimed { job, base: None, dir: false }])?;
         Ok(views.into_iter().next().unwrap_or(View { remote: Remote::Unlisted, late: true }))
     }
 
     /// Whether the cache shows a file anywhere in a folder of Dropbox. Where it cannot say, it does. Blocks.
-    pub(crate) fn has_files_blocking(&self, store: &Store, folder: FolderId, place: &RemotePath) -> Result<bool, StoreError> {
+    pub(crate) fn has_files_blocking(
+        &self,
+        store: &Store,
+        folder: FolderId,
+        place: &RemotePath,
+    ) -> Result<bool, StoreError> {
         let Some(lane) = self.lane_of(folder) else { return Ok(true) };
         let mut at = WalkAt { root: key_of(place.as_str()), recursive: true, after: String::new() };
         loop {

@@ -11,7 +11,8 @@ use crate::daemon::folder::Folder;
 use crate::daemon::intake::blocking;
 use crate::local::{Refused, Removed, Root};
 use crate::model::{
-    Batch, Change, ChangeId, Claimed, Failure, FolderId, Job, JobId, Local, Outcome, RelPath, Remote, RemoteChange, UnixMs,
+    Batch, Change, ChangeId, Claimed, Failure, FolderId, Job, JobId, Local, Outcome, RelPath, Remote, RemoteChange,
+    UnixMs,
 };
 use crate::store::StoreError;
 

@@ -7,18 +7,18 @@ use std::time::Duration;
 
 use crate::daemon::account::{Account, Fatal};
 use crate::daemon::clock::{chance, ms, now_ms, rfc3339};
+use crate::daemon::fetch::{self, Fetch};
 use crate::daemon::folder::{self, Folder};
 use crate::daemon::intake::{blocking, until};
 use crate::daemon::judge::case_clash;
 use crate::daemon::live::lock;
-use crate::daemon::fetch::{self, Fetch};
 use crate::daemon::meet::{Meeting, Met};
 use crate::daemon::remote::View;
 use crate::daemon::{large, pack};
 use crate::local::{self, SmallRead, Snapshot};
 use crate::model::{
-    Agreed, Base, Claimed, ContentHash, Failure, Job, Local, Next, RelPath, Remote, RemoteChange, Settled, Stat, UnixMs,
-    WriteMode,
+    Agreed, Base, Claimed, ContentHash, Failure, Job, Local, Next, RelPath, Remote, RemoteChange, Settled, Stat,
+    UnixMs, WriteMode,
 };
 use crate::plan::decide::{Action, decide};
 use crate::plan::pack::{Queue, claim_at};

@@ -92,7 +92,10 @@ pub fn refused(change: &Change, tags: &[&str], failure: Failure, context: &Conte
         }
         (RemoteChange::Delete { .. }, ["path_write", "conflict", ..]) if context.comes_down => Outcome::Look {
             at: context.later(None),
-            failure: Some(Failure::look("conflict", "deleted here, but changed in Dropbox since; Dropbox's version is fetched")),
+            failure: Some(Failure::look(
+                "conflict",
+                "deleted here, but changed in Dropbox since; Dropbox's version is fetched",
+            )),
         },
         // It is there already: its own row finds that out from the listing.
         (RemoteChange::CreateFolder { .. }, ["path", "conflict", ..]) => {

@@ -50,8 +50,7 @@ impl Store {
 /// Whether a directory was agreed on.
 pub(super) fn has(conn: &Connection, folder: FolderId, path: &RelPath) -> Step<bool> {
     let Some(parent) = path.parent() else { return Ok(false) };
-    let mut select =
-        conn.prepare_cached("SELECT 1 FROM base_dir WHERE folder = ?1 AND parent = ?2 AND name = ?3")?;
+    let mut select = conn.prepare_cached("SELECT 1 FROM base_dir WHERE folder = ?1 AND parent = ?2 AND name = ?3")?;
     Ok(select.exists(params![folder.0, parent.as_str(), path.name()])?)
 }
 
@@ -82,8 +81,11 @@ pub(super) fn put(conn: &Connection, folder: FolderId, path: &RelPath, stat: Dir
 /// A directory is no longer agreed on.
 pub(super) fn forget(conn: &Connection, folder: FolderId, path: &RelPath) -> Step<()> {
     let Some(parent) = path.parent() else { return Ok(()) };
-    conn.prepare_cached("DELETE FROM base_dir WHERE folder = ?1 AND parent = ?2 AND name = ?3")?
-        .execute(params![folder.0, parent.as_str(), path.name()])?;
+    conn.prepare_cached("DELETE FROM base_dir WHERE folder = ?1 AND parent = ?2 AND name = ?3")?.execute(params![
+        folder.0,
+        parent.as_str(),
+        path.name()
+    ])?;
     Ok(())
 }
 

@@ -5,7 +5,8 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::error::{Fault, Step, StoreError};
 use super::{Store, row, settle, uploads};
 use crate::model::{
-    BatchKind, Change, ChangeId, ContentHash, FolderId, Job, JobId, RelPath, RemoteChange, RemotePath, UnixMs, WriteMode,
+    BatchKind, Change, ChangeId, ContentHash, FolderId, Job, JobId, RelPath, RemoteChange, RemotePath, UnixMs,
+    WriteMode,
 };
 
 /// Counts in a [`Ready`] stop here.
@@ -74,7 +75,7 @@ impl Store {
         .await
     }
 
-    /// What could be committed now, outside of the folders in `skip`: one entry a kind: folders, uploads, deletions, trash.
+    /// What could be committed now, outside of the folders in `skip`: one entry a kind: uploads, folders, deletions, trash.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -82,7 +83,7 @@ impl Store {
         let skip = skip.to_vec();
         self.read(move |conn| {
             let folders = row::folders_without(conn, &skip)?;
-            [BatchKind::Folder, BatchKind::Upload, BatchKind::Delete, BatchKind::Trash]
+            [BatchKind::Upload, BatchKind::Folder, BatchKind::Delete, BatchKind::Trash]
                 .into_iter()
                 .map(|kind| count_ready(conn, kind, &folders, now))
                 .collect()

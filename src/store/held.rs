@@ -55,7 +55,13 @@ impl Store {
     ///
     /// # Errors
     /// When the database cannot be written.
-    pub async fn forget_deletions(&self, folder: FolderId, last: ChangeId, again: bool, now: UnixMs) -> Result<(), StoreError> {
+    pub async fn forget_deletions(
+        &self,
+        folder: FolderId,
+        last: ChangeId,
+        again: bool,
+        now: UnixMs,
+    ) -> Result<(), StoreError> {
         self.write_rows(usize::MAX, move |conn| {
             let mut select = conn.prepare_cached(
                 "SELECT job.id, job.path FROM change JOIN job ON job.id = change.job

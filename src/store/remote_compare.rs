@@ -131,7 +131,7 @@ fn enqueue(conn: &Connection, found: &Found, now: UnixMs) -> Step<()> {
     if found.dirs_below {
         let seen = "ON CONFLICT (folder, path) DO UPDATE SET generation = generation + 1";
         base_dir::enqueue_gone(conn, found.folder, &found.path, now, now, seen)?;
-        if found.path.is_root() {
+        if found.path.is_root() || base_dir::has(conn, found.folder, &found.path)? {
             return Ok(());
         }
     }

@@ -4,9 +4,9 @@ use std::collections::{BTreeSet, HashMap};
 
 use rusqlite::{Connection, params};
 
-use super::{base, base_dir};
 use super::error::Step;
 use super::remote_compare::{Compared, Naming};
+use super::{base, base_dir};
 use crate::model::{Base, FolderId, RelPath};
 
 /// A directory of a folder as it is named here.

@@ -48,6 +48,7 @@ async fn follower(store: &Store, dropbox: Dropbox, scope: &str) -> Follower {
         folders: Vec::new(),
         now: Mutex::new(LaneNow::default()),
         nudge: Notify::new(),
+        echo: crate::daemon::echo::Echo::default(),
     };
     Follower::new(store.clone(), dropbox, Arc::new(lane), Question::default(), LIMITS)
 }

@@ -79,6 +79,14 @@ fn difference(base: &BTreeSet<String>, tree: &Tree, here: u8, shown: u8) -> BTre
             _ => {}
         }
     }
+    for dir in super::dirs_of(base.iter().map(String::as_str)) {
+        if !matches!(tree.get(&dir), Some(None)) {
+            let path = local(&dir, false, false);
+            if !rows.iter().any(|(known, _)| *known == path) {
+                rows.insert((path, 0));
+            }
+        }
+    }
     rows
 }
 
@@ -122,8 +130,11 @@ proptest! {
             let (after, rows) = (difference(&base, &second, here, shown), rows_of(&home));
             let missing: Vec<_> = after.difference(&before).filter(|row| !rows.contains(*row)).collect();
             assert!(missing.is_empty(), "{missing:?}, {rows:?}");
-            // A folder that went is looked at, too; it had no base of its own.
-            let went: BTreeSet<String> = gone.iter().map(|key| key.to_lowercase()).collect();
+            // A folder that went is looked at, too, with all directories in it.
+            let mut went: BTreeSet<String> = gone.iter().map(|key| key.to_lowercase()).collect();
+            went.extend(super::dirs_of(base.iter().map(String::as_str)).into_iter().filter(|dir| {
+                went.iter().any(|gone| dir == gone || dir.starts_with(&format!("{gone}/")))
+            }).collect::<Vec<_>>());
             let surplus: Vec<_> =
                 rows.difference(&after).filter(|(path, size)| *size > 0 || !went.contains(&path.to_lowercase())).collect();
             assert!(surplus.is_empty(), "{surplus:?}");
