@@ -16,7 +16,7 @@
 //! - **Secrets never print.** They are [`secrecy::SecretString`]s, the header is marked sensitive, and errors carry neither headers nor forms.
 //!
 //! # Where
-//! [`Settings`] and [`Tokens`] make a [`Dropbox`]; `account`, `sessions`, `commits`, `files` and `listing` hold its routes. `client` sends, `reply`
+//! [`Settings`] and [`Tokens`] make a [`Dropbox`]; `account`, `sessions`, `commits`, `files`, `download` and `listing` hold its routes. `client` sends, `reply`
 //! judges, `wire` writes arguments and reads tags, `gate` makes calls wait, `body` streams, `auth` and `pkce` deal in tokens, and
 //! `credentials` knows where they are kept.
 
@@ -26,6 +26,7 @@ mod body;
 mod client;
 mod commits;
 pub mod credentials;
+mod download;
 mod error;
 mod failure;
 mod files;
@@ -46,6 +47,7 @@ pub use body::{Body, ByteStream};
 pub use client::Dropbox;
 pub use commits::{DeleteEntry, FinishEntry, Launch, Poll};
 pub use credentials::{CredentialError, Credentials, Source};
+pub use download::{Download, Version};
 pub use error::{ApiError, AuthError, CallError, EntryError, Throttled, Transport, TransportKind};
 pub use files::{FileMetadata, Metadata};
 pub use listing::{Changes, SharedLink};

@@ -18,6 +18,8 @@ mod body;
 mod calls;
 #[path = "wire/credentials.rs"]
 mod credentials;
+#[path = "wire/download.rs"]
+mod download;
 #[path = "wire/replies.rs"]
 mod replies;
 #[path = "wire/standin.rs"]

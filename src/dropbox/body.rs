@@ -96,19 +96,43 @@ pub(super) struct Flow {
     pub(super) sent: AtomicU64,
     pub(super) received: AtomicU64,
     limit: ArcSwapOption<DefaultDirectRateLimiter>,
+    arrivals: ArcSwapOption<DefaultDirectRateLimiter>,
 }
 
 impl Flow {
     /// Sets the speed in bytes a second, also for bodies under way. Counted in KiB; less than 1 KiB a second becomes that.
     pub(super) fn limit(&self, bandwidth: Option<u64>) {
-        let limiter = bandwidth.map(|bytes| {
-            let kib = u32::try_from(bytes >> 10).unwrap_or(u32::MAX).min(1_000_000_000);
-            let rate = NonZeroU32::new(kib).unwrap_or(NonZeroU32::MIN);
-            let burst = NonZeroU32::new(kib_of(SLICE)).unwrap_or(NonZeroU32::MIN);
-            Arc::new(RateLimiter::direct(Quota::per_second(rate).allow_burst(burst)))
-        });
-        self.limit.store(limiter);
+        self.limit.store(bandwidth.map(limiter));
     }
+
+    /// The same for downloads.
+    pub(super) fn limit_arrivals(&self, bandwidth: Option<u64>) {
+        self.arrivals.store(bandwidth.map(limiter));
+    }
+
+    /// Counts bytes of a download, and holds it back until they fit into its speed.
+    pub(super) async fn arrived(&self, bytes: usize) {
+        self.received.fetch_add(bytes as u64, Ordering::Relaxed);
+        let mut left = bytes;
+        while left > 0 {
+            let slice = left.min(SLICE);
+            let (Some(limiter), Some(kib)) = (self.arrivals.load_full(), NonZeroU32::new(kib_of(slice))) else {
+                return;
+            };
+            // It cannot fail: a slice is never larger than the burst. Asked again now and then, since the speed may change.
+            match limiter.check_n(kib) {
+                Ok(Err(_)) => tokio::time::sleep(Duration::from_millis(5)).await,
+                _ => left -= slice,
+            }
+        }
+    }
+}
+
+fn limiter(bytes: u64) -> Arc<DefaultDirectRateLimiter> {
+    let kib = u32::try_from(bytes >> 10).unwrap_or(u32::MAX).min(1_000_000_000);
+    let rate = NonZeroU32::new(kib).unwrap_or(NonZeroU32::MIN);
+    let burst = NonZeroU32::new(kib_of(SLICE)).unwrap_or(NonZeroU32::MIN);
+    Arc::new(RateLimiter::direct(Quota::per_second(rate).allow_burst(burst)))
 }
 
 fn kib_of(bytes: usize) -> u32 {

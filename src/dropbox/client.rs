@@ -2,25 +2,26 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::future::Future;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
-use secrecy::ExposeSecret;
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
 
 use super::auth::{Counter, Ticket, Tokens};
-use super::body::{Body, Flow, Watch, sending};
+use super::body::{Body, Flow, Watch};
+use super::download::Opened;
 use super::error::{AuthError, CallError, Transport, TransportKind};
 use super::gate::Gates;
 use super::reply::{Reply, Verdict, broken, parse};
-use super::route::{Patience, Route, Style};
+use super::route::{Route, Style};
 use super::settings::{PathRoot, Settings, SetupError};
 use super::token_call::address;
 use super::wire;
+
+mod request;
 
 const PATH_ROOT: HeaderName = HeaderName::from_static("dropbox-api-path-root");
 const ARG: HeaderName = HeaderName::from_static("dropbox-api-arg");
@@ -47,6 +48,29 @@ struct Inner {
 struct Load<'a> {
     json: &'a str,
     root: Option<HeaderValue>,
+    /// Which bytes of a download.
+    range: Option<&'a str>,
+}
+
+/// What a good call gives: the whole reply, or a download whose head was read.
+enum Got {
+    Bytes(Vec<u8>),
+    Open(Box<reqwest::Response>),
+}
+
+/// What came: a reply, read whole, or a download whose head was read.
+enum Came {
+    Whole(Reply),
+    Open(Box<reqwest::Response>),
+}
+
+impl Got {
+    fn bytes(self) -> Result<Vec<u8>, CallError> {
+        match self {
+            Self::Bytes(bytes) => Ok(bytes),
+            Self::Open(_) => Err(Transport::protocol("a download came where none was asked for").into()),
+        }
+    }
 }
 
 impl Dropbox {
@@ -123,7 +147,12 @@ impl Dropbox {
         self.0.flow.received.load(Ordering::Relaxed)
     }
 
-    /// Sets the speed of bodies in bytes a second, also of those under way.
+    /// Sets the speed of downloads in bytes a second, also of those under way.
+    pub fn set_download_bandwidth(&self, bytes_per_second: Option<u64>) {
+        self.0.flow.limit_arrivals(bytes_per_second);
+    }
+
+    /// Sets the speed of bodies that are sent, in bytes a second, also of those under way.
     pub fn set_bandwidth(&self, bytes_per_second: Option<u64>) {
         self.0.flow.limit(bytes_per_second);
     }
@@ -141,15 +170,35 @@ impl Dropbox {
     /// The same, with the reply as it came: JSON by its type, not read yet. Where the path root is asked for and has changed (422), it is
     /// asked for again, and the call is made once more if it is another one now.
     pub(super) async fn rpc_bytes(&self, route: &'static Route, json: &str) -> Result<Vec<u8>, CallError> {
+        self.call_again(route, json, None).await?.bytes()
+    }
+
+    /// Begins a download of all bytes or those in `range`; `arg` is ASCII already.
+    pub(super) async fn open(
+        &self,
+        route: &'static Route,
+        arg: &str,
+        range: Option<&str>,
+    ) -> Result<Opened, CallError> {
+        match self.call_again(route, arg, range).await? {
+            Got::Open(response) => {
+                let (flow, idle) = (self.0.flow.clone(), self.0.settings.timeouts.idle);
+                Ok(Opened { response: *response, flow, idle })
+            }
+            Got::Bytes(_) => Err(Transport::protocol(format!("{}: no file came", route.name)).into()),
+        }
+    }
+
+    async fn call_again(&self, route: &'static Route, json: &str, range: Option<&str>) -> Result<Got, CallError> {
         let root = self.root().await?;
-        let outcome = self.call(route, Load { json, root: root.clone() }, None).await;
+        let outcome = self.call(route, Load { json, root: root.clone(), range }, None).await;
         match outcome {
             Err(CallError::Api(e)) if e.status == 422 && self.0.settings.path_root == PathRoot::Root => {
                 let now = self.root().await?;
                 if now == root {
                     return Err(CallError::Api(e));
                 }
-                self.call(route, Load { json, root: now }, None).await
+                self.call(route, Load { json, root: now, range }, None).await
             }
             outcome => outcome,
         }
@@ -157,13 +206,15 @@ impl Dropbox {
 
     /// The same without a path root: for the call that finds it.
     pub(super) async fn rpc_without_root(&self, route: &'static Route) -> Result<Value, CallError> {
-        Ok(parse(&self.call(route, Load { json: "null", root: None }, None).await?, route.name)?)
+        let load = Load { json: "null", root: None, range: None };
+        Ok(parse(&self.call(route, load, None).await?.bytes()?, route.name)?)
     }
 
     /// A call with bytes; `arg` is ASCII already.
     pub(super) async fn upload(&self, route: &'static Route, arg: String, body: Body) -> Result<Value, CallError> {
         let root = self.root().await?;
-        Ok(parse(&self.call(route, Load { json: &arg, root }, Some(body)).await?, route.name)?)
+        let load = Load { json: &arg, root, range: None };
+        Ok(parse(&self.call(route, load, Some(body)).await?.bytes()?, route.name)?)
     }
 
     /// The path root's header, asked for once.
@@ -181,7 +232,7 @@ impl Dropbox {
     }
 
     /// One call; a second time only if the access token had expired and the body can be read again.
-    async fn call(&self, route: &'static Route, load: Load<'_>, mut body: Option<Body>) -> Result<Vec<u8>, CallError> {
+    async fn call(&self, route: &'static Route, load: Load<'_>, mut body: Option<Body>) -> Result<Got, CallError> {
         let inner = &*self.0;
         let counter =
             Counter { http: &inner.api, api: inner.settings.endpoints.api(), patience: inner.settings.timeouts.call };
@@ -193,9 +244,12 @@ impl Dropbox {
         loop {
             // After the token, which may take its time: the gate may have closed meanwhile.
             inner.gates.pass(route.class).await;
-            let verdict = self.send(route, &load, body.as_mut(), &ticket).await?;
-            match verdict {
-                Verdict::Result(bytes) => return Ok(bytes),
+            let reply = match self.send(route, &load, body.as_mut(), &ticket).await? {
+                Came::Open(response) => return Ok(Got::Open(response)),
+                Came::Whole(reply) => reply,
+            };
+            match reply.judge(route.name, inner.tokens.account()) {
+                Verdict::Result(bytes) => return Ok(Got::Bytes(bytes)),
                 Verdict::Expired(tag) if !renewed => {
                     ticket = inner.tokens.renewed(ticket.generation, &tag, &counter).await?;
                     renewed = true;
@@ -273,14 +327,14 @@ impl Dropbox {
         error
     }
 
-    /// Sends once and reads the reply.
+    /// Sends once and reads the reply; of a download that begins, its head only.
     async fn send(
         &self,
         route: &'static Route,
         load: &Load<'_>,
         body: Option<&mut Body>,
         ticket: &Ticket,
-    ) -> Result<Verdict, CallError> {
+    ) -> Result<Came, CallError> {
         let inner = &*self.0;
         let watch = Watch::new();
         let request = self.request(route, load, body, ticket, &watch)?;
@@ -291,96 +345,33 @@ impl Dropbox {
         let exchange = async {
             let response = request.send().await.map_err(|e| broken(e, &format!("during {}", route.name)))?;
             watch.touch();
+            if route.style == Style::Download && response.status().is_success() {
+                return Ok(Came::Open(Box::new(response)));
+            }
             // Once a reply has begun, it must come whole: a byte now and then is no movement.
             let whole = inner.settings.timeouts.commit.max(inner.settings.timeouts.call);
-            tokio::time::timeout(whole, Reply::read(response, &watch)).await.unwrap_or_else(|_| {
+            let reply = tokio::time::timeout(whole, Reply::read(response, &watch)).await.unwrap_or_else(|_| {
                 let text = format!("{}: the reply did not end within {whole:?}", route.name);
                 Err(Transport::new(TransportKind::Timeout, text, true))
-            })
+            });
+            reply.map(Came::Whole)
         };
         let outcome = self.within(route, &watch, exchange).await;
         // The stream's own error comes first: what the network says then only follows from it.
         if let Some(error) = watch.take_error() {
             return Err(CallError::Body(error));
         }
-        let reply = outcome?;
-        inner.flow.received.fetch_add(reply.bytes.len() as u64, Ordering::Relaxed);
-        tracing::debug!(
-            route = route.name,
-            status = reply.status.as_u16(),
-            ms = started.elapsed().as_millis(),
-            request_id = reply.request_id(),
-            "call"
-        );
-        Ok(reply.judge(route.name, inner.tokens.account()))
-    }
-
-    fn request(
-        &self,
-        route: &'static Route,
-        load: &Load<'_>,
-        body: Option<&mut Body>,
-        ticket: &Ticket,
-        watch: &Watch,
-    ) -> Result<reqwest::RequestBuilder, CallError> {
-        let inner = &*self.0;
-        let unwritable = || Transport::new(TransportKind::Protocol, "an argument cannot stand in a header", false);
-        let mut bearer = HeaderValue::from_str(&format!("Bearer {}", ticket.token.expose_secret()))
-            .map_err(|_| AuthError::Refused { tag: "the token holds characters that no token has".to_owned() })?;
-        bearer.set_sensitive(true);
-        let mut headers = inner.fixed.clone();
-        headers.insert(AUTHORIZATION, bearer);
-        if let Some(root) = &load.root {
-            headers.insert(PATH_ROOT, root.clone());
-        }
-        let name = format!("2/{}", route.name);
-        let request = match route.style {
-            Style::Rpc => {
-                headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-                inner.api.post(address(inner.settings.endpoints.api(), &name)).body(load.json.to_owned())
+        let came = outcome?;
+        let (status, request_id) = match &came {
+            Came::Whole(reply) => {
+                inner.flow.received.fetch_add(reply.bytes.len() as u64, Ordering::Relaxed);
+                (reply.status, reply.request_id())
             }
-            Style::Upload => {
-                headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
-                headers.insert(ARG, HeaderValue::from_str(load.json).map_err(|_| unwritable())?);
-                let request = inner.content.post(address(inner.settings.endpoints.content(), &name));
-                let len = body.as_ref().map_or(0, |body| body.len());
-                // Said also for an empty body: a POST without a length is refused by some servers.
-                headers.insert(CONTENT_LENGTH, HeaderValue::from(len));
-                match body.filter(|_| len > 0) {
-                    None => request.body(Vec::new()),
-                    Some(body) => {
-                        let source = body.open().ok_or(AuthError::Renewed)?;
-                        request.body(sending(source, len, inner.flow.clone(), watch.clone()))
-                    }
-                }
-            }
+            Came::Open(response) => (response.status(), None),
         };
-        Ok(request.headers(headers))
-    }
-
-    /// Gives up when the route's time is over.
-    async fn within<T>(
-        &self,
-        route: &'static Route,
-        watch: &Watch,
-        exchange: impl Future<Output = Result<T, Transport>>,
-    ) -> Result<T, Transport> {
-        let times = &self.0.settings.timeouts;
-        let late = |limit: Duration, what: &str| {
-            let text = format!("{}: {what} for {limit:?}", route.name);
-            Transport::new(TransportKind::Timeout, text, true)
-        };
-        let limit = match route.patience {
-            Patience::Call => times.call,
-            Patience::Commit => times.commit,
-            Patience::WhileMoving => {
-                return tokio::select! {
-                    outcome = exchange => outcome,
-                    () = watch.stalled(times.idle) => Err(late(times.idle, "nothing moved")),
-                };
-            }
-        };
-        tokio::time::timeout(limit, exchange).await.unwrap_or_else(|_| Err(late(limit, "no answer came")))
+        let ms = started.elapsed().as_millis();
+        tracing::debug!(route = route.name, status = status.as_u16(), ms, request_id, "call");
+        Ok(came)
     }
 }
 

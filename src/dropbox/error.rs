@@ -241,6 +241,11 @@ impl CallError {
         matches!(self, Self::Api(e) if e.route == super::route::APPEND_BATCH.name && matches!(e.status, 400 | 413 | 431))
     }
 
+    /// Whether a download's range lies outside the file.
+    pub fn range_outside(&self) -> bool {
+        matches!(self, Self::Api(e) if e.status == 416)
+    }
+
     /// The tags of an endpoint's error; empty for all else.
     pub fn tags(&self) -> &[String] {
         match self {

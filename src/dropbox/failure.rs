@@ -69,6 +69,7 @@ fn api(e: &ApiError) -> Failure {
             format!("`path_root` does not fit this account any more ({said}): check `account.path_root`, then restart"),
         ),
         409 => of_tags(&e.tags, e.retry_after),
+        416 => Failure::look("changed", "the file in Dropbox ends before the part that was asked for: looked at again"),
         _ => Failure::retry("protocol", format!("Dropbox did not understand ferrybox; please report it. {e}")),
     }
 }
@@ -95,13 +96,15 @@ fn known(tag: &str, tags: &[String], after: Option<Duration>) -> Option<Failure>
     let retry =
         |code: &str, text: &str| Failure { code: code.to_owned(), text: text.to_owned(), next: Next::Retry { after } };
     // A lookup of an upload session says `not_found` too; that one means: upload again.
-    let of_a_path = tags.iter().any(|t| matches!(t.as_str(), "path" | "path_lookup" | "path_write"));
+    let of_a_path = tags
+        .iter()
+        .any(|t| matches!(t.as_str(), "path" | "path_lookup" | "path_write" | "from_lookup" | "from_write" | "to"));
     Some(match tag {
         "too_many_write_operations" | "too_many_requests" => {
             retry("rate_limited", "Dropbox is busy with other writes to this account: tried again")
         }
         "internal_error" => retry("server_error", "Dropbox had an error of its own: tried again"),
-        "insufficient_space" => {
+        "insufficient_space" | "insufficient_quota" => {
             Failure::account("quota_full", "the Dropbox account is full: make room there, or get more space")
         }
         "file" | "folder" | "file_ancestor" | "conflict" if tags.iter().any(|t| t == "conflict") => match tag {
@@ -128,6 +131,27 @@ fn known(tag: &str, tags: &[String], after: Option<Duration>) -> Option<Failure>
             "this folder demands Dropbox's own encryption, which other programs cannot write",
         ),
         "locked" => retry("busy", "somebody has locked this file in Dropbox: tried again"),
+        "unsupported_file" => Failure::wedge(
+            "type",
+            "Dropbox does not hand this file over: it lives in the cloud only (a Paper document, say); export it there",
+        ),
+        "cant_copy_shared_folder"
+        | "cant_nest_shared_folder"
+        | "cant_move_shared_folder"
+        | "cant_move_into_vault"
+        | "cant_move_into_family" => {
+            Failure::wedge("permission", "Dropbox does not let this folder be moved or copied there: do it on its site")
+        }
+        "cant_transfer_ownership" => {
+            Failure::wedge("permission", "moving it there would give it to another owner: do it on Dropbox's site")
+        }
+        "cant_move_folder_into_itself" | "duplicated_or_nested_paths" => {
+            Failure::look("changed", "the moves of this batch do not fit together any more: looked at again")
+        }
+        "invalid_revision" | "invalid_before_rev" => {
+            Failure::look("gone", "Dropbox does not have this revision any more: looked at again")
+        }
+        "in_progress" => retry("busy", "Dropbox is still at it: tried again"),
         "unsupported_content_type" => Failure::wedge("type", "Dropbox cannot do this with a file of this kind"),
         "too_large" => Failure::wedge("too_large", "the file is larger than Dropbox takes"),
         "too_many_files" => Failure::wedge("too_many_files", "the folder holds more files than one call may delete"),
@@ -185,6 +209,17 @@ mod tests {
             ("path/too_many_write_operations", "rate_limited", Next::Retry { after: None }),
             ("something_new", "other", Next::Retry { after: None }),
             ("lookup_failed/something_new", "session", Next::Look),
+            ("path/restricted_content", "permission", Next::Wedge),
+            ("unsupported_file", "type", Next::Wedge),
+            ("path/not_file", "gone", Next::Look),
+            ("path/locked", "busy", Next::Retry { after: None }),
+            ("from_lookup/not_found", "gone", Next::Look),
+            ("to/conflict/folder", "conflict", Next::Look),
+            ("to/no_write_permission", "permission", Next::Wedge),
+            ("cant_move_into_vault/is_shared_folder", "permission", Next::Wedge),
+            ("cant_move_folder_into_itself", "changed", Next::Look),
+            ("insufficient_quota", "quota_full", Next::Account),
+            ("invalid_revision", "gone", Next::Look),
         ] {
             let f = failure(path);
             assert_eq!((f.code.as_str(), &f.next), (code, &next), "{path}");

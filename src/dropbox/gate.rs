@@ -16,6 +16,7 @@ pub(super) enum Class {
     Start,
     Append,
     Commit,
+    Download,
     List,
     Other,
 }
@@ -25,6 +26,7 @@ struct Until {
     start: Option<Instant>,
     append: Option<Instant>,
     commit: Option<Instant>,
+    download: Option<Instant>,
     list: Option<Instant>,
     other: Option<Instant>,
 }
@@ -35,6 +37,7 @@ impl Until {
             Class::Start => &mut self.start,
             Class::Append => &mut self.append,
             Class::Commit => &mut self.commit,
+            Class::Download => &mut self.download,
             Class::List => &mut self.list,
             Class::Other => &mut self.other,
         }
@@ -67,7 +70,7 @@ impl Gates {
 
     /// Closes every gate.
     pub(super) fn close_all(&self, after: Duration) {
-        for class in [Class::Start, Class::Append, Class::Commit, Class::List, Class::Other] {
+        for class in [Class::Start, Class::Append, Class::Commit, Class::Download, Class::List, Class::Other] {
             self.close(class, after);
         }
     }
@@ -75,7 +78,8 @@ impl Gates {
     /// When the last closed gate opens; none if all are open.
     pub(super) fn until(&self) -> Option<Timestamp> {
         let all = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let last = [all.start, all.append, all.commit, all.list, all.other].into_iter().flatten().max()?;
+        let last =
+            [all.start, all.append, all.commit, all.download, all.list, all.other].into_iter().flatten().max()?;
         let left = last.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())?;
         Timestamp::now().checked_add(left).ok()
     }
@@ -90,6 +94,7 @@ impl Gates {
             ("new uploads", all.start),
             ("uploads", all.append),
             ("commits", all.commit),
+            ("downloads", all.download),
             ("listings", all.list),
             ("other calls", all.other),
         ]

@@ -9,6 +9,8 @@ pub(super) enum Style {
     Rpc,
     /// JSON in a header and bytes in the body, to the content host.
     Upload,
+    /// JSON in a header, to the content host; the result comes in a header and the bytes in the body.
+    Download,
 }
 
 /// How long a call may take.
@@ -48,6 +50,9 @@ pub(super) static SPACE_USAGE: Route = rpc("users/get_space_usage", Class::Other
 pub(super) static CHECK_USER: Route = rpc("check/user", Class::Other);
 pub(super) static REVOKE: Route = rpc("auth/token/revoke", Class::Other);
 pub(super) static GET_METADATA: Route = rpc("files/get_metadata", Class::List);
+
+pub(super) static DOWNLOAD: Route =
+    Route { style: Style::Download, patience: Patience::WhileMoving, ..rpc("files/download", Class::Download) };
 
 pub(super) static LIST_FOLDER: Route = rpc("files/list_folder", Class::List);
 pub(super) static LIST_CONTINUE: Route = rpc("files/list_folder/continue", Class::List);

@@ -35,6 +35,8 @@ pub(crate) enum Answer {
     Http(u16, Vec<(&'static str, String)>, String),
     /// These bytes, then the end of the connection.
     Raw(Vec<u8>),
+    /// These bytes, and then nothing more.
+    Stall(Vec<u8>),
     /// After the request was read.
     Hang,
 }
@@ -176,6 +178,10 @@ async fn connection(mut stream: TcpStream, script: Script, log: Arc<Mutex<Vec<As
             Answer::Raw(bytes) => {
                 drop(stream.write_all(&bytes).await);
                 return;
+            }
+            Answer::Stall(bytes) => {
+                drop(stream.write_all(&bytes).await);
+                std::future::pending::<()>().await;
             }
             Answer::Hang => std::future::pending().await,
         }

@@ -10,7 +10,7 @@ use ferrybox::dropbox::{
 use ferrybox::model::{RemotePath, WriteMode};
 use ferrybox_standin::{Effect, Fault, Standin};
 
-fn client(standin: &Standin, path_root: PathRoot) -> Dropbox {
+pub(crate) fn client(standin: &Standin, path_root: PathRoot) -> Dropbox {
     let url = standin.url();
     let mut settings = Settings::new(Endpoints::new(&url, &url, &url, &url).unwrap());
     settings.path_root = path_root;
@@ -19,7 +19,7 @@ fn client(standin: &Standin, path_root: PathRoot) -> Dropbox {
         .unwrap()
 }
 
-async fn finished<T>(
+pub(crate) async fn finished<T>(
     mut launch: Launch<T>,
     check: impl AsyncFn(&str) -> Result<Poll<T>, CallError>,
 ) -> Vec<Result<T, ferrybox::dropbox::EntryError>> {

@@ -120,7 +120,8 @@ fn slow(body: Bytes, rate: Option<u64>, cut: Option<usize>) -> ReplyBody {
         let body = body.clone();
         async move {
             if at >= end {
-                // Once after the last byte that is sent: the cut itself.
+                // Once after the last byte that is sent: the cut itself. What was sent leaves while the body makes the connection wait.
+                tokio::task::yield_now().await;
                 return (cut == Some(at)).then(|| (Err(Dropped), usize::MAX));
             }
             let next = end.min(at.saturating_add(piece));
