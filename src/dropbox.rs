@@ -16,7 +16,8 @@
 //! - **Secrets never print.** They are [`secrecy::SecretString`]s, the header is marked sensitive, and errors carry neither headers nor forms.
 //!
 //! # Where
-//! [`Settings`] and [`Tokens`] make a [`Dropbox`]; `account`, `sessions`, `commits`, `files`, `download` and `listing` hold its routes. `client` sends, `reply`
+//! [`Settings`] and [`Tokens`] make a [`Dropbox`]; `account`, `sessions`, `commits`, `moves`, `files`, `revisions`, `download` and
+//! `listing` hold its routes. `client` sends, `reply`
 //! judges, `wire` writes arguments and reads tags, `gate` makes calls wait, `body` streams, `auth` and `pkce` deal in tokens, and
 //! `credentials` knows where they are kept.
 
@@ -33,8 +34,10 @@ mod files;
 mod gate;
 mod interim;
 mod listing;
+mod moves;
 mod pkce;
 mod reply;
+mod revisions;
 mod route;
 mod sessions;
 mod settings;
@@ -51,6 +54,8 @@ pub use download::{Download, Version};
 pub use error::{ApiError, AuthError, CallError, EntryError, Throttled, Transport, TransportKind};
 pub use files::{FileMetadata, Metadata};
 pub use listing::{Changes, SharedLink};
+pub use moves::RelocateEntry;
 pub use pkce::{Linked, Pkce, authorize_url, exchange};
+pub use revisions::{Lineage, Revisions};
 pub use sessions::{AppendEntry, append_batch_fixed_len, append_batch_header_len};
 pub use settings::{Endpoints, PathRoot, Settings, SetupError, Timeouts, install_tls_provider};

@@ -20,6 +20,8 @@ mod calls;
 mod credentials;
 #[path = "wire/download.rs"]
 mod download;
+#[path = "wire/moves.rs"]
+mod moves;
 #[path = "wire/replies.rs"]
 mod replies;
 #[path = "wire/standin.rs"]

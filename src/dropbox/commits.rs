@@ -202,7 +202,7 @@ fn deleted(mut value: Value, route: &Route) -> Result<Metadata, Transport> {
     Metadata::read(wire::take(&mut value, "metadata"), route.name)
 }
 
-fn launch<T>(
+pub(super) fn launch<T>(
     reply: Value,
     expected: usize,
     route: &Route,
@@ -218,7 +218,7 @@ fn launch<T>(
     }
 }
 
-fn poll<T>(
+pub(super) fn poll<T>(
     mut reply: Value,
     expected: usize,
     route: &Route,

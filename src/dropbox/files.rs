@@ -61,17 +61,22 @@ pub enum Metadata {
 impl Metadata {
     /// Reads `Metadata` with its tag.
     pub(super) fn read(value: Value, route: &str) -> Result<Self, Transport> {
-        let text = |key: &str| value.get(key).and_then(Value::as_str).map(str::to_owned);
         Ok(match wire::demand_tag(&value, route)? {
             "file" => Self::File(file(value, route)?),
-            "folder" => Self::Folder {
-                id: text("id").unwrap_or_default(),
-                path_lower: text("path_lower"),
-                path_display: text("path_display"),
-            },
+            "folder" => Self::folder(&value),
             "deleted" => Self::Deleted,
             other => Self::Unknown(other.to_owned()),
         })
+    }
+
+    /// Reads `FolderMetadata`, with or without its tag.
+    pub(super) fn folder(value: &Value) -> Self {
+        let text = |key: &str| value.get(key).and_then(Value::as_str).map(str::to_owned);
+        Self::Folder {
+            id: text("id").unwrap_or_default(),
+            path_lower: text("path_lower"),
+            path_display: text("path_display"),
+        }
     }
 }
 

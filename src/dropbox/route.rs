@@ -45,6 +45,10 @@ const fn counted(name: &'static str, class: Class, style: Style, patience: Patie
     Route { name, class, style, patience, counted: true }
 }
 
+const fn commit(name: &'static str) -> Route {
+    Route { patience: Patience::Commit, ..rpc(name, Class::Commit) }
+}
+
 pub(super) static CURRENT_ACCOUNT: Route = rpc("users/get_current_account", Class::Other);
 pub(super) static SPACE_USAGE: Route = rpc("users/get_space_usage", Class::Other);
 pub(super) static CHECK_USER: Route = rpc("check/user", Class::Other);
@@ -75,6 +79,15 @@ pub(super) static FINISH_BATCH: Route =
 pub(super) static FINISH_BATCH_V2: Route =
     counted("files/upload_session/finish_batch_v2", Class::Commit, Style::Rpc, Patience::Commit);
 pub(super) static FINISH_BATCH_CHECK: Route = rpc("files/upload_session/finish_batch/check", Class::Other);
-pub(super) static DELETE_BATCH: Route =
-    Route { patience: Patience::Commit, ..rpc("files/delete_batch", Class::Commit) };
+pub(super) static DELETE_BATCH: Route = commit("files/delete_batch");
 pub(super) static DELETE_BATCH_CHECK: Route = rpc("files/delete_batch/check", Class::Other);
+
+pub(super) static CREATE_FOLDER_BATCH: Route = commit("files/create_folder_batch");
+pub(super) static CREATE_FOLDER_BATCH_CHECK: Route = rpc("files/create_folder_batch/check", Class::Other);
+pub(super) static MOVE_BATCH: Route = commit("files/move_batch_v2");
+pub(super) static MOVE_BATCH_CHECK: Route = rpc("files/move_batch/check_v2", Class::Other);
+pub(super) static COPY_BATCH: Route = commit("files/copy_batch_v2");
+pub(super) static COPY_BATCH_CHECK: Route = rpc("files/copy_batch/check_v2", Class::Other);
+
+pub(super) static LIST_REVISIONS: Route = rpc("files/list_revisions", Class::List);
+pub(super) static RESTORE: Route = commit("files/restore");
