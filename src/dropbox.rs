@@ -32,7 +32,6 @@ mod error;
 mod failure;
 mod files;
 mod gate;
-mod interim;
 mod listing;
 mod moves;
 mod pkce;

@@ -14,6 +14,7 @@ use crate::daemon::clock::now_ms;
 use crate::daemon::folder::Folder;
 use crate::daemon::intake::blocking;
 use crate::daemon::uploader::failed;
+use crate::dropbox::Version;
 use crate::local::{Incoming, Placed, Refused};
 use crate::model::{Base, ContentHash, Failure, Job, Local, Settled, UnixMs};
 use crate::plan::decide::Wanted;
@@ -28,7 +29,6 @@ const SOON_MS: UnixMs = 200;
 pub(crate) struct Fetch {
     pub(crate) job: Job,
     pub(crate) folder: Arc<Folder>,
-    pub(crate) base: Option<Base>,
     /// What stands at its place.
     pub(crate) expected: Local,
     pub(crate) wanted: Wanted,
@@ -87,7 +87,7 @@ async fn arrive(account: &Arc<Account>, fetch: &Fetch) -> Result<Result<Base, Re
     let chunk = account.config.upload.chunk_size.max(1);
     let parts: Vec<Range<u64>> = incoming.missing().into_iter().flat_map(|range| pieces(&range, chunk)).collect();
     // An empty file has no bytes to ask for, and yet its times are worth a call.
-    let parts = if parts.is_empty() { vec![0..0] } else { parts };
+    let parts = if size == 0 { vec![0..0] } else { parts };
     let mut coming = stream::iter(parts)
         .map(|part| bytes(account, &rev, part, size, &incoming, &shown.done))
         .buffer_unordered(AT_ONCE);
@@ -145,9 +145,13 @@ async fn bytes(
 ) -> Result<Option<i64>, Failure> {
     let whole = range.start == 0 && range.end >= size;
     let asked = (!whole).then(|| range.clone());
-    let mut coming = account.judge(account.dropbox.download(rev, asked).await).map_err(|e| e.failure())?;
+    let mut coming =
+        account.judge(account.dropbox.download(Version::Rev(rev), asked).await).map_err(|e| e.failure())?;
+    if coming.size != size {
+        return Err(Failure::retry("bad_content", "Dropbox lists another size than it sends: it is looked at again"));
+    }
     let modified = coming.metadata.as_ref().and_then(|file| file.client_modified).map(jiff::Timestamp::as_second);
-    let mut at = coming.from;
+    let mut at = coming.start;
     while let Some(some) = coming.chunk().await.map_err(|e| e.failure())? {
         let next = at.saturating_add(some.len() as u64);
         // A server that gives more than was asked for: only what is missing here is taken.

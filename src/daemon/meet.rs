@@ -177,8 +177,8 @@ impl<'a> Meeting<'a> {
                 Err(_) => return self.wait(),
             }
         }
-        let Meeting { folder, job, base, local, .. } = self;
-        Looked::Fetch(Box::new(Fetch { job, folder: Arc::clone(folder), base, expected: local, wanted }))
+        let Meeting { folder, job, local, .. } = self;
+        Looked::Fetch(Box::new(Fetch { job, folder: Arc::clone(folder), expected: local, wanted }))
     }
 
     /// Dropbox's file was moved (or its name written in other letters): the local file goes along, with whatever was written into it meanwhile.
