@@ -198,6 +198,9 @@ pub(super) fn put(conn: &Connection, folder: FolderId, path: &RelPath, base: Opt
         return base_dir::forget(conn, folder, path);
     };
     base_dir::forget(conn, folder, path)?;
+    if base.remote.is_none() {
+        base_dir::put_above(conn, folder, path)?;
+    }
     if let Some(file_id) = &base.file_id {
         for (other_folder, other) in sharers(conn, folder, path, file_id)? {
             put(conn, other_folder, &other, None, now)?;

@@ -78,6 +78,24 @@ pub(super) fn put(conn: &Connection, folder: FolderId, path: &RelPath, stat: Dir
     Ok(())
 }
 
+/// A file is agreed on, and so are the directories above it; only where changes come down, since elsewhere directories are nobody's business.
+pub(super) fn put_above(conn: &Connection, folder: FolderId, path: &RelPath) -> Step<()> {
+    let mut insert = conn.prepare_cached(
+        "INSERT OR IGNORE INTO base_dir (folder, parent, name, ino, dev)
+         SELECT id, ?2, ?3, 0, 0 FROM folder WHERE id = ?1 AND mode IN ('two-way', 'download')",
+    )?;
+    let mut at = path.parent();
+    while let Some(dir) = at.filter(|dir| !dir.is_root()) {
+        let parent = dir.parent().unwrap_or_default();
+        // Known already, and then so are those above it.
+        if insert.execute(params![folder.0, parent.as_str(), dir.name()])? == 0 {
+            break;
+        }
+        at = Some(parent);
+    }
+    Ok(())
+}
+
 /// A directory is no longer agreed on.
 pub(super) fn forget(conn: &Connection, folder: FolderId, path: &RelPath) -> Step<()> {
     let Some(parent) = path.parent() else { return Ok(()) };
