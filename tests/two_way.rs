@@ -44,6 +44,15 @@ fn dirs(world: &World) -> Vec<String> {
     found
 }
 
+/// Waits for something of the disk.
+fn until_disk(world: &World, what: &str, mut done: impl FnMut() -> bool) {
+    let until = std::time::Instant::now() + PATIENCE;
+    while !done() {
+        assert!(std::time::Instant::now() < until, "in vain: {what}\n{}", world.log());
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+}
+
 /// Both sides hold the same files and folders.
 fn assert_same(world: &World) {
     world.assert_equal();
@@ -123,17 +132,17 @@ fn what_happens_while_it_runs_arrives() {
     world.write("up.txt", "1");
     world.until("the upload", |s| s.file("/T/up.txt").is_some());
     standin.write("/T/down.txt", "2");
-    world.until("the download", |_| read(&world, "down.txt").is_some());
+    until_disk(&world, "the download", || read(&world, "down.txt").is_some());
     world.write("down.txt", "3");
     world.until("the edit of it", |s| remote(s, "down.txt").as_deref() == Some("3"));
     standin.write("/T/up.txt", "4");
-    world.until("the other's edit", |_| read(&world, "up.txt").as_deref() == Some("4"));
+    until_disk(&world, "the other's edit", || read(&world, "up.txt").as_deref() == Some("4"));
     fs::remove_file(world.folder.join("up.txt")).unwrap();
     world.until("the deletion", |s| s.file("/T/up.txt").is_none());
     standin.delete("/T/down.txt");
-    world.until("the other's deletion", |_| read(&world, "down.txt").is_none());
+    until_disk(&world, "the other's deletion", || read(&world, "down.txt").is_none());
     standin.write("/T/d/e/f", "5");
-    world.until("a tree", |_| read(&world, "d/e/f").is_some());
+    until_disk(&world, "a tree", || read(&world, "d/e/f").is_some());
     fs::remove_dir_all(world.folder.join("d")).unwrap();
     world.until("the tree's end", |s| !s.folder("/T/d"));
     world.assert_clean();
@@ -276,7 +285,7 @@ fn q10_a_mass_deletion_there_is_held() {
         let out = world.command(&[verdict, &token]).output().unwrap();
         assert!(out.status.success(), "{}", text(&out));
         if verdict == "approve" {
-            world.until("the deletions", |_| world.disk().is_empty());
+            until_disk(&world, "the deletions", || world.disk().is_empty());
             assert_eq!(trash(&world).len(), 20);
         } else {
             world.until("the files back in Dropbox", |s| s.file_count() == 20);
@@ -327,5 +336,4 @@ fn download_sends_nothing() {
     assert_eq!(world.standin.file_count(), 2);
     assert_eq!(world.standin.calls_of("files/upload_session/finish_batch"), 0);
     world.assert_clean();
-    let _ = PATIENCE;
 }

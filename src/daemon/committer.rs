@@ -147,6 +147,7 @@ impl Committer {
         let account = &account;
         if batch.kind == BatchKind::Trash {
             let outcomes = trash::carry_out(account, batch).await?;
+            let outcomes = trash::replaced(account, batch, outcomes).await?;
             self.tell(batch, &outcomes);
             return Ok(account.store.settle_batch(batch.id, outcomes, now_ms()).await?);
         }
@@ -185,6 +186,7 @@ impl Committer {
             }
         };
         let outcomes = judge.one_path_a_file(batch, outcomes).await?;
+        let outcomes = trash::replaced(account, batch, outcomes).await?;
         self.tell(batch, &outcomes);
         echo(account, batch);
         account.store.settle_batch(batch.id, outcomes, now_ms()).await?;
@@ -220,7 +222,7 @@ impl Committer {
     fn tell(&self, batch: &Batch, outcomes: &[(ChangeId, Outcome)]) {
         let mut settled: BTreeMap<FolderId, u64> = BTreeMap::new();
         for (change, (_, outcome)) in batch.changes.iter().zip(outcomes) {
-            if matches!(outcome, Outcome::Settled(_)) {
+            if matches!(outcome, Outcome::Settled(_) | Outcome::SettledDir(_) | Outcome::Replaced) {
                 *settled.entry(change.folder).or_default() += 1;
             }
         }

@@ -49,6 +49,9 @@ impl<'a> Meeting<'a> {
                 if mode == WriteMode::Add {
                     // What was agreed on lies elsewhere, or is gone: the file is new there.
                     self.base = None;
+                    if self.below_a_file() {
+                        return Met::Looked(self.wait());
+                    }
                 }
                 Met::Upload(Box::new(self), mode)
             }
@@ -87,6 +90,7 @@ impl<'a> Meeting<'a> {
                     None => self.done(Settled::Again(None)),
                 }
             }
+            Action::CreateFolder if self.below_a_file() => self.wait(),
             Action::CreateFolder => self.create_folder(),
             Action::DeleteFolder => self.delete_folder(),
             Action::Delete { rev } => {
@@ -100,6 +104,23 @@ impl<'a> Meeting<'a> {
             Action::MoveAside => self.move_aside(),
             Action::Upload(_) | Action::AdoptOrUpload(_) | Action::Compare => self.wait(),
         }
+    }
+
+    /// Whether Dropbox still has a file where a directory above this path needs a folder: it is on its way out, or this path is moved aside.
+    fn below_a_file(&self) -> bool {
+        let (store, folder) = (&self.account.store, self.job.folder);
+        let mut at = self.job.path.parent();
+        while let Some(dir) = at.filter(|dir| !dir.is_root()) {
+            if store.agreed_dir_blocking(folder, &dir).unwrap_or(false) {
+                return false;
+            }
+            let there = self.account.remote.view_blocking(self.account, folder, &dir);
+            if there.is_ok_and(|view| matches!(view.remote, Remote::File { .. })) {
+                return true;
+            }
+            at = dir.parent();
+        }
+        false
     }
 
     /// Reads the file, and goes on from what it holds.

@@ -3,6 +3,7 @@
 //! The guard has consented; here each path is looked at once more, with the root vouched for in the same round. A file goes only if it is as it was
 //! agreed on, to the last stat; a directory only if nothing is in it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::daemon::account::{Account, Fatal};
@@ -11,8 +12,8 @@ use crate::daemon::folder::Folder;
 use crate::daemon::intake::blocking;
 use crate::local::{Refused, Removed, Root};
 use crate::model::{
-    Batch, Change, ChangeId, Claimed, Failure, FolderId, Job, JobId, Local, Outcome, RelPath, Remote, RemoteChange,
-    UnixMs,
+    Batch, BatchKind, Change, ChangeId, Claimed, Failure, FolderId, Job, JobId, Local, Outcome, RelPath, Remote,
+    RemoteChange, UnixMs,
 };
 use crate::store::StoreError;
 
@@ -26,6 +27,42 @@ pub(crate) async fn carry_out(account: &Arc<Account>, batch: &Batch) -> Result<V
     // Files first, then directories from the inside out.
     changes.sort_by_key(|c| (is_dir(c), std::cmp::Reverse(c.path.components().count())));
     blocking(move || changes.iter().map(|change| Ok((change.id, one(&account, change)?))).collect()).await
+}
+
+/// The outcomes, where a path that went holds something else by now (a directory in a file's place, say): settled, its row would be gone, and nobody
+/// would look at what is there.
+pub(crate) async fn replaced(
+    account: &Arc<Account>,
+    batch: &Batch,
+    mut outcomes: Vec<(ChangeId, Outcome)>,
+) -> Result<Vec<(ChangeId, Outcome)>, Fatal> {
+    let down = |change: &Change| account.folder(change.folder).is_some_and(|folder| folder.comes_down());
+    let paths: BTreeMap<ChangeId, (FolderId, RelPath)> = batch
+        .changes
+        .iter()
+        .filter(|change| down(change))
+        .map(|change| (change.id, (change.folder, change.path.clone())))
+        .collect();
+    if paths.is_empty() {
+        return Ok(outcomes);
+    }
+    let (account, trash) = (Arc::clone(account), batch.kind == BatchKind::Trash);
+    blocking(move || {
+        for (id, outcome) in &mut outcomes {
+            let Some((folder, path)) = paths.get(id).filter(|_| *outcome == Outcome::Settled(None)) else { continue };
+            let here = account.folder(*folder).is_some_and(|f| f.root.observe(path) != Local::Absent);
+            // In Dropbox, too, but only after a deletion here: after one there the cache may still show what went.
+            let there = trash && {
+                let view = account.remote.view_blocking(&account, *folder, path)?;
+                matches!(view.remote, Remote::File { .. } | Remote::Folder)
+            };
+            if here || there {
+                *outcome = Outcome::Replaced;
+            }
+        }
+        Ok(outcomes)
+    })
+    .await
 }
 
 fn is_dir(change: &Change) -> bool {

@@ -189,6 +189,8 @@ pub enum Outcome {
     Settled(Option<Base>),
     /// Both sides have the directory.
     SettledDir(DirStat),
+    /// What was agreed on is gone, and something else stands in its place: nothing is agreed on, and the path is looked at again.
+    Replaced,
     /// Both are kept: the change goes to this place instead, with mode add; noted as a conflict.
     Elsewhere(RemotePath),
     /// The commit is tried again, not before this time; the upload stays.

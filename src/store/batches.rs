@@ -155,10 +155,18 @@ fn close(conn: &Connection, batch: i64, outcomes: Vec<(ChangeId, Outcome)>, now:
                 base::put(conn, change.folder, &change.path, base.as_ref(), now)?;
                 drop_change(conn, &change)?;
                 settle::finish(conn, change.job, change.generation, now)?;
-                if matches!(change.what, RemoteChange::Delete { .. } | RemoteChange::Trash { rev: Some(_), .. }) {
+                if is_deletion(&change) {
                     *deleted.entry(change.folder).or_default() += 1;
                 }
                 synced.insert(change.folder);
+            }
+            Some(Outcome::Replaced) => {
+                base::put(conn, change.folder, &change.path, None, now)?;
+                drop_change(conn, &change)?;
+                settle::put_off(conn, change.job, change.generation, now, None)?;
+                if is_deletion(&change) {
+                    *deleted.entry(change.folder).or_default() += 1;
+                }
             }
             Some(Outcome::SettledDir(stat)) => {
                 base_dir::put(conn, change.folder, &change.path, stat, now)?;
@@ -195,6 +203,10 @@ fn close(conn: &Connection, batch: i64, outcomes: Vec<(ChangeId, Outcome)>, now:
     conn.prepare_cached("DELETE FROM batch WHERE id = ?1")?.execute([batch])?;
     settle::note_synced(conn, &synced, now)?;
     count_deletions(conn, &deleted, now)
+}
+
+fn is_deletion(change: &Change) -> bool {
+    matches!(change.what, RemoteChange::Delete { .. } | RemoteChange::Trash { rev: Some(_), .. })
 }
 
 fn drop_change(conn: &Connection, change: &Change) -> Step<()> {

@@ -128,7 +128,22 @@ mode = "{mode}"
     /// `run --once` that must end in sync.
     pub fn once_in_sync(&self) {
         let out = self.once();
-        assert_eq!(out.status.code(), Some(0), "{}", text(&out));
+        let code = out.status.code();
+        assert_eq!(
+            code,
+            Some(0),
+            "{}\n{:?}",
+            text(&out),
+            self.stored("SELECT path || ' ' || state || ' ' || coalesce(text, '') FROM job")
+        );
+    }
+
+    /// A column of the state database, while no daemon writes to it.
+    pub fn stored(&self, query: &str) -> Vec<String> {
+        let Ok(conn) = rusqlite::Connection::open(self.state().join("test/state.db")) else { return Vec::new() };
+        let Ok(mut select) = conn.prepare(query) else { return Vec::new() };
+        let rows = select.query_map([], |r| r.get(0)).unwrap();
+        rows.map(Result::unwrap).collect()
     }
 
     /// `run`, in the background.
@@ -224,9 +239,10 @@ mode = "{mode}"
 }
 
 fn walk(root: &Path, dir: &Path, found: &mut BTreeMap<String, String>) {
-    for entry in std::fs::read_dir(dir).unwrap() {
+    // The daemon may be at work in there: what has gone meanwhile is gone.
+    for entry in std::fs::read_dir(dir).into_iter().flatten() {
         let path = entry.unwrap().path();
-        let kind = path.symlink_metadata().unwrap().file_type();
+        let Ok(kind) = path.symlink_metadata().map(|m| m.file_type()) else { continue };
         if path.ends_with(".ferrybox") {
             continue;
         }
@@ -234,7 +250,8 @@ fn walk(root: &Path, dir: &Path, found: &mut BTreeMap<String, String>) {
             walk(root, &path, found);
         } else if kind.is_file() {
             let name = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
-            found.insert(name, content_hash(&std::fs::read(&path).unwrap()));
+            let Ok(bytes) = std::fs::read(&path) else { continue };
+            found.insert(name, content_hash(&bytes));
         }
     }
 }
