@@ -101,6 +101,7 @@ impl Root {
         let before = as_expected(source.as_fd(), from.name(), expected, doing)?;
         let target = parent(self, to)?;
         let (a, b) = (source.as_fd(), target.as_fd());
+        own::moment("checked");
         match own::rename_new(&handle, a, from.name(), b, to.name()) {
             Ok(()) => {}
             Err(Errno::NOTSUP) => self.move_plainly(&handle, (a, from.name()), (b, to.name()), &before)?,
@@ -151,7 +152,10 @@ impl Root {
         // Through our own directory, so that what is removed is what was moved.
         let tmp = own::own_place(handle, own::TMP).map_err(refuse(doing))?;
         let name = own::random_name("mv-")?;
-        renameat(a, from, &tmp, name.as_str()).map_err(refuse(doing))?;
+        match renameat(a, from, &tmp, name.as_str()) {
+            Err(Errno::NOENT) => return Err(Refused::Changed),
+            other => other.map_err(refuse(doing))?,
+        }
         own::move_out(handle, tmp.as_fd(), &name, b, to).map_err(|error| {
             let _ = own::move_out(handle, tmp.as_fd(), &name, a, from);
             if error == Errno::EXIST { occupied(b, to, doing) } else { refuse(doing)(error) }

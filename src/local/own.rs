@@ -5,8 +5,8 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{
-    AtFlags, Mode, OFlags, RenameFlags, fchmod, fstat, fsync, linkat, mkdirat, openat, renameat, renameat_with, statat,
-    unlinkat,
+    AtFlags, FileType, Mode, OFlags, RenameFlags, fchmod, fstat, fsync, linkat, mkdirat, openat, renameat,
+    renameat_with, statat, unlinkat,
 };
 use rustix::io::{Errno, Result};
 
@@ -118,11 +118,18 @@ fn renamed(
 /// Moves an entry of ours to a place where others write too: never over anything.
 pub(super) fn move_out(handle: &Handle, ours: BorrowedFd<'_>, name: &str, to: BorrowedFd<'_>, new: &str) -> Result<()> {
     match rename_new(handle, ours, name, to, new) {
-        // A second name, then the first one goes: nobody else touches our side.
-        Err(Errno::NOTSUP) => {
-            linkat(ours, name, to, new, AtFlags::empty())?;
-            unlinkat(ours, name, AtFlags::empty())
-        }
+        Err(Errno::NOTSUP) => match look(ours, name)?.map(|stat| FileType::from_raw_mode(stat.st_mode)) {
+            // A directory has one name only, and replaces nothing but an empty directory.
+            Some(FileType::Directory) => match look(to, new)? {
+                Some(_) => Err(Errno::EXIST),
+                None => renameat(ours, name, to, new),
+            },
+            // A second name, then the first one goes: nobody else touches our side.
+            _ => {
+                linkat(ours, name, to, new, AtFlags::empty())?;
+                unlinkat(ours, name, AtFlags::empty())
+            }
+        },
         other => other,
     }
 }
@@ -156,7 +163,7 @@ pub(super) fn look(dir: BorrowedFd<'_>, name: &str) -> Result<Option<rustix::fs:
 
 /// Whether the same file stands there, not written to since: a rename changes the inode's own time, so that says nothing.
 pub(super) fn is_same(seen: &Stat, now: Option<&rustix::fs::Stat>) -> bool {
-    now.filter(|now| rustix::fs::FileType::from_raw_mode(now.st_mode) == rustix::fs::FileType::RegularFile)
+    now.filter(|now| FileType::from_raw_mode(now.st_mode) == FileType::RegularFile)
         .map(stat_from)
         .is_some_and(|now| Stat { ctime_ns: seen.ctime_ns, ..now } == *seen)
 }
@@ -197,4 +204,23 @@ pub(super) fn copy(from: &File, to: &File, doing: &str) -> std::result::Result<u
 /// What a failed write means.
 pub(super) fn wrote(doing: &str, error: &io::Error) -> Failure {
     write_failure(doing, Errno::from_io_error(error).unwrap_or(Errno::IO))
+}
+
+/// What a test does in the middle of a step, told at which moment.
+#[cfg(test)]
+pub(super) type Meanwhile = Option<Box<dyn FnMut(&str)>>;
+
+#[cfg(test)]
+thread_local! {
+    pub(super) static MEANWHILE: std::cell::RefCell<Meanwhile> = const { std::cell::RefCell::new(None) };
+}
+
+/// A moment at which others may do something. Only tests do.
+pub(super) fn moment(_which: &str) {
+    #[cfg(test)]
+    MEANWHILE.with(|meanwhile| {
+        if let Some(act) = meanwhile.borrow_mut().as_mut() {
+            act(_which);
+        }
+    });
 }

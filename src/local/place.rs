@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use super::dress::{Looks, dress};
 use super::incoming::{Incoming, State};
 use super::make::{as_expected, occupied, parent};
-use super::own::{self, exchange, is_same, look, move_in, move_out, not_ours, sync_dir};
+use super::own::{self, exchange, is_same, look, moment, move_in, move_out, not_ours, sync_dir};
 use super::root::{Handle, device, stat_from};
 use super::trash::{SIDE, Trashed, copied, slot, take};
 use super::trouble::{Refused, refuse};
@@ -98,6 +98,7 @@ impl Incoming {
             return Err(failure.into());
         }
         let (tmp, at) = ((self.dir.as_fd(), self.name.as_str()), target.at);
+        moment("checked");
         let trashed = match target.seen {
             None => {
                 move_out(handle, tmp.0, tmp.1, at.0, at.1).map_err(|error| unplaced(at, error))?;
@@ -135,19 +136,34 @@ impl Incoming {
             }
         }
         match swapped {
-            // First the old file leaves, then the new one comes: between the two steps nothing is there.
-            Err(Errno::NOTSUP) => {
-                let slot = take(handle, at, target.path, seen, target.when)?;
-                move_out(handle, tmp.0, tmp.1, at.0, at.1).map_err(|error| {
-                    let _ = move_out(handle, slot.dir.as_fd(), target.path.name(), at.0, at.1);
-                    unplaced(at, error)
-                })?;
-                sync_dir(slot.dir.as_fd()).map_err(refuse(DOING))?;
-                Ok(slot.trashed)
-            }
+            Err(Errno::NOTSUP) => self.plainly(handle, target, seen),
             Err(Errno::NOENT) | Ok(_) => Err(Refused::Changed),
             Err(error) => Err(refuse(DOING)(error)),
         }
+    }
+
+    /// Without an exchange: the old file leaves, then the new one, which stands beside it already, gets its name. In between, nothing has it.
+    fn plainly(&self, handle: &Handle, target: &Target<'_>, seen: &Stat) -> Result<Trashed, Refused> {
+        let (tmp, at) = ((self.dir.as_fd(), self.name.as_str()), target.at);
+        let side = own::random_name(SIDE)?;
+        move_out(handle, tmp.0, tmp.1, at.0, &side).map_err(|error| unplaced(at, error))?;
+        let placed = take(handle, at, target.path, seen, target.when).and_then(|slot| {
+            match move_out(handle, at.0, &side, at.0, at.1) {
+                Ok(()) => {
+                    sync_dir(slot.dir.as_fd()).map_err(refuse(DOING))?;
+                    Ok(slot.trashed)
+                }
+                Err(error) => {
+                    let refused = unplaced(at, error);
+                    let _ = move_out(handle, slot.dir.as_fd(), target.path.name(), at.0, at.1);
+                    Err(refused)
+                }
+            }
+        });
+        if placed.is_err() {
+            let _ = move_in(handle, at.0, &side, tmp.0, tmp.1);
+        }
+        placed
     }
 
     /// Where another file system is mounted: by a copy beside the place, under a name that nobody syncs.
@@ -205,6 +221,7 @@ fn beside(handle: &Handle, target: &Target<'_>, side: Entry<'_>, file: &File) ->
 /// Lets our `file` at `ours` and what is at `target` change places, and back again if that was not `seen`.
 fn swap(handle: &Handle, ours: Entry<'_>, target: Entry<'_>, file: &File, seen: &Stat) -> rustix::io::Result<Swap> {
     exchange(handle, ours.0, ours.1, target.0, target.1)?;
+    moment("exchanged");
     if is_same(seen, look(ours.0, ours.1).unwrap_or(None).as_ref()) {
         return Ok(Swap::Done);
     }
@@ -233,15 +250,4 @@ fn unplaced(at: Entry<'_>, error: Errno) -> Refused {
         Errno::NOENT => Failure::look("busy", "its directory was removed meanwhile: it is looked at again").into(),
         error => refuse(DOING)(error),
     }
-}
-
-/// The exchange alone, with a file that changed after the check: whether both are where they were.
-#[cfg(test)]
-pub(super) fn swapped_back(incoming: &Incoming, path: &RelPath, seen: &Stat) -> bool {
-    let handle = incoming.root.handle().unwrap();
-    let dir = parent(&incoming.root, path).unwrap();
-    let looks = Looks { replaced: None, plain_mode: 0o644, mtime: None };
-    let target = Target { path, at: (dir.as_fd(), path.name()), seen: Some(seen), looks, when: 0 };
-    let mut state = incoming.state();
-    incoming.over(&handle, &target, seen, &mut state) == Err(Refused::Changed) && !state.gone
 }

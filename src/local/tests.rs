@@ -16,6 +16,8 @@ use crate::model::{ContentHasher, Failure, Local, UnixMs};
 
 mod bin;
 mod incoming;
+mod moments;
+mod mounts;
 mod placing;
 mod races;
 mod scanning;

@@ -11,7 +11,8 @@ use rustix::io::Errno;
 use super::Root;
 use super::make::{above, as_expected};
 use super::own::{
-    OWN, TRASH, copy, create, is_same, look, make_own, move_in, move_out, not_ours, own_place, random_name, sync_dir,
+    OWN, TRASH, copy, create, is_same, look, make_own, moment, move_in, move_out, not_ours, own_place, random_name,
+    sync_dir,
 };
 use super::place::Entry;
 use super::root::{Handle, stat_from};
@@ -71,6 +72,7 @@ impl Root {
             Err(error) => return Err(refuse(DOING)(error)),
         };
         as_expected(dir.as_fd(), path.name(), expected, DOING)?;
+        moment("checked");
         let slot = take(&handle, (dir.as_fd(), path.name()), path, seen, when)?;
         sync_dir(slot.dir.as_fd()).and_then(|()| sync_dir(dir.as_fd())).map_err(refuse(DOING))?;
         Ok(slot.trashed)
@@ -132,6 +134,7 @@ pub(super) fn take(handle: &Handle, at: Entry<'_>, path: &RelPath, seen: &Stat, 
         Err(Refused::Failed(failure)) if failure.code == "other_device" => return across(handle, at, path, seen, when),
         other => other?,
     };
+    moment("taken");
     if is_same(seen, look(slot.dir.as_fd(), path.name()).unwrap_or(None).as_ref()) {
         return Ok(slot);
     }

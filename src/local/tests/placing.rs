@@ -121,24 +121,6 @@ fn b5_what_was_not_seen_is_never_replaced() {
     }
 }
 
-/// The same change after the check, at the worst moment: the exchange itself finds out.
-#[test]
-fn b5_a_change_after_the_check_is_found_by_the_exchange() {
-    let dir = tempfile::tempdir().unwrap();
-    let root = Root::open(dir.path()).unwrap();
-    fs::write(dir.path().join("f"), "seen").unwrap();
-    let Local::File(seen) = stat(&root, "f") else { panic!() };
-    fs::write(dir.path().join("f"), "edited after the check").unwrap();
-    let before = stat(&root, "f");
-    assert!(super::super::place::swapped_back(&download(&root, "k", b"new"), &path("f"), &seen));
-    let (Local::File(a), Local::File(b)) = (before, stat(&root, "f")) else { panic!() };
-    assert_eq!(Stat { ctime_ns: 0, ..a }, Stat { ctime_ns: 0, ..b });
-    assert_eq!(fs::read_to_string(dir.path().join("f")).unwrap(), "edited after the check");
-    // The download is where the next try finds it.
-    assert_eq!(root.incoming("k", 3).unwrap().len(), 3);
-    assert_eq!(trash_of(dir.path()), []);
-}
-
 /// K7, R4: the other name of a hard-linked file keeps its content.
 #[test]
 fn k7_r4_another_name_of_the_file_keeps_its_content() {

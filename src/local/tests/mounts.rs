@@ -1,0 +1,114 @@
+//! Other file systems inside the root, and a disk that is full: in a namespace of its own.
+
+#![allow(clippy::disallowed_methods, reason = "tests make and remove what they like")]
+
+use std::process::Command;
+
+use super::*;
+
+/// Runs the named test again where it may mount. Says whether the caller is done; where no namespace can be had, nothing is tried.
+fn ran_in_a_namespace(name: &str) -> bool {
+    const MARK: &str = "FERRYBOX_TEST_MAY_MOUNT";
+    if std::env::var_os(MARK).is_some() {
+        return false;
+    }
+    if !Command::new("unshare").args(["-rm", "true"]).status().is_ok_and(|status| status.success()) {
+        return true;
+    }
+    let output = Command::new("unshare")
+        .arg("-rm")
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", name])
+        .env(MARK, "1")
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && text.contains("1 passed"), "{text}");
+    true
+}
+
+fn mount(at: &Path, options: &str) {
+    fs::create_dir_all(at).unwrap();
+    let status = Command::new("mount").args(["-t", "tmpfs", "-o", options, "none"]).arg(at).status().unwrap();
+    assert!(status.success());
+}
+
+/// A mount inside the root: the same promises by a copy.
+#[test]
+fn another_file_system_inside_the_root() {
+    if ran_in_a_namespace("local::tests::mounts::another_file_system_inside_the_root") {
+        return;
+    }
+    for n in 0..3 {
+        let dir = tempfile::tempdir().unwrap();
+        let root = &three(dir.path())[n];
+        mount(&dir.path().join("m"), "size=4m");
+        let names = || contents(&dir.path().join("m")).into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+        let placed = download(root, "k", b"one").place(&path("m/d/f"), &Local::Absent, Some(5), NOW).unwrap();
+        assert_eq!(root.observe(&path("m/d/f")), Local::File(placed.stat));
+        assert_eq!(placed.stat.mtime_ns, 5_000_000_000);
+        chmod(&dir.path().join("m/d/f"), 0o751);
+        let seen = root.observe(&path("m/d/f"));
+        let placed = download(root, "k", b"two").place(&path("m/d/f"), &seen, Some(6), NOW).unwrap();
+        assert_eq!(root.observe(&path("m/d/f")), Local::File(placed.stat));
+        assert_eq!(fs::symlink_metadata(dir.path().join("m/d/f")).unwrap().permissions().mode() & 0o7777, 0o751);
+        let trashed = placed.trashed.unwrap();
+        assert_eq!(fs::read_to_string(dir.path().join(trashed.place())).unwrap(), "one");
+        // What was not seen stays.
+        fs::write(dir.path().join("m/d/f"), "edited").unwrap();
+        let incoming = download(root, "k", b"three");
+        for expected in [Local::File(placed.stat), Local::Absent] {
+            assert_eq!(incoming.place(&path("m/d/f"), &expected, None, NOW).unwrap_err(), Refused::Changed);
+        }
+        let at = dir.path().join("m/d/f");
+        let seen = root.observe(&path("m/d/f"));
+        super::super::own::MEANWHILE.set(Some(Box::new(move |moment| {
+            if moment == "checked" {
+                fs::write(&at, "edited again").unwrap();
+            }
+        })));
+        assert_eq!(incoming.place(&path("m/d/f"), &seen, None, NOW).unwrap_err(), Refused::Changed);
+        assert_eq!(root.trash(&path("m/d/f"), &root.observe(&path("m/d/f")), NOW).unwrap_err(), Refused::Changed);
+        super::super::own::MEANWHILE.set(None);
+        assert_eq!(fs::read_to_string(dir.path().join("m/d/f")).unwrap(), "edited again");
+        assert_eq!(names(), ["d/f"]);
+        incoming.place(&path("m/d/g"), &Local::Absent, None, NOW).unwrap();
+        let trashed = root.trash(&path("m/d/f"), &root.observe(&path("m/d/f")), NOW).unwrap();
+        assert_eq!(fs::read_to_string(dir.path().join(trashed.place())).unwrap(), "edited again");
+        assert_eq!(names(), ["d/g"]);
+        assert_eq!(contents(&dir.path().join(".ferrybox/tmp")), []);
+        let moved = root.rename(&path("m/d/g"), &path("g"), &root.observe(&path("m/d/g")));
+        assert_eq!(code(moved.map_err(Refused::into_failure)), "other_device");
+        assert_eq!(code(root.restore(&trashed).map_err(Refused::into_failure)), "other_device");
+    }
+}
+
+/// L1: the disk fills up on the way. It is said, nothing is half in its place, and what was there is as it was.
+#[test]
+fn l1_the_disk_fills_up_on_the_way() {
+    if ran_in_a_namespace("local::tests::mounts::l1_the_disk_fills_up_on_the_way") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    mount(dir.path(), "size=2m");
+    let root = Root::open(dir.path()).unwrap();
+    fs::write(dir.path().join("f"), "old").unwrap();
+    let seen = root.observe(&path("f"));
+    assert_eq!(code(root.incoming("k", 3 << 20)), "disk_full");
+    let small = root.incoming("small", 900_000).unwrap();
+    fs::write(dir.path().join("filler"), vec![1; 1_500_000]).unwrap();
+    let failure = (0..9).find_map(|n| small.write_at(n * 100_000, &[2; 100_000]).err()).unwrap();
+    assert_eq!((failure.code.as_str(), failure.next), ("disk_full", crate::model::Next::Retry { after: None }));
+    let half = small.len();
+    assert!(half < 900_000 && small.place(&path("f"), &seen, None, NOW).is_err());
+    assert_eq!(fs::read_to_string(dir.path().join("f")).unwrap(), "old");
+    fs::remove_file(dir.path().join("filler")).unwrap();
+    // There is room again: it goes on, also after a restart.
+    drop(small);
+    let small = root.incoming("small", 900_000).unwrap();
+    assert!(small.len() >= half);
+    for range in small.missing() {
+        small.write_at(range.start, &vec![2; usize::try_from(range.end - range.start).unwrap()]).unwrap();
+    }
+    assert_eq!(small.place(&path("f"), &seen, None, NOW).unwrap().stat.size, 900_000);
+}
