@@ -23,7 +23,7 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 /// A stand-in, a configuration and a folder.
 pub struct World {
     pub dir: tempfile::TempDir,
-    pub standin: Standin,
+    pub standin: std::sync::Arc<Standin>,
     pub folder: PathBuf,
     /// More configuration, as TOML, before the accounts.
     pub extra: String,
@@ -38,10 +38,19 @@ impl World {
     }
 
     pub fn with(settings: Settings) -> Self {
+        let standin = std::sync::Arc::new(Standin::spawn_thread(settings).unwrap());
+        Self::on(standin)
+    }
+
+    /// Another device of the same account: a directory of its own.
+    pub fn sibling(&self) -> Self {
+        Self::on(std::sync::Arc::clone(&self.standin))
+    }
+
+    fn on(standin: std::sync::Arc<Standin>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let folder = dir.path().join("tree");
         std::fs::create_dir(&folder).unwrap();
-        let standin = Standin::spawn_thread(settings).unwrap();
         Self { dir, standin, folder, extra: String::new(), mode: "backup", folder_extra: String::new() }
     }
 

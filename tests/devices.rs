@@ -1,0 +1,234 @@
+//! Two daemons with two folders on one account: whatever both do at once, all three sides end equal, and nobody's last word is lost.
+//!
+//! `FERRYBOX_LONG=1` runs 2,000 operations a side, `FERRYBOX_SEED=N` another course.
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::disallowed_methods)]
+
+mod harness;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use ferrybox_standin::{Effect, Fault, Settings, Standin, ViolationKind, When};
+use harness::{Daemon, World};
+
+/// A small generator: the same course for the same seed.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, n: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % n
+    }
+}
+
+/// One device: a folder, a configuration, a daemon.
+struct Device {
+    world: World,
+    daemon: Option<Daemon>,
+    /// Content of every save that its own author has not overwritten or deleted: by path.
+    mine: BTreeMap<PathBuf, String>,
+    saved: u64,
+    name: char,
+}
+
+impl Device {
+    fn write(&mut self, path: &Path) {
+        self.saved += 1;
+        let content = format!("{} {} {}\n", self.name, self.saved, path.display());
+        let at = self.world.folder.join(path);
+        if at.is_dir() || fs::create_dir_all(at.parent().unwrap()).is_err() {
+            return;
+        }
+        if fs::write(&at, &content).is_ok() {
+            self.mine.insert(path.to_owned(), content);
+        }
+    }
+
+    fn act(&mut self, dice: &mut Dice) {
+        let names = ["a", "b", "c", "d"];
+        let mut pick = |dice: &mut Dice| {
+            let mut path = PathBuf::new();
+            for _ in 0..=dice.roll(3) {
+                path.push(names[usize::try_from(dice.roll(4)).unwrap()]);
+            }
+            path
+        };
+        let path = pick(dice);
+        let at = self.world.folder.join(&path);
+        match dice.roll(10) {
+            0..=4 => self.write(&path),
+            5 => {
+                if at.is_file() && fs::remove_file(&at).is_ok() {
+                    self.mine.remove(&path);
+                }
+            }
+            6 => {
+                if at.is_dir() && fs::remove_dir_all(&at).is_ok() {
+                    self.mine.retain(|p, _| !p.starts_with(&path));
+                }
+            }
+            7 => drop(fs::create_dir_all(&at)),
+            _ => {
+                let to = pick(dice);
+                let target = self.world.folder.join(&to);
+                let known = !target.exists() && at.exists() && !to.starts_with(&path);
+                let made = known && fs::create_dir_all(target.parent().unwrap()).is_ok();
+                if made && fs::rename(&at, &target).is_ok() {
+                    let moved: Vec<PathBuf> = self.mine.keys().filter(|p| p.starts_with(&path)).cloned().collect();
+                    for old in moved {
+                        let content = self.mine.remove(&old).unwrap();
+                        let rest = old.strip_prefix(&path).unwrap();
+                        let new = if rest.as_os_str().is_empty() { to.clone() } else { to.join(rest) };
+                        self.mine.insert(new, content);
+                    }
+                }
+            }
+        }
+    }
+
+    fn contents(&self) -> BTreeSet<String> {
+        let mut found = BTreeSet::new();
+        walk(&self.world.folder, &mut |path| drop(found.insert(fs::read_to_string(path).unwrap_or_default())));
+        found
+    }
+
+    fn trash(&self) -> BTreeSet<String> {
+        let mut found = BTreeSet::new();
+        let trash = self.world.folder.join(".ferrybox/trash");
+        walk(&trash, &mut |path| drop(found.insert(fs::read_to_string(path).unwrap_or_default())));
+        found
+    }
+}
+
+fn walk(at: &Path, take: &mut dyn FnMut(&Path)) {
+    for entry in fs::read_dir(at).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.ends_with(".ferrybox") {
+            continue;
+        }
+        if path.is_dir() { walk(&path, take) } else { take(&path) }
+    }
+}
+
+fn dirs(root: &Path) -> BTreeSet<String> {
+    fn go(root: &Path, at: &Path, found: &mut BTreeSet<String>) {
+        for entry in fs::read_dir(at).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if path.is_dir() && !path.ends_with(".ferrybox") {
+                found.insert(path.strip_prefix(root).unwrap().to_str().unwrap().to_owned());
+                go(root, &path, found);
+            }
+        }
+    }
+    let mut found = BTreeSet::new();
+    go(root, root, &mut found);
+    found
+}
+
+fn device(name: char, url: Option<&World>) -> Device {
+    let mut world = match url {
+        None => World::with(Settings { longpoll_limit: Some(Duration::from_secs(2)), ..Settings::default() }),
+        Some(first) => first.sibling(),
+    };
+    world.mode = "two-way";
+    // Everything here is small, and everything goes: the guard is not what is tried.
+    world.extra = "rescan = \"5s\"\n[safety]\nmax_deletions = 100000\nmax_deletion_share = \"100%\"\n".into();
+    Device { world, daemon: None, mine: BTreeMap::new(), saved: 0, name }
+}
+
+fn sides_agree(standin: &Standin, a: &Device, b: &Device) -> Result<(), String> {
+    let (here, there, server) = (a.world.disk(), b.world.disk(), remote(standin));
+    if here != there || here != server {
+        return Err(format!("files:\na {here:#?}\nb {there:#?}\nserver {server:#?}"));
+    }
+    let folders: BTreeSet<String> =
+        standin.folders().into_iter().filter_map(|f| f.strip_prefix("/T/").map(str::to_owned)).collect();
+    let (da, db) = (dirs(&a.world.folder), dirs(&b.world.folder));
+    if da != db || da != folders {
+        return Err(format!("directories:\na {da:?}\nb {db:?}\nserver {folders:?}"));
+    }
+    Ok(())
+}
+
+fn remote(standin: &Standin) -> BTreeMap<String, String> {
+    let files = standin.files().into_iter();
+    files.filter_map(|f| Some((f.path_display.strip_prefix("/T/")?.to_owned(), f.content_hash))).collect()
+}
+
+#[test]
+fn p5_two_devices_end_equal_and_lose_nothing() {
+    let long = std::env::var_os("FERRYBOX_LONG").is_some();
+    let seed = std::env::var("FERRYBOX_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(1);
+    let operations = if long { 2000 } else { 120 };
+    let mut dice = Dice(seed);
+    let mut a = device('a', None);
+    let mut b = device('b', Some(&a.world));
+    for device in [&mut a, &mut b] {
+        device.daemon = Some(device.world.daemon());
+    }
+    let faults = [
+        Effect::Status { code: 500, retry_after: None, body: None },
+        Effect::DropBefore,
+        Effect::DropAfter,
+        Effect::Status { code: 429, retry_after: None, body: None },
+    ];
+    for (i, what) in faults.into_iter().enumerate() {
+        let seed = seed + i as u64;
+        a.world.standin.faults().add(Fault { route: "*".to_owned(), when: When::Probability { p: 0.05, seed }, what });
+    }
+    for i in 0..operations {
+        a.act(&mut dice);
+        b.act(&mut dice);
+        // Bursts, and pauses in which the daemons get somewhere.
+        if i % 10 == 9 {
+            std::thread::sleep(Duration::from_millis(dice.roll(1500)));
+        }
+    }
+    a.world.standin.faults().clear();
+    let standin = &a.world.standin;
+    let until = Instant::now() + Duration::from_secs(if long { 600 } else { 150 });
+    let mut quiet = 0;
+    loop {
+        let agreed = sides_agree(standin, &a, &b);
+        quiet = if agreed.is_ok() { quiet + 1 } else { 0 };
+        if quiet >= 20 {
+            break;
+        }
+        if Instant::now() > until {
+            let problems = |d: &Device| harness::text(&d.world.command(&["problems"]).output().unwrap());
+            panic!("seed {seed}: {}\na: {}\nb: {}", agreed.unwrap_err(), problems(&a), problems(&b));
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    // What somebody saved, and did not overwrite, rename over or delete, is on both disks, or in a trash.
+    let (here, there) = (a.contents(), b.contents());
+    let trash: BTreeSet<String> = a.trash().into_iter().chain(b.trash()).collect();
+    let mut copies = 0;
+    for device in [&a, &b] {
+        for (path, content) in &device.mine {
+            let on_both = here.contains(content) && there.contains(content);
+            copies += u64::from(on_both);
+            assert!(
+                on_both || trash.contains(content),
+                "seed {seed}: {} saved {} with {content:?}, and it is nowhere",
+                device.name,
+                path.display()
+            );
+        }
+    }
+    eprintln!(
+        "seed {seed}: {} files, {} of the last saves on both disks, {} in a trash",
+        here.len(),
+        copies,
+        trash.len()
+    );
+    // Two devices commit and list when they like: no daemon can know of the other's.
+    for kind in
+        [ViolationKind::OverlappingCommits, ViolationKind::IdenticalListings, ViolationKind::RetryBeforeRetryAfter]
+    {
+        standin.forgive(kind);
+    }
+    a.world.assert_clean();
+}
