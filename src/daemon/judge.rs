@@ -9,8 +9,9 @@ use crate::daemon::account::{Account, Fatal};
 use crate::daemon::clock::{chance, day, ms, now_ms};
 use crate::daemon::intake::blocking;
 use crate::dropbox::{CallError, EntryError, FileMetadata, Metadata};
+use crate::logging;
 use crate::model::{Base, Batch, Change, ChangeId, Failure, Local, Next, Outcome, RelPath, RemoteChange};
-use crate::plan::outcome::{Committed, Context, committed, refused};
+use crate::plan::outcome::{Committed, Context, committed, outlived, refused};
 use crate::plan::{conflict, retry};
 
 /// A job that nobody can name may still be at work: it is given this long, and a little for each entry, before another one is started.
@@ -148,7 +149,12 @@ impl Judge<'_> {
     pub(crate) fn deleted(&self, change: &Change, result: Result<Metadata, EntryError>) -> Outcome {
         self.with_context(change, |context| match result {
             Ok(_) => Outcome::Settled(None),
-            Err(error) => refused(change, &tags(&error), error.failure(), context),
+            Err(error) => {
+                if outlived(&tags(&error)) {
+                    tracing::info!(account = %self.account.name, path = %logging::path(change.path.as_str()), "deleted here, but changed in Dropbox since: Dropbox's version is kept");
+                }
+                refused(change, &tags(&error), error.failure(), context)
+            }
         })
     }
 

@@ -57,6 +57,11 @@ pub fn committed(change: &Change, done: &Committed, context: &Context<'_>) -> Ou
     }))
 }
 
+/// Whether a deletion was refused because Dropbox holds something newer than what was deleted here.
+pub fn outlived(tags: &[&str]) -> bool {
+    matches!(tags, ["path_write", "conflict", ..])
+}
+
 /// An entry that Dropbox refused; `tags` are the tags of its error from the outside in, `failure` what they mean to a person.
 pub fn refused(change: &Change, tags: &[&str], failure: Failure, context: &Context<'_>) -> Outcome {
     match (&change.what, tags) {
@@ -82,10 +87,8 @@ pub fn refused(change: &Change, tags: &[&str], failure: Failure, context: &Conte
             "Dropbox has other content here and also where the conflicted copy would go; rename the file to send it",
         )),
         (RemoteChange::Delete { .. }, ["path_lookup", "not_found", ..]) => Outcome::Settled(None),
-        (RemoteChange::Delete { .. }, ["path_write", "conflict", ..]) => Outcome::Wedge(Failure::wedge(
-            "conflict",
-            "deleted here, but changed in Dropbox since; Dropbox's version is kept",
-        )),
+        // Somebody wrote there after both last agreed: that version is kept, and nothing is agreed on any more.
+        (RemoteChange::Delete { .. }, _) if outlived(tags) => Outcome::Settled(None),
         _ => match failure.next {
             Next::Retry { after } => Outcome::Again { at: context.later(after), failure },
             Next::Account => Outcome::Again { at: context.later(None), failure },
@@ -168,9 +171,12 @@ mod tests {
     fn a_deletion_never_takes_what_somebody_else_wrote() {
         let failure = || Failure::retry("other", "x");
         assert_eq!(with(|c| refused(&delete(), &["path_lookup", "not_found"], failure(), c)), Outcome::Settled(None));
-        assert!(matches!(
-            with(|c| refused(&delete(), &["path_write", "conflict", "file"], failure(), c)),
-            Outcome::Wedge(_)
-        ));
+        // What they wrote stays, and is no problem: the path is theirs from now on.
+        let newer = ["path_write", "conflict", "file"];
+        assert!(outlived(&newer));
+        assert_eq!(with(|c| refused(&delete(), &newer, failure(), c)), Outcome::Settled(None));
+        let forbidden = ["path_write", "no_write_permission"];
+        assert!(!outlived(&forbidden));
+        assert!(matches!(with(|c| refused(&delete(), &forbidden, failure(), c)), Outcome::Again { .. }));
     }
 }
