@@ -304,3 +304,86 @@ fn t6_no_token_ends_up_in_a_log_a_reply_or_the_database() {
     grep(world.dir.path(), b"Bearer ", &mut found);
     assert!(found.is_empty(), "{found:?}");
 }
+
+/// A second account, with a folder of its own, in the configuration of a world.
+fn with_another_account(world: &mut World, local: &Path, refresh_token: &str) {
+    std::fs::create_dir(local).unwrap();
+    let credentials = world.dir.path().join("other.json");
+    std::fs::write(&credentials, format!(r#"{{"refresh_token": "{refresh_token}", "app_key": "key"}}"#)).unwrap();
+    std::fs::set_permissions(&credentials, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let url = world.standin.url();
+    world.folder_extra = format!(
+        r#"
+[[account]]
+name = "other"
+app_key = "key"
+credentials = "file:{credentials}"
+[account.endpoints]
+api = "{url}"
+content = "{url}"
+notify = "{url}"
+web = "{url}"
+[[account.folder]]
+local = {local:?}
+remote = "/T"
+mode = "backup"
+"#,
+        credentials = credentials.display(),
+    );
+}
+
+/// Files that keep a folder busy for some seconds after another one has shown its trouble.
+fn busy(world: &World, local: &Path) {
+    world.standin.set_commit_duration(Duration::from_secs(3));
+    std::fs::create_dir(local.join("busy")).unwrap();
+    for i in 0..30 {
+        std::fs::write(local.join(format!("busy/{i}")), format!("{i}")).unwrap();
+    }
+}
+
+#[test]
+fn one_account_in_trouble_does_not_end_a_single_run_of_the_others() {
+    let mut world = World::new();
+    let other = world.standin.add_account(AccountSpec::default());
+    let local = world.dir.path().join("other");
+    with_another_account(&mut world, &local, &other.refresh_token());
+    std::fs::write(local.join("a"), "1").unwrap();
+    world.write("b", "2");
+    world.once_in_sync();
+    assert_eq!(other.file_count(), 1);
+    // A root that is away ...
+    let away = world.dir.path().join("away");
+    std::fs::rename(&world.folder, &away).unwrap();
+    busy(&world, &local);
+    let out = world.once();
+    assert_eq!(out.status.code(), Some(4), "{}", text(&out));
+    assert!(text(&out).contains("account test"), "{}", text(&out));
+    assert_eq!((world.standin.file_count(), other.file_count()), (1, 31));
+    // ... and a link that was taken back.
+    std::fs::rename(&away, &world.folder).unwrap();
+    world.write("late", "3");
+    world.standin.revoke_refresh();
+    std::fs::write(local.join("more"), "4").unwrap();
+    let out = world.command(&["run", "--once"]).output().unwrap();
+    assert_eq!(out.status.code(), Some(4), "{}", text(&out));
+    assert!(text(&out).contains("ferrybox link test"), "{}", text(&out));
+    assert_eq!((world.standin.file_count(), other.file_count()), (1, 32));
+    world.assert_clean();
+}
+
+#[test]
+fn one_folder_in_trouble_does_not_end_a_single_run_of_the_others() {
+    let mut world = World::new();
+    let local = world.dir.path().join("second");
+    std::fs::create_dir(&local).unwrap();
+    std::fs::write(local.join("a"), "1").unwrap();
+    world.folder_extra = format!("[[account.folder]]\nlocal = {local:?}\nremote = \"/U\"\nmode = \"mirror\"\n");
+    world.write("b", "2");
+    world.once_in_sync();
+    std::fs::rename(&world.folder, world.dir.path().join("away")).unwrap();
+    busy(&world, &local);
+    let out = world.once();
+    assert_eq!(out.status.code(), Some(4), "{}", text(&out));
+    assert_eq!(world.standin.file_count(), 32);
+    world.assert_clean();
+}
