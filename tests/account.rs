@@ -194,6 +194,31 @@ fn d7_d8_a_refused_name_or_place_is_one_path_s_problem_until_it_changes() {
 }
 
 #[test]
+fn d7_what_dropbox_refused_is_not_sent_again_by_each_scan() {
+    let world = World::with(Settings { disallowed_names: vec!["*.forbidden".into()], ..Settings::default() });
+    world.write("a.forbidden", "1");
+    let appends = |world: &World| world.standin.calls()["files/upload_session/append_batch"].calls;
+    for _ in 0..3 {
+        // Each start is a scan.
+        let out = world.once();
+        assert_eq!(out.status.code(), Some(3), "{}", text(&out));
+        assert_eq!(appends(&world), 1);
+    }
+    // Another file is another question, and so is a person's.
+    world.write("a.forbidden", "22");
+    assert_eq!(world.once().status.code(), Some(3));
+    assert_eq!(appends(&world), 2);
+    world.standin.set(|s| s.disallowed_names.clear());
+    let daemon = world.daemon();
+    harness::wait_for_socket(&world);
+    let out = world.command(&["sync", "--wait"]).output().unwrap();
+    assert_eq!(out.status.code(), Some(0), "{}", text(&out));
+    drop(daemon);
+    world.assert_equal();
+    world.assert_clean();
+}
+
+#[test]
 fn c1_offline_is_a_state_with_a_next_try_and_local_activity_ends_it() {
     let world = World::new();
     world.write("a", "1");

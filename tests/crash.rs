@@ -279,6 +279,53 @@ fn a10_a_stored_job_is_polled_after_the_restart() {
 }
 
 #[test]
+fn a10_the_job_of_a_folder_that_left_the_configuration_ends_before_another_begins() {
+    for known in [true, false] {
+        let mut world = World::new();
+        world.standin.set_commit_duration(Duration::from_secs(3));
+        let second = world.dir.path().join("second");
+        std::fs::create_dir(&second).unwrap();
+        world.folder_extra = format!("[[account.folder]]\nlocal = {second:?}\nremote = \"/U\"\nmode = \"backup\"\n");
+        if !known {
+            world.standin.faults().add(Fault::once(FINISH_BATCH, Effect::StallReply(Duration::from_secs(10))));
+        }
+        for i in 0..10 {
+            std::fs::write(second.join(format!("{i}")), bytes(i, 1_000)).unwrap();
+        }
+        kill_when(&world, "the job", |s| {
+            s.running_commits() > 0 && (!known || s.calls_of("files/upload_session/finish_batch/check") > 0)
+        });
+        world.folder_extra.clear();
+        world.write("mine", "1");
+        world.once_in_sync();
+        world.assert_equal();
+        assert_eq!(world.standin.file_count(), 11, "what was under way has come to its end");
+        world.assert_clean();
+    }
+}
+
+#[test]
+fn a10_the_other_folders_of_a_torn_batch_go_on() {
+    let mut world = World::new();
+    world.standin.set_commit_duration(Duration::from_secs(3));
+    let second = world.dir.path().join("second");
+    std::fs::create_dir(&second).unwrap();
+    world.folder_extra = format!("[[account.folder]]\nlocal = {second:?}\nremote = \"/U\"\nmode = \"backup\"\n");
+    world.extra = "[commit]\nmax_age = \"2s\"\n".into();
+    for i in 0..10 {
+        std::fs::write(second.join(format!("{i}")), bytes(i, 1_000)).unwrap();
+        world.write(&format!("{i}"), bytes(100 + i, 1_000));
+    }
+    kill_when(&world, "the job", |s| s.calls_of("files/upload_session/finish_batch/check") > 0);
+    world.folder_extra.clear();
+    world.once_in_sync();
+    world.assert_equal();
+    assert_eq!(sent(&world), 20 * 1_000);
+    assert!(world.standin.files().iter().all(|f| f.revisions == 1));
+    world.assert_clean();
+}
+
+#[test]
 fn a9_a_job_whose_name_was_lost_in_the_crash_is_let_come_to_its_end() {
     let world = World::with(Settings {
         commit: Pace { per_batch: Duration::from_millis(1_500), ..Pace::default() },

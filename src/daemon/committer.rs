@@ -64,7 +64,7 @@ impl Committer {
     pub(crate) async fn run(mut self) -> Result<(), Fatal> {
         self.account.ready().await;
         for batch in self.account.store.open_batches().await? {
-            tracing::info!(account = %self.account.name, entries = batch.changes.len(), "finding out what became of a batch of the last run");
+            tracing::info!(account = %self.account.name, entries = batch.entries, "finding out what became of a batch of the last run");
             self.finish(batch, true).await?;
         }
         loop {
@@ -133,7 +133,7 @@ impl Committer {
     async fn finish(&mut self, batch: Batch, left_over: bool) -> Result<(), Fatal> {
         let account = Arc::clone(&self.account);
         *lock(&account.lane) =
-            Lane { entries: batch.changes.len() as u64, job_id: batch.async_job_id.clone(), since: Some(now_ms()) };
+            Lane { entries: batch.entries as u64, job_id: batch.async_job_id.clone(), since: Some(now_ms()) };
         let outcome = self.settle(&batch, left_over).await;
         *lock(&account.lane) = Lane::default();
         outcome
@@ -147,22 +147,30 @@ impl Committer {
             None if left_over => Results::Unknown,
             None => self.call(batch).await?,
         };
-        self.keep_pace(batch, &results);
+        // A folder was dropped meanwhile: which of the results are whose is not known any more.
+        let torn = batch.changes.len() != batch.entries;
+        if !torn {
+            self.keep_pace(batch, &results);
+        }
         let judge = Judge { account, chance: chance() };
         let outcomes = match results {
-            Results::Files(results) if results.len() == batch.changes.len() => batch
+            Results::Files(results) if results.len() == batch.changes.len() && !torn => batch
                 .changes
                 .iter()
                 .zip(results)
                 .map(|(change, result)| (change.id, judge.file(change, result)))
                 .collect(),
-            Results::Deleted(results) if results.len() == batch.changes.len() => batch
+            Results::Deleted(results) if results.len() == batch.changes.len() && !torn => batch
                 .changes
                 .iter()
                 .zip(results)
                 .map(|(change, result)| (change.id, judge.deleted(change, result)))
                 .collect(),
-            Results::Files(_) | Results::Deleted(_) | Results::Unknown => judge.verify(batch, left_over).await,
+            Results::Files(_) | Results::Deleted(_) => judge.verify(batch).await,
+            Results::Unknown => {
+                judge.let_it_end(batch, left_over).await;
+                judge.verify(batch).await
+            }
             Results::Refused(failure) => {
                 account.note(&failure);
                 batch.changes.iter().map(|c| (c.id, judge.again(c, failure.clone()))).collect()
@@ -292,7 +300,7 @@ impl Committer {
         loop {
             let (done, error) = match batch.kind {
                 BatchKind::Upload => {
-                    match account.judge(account.dropbox.finish_batch_check(job, batch.changes.len()).await) {
+                    match account.judge(account.dropbox.finish_batch_check(job, batch.entries).await) {
                         Ok(Poll::Done(results)) => (Some(Results::Files(results)), None),
                         Ok(Poll::Failed(error)) => (Some(job_failed(&error)), None),
                         Ok(Poll::InProgress) => (None, None),
@@ -300,7 +308,7 @@ impl Committer {
                     }
                 }
                 BatchKind::Delete => {
-                    match account.judge(account.dropbox.delete_batch_check(job, batch.changes.len()).await) {
+                    match account.judge(account.dropbox.delete_batch_check(job, batch.entries).await) {
                         Ok(Poll::Done(results)) => (Some(Results::Deleted(results)), None),
                         Ok(Poll::Failed(error)) => (Some(job_failed(&error)), None),
                         Ok(Poll::InProgress) => (None, None),
@@ -316,7 +324,7 @@ impl Committer {
                     // A reply that is no reply, again and again (too few results, say), will not become one; and no answer is waited for
                     // for ever: then, too, the tree itself has to tell.
                     unreadable += u32::from(is_unreadable(&error));
-                    if unreadable >= UNREADABLE || batch.changes.is_empty() || Instant::now() > deadline {
+                    if unreadable >= UNREADABLE || Instant::now() > deadline {
                         tracing::warn!(account = %account.name, "a commit job's answers cannot be used; looking at its files one by one");
                         return Ok(Results::Unknown);
                     }

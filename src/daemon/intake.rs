@@ -386,13 +386,15 @@ impl ScanRun {
                 let base = store.base_children_blocking(folder.id, &dir)?;
                 let diff = diff::directory(&files, &base);
                 let by_name = |name: &str| files.binary_search_by(|f| f.0.as_bytes().cmp(name.as_bytes())).ok();
+                let mut changed = Vec::with_capacity(diff.changed.len());
                 for (name, size) in diff.changed {
-                    let Ok(path) = dir.child(name) else { continue };
-                    let due_at = by_name(name)
-                        .and_then(|i| files.get(i))
-                        .map_or(now, |(_, stat)| debounce::scanned_due_at(now, stat, settle));
-                    due.push(Due { path, size, due_at });
+                    let (Ok(path), Some((_, stat))) = (dir.child(name), by_name(name).and_then(|i| files.get(i)))
+                    else {
+                        continue;
+                    };
+                    changed.push((Due { path, size, due_at: debounce::scanned_due_at(now, stat, settle) }, *stat));
                 }
+                due.extend(store.without_refused_blocking(folder.id, changed, now)?);
                 if folder.mode == Mode::Mirror {
                     // What is ignored, or could not be looked at, is not gone.
                     let there =

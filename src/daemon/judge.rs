@@ -68,19 +68,19 @@ impl Judge<'_> {
     }
 
     /// Waits until the last entry of a batch shows whose job cannot be asked, or long enough to believe that it does not run (any more).
-    async fn let_it_end(&self, batch: &Batch, left_over: bool) {
-        let Some(last) = batch.changes.last() else { return };
-        let entries = u32::try_from(batch.changes.len()).unwrap_or(u32::MAX);
+    pub(crate) async fn let_it_end(&self, batch: &Batch, left_over: bool) {
+        let entries = u32::try_from(batch.entries).unwrap_or(u32::MAX);
         let patience = if left_over { PATIENCE_AFTER_A_STOP } else { PATIENCE };
         let deadline = Instant::now() + patience + PATIENCE_AN_ENTRY.saturating_mul(entries);
+        // Its folder was dropped: nothing of it can be asked for.
+        let Some(last) = batch.changes.last() else { return tokio::time::sleep_until(deadline).await };
         while Instant::now() < deadline && !matches!(self.verify_one(last).await, Outcome::Settled(_)) {
             tokio::time::sleep(Duration::from_millis(250)).await;
         }
     }
 
     /// Asks Dropbox what is at each entry's path now: what is there by content hash was committed, the rest is tried again.
-    pub(crate) async fn verify(&self, batch: &Batch, left_over: bool) -> Vec<(ChangeId, Outcome)> {
-        self.let_it_end(batch, left_over).await;
+    pub(crate) async fn verify(&self, batch: &Batch) -> Vec<(ChangeId, Outcome)> {
         let mut outcomes = Vec::with_capacity(batch.changes.len());
         for some in batch.changes.chunks(AT_ONCE) {
             let mut asked = FuturesOrdered::new();

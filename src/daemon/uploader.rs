@@ -300,6 +300,14 @@ pub(crate) fn failed(job: &Job, failure: Failure) -> Settled {
     }
 }
 
+/// What a failure of sending a file means for its row.
+pub(crate) fn unsent(send: &Send, failure: Failure) -> Settled {
+    if failure.next == Next::Wedge && failure.code == "too_large" {
+        return Settled::Refused(failure, send.stat);
+    }
+    failed(&send.job, failure)
+}
+
 fn look(account: &Account, claimed: Claimed, remote: Remote, memory: &mut u64) -> Looked {
     let Claimed { job, base } = claimed;
     // A folder that left the configuration: nothing is done for it any more, on either side.

@@ -82,7 +82,7 @@ pub fn refused(change: &Change, tags: &[&str], failure: Failure, context: &Conte
             Outcome::Elsewhere(context.copy.clone())
         }
         // Even the conflicted copy's place holds something else: a person has to look.
-        (RemoteChange::Upload { .. }, ["path", "conflict", ..]) => Outcome::Wedge(Failure::wedge(
+        (RemoteChange::Upload { .. }, ["path", "conflict", ..]) => Outcome::Refused(Failure::wedge(
             "conflict",
             "Dropbox has other content here and also where the conflicted copy would go; rename the file to send it",
         )),
@@ -93,6 +93,7 @@ pub fn refused(change: &Change, tags: &[&str], failure: Failure, context: &Conte
             Next::Retry { after } => Outcome::Again { at: context.later(after), failure },
             Next::Account => Outcome::Again { at: context.later(None), failure },
             Next::Look => Outcome::Look { at: context.later(None), failure: Some(failure) },
+            Next::Wedge if matches!(change.what, RemoteChange::Upload { .. }) => Outcome::Refused(failure),
             Next::Wedge => Outcome::Wedge(failure),
         },
     }
@@ -153,7 +154,7 @@ mod tests {
         let first = with(|c| refused(&upload("/a"), &["path", "conflict", "file"], failure(), c));
         assert_eq!(first, Outcome::Elsewhere(RemotePath::parse("/copy").unwrap()));
         let second = with(|c| refused(&upload("/copy"), &["path", "conflict", "file"], failure(), c));
-        assert!(matches!(second, Outcome::Wedge(_)));
+        assert!(matches!(second, Outcome::Refused(_)));
     }
 
     #[test]

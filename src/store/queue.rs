@@ -7,7 +7,7 @@ use rusqlite::{Connection, params};
 use super::error::{Step, StoreError};
 use super::row::{self, at_or_below};
 use super::{Store, base};
-use crate::model::{Claimed, Due, FolderId, Job, JobId, RelPath, UnixMs};
+use crate::model::{Claimed, Due, FolderId, Job, JobId, RelPath, Stat, UnixMs};
 
 /// Counts in a [`DueSummary`] stop here, so that they cost the same with ten rows and with ten million.
 const COUNTED: i64 = 2000;
@@ -291,6 +291,51 @@ fn summarize(conn: &Connection, now: UnixMs, small: u64, skip: &[FolderId]) -> S
     Ok(sum)
 }
 
+/// How long a scan leaves a file alone that Dropbox refused, in ms: whoever has the say there may have changed their mind since.
+const REFUSED: i64 = 24 * 3600 * 1000;
+
+impl Store {
+    /// Of the files that a scan saw, those that have to be looked at: all but the ones that Dropbox has refused of late just as they are.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn without_refused_blocking(
+        &self,
+        folder: FolderId,
+        seen: Vec<(Due, Stat)>,
+        now: UnixMs,
+    ) -> Result<Vec<Due>, StoreError> {
+        self.read_blocking(move |conn| {
+            let any: bool = conn
+                .prepare_cached("SELECT EXISTS (SELECT 1 FROM tally WHERE folder = ?1 AND wedged > 0)")?
+                .query_row([folder.0], |r| r.get(0))?;
+            let mut refused = conn.prepare_cached(
+                "SELECT 1 FROM job WHERE folder = ?1 AND path = ?2 AND state = 'wedged' AND refused_at BETWEEN ?3 AND ?4
+                    AND refused_size = ?5 AND refused_mtime_ns = ?6 AND refused_ctime_ns = ?7 AND refused_ino = ?8 AND refused_dev = ?9",
+            )?;
+            let mut rest = Vec::with_capacity(seen.len());
+            for (due, stat) in seen {
+                let left_alone = any
+                    && refused.exists(params![
+                        folder.0,
+                        due.path.as_str(),
+                        now.saturating_sub(REFUSED),
+                        now,
+                        row::int(stat.size),
+                        stat.mtime_ns,
+                        stat.ctime_ns,
+                        stat.ino.cast_signed(),
+                        stat.dev.cast_signed(),
+                    ])?;
+                if !left_alone {
+                    rest.push(due);
+                }
+            }
+            Ok(rest)
+        })
+    }
+}
+
 /// After a crash nobody holds a claim, and a staged row without its change (there should be none) has to be looked at.
 pub(super) fn recover(conn: &Connection) -> Step<()> {
     conn.execute(
@@ -298,6 +343,5 @@ pub(super) fn recover(conn: &Connection) -> Step<()> {
              OR state = 'staged' AND NOT EXISTS (SELECT 1 FROM change WHERE change.job = job.id)",
         [],
     )?;
-    conn.execute("DELETE FROM batch WHERE NOT EXISTS (SELECT 1 FROM change WHERE change.batch = batch.id)", [])?;
     Ok(())
 }

@@ -32,7 +32,7 @@ fn op() -> impl Strategy<Value = Op> {
         4 => (0..4_usize, 0..6_usize).prop_map(|(which, how)| Op::Settle { which, how }),
         3 => (0..4_usize, any::<bool>()).prop_map(|(which, delete)| Op::Stage { which, delete }),
         2 => any::<bool>().prop_map(|delete| Op::Begin { delete }),
-        2 => proptest::collection::vec(0..6_usize, 4).prop_map(|how| Op::SettleBatch { how }),
+        2 => proptest::collection::vec(0..7_usize, 4).prop_map(|how| Op::SettleBatch { how }),
         1 => Just(Op::Crash),
     ]
 }
@@ -219,6 +219,10 @@ async fn run(op: &Op, home: &mut Home, model: &mut Model) {
                     4 => {
                         model.fail(&path, generation, None, true);
                         Outcome::Wedge(failure())
+                    }
+                    5 => {
+                        model.fail(&path, generation, None, true);
+                        Outcome::Refused(failure())
                     }
                     _ => continue,
                 };

@@ -81,6 +81,37 @@ async fn a_gone_directory_takes_wedged_rows_and_odd_names_along() {
 }
 
 #[tokio::test]
+async fn a_scan_leaves_a_refused_file_alone_until_it_is_another_one_or_a_day_has_gone_by() {
+    let home = home().await;
+    let batch = home.batch(&["refused", "wedged"]).await;
+    let refused = Outcome::Refused(no("name"));
+    let outcomes = vec![(batch.changes[0].id, refused), (batch.changes[1].id, Outcome::Wedge(no("name")))];
+    home.store.settle_batch(batch.id, outcomes, 100).await.unwrap();
+    assert_eq!(home.rows(), ["refused 1 wedged 0 name", "wedged 1 wedged 0 name"]);
+    let day = 24 * 3600 * 1000;
+    let seen = |path: &str, stat: Stat, now: UnixMs| {
+        let seen = vec![(due(path, stat.size, now), stat)];
+        !home.store.without_refused_blocking(home.folder, seen, now).unwrap().is_empty()
+    };
+    assert!(!seen("refused", stat(1), 100) && !seen("refused", stat(1), 100 + day));
+    assert!(
+        seen("refused", stat(1), 101 + day) && seen("refused", stat(1), 99),
+        "a clock that was set back is no reason"
+    );
+    assert!(seen("refused", stat(2), 100) && seen("refused", Stat { ino: 3, ..stat(1) }, 100));
+    assert!(seen("refused", Stat { dev: 3, ..stat(1) }, 100) && seen("refused", Stat { ctime_ns: 3, ..stat(1) }, 100));
+    assert!(seen("refused", Stat { mtime_ns: 3, ..stat(1) }, 100));
+    assert!(seen("wedged", stat(1), 100) && seen("new", stat(1), 100));
+    // Asked for by a person, or wedged for another reason since: it is looked at.
+    home.store.wake(home.folder, &RelPath::root(), 200).await.unwrap();
+    assert!(seen("refused", stat(1), 200));
+    let again = home.claim(300).await.into_iter().map(|c| (c.job, Settled::Wedge(no("type")))).collect();
+    home.store.settle(again, 300).await.unwrap();
+    assert!(seen("refused", stat(1), 300));
+    home.counts_agree();
+}
+
+#[tokio::test]
 async fn directories_and_children_of_base() {
     let home = home().await;
     home.synced(&["r", "a/x", "a/b/c/d", "a.b/q", "a0/k/l", "a/b.c/d", "z/z/z"]).await;
@@ -236,12 +267,20 @@ async fn another_remote_path_is_a_new_meeting() {
     assert_eq!(home.store.open_batches().await.unwrap()[0].changes.len(), 2, "of both folders");
     let again = home.store.folder("/l", "/elsewhere", "mirror").await.unwrap();
     assert!(again.fresh && again.id == home.folder && again.root_id.is_none());
-    assert_eq!(home.rows(), ["o 1 due 0 -"], "its batch was torn: it is looked at again");
-    assert!(home.store.open_batches().await.unwrap().is_empty());
+    assert_eq!(home.rows(), ["o 1 staged 0 -"]);
+    let open = home.store.open_batches().await.unwrap();
+    assert_eq!((open.len(), open[0].entries, open[0].changes.len()), (1, 2, 1));
     assert_eq!(home.store.summary(home.folder).await.unwrap(), crate::store::FolderSummary::default());
     home.counts_agree();
     home.store.forget_folders_except(&[home.folder]).await.unwrap();
     assert!(home.rows().is_empty());
+    let open = home.store.open_batches().await.unwrap();
+    assert_eq!((open.len(), open[0].entries, open[0].changes.len()), (1, 2, 0));
+    home.store.release_claims().await.unwrap();
+    let begun = home.store.begin_batch(BatchKind::Upload, 9, &[], 10).await;
+    assert!(begun.is_err(), "its job must end before another begins");
+    home.store.settle_batch(open[0].id, vec![], 20).await.unwrap();
+    assert!(home.store.open_batches().await.unwrap().is_empty());
     assert_ne!(home.store.folder("/l2", "/r2", "backup").await.unwrap().id, other.id, "numbers are never used twice");
     home.counts_agree();
 }
