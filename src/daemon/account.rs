@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config;
 use crate::daemon::beats::Beats;
-use crate::daemon::clock::now_ms;
+use crate::daemon::clock::ms;
 use crate::daemon::folder::Folder;
 use crate::daemon::intake::Look;
 use crate::daemon::live::{Live, lock};
@@ -19,6 +19,7 @@ use crate::dropbox::{Dropbox, Source};
 use crate::model::status::Space;
 use crate::model::{FolderId, RelPath, UnixMs};
 use crate::plan::pack::Ceilings;
+use crate::plan::wait::LONGEST_MS;
 use crate::store::{Store, StoreError};
 
 /// What the tasks of one account share.
@@ -133,6 +134,13 @@ impl Account {
         self.folders.iter().filter(|f| f.now().root_trouble.is_some()).map(|f| f.id).collect()
     }
 
+    /// The longest that anything in the database may have to wait, in ms; a minute more, since time goes by between a step and a look at it.
+    pub(crate) fn longest_wait(&self) -> i64 {
+        let watch = &self.config.watch;
+        let rests = [watch.settle.saturating_mul(3), watch.restless, watch.snapshot_every];
+        rests.into_iter().map(ms).fold(LONGEST_MS, i64::max).saturating_add(60_000)
+    }
+
     /// Whether any folder's scan runs: then more rows may come at any moment.
     pub(crate) fn scanning(&self) -> bool {
         self.folders.iter().any(|f| f.now().scans > 0)
@@ -153,6 +161,6 @@ impl Account {
 
     /// Whether everything waits: for the account to be known, or for the end of a trouble.
     pub(crate) fn waits(&self) -> bool {
-        self.who.borrow().is_none() || self.trouble.borrow().as_ref().is_some_and(|t| t.until > now_ms())
+        self.who.borrow().is_none() || self.trouble.borrow().as_ref().is_some_and(Trouble::waits)
     }
 }

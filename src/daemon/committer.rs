@@ -23,6 +23,7 @@ use crate::model::{Batch, BatchKind, Change, ChangeId, Failure, FolderId, Outcom
 use crate::plan::batch::{Limits, Waiting, When, when};
 use crate::plan::pace::Pace;
 use crate::plan::retry;
+use crate::plan::wait::is_ahead;
 use crate::store::Ready;
 
 /// The first pause between two polls of a job; each is half as long again as the last.
@@ -81,6 +82,7 @@ impl Committer {
         changed.borrow_and_update();
         let now = now_ms();
         let full = account.is_full();
+        account.store.shorten_waits(account.longest_wait(), now).await?;
         let was_full = account.upward.quota.borrow().is_some();
         if was_full && account.store.look_for_room(!full, now).await? > 0 {
             account.room();
@@ -99,7 +101,7 @@ impl Committer {
             match at {
                 When::Never => {}
                 When::At(at) => next = Some(next.map_or(at, |n| n.min(at))),
-                When::Now if self.not_before > now => {
+                When::Now if is_ahead(self.not_before, now, self.pace.gap_ms) => {
                     next = Some(next.map_or(self.not_before, |n| n.min(self.not_before)));
                 }
                 When::Now => {

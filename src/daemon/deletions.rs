@@ -15,6 +15,7 @@ use crate::local::Kind;
 use crate::model::{ChangeId, FolderId, Local, Mode, RelPath, UnixMs};
 use crate::plan::batch::When;
 use crate::plan::guard;
+use crate::plan::wait::is_ahead;
 use crate::store::Ready;
 
 /// Deletions rest this long, so that the guard sees a mass deletion as a whole and not in slices.
@@ -57,7 +58,7 @@ impl Deletions {
         // Not for ever: where something is deleted every second, the oldest has waited long enough.
         let rested = ready.newest.unwrap_or(now).saturating_add(DELETIONS_REST_MS);
         let rested = rested.min(ready.oldest.unwrap_or(now).saturating_add(LONGEST_REST_MS));
-        if rested > now {
+        if is_ahead(rested, now, LONGEST_REST_MS) {
             return Ok((Vec::new(), When::At(rested)));
         }
         let safety = &account.config.safety;

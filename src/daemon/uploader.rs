@@ -19,6 +19,7 @@ use crate::model::{
 };
 use crate::plan::decide::{Action, decide};
 use crate::plan::pack::{Queue, claim_at};
+use crate::plan::wait::is_ahead;
 use crate::plan::{names, retry};
 use crate::store::Claim;
 
@@ -413,12 +414,15 @@ fn restless(account: &Account, job: &Job, stat: &Stat) -> Rest {
     let touched = stat.mtime_ns.max(stat.ctime_ns).div_euclid(1_000_000);
     // A file that failed again and again while it was read is written slowly, but all the time.
     let quiet = if job.attempts >= STUBBORN { watch.restless } else { watch.settle };
-    if touched > now || now - touched >= ms(quiet) || now - job.since < ms(watch.restless) {
+    // A row of before the clock was set back is as old as can be.
+    let young = job.since <= now && now - job.since < ms(watch.restless);
+    if touched > now || now - touched >= ms(quiet) || young {
         return Rest::Quiet;
     }
     let mut known = lock(&account.upward.restless);
     let key = (job.folder, job.path.clone());
-    if let Some(next) = known.get(&key).copied().filter(|next| *next > now) {
+    let wait = ms(watch.snapshot_every);
+    if let Some(next) = known.get(&key).copied().filter(|next| is_ahead(*next, now, wait)) {
         let text = format!(
             "the file never rests (watch.restless): a copy of it was sent, and the next goes at {}, or as soon as it rests",
             rfc3339(next)
@@ -426,7 +430,7 @@ fn restless(account: &Account, job: &Job, stat: &Stat) -> Rest {
         return Rest::Wait(Settled::PutOff { at: next, failure: Failure::look("busy", text) });
     }
     known.retain(|_, next| *next > now);
-    known.insert(key, now.saturating_add(ms(watch.snapshot_every)));
+    known.insert(key, now.saturating_add(wait));
     Rest::Due
 }
 

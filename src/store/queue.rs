@@ -171,6 +171,39 @@ impl Store {
         .await
     }
 
+    /// What is put off for longer than `longest` ms was put off before the clock was set back: it may go now. Gives how many rows and changes.
+    ///
+    /// # Errors
+    /// When the database cannot be read or written.
+    pub async fn shorten_waits(&self, longest: i64, now: UnixMs) -> Result<usize, StoreError> {
+        let last = now.saturating_add(longest);
+        let any = self
+            .read(move |conn| {
+                let rows = "SELECT 1 FROM job WHERE folder = ?1 AND state = 'due' AND due_at > ?2";
+                let changes =
+                    "SELECT 1 FROM change WHERE kind IN ('upload', 'delete') AND folder = ?1 AND batch IS NULL AND not_before > ?2";
+                for folder in row::folders_without(conn, &[])? {
+                    for sql in [rows, changes] {
+                        if conn.prepare_cached(sql)?.exists(params![folder.0, last])? {
+                            return Ok(true);
+                        }
+                    }
+                }
+                Ok(false)
+            })
+            .await?;
+        if !any {
+            return Ok(0);
+        }
+        self.write_rows(usize::MAX, move |conn| {
+            let rows = conn.execute("UPDATE job SET due_at = ?2 WHERE state = 'due' AND due_at > ?1", [last, now])?;
+            let changes =
+                conn.execute("UPDATE change SET not_before = ?2 WHERE batch IS NULL AND not_before > ?1", [last, now])?;
+            Ok(rows + changes)
+        })
+        .await
+    }
+
     /// Takes work, oldest due first: one file above `small`, or many that are not.
     ///
     /// # Errors

@@ -112,6 +112,23 @@ async fn a_scan_leaves_a_refused_file_alone_until_it_is_another_one_or_a_day_has
 }
 
 #[tokio::test]
+async fn a_clock_that_was_set_back_puts_nothing_off() {
+    let home = home().await;
+    let batch = home.batch(&["staged"]).await;
+    let later = |at| Outcome::Again { at, failure: Failure::retry("busy", "Later.") };
+    home.store.settle_batch(batch.id, vec![(batch.changes[0].id, later(9_000_000))], 8_000_000).await.unwrap();
+    home.store.enqueue(home.folder, vec![due("bogus", 1, 9_000_000), due("legit", 1, 1_600)], 0).await.unwrap();
+    assert_eq!(home.store.shorten_waits(600, 8_999_900).await, Ok(0), "as long as the clock is right");
+    assert_eq!(home.store.shorten_waits(600, 1_000).await, Ok(2));
+    assert_eq!(home.rows(), ["bogus 1 due 1000 -", "legit 1 due 1600 -", "staged 1 staged 0 busy"]);
+    assert_eq!(home.store.ready(1_000, &[]).await.unwrap()[0].entries, 1);
+    assert_eq!(home.store.shorten_waits(600, 1_000).await, Ok(0));
+    let by_index = plan(&home.store, "SELECT 1 FROM job WHERE folder = ?1 AND state = 'due' AND due_at > ?2");
+    assert!(by_index.contains("job_due (folder=? AND due_at>?)"), "{by_index}");
+    home.counts_agree();
+}
+
+#[tokio::test]
 async fn directories_and_children_of_base() {
     let home = home().await;
     home.synced(&["r", "a/x", "a/b/c/d", "a.b/q", "a0/k/l", "a/b.c/d", "z/z/z"]).await;
