@@ -42,8 +42,12 @@ enum Results {
     Deleted(Vec<Result<Metadata, EntryError>>),
     /// The call's outcome cannot be known from its reply: every entry is verified.
     Unknown,
+    /// The same, since what came back cannot be read: perhaps an entry is to blame.
+    Unreadable(Failure),
     /// The call did nothing; all entries wait.
     Refused(Failure),
+    /// The call was refused for what it holds: an entry is to blame.
+    Suspect(Failure),
 }
 
 /// The committer of one account.
@@ -53,12 +57,14 @@ pub(crate) struct Committer {
     pace: Pace,
     /// The next batch not before this.
     not_before: i64,
+    /// A batch has gone through since an entry was last blamed for its call's refusal.
+    others: bool,
 }
 
 impl Committer {
     pub(crate) fn new(account: Arc<Account>) -> Self {
         let pace = Pace::new(account.config.commit.max_entries);
-        Self { deletions: Deletions::new(Arc::clone(&account)), account, pace, not_before: 0 }
+        Self { deletions: Deletions::new(Arc::clone(&account)), account, pace, not_before: 0, others: false }
     }
 
     /// Settles what was under way at the last stop, then commits for ever.
@@ -149,6 +155,7 @@ impl Committer {
             None if left_over => Results::Unknown,
             None => self.call(batch).await?,
         };
+        let others = self.others;
         // A folder was dropped meanwhile: which of the results are whose is not known any more.
         let torn = batch.changes.len() != batch.entries;
         if !torn {
@@ -173,6 +180,12 @@ impl Committer {
                 judge.let_it_end(batch, left_over).await;
                 judge.verify(batch).await
             }
+            Results::Unreadable(failure) => {
+                judge.let_it_end(batch, left_over).await;
+                let found = judge.verify(batch).await;
+                judge.isolated(batch, found, &failure)
+            }
+            Results::Suspect(failure) => judge.suspects(batch, &failure, others),
             Results::Refused(failure) => {
                 account.note(&failure);
                 batch.changes.iter().map(|c| (c.id, judge.again(c, failure.clone()))).collect()
@@ -189,18 +202,20 @@ impl Committer {
         let tags: Vec<&EntryError> = match results {
             Results::Files(list) => list.iter().filter_map(|r| r.as_ref().err()).collect(),
             Results::Deleted(list) => list.iter().filter_map(|r| r.as_ref().err()).collect(),
-            Results::Unknown | Results::Refused(_) => Vec::new(),
+            _ => Vec::new(),
         };
         let whole = matches!(results, Results::Files(_) | Results::Deleted(_));
         let busy =
             tags.iter().any(|e| e.retry_commit()) || matches!(results, Results::Refused(f) if f.code == "rate_limited");
-        self.pace = if busy {
+        let alone = matches!(results, Results::Suspect(_)) && batch.entries == 1;
+        self.pace = if busy || alone && !self.others {
             self.pace.slower(batch.changes.len())
         } else if !whole {
             self.pace.smaller(batch.changes.len())
         } else {
             self.pace.faster(self.account.config.commit.max_entries)
         };
+        self.others = whole || self.others && !alone;
         self.not_before = now_ms().saturating_add(self.pace.gap_ms);
         let full = tags.iter().find(|e| e.tags.iter().any(|t| t == "insufficient_space"));
         match (results, full) {
@@ -355,7 +370,14 @@ fn is_unreadable(error: &CallError) -> bool {
 
 /// A call without a usable reply: did it act or not?
 fn broken(error: &CallError) -> Results {
-    if error.outcome_unknown() { Results::Unknown } else { Results::Refused(error.failure()) }
+    match error {
+        error if is_unreadable(error) => Results::Unreadable(error.failure()),
+        error if error.outcome_unknown() => Results::Unknown,
+        CallError::Api(refusal) if matches!(refusal.status, 400 | 413 | 414 | 431) && !error.unknown_route() => {
+            Results::Suspect(error.failure())
+        }
+        error => Results::Refused(error.failure()),
+    }
 }
 
 /// A job that failed as a whole did nothing, if it says why in a way that only means "later"; otherwise its entries are looked up.

@@ -11,6 +11,7 @@ use crate::daemon::intake::blocking;
 use crate::dropbox::{CallError, EntryError, FileMetadata, Metadata};
 use crate::logging;
 use crate::model::{Base, Batch, Change, ChangeId, Failure, Local, Next, Outcome, RelPath, RemoteChange};
+use crate::plan::blame::{Blame, blame};
 use crate::plan::outcome::{Committed, Context, committed, outlived, refused};
 use crate::plan::{conflict, retry};
 
@@ -37,6 +38,33 @@ impl Judge<'_> {
             _ => retry::backoff(change.attempts, self.chance),
         };
         Outcome::Again { at: now_ms() + ms(wait), failure }
+    }
+
+    /// The call was refused for what it holds. Those that may be innocent go again as they are, in smaller batches: nothing is said of them.
+    pub(crate) fn suspects(&self, batch: &Batch, failure: &Failure, others: bool) -> Vec<(ChangeId, Outcome)> {
+        let [only] = batch.changes.as_slice() else { return Vec::new() };
+        match blame(batch.entries, only.attempts, others) {
+            Blame::Split => Vec::new(),
+            Blame::Later => vec![(only.id, self.again(only, failure.clone()))],
+            Blame::Entry => vec![(only.id, Outcome::Refused(poison(failure)))],
+        }
+    }
+
+    /// The reply of the call could not be read, and this was found at the places of its entries. One that stands alone and is not there after
+    /// many tries is to blame.
+    pub(crate) fn isolated(
+        &self,
+        batch: &Batch,
+        mut found: Vec<(ChangeId, Outcome)>,
+        failure: &Failure,
+    ) -> Vec<(ChangeId, Outcome)> {
+        if let ([only], [(_, outcome @ Outcome::Again { .. })]) = (batch.changes.as_slice(), found.as_mut_slice()) {
+            *outcome = match blame(batch.entries, only.attempts, false) {
+                Blame::Entry => Outcome::Refused(poison(failure)),
+                Blame::Split | Blame::Later => self.again(only, failure.clone()),
+            };
+        }
+        found
     }
 
     /// Two local names that Dropbox does not tell apart (`FOO` and `foo`) end in one remote file. It stays with the first; the second is a
@@ -171,6 +199,12 @@ impl Judge<'_> {
         let Ok(copy) = copy else { return Outcome::Look { at: now_ms(), failure: None } };
         f(&Context { now: now_ms(), backoff: retry::backoff(change.attempts, self.chance), home: &home, copy: &copy })
     }
+}
+
+/// The failure of an entry that breaks every call that it is in.
+fn poison(failure: &Failure) -> Failure {
+    let text = format!("Dropbox refuses every call that commits this file, and takes others: {}", failure.text);
+    Failure::wedge(&failure.code, text)
 }
 
 /// The failure of a name that Dropbox folds into that of a path which is synced already.
