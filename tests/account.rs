@@ -113,6 +113,21 @@ fn o3_a_broken_token_endpoint_is_no_lost_link() {
 }
 
 #[test]
+fn o3_the_token_server_is_not_asked_before_the_time_that_it_named() {
+    for (code, wait) in [(503, "2"), (429, "3")] {
+        let world = World::new();
+        world.write("a", "1");
+        let busy = Effect::Status { code, retry_after: Some(wait.into()), body: None };
+        world.standin.faults().add(Fault::times("oauth2/token", 2, busy));
+        let daemon = world.daemon();
+        world.until("the file", |s| s.file("/T/a").is_some());
+        assert_eq!(world.standin.calls_of("oauth2/token"), 3);
+        drop(daemon);
+        world.assert_clean();
+    }
+}
+
+#[test]
 fn o6_a_missing_scope_is_named() {
     let scopes = ["account_info.read", "files.metadata.read", "files.content.read"];
     let world = World::with(Settings { scopes: scopes.map(Into::into).to_vec(), ..Settings::default() });
