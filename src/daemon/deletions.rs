@@ -138,6 +138,7 @@ impl Deletions {
             let Some((last, _)) = page.last() else { break };
             after = *last;
             let (root, mode, store) = (folder.root.pin(), folder.mode, account.store.clone());
+            let at = Arc::clone(folder);
             let id = folder.id;
             let back = blocking(move || {
                 let gone = |path: &RelPath| {
@@ -146,7 +147,8 @@ impl Deletions {
                         Local::Absent | Local::Dir => true,
                         Local::File(_) | Local::Other(_) | Local::Unknown(_) => false,
                     };
-                    absent && mode == Mode::Mirror
+                    // What is ignored by now, or may be, is not gone.
+                    absent && mode == Mode::Mirror && at.ignored(path, false).is_none()
                 };
                 // Of a root that is away nothing can be said: they wait as they are, and the commit asks the root itself.
                 let open = root.is_open();
