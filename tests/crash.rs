@@ -182,6 +182,39 @@ fn a6_a_pack_that_was_under_way_at_kill_9_is_asked_for_and_not_sent_again() {
 }
 
 #[test]
+fn a6_a_pack_of_which_a_part_arrived_goes_on_from_the_server_s_offsets() {
+    let world = World::new();
+    for i in 0..10 {
+        world.write(&format!("{i}"), bytes(i, 20_000));
+    }
+    // Above what is kept in memory: the rest is read from the disk.
+    world.write("larger", bytes(99, 200_000));
+    world.standin.faults().add(Fault::once(APPEND_BATCH, Effect::PartArrives(5_000)));
+    world.once_in_sync();
+    world.assert_equal();
+    let all = 10 * 20_000 + 200_000;
+    assert_eq!(sent(&world), all + (all - 11 * 5_000), "only what was missing was sent again");
+    assert_eq!(world.standin.calls()["files/upload_session/start_batch"].calls, 1);
+    assert!(world.standin.files().iter().all(|f| f.revisions == 1));
+    world.assert_clean();
+}
+
+#[test]
+fn a6_a_part_that_arrived_is_worth_nothing_once_the_file_is_another_one() {
+    let world = World::new();
+    for i in 0..10 {
+        world.write(&format!("{i}"), bytes(i, 20_000));
+    }
+    world.standin.faults().add(Fault::once(APPEND_BATCH, Effect::PartArrives(5_000)));
+    kill_when(&world, "the pack", |s| s.calls().get(APPEND_BATCH).is_some_and(|c| c.bytes_in >= 200_000));
+    world.write("3", bytes(103, 20_000));
+    world.once_in_sync();
+    world.assert_equal();
+    assert!(world.standin.files().iter().all(|f| f.revisions == 1));
+    world.assert_clean();
+}
+
+#[test]
 fn a6_a_large_file_goes_on_with_the_parts_that_are_missing() {
     let mut world = World::with(Settings { bandwidth: Some(16 << 20), ..Settings::default() });
     world.extra = "[upload]\nworkers = 2\nchunk_size = \"4 MiB\"\n".into();

@@ -135,6 +135,8 @@ pub enum Effect {
         #[serde(default)]
         unreadable: bool,
     },
+    /// Of each entry of an `append_batch` only this many bytes arrive, no session is closed, and neither is there a reply.
+    PartArrives(u64),
     /// The result of a batch has this many entries fewer than the request.
     MissingResults(usize),
     /// The batch's job is never finished. With `applied`, its entries are committed all the same.
