@@ -9,7 +9,6 @@ use crate::daemon::account::{Account, Fatal};
 use crate::daemon::clock::{chance, day, ms, now_ms};
 use crate::daemon::intake::blocking;
 use crate::dropbox::{CallError, EntryError, FileMetadata, Metadata};
-use crate::logging;
 use crate::model::{Base, Batch, Change, ChangeId, Failure, Local, Next, Outcome, RelPath, RemoteChange};
 use crate::plan::blame::{Blame, blame};
 use crate::plan::outcome::{Committed, Context, committed, outlived, refused};
@@ -179,7 +178,8 @@ impl Judge<'_> {
             Ok(_) => Outcome::Settled(None),
             Err(error) => {
                 if outlived(&tags(&error)) {
-                    tracing::info!(account = %self.account.name, path = %logging::path(change.path.as_str()), "deleted here, but changed in Dropbox since: Dropbox's version is kept");
+                    tracing::info!(account = %self.account.name, "a file was deleted here, but changed in Dropbox since: Dropbox's version is kept");
+                    tracing::debug!(path = %change.path, "it is this one");
                 }
                 refused(change, &tags(&error), error.failure(), context)
             }

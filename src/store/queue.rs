@@ -128,6 +128,15 @@ impl Store {
                     ))?
                     .execute(params![folder.0, dir.as_str(), now, due_at])?;
             }
+            // What is on its way up is not in base yet: it is looked at once more when it has got there.
+            for span in at_or_below(&dir).into_iter().filter(|_| base) {
+                paths += conn
+                    .prepare_cached(
+                        "UPDATE job SET generation = generation + 1, size = 0, due_at = ?4
+                          WHERE folder = ?1 AND path >= ?2 AND path < ?3 AND state IN ('claimed', 'staged')",
+                    )?
+                    .execute(params![folder.0, span.low, span.high, due_at])?;
+            }
             for span in at_or_below(&dir) {
                 paths += conn
                     .prepare_cached(

@@ -115,6 +115,10 @@ async fn run(op: &Op, home: &mut Home, model: &mut Model) {
             let under = |path: &str| rel(path).is_under(&dir);
             let gone: Vec<_> = model.base.keys().filter(|p| under(p)).cloned().collect();
             gone.iter().for_each(|path| model.see(path, 0, now));
+            let on_its_way = |row: &Row| matches!(row.state, "claimed" | "staged");
+            let going: Vec<_> =
+                model.rows.iter().filter(|(p, row)| under(p) && on_its_way(row)).map(|(p, _)| p.clone()).collect();
+            going.iter().for_each(|path| model.see(path, 0, now));
             let waiting = |row: &Row| row.failed && (row.state == "wedged" || row.state == "due" && row.due_at > now);
             let mut waiting: Vec<_> =
                 model.rows.iter().filter(|(p, row)| under(p) && waiting(row)).map(|(p, _)| p.clone()).collect();
@@ -123,7 +127,7 @@ async fn run(op: &Op, home: &mut Home, model: &mut Model) {
                 model.rows.get_mut(path).unwrap().failed = false;
             });
             let n = home.store.enqueue_gone(folder, &dir, true, now, now).await.unwrap();
-            assert_eq!(n, gone.len() + waiting.len());
+            assert_eq!(n, gone.len() + going.len() + waiting.len());
         }
         Op::Wake { dir } => {
             let dir = rel(DIRS[*dir]);

@@ -67,6 +67,18 @@ async fn a_gone_directory_takes_what_is_below_it_and_no_sibling() {
 }
 
 #[tokio::test]
+async fn a_directory_that_goes_while_its_files_are_on_their_way_is_not_forgotten() {
+    let home = home().await;
+    let batch = home.batch(&["d/a", "e"]).await;
+    assert_eq!(home.store.knows_below_blocking(home.folder, &rel("d")), Ok(true));
+    assert_eq!(home.store.enqueue_gone(home.folder, &rel("d"), true, 9, 8).await, Ok(1));
+    let done = batch.changes.iter().map(|c| (c.id, Outcome::Settled(Some(based(1))))).collect();
+    home.store.settle_batch(batch.id, done, 20).await.unwrap();
+    assert_eq!(home.rows(), ["d/a 2 due 9 -"]);
+    home.counts_agree();
+}
+
+#[tokio::test]
 async fn a_gone_directory_takes_wedged_rows_and_odd_names_along() {
     let home = home().await;
     home.enqueue(&["a/w", "a.b/w"]).await;
