@@ -33,6 +33,7 @@ mod large;
 mod live;
 mod meet;
 mod meeting;
+mod once;
 mod open;
 mod pack;
 mod pool;
@@ -169,7 +170,7 @@ async fn one_life(
         opened.accounts.iter().for_each(|account| start(&mut tasks, account));
         let ended = tokio::select! {
             () = stop.cancelled() => break Life::Over(End::InSync),
-            end = finished(&opened.accounts), if options.once => break Life::Over(end),
+            end = once::finished(&opened.accounts), if options.once => break Life::Over(end),
             Some(ended) = tasks.join_next() => ended,
             Some(ended) = views.join_next() => ended,
         };
@@ -277,16 +278,4 @@ async fn close(mut tasks: JoinSet<Result<(), Fatal>>, mut server: JoinSet<()>, a
             tracing::warn!(account = %account.name, %error, "the state database was not closed cleanly; nothing is lost");
         }
     }
-}
-
-/// Resolves when every account has done what can be done.
-async fn finished(accounts: &[Arc<Account>]) -> End {
-    let mut problems = false;
-    for account in accounts {
-        match account.finished().await {
-            Ok(some) => problems |= some,
-            Err(end) => return end,
-        }
-    }
-    if problems { End::Problems } else { End::InSync }
 }

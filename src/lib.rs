@@ -67,7 +67,10 @@
 //! # What makes things wait
 //! A path waits in its row, with the one backoff there is. A class of calls waits at its gate for as long as Dropbox asked. Batches wait for their
 //! [pace](plan::pace). The whole account waits for a token, a network or a person: `daemon/trouble` and `daemon/identify`. A full account holds up
-//! uploads only.
+//! uploads only. No clock that is set back makes any of them wait longer than its longest wait ([`plan::wait`]).
+//!
+//! A batch that is refused as a whole is halved until the entry to blame stands alone ([`plan::blame`]). A file that Dropbox refused is left
+//! alone until it is another one, or for a day. Where a `.ferryboxignore` cannot be read, or another daemon syncs, nothing is sent or deleted.
 //!
 //! A damaged database is moved aside and the life begins anew; a full disk ends the tasks, not the program. A root that went away is let go of
 //! and found again by its place and its marker (`daemon::meeting`); one that lost its marker, or is an older copy, is compared anew.

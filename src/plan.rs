@@ -1,6 +1,7 @@
 //! Pure rules: what to do is decided here and nowhere else. No clock, no disk, no network, no async: time, chance and text are passed in.
 
 pub mod batch;
+pub mod blame;
 pub mod conflict;
 pub mod debounce;
 pub mod decide;
@@ -14,3 +15,4 @@ pub mod outcome;
 pub mod pace;
 pub mod pack;
 pub mod retry;
+pub mod wait;

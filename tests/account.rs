@@ -113,6 +113,21 @@ fn o3_a_broken_token_endpoint_is_no_lost_link() {
 }
 
 #[test]
+fn o3_the_token_server_is_not_asked_before_the_time_that_it_named() {
+    for (code, wait) in [(503, "2"), (429, "3")] {
+        let world = World::new();
+        world.write("a", "1");
+        let busy = Effect::Status { code, retry_after: Some(wait.into()), body: None };
+        world.standin.faults().add(Fault::times("oauth2/token", 2, busy));
+        let daemon = world.daemon();
+        world.until("the file", |s| s.file("/T/a").is_some());
+        assert_eq!(world.standin.calls_of("oauth2/token"), 3);
+        drop(daemon);
+        world.assert_clean();
+    }
+}
+
+#[test]
 fn o6_a_missing_scope_is_named() {
     let scopes = ["account_info.read", "files.metadata.read", "files.content.read"];
     let world = World::with(Settings { scopes: scopes.map(Into::into).to_vec(), ..Settings::default() });
@@ -188,6 +203,31 @@ fn d7_d8_a_refused_name_or_place_is_one_path_s_problem_until_it_changes() {
     world.standin.set(|s| s.read_only.clear());
     world.write("shared/b", "2 again");
     world.until("both", |s| s.file_count() == 3);
+    drop(daemon);
+    world.assert_equal();
+    world.assert_clean();
+}
+
+#[test]
+fn d7_what_dropbox_refused_is_not_sent_again_by_each_scan() {
+    let world = World::with(Settings { disallowed_names: vec!["*.forbidden".into()], ..Settings::default() });
+    world.write("a.forbidden", "1");
+    let appends = |world: &World| world.standin.calls()["files/upload_session/append_batch"].calls;
+    for _ in 0..3 {
+        // Each start is a scan.
+        let out = world.once();
+        assert_eq!(out.status.code(), Some(3), "{}", text(&out));
+        assert_eq!(appends(&world), 1);
+    }
+    // Another file is another question, and so is a person's.
+    world.write("a.forbidden", "22");
+    assert_eq!(world.once().status.code(), Some(3));
+    assert_eq!(appends(&world), 2);
+    world.standin.set(|s| s.disallowed_names.clear());
+    let daemon = world.daemon();
+    harness::wait_for_socket(&world);
+    let out = world.command(&["sync", "--wait"]).output().unwrap();
+    assert_eq!(out.status.code(), Some(0), "{}", text(&out));
     drop(daemon);
     world.assert_equal();
     world.assert_clean();
@@ -303,4 +343,87 @@ fn t6_no_token_ends_up_in_a_log_a_reply_or_the_database() {
     let mut found = Vec::new();
     grep(world.dir.path(), b"Bearer ", &mut found);
     assert!(found.is_empty(), "{found:?}");
+}
+
+/// A second account, with a folder of its own, in the configuration of a world.
+fn with_another_account(world: &mut World, local: &Path, refresh_token: &str) {
+    std::fs::create_dir(local).unwrap();
+    let credentials = world.dir.path().join("other.json");
+    std::fs::write(&credentials, format!(r#"{{"refresh_token": "{refresh_token}", "app_key": "key"}}"#)).unwrap();
+    std::fs::set_permissions(&credentials, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let url = world.standin.url();
+    world.folder_extra = format!(
+        r#"
+[[account]]
+name = "other"
+app_key = "key"
+credentials = "file:{credentials}"
+[account.endpoints]
+api = "{url}"
+content = "{url}"
+notify = "{url}"
+web = "{url}"
+[[account.folder]]
+local = {local:?}
+remote = "/T"
+mode = "backup"
+"#,
+        credentials = credentials.display(),
+    );
+}
+
+/// Files that keep a folder busy for some seconds after another one has shown its trouble.
+fn busy(world: &World, local: &Path) {
+    world.standin.set_commit_duration(Duration::from_secs(3));
+    std::fs::create_dir(local.join("busy")).unwrap();
+    for i in 0..30 {
+        std::fs::write(local.join(format!("busy/{i}")), format!("{i}")).unwrap();
+    }
+}
+
+#[test]
+fn one_account_in_trouble_does_not_end_a_single_run_of_the_others() {
+    let mut world = World::new();
+    let other = world.standin.add_account(AccountSpec::default());
+    let local = world.dir.path().join("other");
+    with_another_account(&mut world, &local, &other.refresh_token());
+    std::fs::write(local.join("a"), "1").unwrap();
+    world.write("b", "2");
+    world.once_in_sync();
+    assert_eq!(other.file_count(), 1);
+    // A root that is away ...
+    let away = world.dir.path().join("away");
+    std::fs::rename(&world.folder, &away).unwrap();
+    busy(&world, &local);
+    let out = world.once();
+    assert_eq!(out.status.code(), Some(4), "{}", text(&out));
+    assert!(text(&out).contains("account test"), "{}", text(&out));
+    assert_eq!((world.standin.file_count(), other.file_count()), (1, 31));
+    // ... and a link that was taken back.
+    std::fs::rename(&away, &world.folder).unwrap();
+    world.write("late", "3");
+    world.standin.revoke_refresh();
+    std::fs::write(local.join("more"), "4").unwrap();
+    let out = world.command(&["run", "--once"]).output().unwrap();
+    assert_eq!(out.status.code(), Some(4), "{}", text(&out));
+    assert!(text(&out).contains("ferrybox link test"), "{}", text(&out));
+    assert_eq!((world.standin.file_count(), other.file_count()), (1, 32));
+    world.assert_clean();
+}
+
+#[test]
+fn one_folder_in_trouble_does_not_end_a_single_run_of_the_others() {
+    let mut world = World::new();
+    let local = world.dir.path().join("second");
+    std::fs::create_dir(&local).unwrap();
+    std::fs::write(local.join("a"), "1").unwrap();
+    world.folder_extra = format!("[[account.folder]]\nlocal = {local:?}\nremote = \"/U\"\nmode = \"mirror\"\n");
+    world.write("b", "2");
+    world.once_in_sync();
+    std::fs::rename(&world.folder, world.dir.path().join("away")).unwrap();
+    busy(&world, &local);
+    let out = world.once();
+    assert_eq!(out.status.code(), Some(4), "{}", text(&out));
+    assert_eq!(world.standin.file_count(), 32);
+    world.assert_clean();
 }

@@ -182,6 +182,39 @@ fn a6_a_pack_that_was_under_way_at_kill_9_is_asked_for_and_not_sent_again() {
 }
 
 #[test]
+fn a6_a_pack_of_which_a_part_arrived_goes_on_from_the_server_s_offsets() {
+    let world = World::new();
+    for i in 0..10 {
+        world.write(&format!("{i}"), bytes(i, 20_000));
+    }
+    // Above what is kept in memory: the rest is read from the disk.
+    world.write("larger", bytes(99, 200_000));
+    world.standin.faults().add(Fault::once(APPEND_BATCH, Effect::PartArrives(5_000)));
+    world.once_in_sync();
+    world.assert_equal();
+    let all = 10 * 20_000 + 200_000;
+    assert_eq!(sent(&world), all + (all - 11 * 5_000), "only what was missing was sent again");
+    assert_eq!(world.standin.calls()["files/upload_session/start_batch"].calls, 1);
+    assert!(world.standin.files().iter().all(|f| f.revisions == 1));
+    world.assert_clean();
+}
+
+#[test]
+fn a6_a_part_that_arrived_is_worth_nothing_once_the_file_is_another_one() {
+    let world = World::new();
+    for i in 0..10 {
+        world.write(&format!("{i}"), bytes(i, 20_000));
+    }
+    world.standin.faults().add(Fault::once(APPEND_BATCH, Effect::PartArrives(5_000)));
+    kill_when(&world, "the pack", |s| s.calls().get(APPEND_BATCH).is_some_and(|c| c.bytes_in >= 200_000));
+    world.write("3", bytes(103, 20_000));
+    world.once_in_sync();
+    world.assert_equal();
+    assert!(world.standin.files().iter().all(|f| f.revisions == 1));
+    world.assert_clean();
+}
+
+#[test]
 fn a6_a_large_file_goes_on_with_the_parts_that_are_missing() {
     let mut world = World::with(Settings { bandwidth: Some(16 << 20), ..Settings::default() });
     world.extra = "[upload]\nworkers = 2\nchunk_size = \"4 MiB\"\n".into();
@@ -274,6 +307,53 @@ fn a10_a_stored_job_is_polled_after_the_restart() {
     world.once_in_sync();
     world.assert_equal();
     assert_eq!(world.standin.calls_of(FINISH_BATCH), 1, "one job, before the crash");
+    assert!(world.standin.files().iter().all(|f| f.revisions == 1));
+    world.assert_clean();
+}
+
+#[test]
+fn a10_the_job_of_a_folder_that_left_the_configuration_ends_before_another_begins() {
+    for known in [true, false] {
+        let mut world = World::new();
+        world.standin.set_commit_duration(Duration::from_secs(3));
+        let second = world.dir.path().join("second");
+        std::fs::create_dir(&second).unwrap();
+        world.folder_extra = format!("[[account.folder]]\nlocal = {second:?}\nremote = \"/U\"\nmode = \"backup\"\n");
+        if !known {
+            world.standin.faults().add(Fault::once(FINISH_BATCH, Effect::StallReply(Duration::from_secs(10))));
+        }
+        for i in 0..10 {
+            std::fs::write(second.join(format!("{i}")), bytes(i, 1_000)).unwrap();
+        }
+        kill_when(&world, "the job", |s| {
+            s.running_commits() > 0 && (!known || s.calls_of("files/upload_session/finish_batch/check") > 0)
+        });
+        world.folder_extra.clear();
+        world.write("mine", "1");
+        world.once_in_sync();
+        world.assert_equal();
+        assert_eq!(world.standin.file_count(), 11, "what was under way has come to its end");
+        world.assert_clean();
+    }
+}
+
+#[test]
+fn a10_the_other_folders_of_a_torn_batch_go_on() {
+    let mut world = World::new();
+    world.standin.set_commit_duration(Duration::from_secs(3));
+    let second = world.dir.path().join("second");
+    std::fs::create_dir(&second).unwrap();
+    world.folder_extra = format!("[[account.folder]]\nlocal = {second:?}\nremote = \"/U\"\nmode = \"backup\"\n");
+    world.extra = "[commit]\nmax_age = \"2s\"\n".into();
+    for i in 0..10 {
+        std::fs::write(second.join(format!("{i}")), bytes(i, 1_000)).unwrap();
+        world.write(&format!("{i}"), bytes(100 + i, 1_000));
+    }
+    kill_when(&world, "the job", |s| s.calls_of("files/upload_session/finish_batch/check") > 0);
+    world.folder_extra.clear();
+    world.once_in_sync();
+    world.assert_equal();
+    assert_eq!(sent(&world), 20 * 1_000);
     assert!(world.standin.files().iter().all(|f| f.revisions == 1));
     world.assert_clean();
 }

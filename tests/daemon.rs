@@ -214,8 +214,17 @@ fn a_deletion_spares_what_another_device_changed() {
     world.standin.write("/T/a", "theirs");
     std::fs::remove_file(world.folder.join("a")).unwrap();
     let out = world.once();
-    assert_eq!(out.status.code(), Some(3), "{}", text(&out));
+    assert_eq!(out.status.code(), Some(0), "{}", text(&out));
+    assert!(text(&out).contains("Dropbox's version is kept"), "{}", text(&out));
     assert_eq!(world.standin.content("/T/a").unwrap(), "theirs");
+    // Settled for good: it is neither a problem nor asked for again, and a file of that name meets theirs as a stranger.
+    let asked = world.deletions();
+    world.once_in_sync();
+    assert_eq!(world.deletions(), asked);
+    world.write("a", "ours");
+    world.once_in_sync();
+    assert_eq!(world.standin.content("/T/a").unwrap(), "theirs");
+    assert_eq!(world.standin.files().len(), 3, "both are kept");
     world.assert_clean();
 }
 

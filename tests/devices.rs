@@ -48,7 +48,7 @@ impl Device {
 
     fn act(&mut self, dice: &mut Dice) {
         let names = ["a", "b", "c", "d"];
-        let mut pick = |dice: &mut Dice| {
+        let pick = |dice: &mut Dice| {
             let mut path = PathBuf::new();
             for _ in 0..=dice.roll(3) {
                 path.push(names[usize::try_from(dice.roll(4)).unwrap()]);
@@ -90,14 +90,18 @@ impl Device {
 
     fn contents(&self) -> BTreeSet<String> {
         let mut found = BTreeSet::new();
-        walk(&self.world.folder, &mut |path| drop(found.insert(fs::read_to_string(path).unwrap_or_default())));
+        walk(&self.world.folder, &mut |path| {
+            found.insert(fs::read_to_string(path).unwrap_or_default());
+        });
         found
     }
 
     fn trash(&self) -> BTreeSet<String> {
         let mut found = BTreeSet::new();
         let trash = self.world.folder.join(".ferrybox/trash");
-        walk(&trash, &mut |path| drop(found.insert(fs::read_to_string(path).unwrap_or_default())));
+        walk(&trash, &mut |path| {
+            found.insert(fs::read_to_string(path).unwrap_or_default());
+        });
         found
     }
 }

@@ -225,6 +225,48 @@ fn d11_one_poisonous_entry_holds_up_nobody_else() {
 }
 
 #[test]
+fn d11_a_file_that_breaks_every_call_it_is_in_is_found_and_left_out() {
+    let world = World::new();
+    for i in 0..200 {
+        world.write(&format!("{i:03}"), format!("{i}"));
+    }
+    world.write("100-poison", "x");
+    let poison = Effect::Poison { containing: "poison".into(), unreadable: false };
+    world.standin.faults().add(Fault::always(FINISH_BATCH, poison));
+    let out = world.once();
+    assert_eq!(out.status.code(), Some(3), "{}", text(&out));
+    assert_eq!(world.standin.file_count(), 200);
+    let calls = world.standin.calls_of(FINISH_BATCH);
+    assert!(calls <= 30, "{calls} calls");
+    assert!(world.standin.files().iter().all(|f| f.revisions == 1));
+    // It is left alone from then on, with its reason, and nothing was sent twice.
+    let daemon = world.daemon();
+    world.until_folder("in_sync");
+    let out = world.command(&["problems"]).output().unwrap();
+    assert!(text(&out).contains("100-poison") && text(&out).contains("takes others"), "{}", text(&out));
+    drop(daemon);
+    assert_eq!(world.standin.calls_of(FINISH_BATCH), calls);
+    assert_eq!(world.standin.calls()[APPEND_BATCH].calls, 1);
+    world.assert_clean();
+}
+
+#[test]
+fn d11_a_file_whose_calls_get_no_readable_reply_holds_up_nobody_else() {
+    let world = World::new();
+    for i in 0..20 {
+        world.write(&format!("{i:03}"), format!("{i}"));
+    }
+    world.write("010-poison", "x");
+    let poison = Effect::Poison { containing: "poison".into(), unreadable: true };
+    world.standin.faults().add(Fault::always(FINISH_BATCH, poison));
+    let daemon = world.daemon();
+    world.until("the others", |s| s.file_count() == 20);
+    drop(daemon);
+    assert_eq!(world.standin.calls()[APPEND_BATCH].calls, 1);
+    world.assert_clean();
+}
+
+#[test]
 fn a11_each_entry_of_a_batch_is_settled_on_its_own() {
     let world = World::new();
     for name in ["good", "full", "name", "later"] {

@@ -206,6 +206,8 @@ fn q2_100_unmounts_at_random_moments_delete_nothing() {
     many(&mut world, &names, &trees);
     names.iter().for_each(|name| bind(name));
     let daemon = world.daemon_by(namespace.command(env!("CARGO_BIN_EXE_ferrybox")));
+    // It has met the folders before their disks go: an empty mount point that it meets first is an empty folder.
+    harness::wait_for_socket(&world);
     let mut unmounts = 0;
     for round in 0..10 {
         for name in &names {
@@ -362,6 +364,38 @@ fn l4_a_file_system_that_turns_read_only_deletes_nothing() {
     world.assert_clean();
 }
 
+/// Nothing is mounted over the file any more, and no event says so.
+#[test]
+fn an_ignore_file_that_cannot_be_read_for_a_while_hides_its_directory_until_it_can() {
+    let namespace = Namespace::new();
+    let world = mirror();
+    world.write("d/.ferryboxignore", "secret\n");
+    world.write("d/gone", "1");
+    world.write("other", "2");
+    world.once_in_sync();
+    world.write("d/new", "3");
+    world.write("d/secret", "4");
+    fs::remove_file(world.folder.join("d/gone")).unwrap();
+    let rules = world.folder.join("d/.ferryboxignore").display().to_string();
+    namespace.run(&format!("mount --bind /dev/null {rules}"));
+    let daemon = world.daemon_by(namespace.command(env!("CARGO_BIN_EXE_ferrybox")));
+    world.until_status("the problem", |s| s["accounts"][0]["folders"][0]["problems"].as_u64() > Some(0));
+    let out = world.command(&["problems"]).output().unwrap();
+    assert!(text(&out).contains("d/.ferryboxignore"), "{}", text(&out));
+    world.write("late", "5");
+    world.write("d/late", "6");
+    world.until("what lies elsewhere", |s| s.file("/T/late").is_some());
+    let there = |world: &World| world.remote().into_keys().collect::<Vec<_>>();
+    assert_eq!(there(&world), ["d/.ferryboxignore", "d/gone", "late", "other"]);
+    assert_eq!(world.deletions(), 0);
+    namespace.run(&format!("umount {rules}"));
+    world.until("all but what is ignored", |s| s.file("/T/d/late").is_some() && s.file("/T/d/gone").is_none());
+    world.until_folder("in_sync");
+    assert_eq!(there(&world), ["d/.ferryboxignore", "d/late", "d/new", "late", "other"]);
+    assert_eq!(daemon.stop().0, Some(0));
+    world.assert_clean();
+}
+
 #[test]
 fn q7_a_read_only_folder_is_backed_up_without_a_marker_and_never_mirrored() {
     let namespace = Namespace::new();
@@ -389,7 +423,9 @@ fn q7_a_read_only_folder_is_backed_up_without_a_marker_and_never_mirrored() {
 
 #[test]
 fn p2_a_second_daemon_may_not_sync_the_same_folder_or_one_inside_it() {
-    let world = World::new();
+    let mut world = World::new();
+    let outer = world.dir.path().join("outer");
+    world.folder = outer.join("tree");
     world.write("sub/a", "1");
     let daemon = world.daemon();
     world.until("the file", |s| s.files().len() == 1);
@@ -401,7 +437,21 @@ fn p2_a_second_daemon_may_not_sync_the_same_folder_or_one_inside_it() {
         assert!(text(&out).contains("another ferrybox"), "{}", text(&out));
     }
     assert!(other.standin.files().is_empty());
+    // One around it leaves it to its own daemon, says so, and goes on with the rest.
+    other.folder = outer;
+    other.write("mine", "2");
+    let second = other.daemon();
+    other.until("the rest", |s| s.file("/T/mine").is_some());
+    other.until_status("the problem", |s| s["accounts"][0]["folders"][0]["problems"] == 1);
+    let out = other.command(&["problems", "--json"]).output().unwrap();
+    assert!(text(&out).contains("nested") && text(&out).contains("\"tree\""), "{}", text(&out));
+    world.write("sub/b", "3");
+    world.until("the inner one", |s| s.files().len() == 2);
+    assert_eq!(other.standin.file_count(), 1);
+    // It is nobody's when its daemon has ended.
     assert_eq!(daemon.stop().0, Some(0));
+    other.until("what the other left", |s| s.file("/T/tree/sub/a").is_some() && s.file("/T/tree/sub/b").is_some());
+    assert_eq!(second.stop().0, Some(0));
     world.assert_clean();
     other.assert_clean();
 }

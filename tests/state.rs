@@ -12,6 +12,7 @@ mod harness;
 #[path = "harness/namespace.rs"]
 mod namespace;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{Read as _, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -107,7 +108,7 @@ fn n2_n4_damage_of_every_kind_is_moved_aside_and_nothing_is_deleted() {
     }
 }
 
-/// Bits turn at random places. Whatever that does, no file of Dropbox is deleted, and the tree stays in sync.
+/// Bits turn at random places. Whatever that does, no file of Dropbox is deleted, and the tree stays in sync. `FERRYBOX_LONG=1` turns 1,000.
 #[test]
 fn n2_bytes_flipped_at_random_offsets_cost_no_file() {
     let world = mirror(150);
@@ -118,7 +119,8 @@ fn n2_bytes_flipped_at_random_offsets_cost_no_file() {
         random.read_exact(&mut bytes).unwrap();
         u64::from_le_bytes(bytes)
     };
-    for round in 0..40 {
+    let rounds = if std::env::var("FERRYBOX_LONG").is_ok_and(|long| long == "1") { 250 } else { 40 };
+    for round in 0..rounds {
         let mut bytes = whole.clone();
         let at = (0..4).map(|_| usize::try_from(number() % bytes.len() as u64).unwrap()).collect::<Vec<_>>();
         for at in &at {
@@ -135,6 +137,161 @@ fn n2_bytes_flipped_at_random_offsets_cost_no_file() {
         assert!(matches!(code, Some(0 | 3)) || refused, "round {round}, offsets {at:?}: {}", text(&out));
         assert_eq!(world.standin.files().iter().filter(|f| !f.path_display.contains("conflicted")).count(), 150);
     }
+    world.assert_clean();
+}
+
+/// A database and its log in a directory of their own, as a crash might have left them.
+struct Copy {
+    dir: tempfile::TempDir,
+}
+
+impl Copy {
+    fn of(database: &[u8], log: &[u8]) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("state.db"), database).unwrap();
+        fs::write(dir.path().join("state.db-wal"), log).unwrap();
+        Self { dir }
+    }
+
+    fn open(&self) -> rusqlite::Connection {
+        rusqlite::Connection::open(self.dir.path().join("state.db")).unwrap()
+    }
+
+    fn sound(&self) -> rusqlite::Connection {
+        let conn = self.open();
+        let found: String = conn.query_row("PRAGMA integrity_check", [], |r| r.get(0)).unwrap();
+        assert_eq!(found, "ok");
+        conn
+    }
+}
+
+fn paths(conn: &rusqlite::Connection, sql: &str) -> BTreeSet<String> {
+    let mut select = conn.prepare(sql).unwrap();
+    select.query_map([], |r| r.get(0)).unwrap().collect::<Result<_, _>>().unwrap()
+}
+
+const IN_BASE: &str =
+    "SELECT iif(dir.path = '', '', dir.path || '/') || base.name FROM dir JOIN base ON base.dir = dir.id";
+
+/// The database and log of a daemon that was killed when it had synced this many files.
+fn killed_in_sync(files: usize) -> (World, Vec<u8>, Vec<u8>) {
+    let world = World::new();
+    for i in 0..files {
+        world.write(&format!("d{}/{i}", i % 7), format!("content {i}"));
+    }
+    let daemon = world.daemon();
+    world.until_folder("in_sync");
+    daemon.kill();
+    let [database, log] = ["", "-wal"].map(|end| fs::read(format!("{}{end}", database(&world).display())).unwrap());
+    (world, database, log)
+}
+
+/// The log is cut where the power may have failed: after each of its pages, and in the middle of them.
+#[test]
+fn a13_a_file_is_in_the_queue_or_in_base_at_every_moment_and_never_in_both() {
+    let (_world, database, log) = killed_in_sync(60);
+    const HEADER: usize = 32;
+    const FRAME: usize = 4096 + 24;
+    let frames = (log.len() - HEADER) / FRAME;
+    assert!(frames > 50, "the whole story is in the log: {frames}");
+    let mut before = BTreeSet::new();
+    let (mut queued, mut settled) = (false, false);
+    for frame in 0..=frames {
+        for cut in [HEADER + frame * FRAME, HEADER + frame * FRAME + FRAME / 2] {
+            let copy = Copy::of(&database, &log[..cut.min(log.len())]);
+            let conn = copy.sound();
+            if !conn.table_exists(None, "upload").unwrap() {
+                continue;
+            }
+            let jobs = paths(&conn, "SELECT path FROM job");
+            let base = paths(&conn, IN_BASE);
+            assert!(jobs.is_disjoint(&base), "frame {frame}");
+            queued |= !jobs.is_empty();
+            settled |= !base.is_empty();
+            let known: BTreeSet<_> = jobs.union(&base).cloned().collect();
+            assert!(known.is_superset(&before), "frame {frame}: something was forgotten");
+            before = known;
+            let torn = "SELECT path FROM job WHERE (state = 'staged') <> EXISTS (SELECT 1 FROM change WHERE change.job = job.id)";
+            assert!(paths(&conn, torn).is_empty(), "frame {frame}");
+        }
+    }
+    assert!(queued && settled && before.len() == 60);
+}
+
+#[test]
+fn a15_a_checkpoint_that_is_cut_short_damages_nothing() {
+    let (_world, database, log) = killed_in_sync(200);
+    let copy = Copy::of(&database, &log);
+    let conn = copy.sound();
+    let all = paths(&conn, IN_BASE);
+    assert_eq!(all.len(), 200);
+    let busy: i64 = conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |r| r.get(0)).unwrap();
+    assert_eq!(busy, 0);
+    let done = fs::read(copy.dir.path().join("state.db")).unwrap();
+    drop(conn);
+    assert!(done.len() > database.len());
+    // Any of its pages may have been written, and one of them by half.
+    for page in 0..done.len() / 4096 {
+        let mut torn = done[..page * 4096 + 2048].to_vec();
+        torn.extend(database.get(torn.len()..).unwrap_or_default());
+        assert_eq!(paths(&Copy::of(&torn, &log).sound(), IN_BASE), all, "page {page}");
+    }
+}
+
+/// Enough rows that the log is folded into the file again and again meanwhile.
+#[test]
+fn a15_kills_in_the_middle_of_heavy_writing_leave_a_sound_database() {
+    let world = World::new();
+    let mut files = 0;
+    for round in 0..8_u64 {
+        for _ in 0..1_500 {
+            world.write(&format!("d{}/{files}", files % 50), format!("{files}"));
+            files += 1;
+        }
+        let before = world.standin.file_count();
+        let daemon = world.daemon();
+        let some = before + usize::try_from(200 + round * 150).unwrap();
+        world.until("some", |s| s.file_count() >= some.min(files));
+        daemon.kill();
+        let conn = Copy::of(
+            &fs::read(database(&world)).unwrap(),
+            &fs::read(format!("{}-wal", database(&world).display())).unwrap_or_default(),
+        )
+        .sound();
+        let known: i64 = conn
+            .query_row("SELECT (SELECT count(*) FROM job) + (SELECT count(*) FROM base)", [], |r| r.get(0))
+            .unwrap();
+        let known = usize::try_from(known).unwrap();
+        assert!(known >= before, "{known} of {before} that were settled at the last kill are known");
+    }
+    world.once_in_sync();
+    world.assert_equal();
+    assert_eq!(kept_aside(&world), 0);
+    assert!(world.standin.files().iter().all(|f| f.revisions == 1));
+    world.assert_clean();
+}
+
+/// The disk's last seconds are gone: the log ends early, and what the daemon had begun to write lies about.
+#[test]
+fn a17_after_a_power_loss_no_leftover_is_uploaded_and_nothing_is_sent_twice() {
+    let (world, whole, log) = killed_in_sync(40);
+    let sent = |world: &World| world.standin.calls()["files/upload_session/append_batch"].bytes_in;
+    let before = sent(&world);
+    for cut in [log.len() * 9 / 10, log.len() / 2, log.len() / 5] {
+        fs::write(database(&world), &whole).unwrap();
+        fs::write(format!("{}-wal", database(&world).display()), &log[..cut]).unwrap();
+        let _ = fs::remove_file(format!("{}-shm", database(&world).display()));
+        let tmp = world.folder.join(".ferrybox/tmp");
+        fs::create_dir_all(&tmp).unwrap();
+        for name in ["snapshot-1", "0-half"] {
+            fs::write(tmp.join(name), "").unwrap();
+        }
+        world.once_in_sync();
+        world.assert_equal();
+        assert!(world.standin.files().iter().all(|f| f.revisions == 1), "{cut}");
+        assert_eq!(sent(&world), before, "{cut}: what Dropbox has is recognised and not sent");
+    }
+    assert_eq!(world.deletions(), 0);
     world.assert_clean();
 }
 

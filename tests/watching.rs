@@ -8,11 +8,14 @@
     missing_docs
 )]
 
+#[path = "harness/fuse.rs"]
+mod fuse;
 mod harness;
 #[path = "harness/namespace.rs"]
 mod namespace;
 
 use std::fs;
+use std::path::Path;
 
 use harness::World;
 use namespace::Namespace;
@@ -183,5 +186,50 @@ fn f15_an_unmount_below_the_root_is_looked_at_and_takes_nothing_along() {
     world.until_status("problems", |s| s["accounts"][0]["folders"][0]["problems"] == 3);
     assert_eq!((world.deletions(), world.standin.files().len()), (0, 4));
     assert_eq!(daemon.stop().0, Some(0));
+    world.assert_clean();
+}
+
+/// Run in a namespace by the test below it: a file system of its own, until that is unmounted.
+#[test]
+#[ignore = "run by f12_a_file_system_that_tells_nothing_is_scanned, in a namespace"]
+fn inside_serves_files_by_fuse() {
+    let named = |name: &str| std::env::var(name).unwrap();
+    fuse::serve(Path::new(&named("FUSE_FROM")), Path::new(&named("FUSE_AT")));
+}
+
+#[test]
+fn f12_a_file_system_that_tells_nothing_is_scanned() {
+    let namespace = Namespace::new();
+    let mut world = World::new();
+    world.extra = "rescan = \"2s\"\n".to_owned();
+    let from = world.dir.path().join("elsewhere");
+    fs::create_dir(&from).unwrap();
+    fs::write(from.join("a"), "1").unwrap();
+    let mut server = namespace
+        .command(std::env::current_exe().unwrap())
+        .args(["--ignored", "--exact", "inside_serves_files_by_fuse"])
+        .env("FUSE_FROM", &from)
+        .env("FUSE_AT", &world.folder)
+        .spawn()
+        .unwrap();
+    let seen = namespace.path(&world.folder).join("a");
+    let until = std::time::Instant::now() + harness::PATIENCE;
+    while !seen.exists() {
+        let ended = server.try_wait().unwrap();
+        assert!(ended.is_none() && std::time::Instant::now() < until, "the file system is not served: {ended:?}");
+        std::thread::yield_now();
+    }
+    let daemon = world.daemon_by(namespace.command(env!("CARGO_BIN_EXE_ferrybox")));
+    world.until("the file", |s| s.file("/T/a").is_some());
+    let reason = world.until_folder("degraded_watch");
+    assert!(reason.contains("FUSE") && reason.contains("scanned"), "{reason}");
+    // Made where this kernel does not see it.
+    fs::write(from.join("b"), "2").unwrap();
+    fs::write(from.join("a"), "changed").unwrap();
+    world.until("what changed", |s| s.file("/T/b").is_some() && s.file("/T/a").is_some_and(|f| f.revisions == 2));
+    assert_eq!(daemon.stop().0, Some(0));
+    namespace.run(&format!("umount {}", world.folder.display()));
+    assert!(server.wait().unwrap().success());
+    assert_eq!(world.standin.files().len(), 2);
     world.assert_clean();
 }

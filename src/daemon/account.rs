@@ -3,23 +3,23 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, AtomicU32};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::config;
 use crate::daemon::beats::Beats;
-use crate::daemon::clock::now_ms;
+use crate::daemon::clock::ms;
 use crate::daemon::folder::Folder;
 use crate::daemon::intake::Look;
 use crate::daemon::live::{Live, lock};
 use crate::daemon::remote::RemoteCache;
-use crate::daemon::trouble::{Trouble, needs_a_person};
+use crate::daemon::trouble::Trouble;
 use crate::dropbox::{Dropbox, Source};
 use crate::model::status::Space;
 use crate::model::{FolderId, RelPath, UnixMs};
 use crate::plan::pack::Ceilings;
+use crate::plan::wait::LONGEST_MS;
 use crate::store::{Store, StoreError};
 
 /// What the tasks of one account share.
@@ -134,6 +134,13 @@ impl Account {
         self.folders.iter().filter(|f| f.now().root_trouble.is_some()).map(|f| f.id).collect()
     }
 
+    /// The longest that anything in the database may have to wait, in ms; a minute more, since time goes by between a step and a look at it.
+    pub(crate) fn longest_wait(&self) -> i64 {
+        let watch = &self.config.watch;
+        let rests = [watch.settle.saturating_mul(3), watch.restless, watch.snapshot_every];
+        rests.into_iter().map(ms).fold(LONGEST_MS, i64::max).saturating_add(60_000)
+    }
+
     /// Whether any folder's scan runs: then more rows may come at any moment.
     pub(crate) fn scanning(&self) -> bool {
         self.folders.iter().any(|f| f.now().scans > 0)
@@ -154,71 +161,6 @@ impl Account {
 
     /// Whether everything waits: for the account to be known, or for the end of a trouble.
     pub(crate) fn waits(&self) -> bool {
-        self.who.borrow().is_none() || self.trouble.borrow().as_ref().is_some_and(|t| t.until > now_ms())
-    }
-}
-
-/// Rows that failed this often no longer keep `run --once` from ending; they are problems.
-pub(crate) const ONCE_ATTEMPTS: u32 = 3;
-
-impl Account {
-    /// Resolves when there is nothing left to do: `true` if some paths have problems.
-    ///
-    /// # Errors
-    /// The end of the run, when it cannot be finished: offline, a link needed, the root gone, deletions held.
-    pub(crate) async fn finished(&self) -> Result<bool, super::End> {
-        let mut changed = self.store.changed();
-        let mut trouble = self.trouble.subscribe();
-        loop {
-            changed.borrow_and_update();
-            let stuck = trouble
-                .borrow_and_update()
-                .as_ref()
-                .filter(|t| t.attempts >= ONCE_ATTEMPTS || needs_a_person(t.state))
-                .map(|t| t.reason.clone())
-                .or_else(|| self.upward.quota.borrow().as_ref().map(|t| t.reason.clone()));
-            if let Some(reason) = stuck {
-                return Err(super::End::Unfinished(format!("account {}: {reason}", self.name)));
-            }
-            let (mut pending, mut problems, mut waiting) = (u64::from(!self.remote.settled()), 0, None);
-            for folder in &self.folders {
-                let now = folder.now();
-                let summary = self.store.summary(folder.id).await.map_err(|e| super::End::State(e.to_string()))?;
-                if !now.scanned || now.scans > 0 {
-                    pending += 1;
-                }
-                let rows = summary.due + summary.claimed + summary.staged_uploads + summary.staged_deletes;
-                pending += rows.saturating_sub(summary.failing);
-                if pending == 0 && rows > 0 {
-                    pending += self
-                        .store
-                        .trying_under(folder.id, &RelPath::root(), ONCE_ATTEMPTS)
-                        .await
-                        .map_err(|e| super::End::State(e.to_string()))?;
-                    // Rows may have been settled between the two readings: what counts is one reading of both.
-                    let again = self.store.summary(folder.id).await.map_err(|e| super::End::State(e.to_string()))?;
-                    pending += u64::from(again != summary);
-                }
-                problems += summary.problems;
-                if let Some(failure) = now.root_trouble {
-                    waiting = Some(failure.text);
-                } else if let Some(held) = now.held
-                    && summary.due + summary.claimed + summary.staged_uploads == 0
-                {
-                    waiting = Some(held.reason);
-                }
-            }
-            if let Some(reason) = waiting {
-                return Err(super::End::Unfinished(format!("account {}: {reason}", self.name)));
-            }
-            if pending == 0 {
-                return Ok(problems > 0);
-            }
-            tokio::select! {
-                _ = changed.changed() => {}
-                _ = trouble.changed() => {}
-                () = tokio::time::sleep(Duration::from_secs(1)) => {}
-            }
-        }
+        self.who.borrow().is_none() || self.trouble.borrow().as_ref().is_some_and(Trouble::waits)
     }
 }

@@ -17,11 +17,11 @@ pub(crate) fn ms(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// The moment of the monotonic clock that corresponds to `at`, at most an hour away: timers look again then,
+/// The moment of the monotonic clock that corresponds to `at`, at most a minute away: timers look again then,
 /// so that a wall clock that was set back or forth does no lasting harm.
 pub(crate) fn moment(at: UnixMs) -> Instant {
     let wait = u64::try_from(at.saturating_sub(now_ms())).unwrap_or(0);
-    Instant::now() + Duration::from_millis(wait).min(Duration::from_hours(1))
+    Instant::now() + Duration::from_millis(wait).min(Duration::from_mins(1))
 }
 
 /// RFC 3339, UTC, whole seconds.

@@ -23,6 +23,7 @@ use crate::model::{Batch, BatchKind, Change, ChangeId, Failure, FolderId, Outcom
 use crate::plan::batch::{Limits, Waiting, When, when};
 use crate::plan::pace::Pace;
 use crate::plan::retry;
+use crate::plan::wait::is_ahead;
 use crate::store::Ready;
 
 /// The first pause between two polls of a job; each is half as long again as the last.
@@ -42,8 +43,12 @@ enum Results {
     Made(Vec<Result<Metadata, EntryError>>),
     /// The call's outcome cannot be known from its reply: every entry is verified.
     Unknown,
+    /// The same, since what came back cannot be read: perhaps an entry is to blame.
+    Unreadable(Failure),
     /// The call did nothing; all entries wait.
     Refused(Failure),
+    /// The call was refused for what it holds: an entry is to blame.
+    Suspect(Failure),
 }
 
 /// The committer of one account.
@@ -53,19 +58,21 @@ pub(crate) struct Committer {
     pace: Pace,
     /// The next batch not before this.
     not_before: i64,
+    /// A batch has gone through since an entry was last blamed for its call's refusal.
+    others: bool,
 }
 
 impl Committer {
     pub(crate) fn new(account: Arc<Account>) -> Self {
         let pace = Pace::new(account.config.commit.max_entries);
-        Self { deletions: Deletions::new(Arc::clone(&account)), account, pace, not_before: 0 }
+        Self { deletions: Deletions::new(Arc::clone(&account)), account, pace, not_before: 0, others: false }
     }
 
     /// Settles what was under way at the last stop, then commits for ever.
     pub(crate) async fn run(mut self) -> Result<(), Fatal> {
         self.account.ready().await;
         for batch in self.account.store.open_batches().await? {
-            tracing::info!(account = %self.account.name, entries = batch.changes.len(), "finding out what became of a batch of the last run");
+            tracing::info!(account = %self.account.name, entries = batch.entries, "finding out what became of a batch of the last run");
             self.finish(batch, true).await?;
         }
         loop {
@@ -82,6 +89,7 @@ impl Committer {
         changed.borrow_and_update();
         let now = now_ms();
         let full = account.is_full();
+        account.store.shorten_waits(account.longest_wait(), now).await?;
         let was_full = account.upward.quota.borrow().is_some();
         if was_full && account.store.look_for_room(!full, now).await? > 0 {
             account.room();
@@ -102,7 +110,7 @@ impl Committer {
             match at {
                 When::Never => {}
                 When::At(at) => next = Some(next.map_or(at, |n| n.min(at))),
-                When::Now if self.not_before > now && ready.kind != BatchKind::Trash => {
+                When::Now if ready.kind != BatchKind::Trash && is_ahead(self.not_before, now, self.pace.gap_ms) => {
                     next = Some(next.map_or(self.not_before, |n| n.min(self.not_before)));
                 }
                 When::Now => {
@@ -136,7 +144,7 @@ impl Committer {
     async fn finish(&mut self, batch: Batch, left_over: bool) -> Result<(), Fatal> {
         let account = Arc::clone(&self.account);
         *lock(&account.lane) =
-            Lane { entries: batch.changes.len() as u64, job_id: batch.async_job_id.clone(), since: Some(now_ms()) };
+            Lane { entries: batch.entries as u64, job_id: batch.async_job_id.clone(), since: Some(now_ms()) };
         let outcome = self.settle(&batch, left_over).await;
         *lock(&account.lane) = Lane::default();
         outcome
@@ -156,16 +164,21 @@ impl Committer {
             None if left_over => Results::Unknown,
             None => self.call(batch).await?,
         };
-        self.keep_pace(batch, &results);
+        let others = self.others;
+        // A folder was dropped meanwhile: which of the results are whose is not known any more.
+        let torn = batch.changes.len() != batch.entries;
+        if !torn {
+            self.keep_pace(batch, &results);
+        }
         let judge = Judge { account, chance: chance() };
         let outcomes = match results {
-            Results::Files(results) if results.len() == batch.changes.len() => batch
+            Results::Files(results) if results.len() == batch.changes.len() && !torn => batch
                 .changes
                 .iter()
                 .zip(results)
                 .map(|(change, result)| (change.id, judge.file(change, result)))
                 .collect(),
-            Results::Deleted(results) if results.len() == batch.changes.len() => batch
+            Results::Deleted(results) if results.len() == batch.changes.len() && !torn => batch
                 .changes
                 .iter()
                 .zip(results)
@@ -177,9 +190,17 @@ impl Committer {
                 .zip(results)
                 .map(|(change, result)| (change.id, judge.made(change, result)))
                 .collect(),
-            Results::Files(_) | Results::Deleted(_) | Results::Made(_) | Results::Unknown => {
-                judge.verify(batch, left_over).await
+            Results::Files(_) | Results::Deleted(_) | Results::Made(_) => judge.verify(batch).await,
+            Results::Unknown => {
+                judge.let_it_end(batch, left_over).await;
+                judge.verify(batch).await
             }
+            Results::Unreadable(failure) => {
+                judge.let_it_end(batch, left_over).await;
+                let found = judge.verify(batch).await;
+                judge.isolated(batch, found, &failure)
+            }
+            Results::Suspect(failure) => judge.suspects(batch, &failure, others),
             Results::Refused(failure) => {
                 account.note(&failure);
                 batch.changes.iter().map(|c| (c.id, judge.again(c, failure.clone()))).collect()
@@ -198,18 +219,20 @@ impl Committer {
         let tags: Vec<&EntryError> = match results {
             Results::Files(list) => list.iter().filter_map(|r| r.as_ref().err()).collect(),
             Results::Deleted(list) | Results::Made(list) => list.iter().filter_map(|r| r.as_ref().err()).collect(),
-            Results::Unknown | Results::Refused(_) => Vec::new(),
+            _ => Vec::new(),
         };
         let whole = matches!(results, Results::Files(_) | Results::Deleted(_) | Results::Made(_));
         let busy =
             tags.iter().any(|e| e.retry_commit()) || matches!(results, Results::Refused(f) if f.code == "rate_limited");
-        self.pace = if busy {
+        let alone = matches!(results, Results::Suspect(_)) && batch.entries == 1;
+        self.pace = if busy || alone && !self.others {
             self.pace.slower(batch.changes.len())
         } else if !whole {
             self.pace.smaller(batch.changes.len())
         } else {
             self.pace.faster(self.account.config.commit.max_entries)
         };
+        self.others = whole || self.others && !alone;
         self.not_before = now_ms().saturating_add(self.pace.gap_ms);
         let full = tags.iter().find(|e| e.tags.iter().any(|t| t == "insufficient_space"));
         match (results, full) {
@@ -328,7 +351,7 @@ impl Committer {
         loop {
             let (done, error) = match batch.kind {
                 BatchKind::Upload => {
-                    match account.judge(account.dropbox.finish_batch_check(job, batch.changes.len()).await) {
+                    match account.judge(account.dropbox.finish_batch_check(job, batch.entries).await) {
                         Ok(Poll::Done(results)) => (Some(Results::Files(results)), None),
                         Ok(Poll::Failed(error)) => (Some(job_failed(&error)), None),
                         Ok(Poll::InProgress) => (None, None),
@@ -345,7 +368,7 @@ impl Committer {
                 }
                 BatchKind::Trash => return Ok(Results::Unknown),
                 BatchKind::Delete => {
-                    match account.judge(account.dropbox.delete_batch_check(job, batch.changes.len()).await) {
+                    match account.judge(account.dropbox.delete_batch_check(job, batch.entries).await) {
                         Ok(Poll::Done(results)) => (Some(Results::Deleted(results)), None),
                         Ok(Poll::Failed(error)) => (Some(job_failed(&error)), None),
                         Ok(Poll::InProgress) => (None, None),
@@ -361,7 +384,7 @@ impl Committer {
                     // A reply that is no reply, again and again (too few results, say), will not become one; and no answer is waited for
                     // for ever: then, too, the tree itself has to tell.
                     unreadable += u32::from(is_unreadable(&error));
-                    if unreadable >= UNREADABLE || batch.changes.is_empty() || Instant::now() > deadline {
+                    if unreadable >= UNREADABLE || Instant::now() > deadline {
                         tracing::warn!(account = %account.name, "a commit job's answers cannot be used; looking at its files one by one");
                         return Ok(Results::Unknown);
                     }
@@ -390,7 +413,14 @@ fn is_unreadable(error: &CallError) -> bool {
 
 /// A call without a usable reply: did it act or not?
 fn broken(error: &CallError) -> Results {
-    if error.outcome_unknown() { Results::Unknown } else { Results::Refused(error.failure()) }
+    match error {
+        error if is_unreadable(error) => Results::Unreadable(error.failure()),
+        error if error.outcome_unknown() => Results::Unknown,
+        CallError::Api(refusal) if matches!(refusal.status, 400 | 413 | 414 | 431) && !error.unknown_route() => {
+            Results::Suspect(error.failure())
+        }
+        error => Results::Refused(error.failure()),
+    }
 }
 
 /// A job that failed as a whole did nothing, if it says why in a way that only means "later"; otherwise its entries are looked up.

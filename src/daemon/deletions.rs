@@ -15,6 +15,7 @@ use crate::local::Kind;
 use crate::model::{BatchKind, ChangeId, FolderId, Local, RelPath, UnixMs};
 use crate::plan::batch::When;
 use crate::plan::guard;
+use crate::plan::wait::is_ahead;
 use crate::store::Ready;
 
 /// Deletions rest this long, so that the guard sees a mass deletion as a whole and not in slices.
@@ -57,7 +58,7 @@ impl Deletions {
         // Not for ever: where something is deleted every second, the oldest has waited long enough.
         let rested = ready.newest.unwrap_or(now).saturating_add(DELETIONS_REST_MS);
         let rested = rested.min(ready.oldest.unwrap_or(now).saturating_add(LONGEST_REST_MS));
-        if rested > now {
+        if is_ahead(rested, now, LONGEST_REST_MS) {
             return Ok((Vec::new(), When::At(rested)));
         }
         let safety = &account.config.safety;
@@ -137,6 +138,7 @@ impl Deletions {
             let Some((last, ..)) = page.last() else { break };
             after = *last;
             let (root, passes, ours) = (folder.root.pin(), folder.passes_deletions(), Arc::clone(account));
+            let at = Arc::clone(folder);
             let id = folder.id;
             let back = blocking(move || {
                 let meant = |path: &RelPath, kind: BatchKind| {
@@ -151,7 +153,8 @@ impl Deletions {
                         Local::File(_) => base.is_none(),
                         Local::Other(_) | Local::Unknown(_) => false,
                     };
-                    absent && passes
+                    // What is ignored by now, or may be, is not gone.
+                    absent && passes && at.ignored(path, base.is_none()).is_none()
                 };
                 // Of a root that is away nothing can be said: they wait as they are, and the commit asks the root itself.
                 let open = root.is_open();

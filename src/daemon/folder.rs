@@ -12,7 +12,7 @@ use crate::daemon::live::lock;
 use crate::daemon::lock::Lock;
 use crate::local::{Root, RootId};
 use crate::model::{Base, Failure, FolderId, Local, Mode, RelPath, RemotePath, UnixMs};
-use crate::plan::ignore::{Rules, Why};
+use crate::plan::ignore::{NESTED, Rules, Why};
 
 /// One synced folder.
 #[derive(Debug)]
@@ -128,6 +128,8 @@ impl Folder {
 
     /// The folder's work goes on.
     pub(crate) fn found(&self) {
+        // Where it was away, no `.ferryboxignore` was to be seen.
+        self.rules.forget_all();
         let lost = lock(&self.now).root_trouble.take();
         if lost.is_some() {
             tracing::info!(folder = self.id.0, "the folder is back: it is scanned, and syncing goes on");
@@ -158,7 +160,13 @@ impl Folder {
 
     /// Why a path is not synced; `None` if it is.
     pub(crate) fn ignored(&self, path: &RelPath, is_dir: bool) -> Option<Why> {
-        self.rules.matched(path, is_dir, &|dir| self.root.ignore_text(dir))
+        self.rules.matched(path, is_dir, &|dir| {
+            // A folder of another daemon's inside this one, however that came to be.
+            if !dir.is_root() && Lock::is_held(&self.root.path().join(dir.as_str())) {
+                return Err(Failure::retry(NESTED, "another ferrybox syncs this directory at this moment, so nothing in it is synced from here: stop one of the two, or add the directory to `ignore`"));
+            }
+            self.root.ignore_text(dir)
+        })
     }
 
     /// Looks at a path. What is absent where another file system used to be mounted is not gone but out of sight: its file's device is not the

@@ -30,6 +30,10 @@ const POLL: Duration = Duration::from_mins(1);
 /// How often it is looked whether the root is still there, or there again.
 const ROOT_CHECK: Duration = Duration::from_secs(2);
 
+/// How often a `.ferryboxignore` that cannot be read is tried again: at first, and at last.
+const RULES: Duration = Duration::from_secs(2);
+const RULES_AT_MOST: Duration = Duration::from_mins(1);
+
 /// An order to look at a subtree now.
 #[derive(Debug)]
 pub(crate) struct Look {
@@ -47,6 +51,9 @@ pub(crate) struct Intake {
     seen: mpsc::Receiver<Seen>,
     next_scan: Instant,
     next_check: Instant,
+    /// When `.ferryboxignore` files that cannot be read are looked at again, and the pause after that.
+    next_rules: Instant,
+    rules_pause: Duration,
 }
 
 /// Events that the watcher may hold back; more are a rescan.
@@ -56,7 +63,16 @@ impl Intake {
     /// Watching begins with the first step; watches are placed by the first scan.
     pub(crate) fn new(account: Arc<Account>, folder: Arc<Folder>) -> Self {
         let now = Instant::now();
-        Self { account, folder, watcher: None, seen: mpsc::channel(1).1, next_scan: now, next_check: now }
+        Self {
+            account,
+            folder,
+            watcher: None,
+            seen: mpsc::channel(1).1,
+            next_scan: now,
+            next_check: now,
+            next_rules: now,
+            rules_pause: RULES,
+        }
     }
 
     /// Scans once, then follows the events for ever.
@@ -111,6 +127,21 @@ impl Intake {
             }
         }
         self.next_check = Instant::now() + ROOT_CHECK;
+        self.check_rules().await
+    }
+
+    /// Nothing is synced where a `.ferryboxignore` cannot be read, and no event says that it can be again: it is tried again now and then. What
+    /// was missed meanwhile is found by the scan of its directory, which is where it is read.
+    async fn check_rules(&mut self) -> Result<(), Fatal> {
+        if Instant::now() < self.next_rules {
+            return Ok(());
+        }
+        let unreadable = self.folder.rules.unreadable();
+        self.rules_pause = if unreadable.is_empty() { RULES } else { (self.rules_pause * 2).min(RULES_AT_MOST) };
+        self.next_rules = Instant::now() + self.rules_pause;
+        for dir in unreadable {
+            self.scan(dir).await?;
+        }
         Ok(())
     }
 
@@ -388,13 +419,15 @@ impl ScanRun {
                 let base = store.base_children_blocking(folder.id, &dir)?;
                 let diff = diff::directory(&files, &base);
                 let by_name = |name: &str| files.binary_search_by(|f| f.0.as_bytes().cmp(name.as_bytes())).ok();
+                let mut changed = Vec::with_capacity(diff.changed.len());
                 for (name, size) in diff.changed {
-                    let Ok(path) = dir.child(name) else { continue };
-                    let due_at = by_name(name)
-                        .and_then(|i| files.get(i))
-                        .map_or(now, |(_, stat)| debounce::scanned_due_at(now, stat, settle));
-                    due.push(Due { path, size, due_at });
+                    let (Ok(path), Some((_, stat))) = (dir.child(name), by_name(name).and_then(|i| files.get(i)))
+                    else {
+                        continue;
+                    };
+                    changed.push((Due { path, size, due_at: debounce::scanned_due_at(now, stat, settle) }, *stat));
                 }
+                due.extend(store.without_refused_blocking(folder.id, changed, now)?);
                 if folder.comes_down() {
                     let known = store.agreed_dirs_blocking(folder.id, &dir)?;
                     let news = dirs
@@ -429,14 +462,7 @@ impl ScanRun {
                     }
                 }
                 let mut problems: Vec<(String, Failure)> = odd;
-                let ignore_file = |name: &str| name == crate::plan::ignore::IGNORE_FILE;
-                if files.iter().any(|(n, _)| ignore_file(n)) || others.iter().any(|(n, _)| ignore_file(n)) {
-                    for (_, text) in folder.rules.problems().into_iter().filter(|(at, _)| *at == dir) {
-                        let path =
-                            dir.child(crate::plan::ignore::IGNORE_FILE).map_or_else(|_| dir.to_string(), String::from);
-                        problems.push((path, Failure::wedge("ignore_file", text)));
-                    }
-                }
+                problems.extend(folder.rules.problems(&dir));
                 for (name, failure) in unknown {
                     problems.push((dir.child(&name).map_or(name, String::from), failure));
                 }

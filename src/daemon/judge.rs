@@ -10,7 +10,8 @@ use crate::daemon::clock::{chance, day, ms, now_ms};
 use crate::daemon::intake::blocking;
 use crate::dropbox::{CallError, EntryError, FileMetadata, Metadata};
 use crate::model::{Base, Batch, Change, ChangeId, DirStat, Failure, Local, Next, Outcome, RelPath, RemoteChange};
-use crate::plan::outcome::{Committed, Context, committed, refused};
+use crate::plan::blame::{Blame, blame};
+use crate::plan::outcome::{Committed, Context, committed, outlived, refused};
 use crate::plan::{conflict, retry};
 
 /// A job that nobody can name may still be at work: it is given this long, and a little for each entry, before another one is started.
@@ -36,6 +37,33 @@ impl Judge<'_> {
             _ => retry::backoff(change.attempts, self.chance),
         };
         Outcome::Again { at: now_ms() + ms(wait), failure }
+    }
+
+    /// The call was refused for what it holds. Those that may be innocent go again as they are, in smaller batches: nothing is said of them.
+    pub(crate) fn suspects(&self, batch: &Batch, failure: &Failure, others: bool) -> Vec<(ChangeId, Outcome)> {
+        let [only] = batch.changes.as_slice() else { return Vec::new() };
+        match blame(batch.entries, only.attempts, others) {
+            Blame::Split => Vec::new(),
+            Blame::Later => vec![(only.id, self.again(only, failure.clone()))],
+            Blame::Entry => vec![(only.id, Outcome::Refused(poison(failure)))],
+        }
+    }
+
+    /// The reply of the call could not be read, and this was found at the places of its entries. One that stands alone and is not there after
+    /// many tries is to blame.
+    pub(crate) fn isolated(
+        &self,
+        batch: &Batch,
+        mut found: Vec<(ChangeId, Outcome)>,
+        failure: &Failure,
+    ) -> Vec<(ChangeId, Outcome)> {
+        if let ([only], [(_, outcome @ Outcome::Again { .. })]) = (batch.changes.as_slice(), found.as_mut_slice()) {
+            *outcome = match blame(batch.entries, only.attempts, false) {
+                Blame::Entry => Outcome::Refused(poison(failure)),
+                Blame::Split | Blame::Later => self.again(only, failure.clone()),
+            };
+        }
+        found
     }
 
     /// Two local names that Dropbox does not tell apart (`FOO` and `foo`) end in one remote file. It stays with the first; the second is a
@@ -67,19 +95,19 @@ impl Judge<'_> {
     }
 
     /// Waits until the last entry of a batch shows whose job cannot be asked, or long enough to believe that it does not run (any more).
-    async fn let_it_end(&self, batch: &Batch, left_over: bool) {
-        let Some(last) = batch.changes.last() else { return };
-        let entries = u32::try_from(batch.changes.len()).unwrap_or(u32::MAX);
+    pub(crate) async fn let_it_end(&self, batch: &Batch, left_over: bool) {
+        let entries = u32::try_from(batch.entries).unwrap_or(u32::MAX);
         let patience = if left_over { PATIENCE_AFTER_A_STOP } else { PATIENCE };
         let deadline = Instant::now() + patience + PATIENCE_AN_ENTRY.saturating_mul(entries);
+        // Its folder was dropped: nothing of it can be asked for.
+        let Some(last) = batch.changes.last() else { return tokio::time::sleep_until(deadline).await };
         while Instant::now() < deadline && !matches!(self.verify_one(last).await, Outcome::Settled(_)) {
             tokio::time::sleep(Duration::from_millis(250)).await;
         }
     }
 
     /// Asks Dropbox what is at each entry's path now: what is there by content hash was committed, the rest is tried again.
-    pub(crate) async fn verify(&self, batch: &Batch, left_over: bool) -> Vec<(ChangeId, Outcome)> {
-        self.let_it_end(batch, left_over).await;
+    pub(crate) async fn verify(&self, batch: &Batch) -> Vec<(ChangeId, Outcome)> {
         let mut outcomes = Vec::with_capacity(batch.changes.len());
         for some in batch.changes.chunks(AT_ONCE) {
             let mut asked = FuturesOrdered::new();
@@ -150,7 +178,13 @@ impl Judge<'_> {
     pub(crate) fn deleted(&self, change: &Change, result: Result<Metadata, EntryError>) -> Outcome {
         self.with_context(change, |context| match result {
             Ok(_) => Outcome::Settled(None),
-            Err(error) => refused(change, &tags(&error), error.failure(), context),
+            Err(error) => {
+                if outlived(&tags(&error)) {
+                    tracing::info!(account = %self.account.name, "a file was deleted here, but changed in Dropbox since: Dropbox's version is kept");
+                    tracing::debug!(path = %change.path, "it is this one");
+                }
+                refused(change, &tags(&error), error.failure(), context)
+            }
         })
     }
 
@@ -183,6 +217,12 @@ impl Judge<'_> {
             comes_down: folder.comes_down(),
         })
     }
+}
+
+/// The failure of an entry that breaks every call that it is in.
+fn poison(failure: &Failure) -> Failure {
+    let text = format!("Dropbox refuses every call that commits this file, and takes others: {}", failure.text);
+    Failure::wedge(&failure.code, text)
 }
 
 /// The failure of a name that Dropbox folds into that of a path which is synced already.

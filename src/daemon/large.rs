@@ -16,7 +16,7 @@ use futures_util::stream::{self, StreamExt};
 use crate::daemon::account::{Account, Fatal};
 use crate::daemon::clock::now_ms;
 use crate::daemon::intake::blocking;
-use crate::daemon::uploader::{Send, failed};
+use crate::daemon::uploader::{Send, unsent};
 use crate::daemon::{pool, transfer};
 use crate::dropbox::{Body, CallError};
 use crate::local;
@@ -56,7 +56,7 @@ pub(crate) async fn send(account: &Account, send: Send) -> Result<(), Fatal> {
     if matches!(failure.code.as_str(), "session" | "changed") {
         account.store.forget_uploads(vec![send.job.id]).await?;
     }
-    let settled = failed(&send.job, failure);
+    let settled = unsent(&send, failure);
     Ok(account.store.settle(vec![(send.job, settled)], now_ms()).await?)
 }
 

@@ -82,6 +82,12 @@ impl Lock {
         }
     }
 
+    /// Whether a daemon syncs the directory `inside`, which lies in a folder of this one's.
+    pub fn is_held(inside: &Path) -> bool {
+        let file = OpenOptions::new().read(true).custom_flags(careful()).open(inside.join(OWN_DIR).join("lock"));
+        file.is_ok_and(|file| flock(&file, FlockOperation::NonBlockingLockShared) == Err(Errno::WOULDBLOCK))
+    }
+
     /// Takes the lock file `path` for `what`, without waiting, and writes this process's pid into it.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use crate::daemon::account::{Account, Fatal};
 use crate::daemon::clock::now_ms;
 use crate::daemon::intake::blocking;
-use crate::daemon::uploader::{Send, Source, failed};
+use crate::daemon::uploader::{Send, Source, failed, unsent};
 use crate::daemon::{pool, transfer};
 use crate::dropbox::{
     AppendEntry, Body, CallError, EntryError, TransportKind, append_batch_fixed_len, append_batch_header_len,
@@ -241,7 +241,7 @@ async fn stage(account: &Account, files: Vec<Ready>, results: Vec<Result<(), Ent
         match (result, session) {
             (_, Some(session)) if arrived => staged.push((send.job.clone(), send.change(session.id, hash))),
             (Err(error), _) => {
-                let settled = failed(&send.job, error.failure());
+                let settled = unsent(&send, error.failure());
                 done.push((send.job, settled));
             }
             (Ok(()), _) => done.push((send.job, Settled::Release)),

@@ -7,11 +7,12 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use crate::control::{Entries, EntriesOf, Page, Request};
-use crate::daemon::account::{Account, Fatal, ONCE_ATTEMPTS};
+use crate::daemon::account::{Account, Fatal};
 use crate::daemon::clock::{now_ms, rfc3339};
 use crate::daemon::held::{self, Verdict};
 use crate::daemon::intake::Look;
 use crate::daemon::meeting;
+use crate::daemon::once;
 use crate::daemon::progress::Progress;
 use crate::model::status::{Answered, Problem, SyncAnswer};
 use crate::model::{RelPath, RemotePath};
@@ -213,7 +214,7 @@ async fn settled(target: &Target) -> Result<Result<u64, String>, Fatal> {
         if let Some(why) = why {
             return Ok(Err(why));
         }
-        if account.store.trying_under(folder.id, &target.under, ONCE_ATTEMPTS).await? == 0 {
+        if account.store.trying_under(folder.id, &target.under, once::ATTEMPTS).await? == 0 {
             return Ok(Ok(account.store.problems_under(folder.id, &target.under).await?));
         }
         tokio::select! {

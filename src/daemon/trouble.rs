@@ -15,6 +15,7 @@ use crate::dropbox::CallError;
 use crate::model::status::AccountState;
 use crate::model::{Failure, Next, UnixMs};
 use crate::plan::retry;
+use crate::plan::wait::is_ahead;
 
 /// So many calls in a row that do not come through mean that the account is offline, and not that each of its paths has a problem.
 const BROKEN: u32 = 4;
@@ -33,8 +34,17 @@ pub(crate) struct Trouble {
     pub(crate) reason: String,
     /// The next try.
     pub(crate) until: UnixMs,
+    /// How far away that was when it was written down, in ms: however the clock is set, it is never further.
+    pub(crate) wait: i64,
     /// Failed tries in a row.
     pub(crate) attempts: u32,
+}
+
+impl Trouble {
+    /// Whether the next try has not come yet.
+    pub(crate) fn waits(&self) -> bool {
+        is_ahead(self.until, now_ms(), self.wait)
+    }
 }
 
 /// Troubles that no waiting ends.
@@ -65,13 +75,14 @@ impl Account {
         self.trouble.send_if_modified(|trouble| {
             // Several workers meet the same trouble at once: that is one failed try, not eight.
             let worse = |t: &Trouble| needs_a_person(state) && t.state != state;
-            if trouble.as_ref().is_some_and(|t| t.until > now_ms() && !worse(t)) {
+            if trouble.as_ref().is_some_and(|t| t.waits() && !worse(t)) {
                 return false;
             }
             let attempts = trouble.as_ref().filter(|t| t.state == state).map_or(0, |t| t.attempts.saturating_add(1));
             let wait = if needs_a_person(state) { PERSON } else { retry::backoff(attempts, chance()) };
             tracing::warn!(account = %self.name, state = ?state, reason = %failure.text, next_try_s = wait.as_secs_f32(), "the account waits");
-            *trouble = Some(Trouble { state, reason: failure.text.clone(), until: now_ms() + ms(wait), attempts });
+            let wait = ms(wait);
+            *trouble = Some(Trouble { state, reason: failure.text.clone(), until: now_ms() + wait, wait, attempts });
             true
         });
     }
@@ -81,7 +92,7 @@ impl Account {
         self.upward.broken.store(0, Ordering::Relaxed);
         let ended = |t: &Trouble| match t.state {
             AccountState::AccountMismatch => false,
-            state if needs_a_person(state) => t.until <= now_ms(),
+            state if needs_a_person(state) => !t.waits(),
             _ => true,
         };
         if self.trouble.borrow().as_ref().is_some_and(ended) {
@@ -137,11 +148,11 @@ impl Account {
     pub(crate) fn hurry_offline(&self) {
         let (now, last) = (now_ms(), self.upward.hurried.load(Ordering::Relaxed));
         let offline = self.trouble.borrow().as_ref().is_some_and(|t| t.state == AccountState::Offline);
-        if offline && last.saturating_add(ms(HURRY)) <= now {
+        if offline && !is_ahead(last.saturating_add(ms(HURRY)), now, ms(HURRY)) {
             self.upward.hurried.store(now, Ordering::Relaxed);
             hurry(&self.trouble);
         }
-        if self.is_full() && last.saturating_add(ms(HURRY_FULL)) <= now {
+        if self.is_full() && !is_ahead(last.saturating_add(ms(HURRY_FULL)), now, ms(HURRY_FULL)) {
             self.upward.hurried.store(now, Ordering::Relaxed);
             self.room();
         }
@@ -154,14 +165,14 @@ impl Account {
             if attempts == 0 {
                 tracing::warn!(account = %self.name, reason, "uploads wait");
             }
-            let until = now_ms() + ms(FULL);
-            *quota = Some(Trouble { state: AccountState::QuotaFull, reason: reason.to_owned(), until, attempts });
+            let (until, wait) = (now_ms() + ms(FULL), ms(FULL));
+            *quota = Some(Trouble { state: AccountState::QuotaFull, reason: reason.to_owned(), until, wait, attempts });
         });
     }
 
     /// Whether uploads wait for room.
     pub(crate) fn is_full(&self) -> bool {
-        self.upward.quota.borrow().as_ref().is_some_and(|q| q.until > now_ms())
+        self.upward.quota.borrow().as_ref().is_some_and(Trouble::waits)
     }
 
     /// There may be room again: one try.
@@ -190,22 +201,22 @@ fn outcome_failure<T>(outcome: &Result<T, CallError>) -> Failure {
 async fn wait_out(trouble: &watch::Sender<Option<Trouble>>) {
     let mut trouble = trouble.subscribe();
     loop {
-        let until = trouble.borrow_and_update().as_ref().map(|t| t.until);
+        let until = trouble.borrow_and_update().as_ref().filter(|t| t.waits()).map(|t| t.until);
         match until {
-            Some(until) if until > now_ms() => {
+            Some(until) => {
                 tokio::select! {
                     () = tokio::time::sleep_until(moment(until)) => {}
                     _ = trouble.changed() => {}
                 }
             }
-            _ => return,
+            None => return,
         }
     }
 }
 
 fn hurry(trouble: &watch::Sender<Option<Trouble>>) {
     trouble.send_if_modified(|trouble| match trouble {
-        Some(trouble) if trouble.until > now_ms() => {
+        Some(trouble) if trouble.waits() => {
             trouble.until = now_ms();
             true
         }

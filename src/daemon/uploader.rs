@@ -22,6 +22,7 @@ use crate::model::{
 };
 use crate::plan::decide::{Action, decide};
 use crate::plan::pack::{Queue, claim_at};
+use crate::plan::wait::is_ahead;
 use crate::plan::{names, retry};
 use crate::store::Claim;
 
@@ -311,6 +312,14 @@ pub(crate) fn failed(job: &Job, failure: Failure) -> Settled {
     }
 }
 
+/// What a failure of sending a file means for its row.
+pub(crate) fn unsent(send: &Send, failure: Failure) -> Settled {
+    if failure.next == Next::Wedge && failure.code == "too_large" {
+        return Settled::Refused(failure, send.stat);
+    }
+    failed(&send.job, failure)
+}
+
 fn look(account: &Account, claimed: Claimed, view: View, memory: &mut u64) -> Looked {
     let Claimed { job, base, dir } = claimed;
     // A folder that left the configuration: nothing is done for it any more, on either side.
@@ -464,12 +473,15 @@ fn restless(account: &Account, job: &Job, stat: &Stat) -> Rest {
     let touched = stat.mtime_ns.max(stat.ctime_ns).div_euclid(1_000_000);
     // A file that failed again and again while it was read is written slowly, but all the time.
     let quiet = if job.attempts >= STUBBORN { watch.restless } else { watch.settle };
-    if touched > now || now - touched >= ms(quiet) || now - job.since < ms(watch.restless) {
+    // A row of before the clock was set back is as old as can be.
+    let young = job.since <= now && now - job.since < ms(watch.restless);
+    if touched > now || now - touched >= ms(quiet) || young {
         return Rest::Quiet;
     }
     let mut known = lock(&account.upward.restless);
     let key = (job.folder, job.path.clone());
-    if let Some(next) = known.get(&key).copied().filter(|next| *next > now) {
+    let wait = ms(watch.snapshot_every);
+    if let Some(next) = known.get(&key).copied().filter(|next| is_ahead(*next, now, wait)) {
         let text = format!(
             "the file never rests (watch.restless): a copy of it was sent, and the next goes at {}, or as soon as it rests",
             rfc3339(next)
@@ -477,7 +489,7 @@ fn restless(account: &Account, job: &Job, stat: &Stat) -> Rest {
         return Rest::Wait(Settled::PutOff { at: next, failure: Failure::look("busy", text) });
     }
     known.retain(|_, next| *next > now);
-    known.insert(key, now.saturating_add(ms(watch.snapshot_every)));
+    known.insert(key, now.saturating_add(wait));
     Rest::Due
 }
 

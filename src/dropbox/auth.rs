@@ -33,6 +33,8 @@ struct State {
     generation: u64,
     early: Option<Instant>,
     last: Option<(Instant, TokenError)>,
+    /// The token server asked not to be asked before this.
+    gate: Option<(Instant, TokenError)>,
     dead: Option<AuthError>,
 }
 
@@ -58,7 +60,7 @@ pub(super) struct Counter<'a> {
 impl Tokens {
     /// `account` is its name in the configuration, for texts that say what to run.
     pub fn new(account: &str, credentials: Credentials) -> Self {
-        let state = State { credentials, access: None, generation: 0, early: None, last: None, dead: None };
+        let state = State { credentials, access: None, generation: 0, early: None, last: None, gate: None, dead: None };
         Self { account: account.into(), state: Arc::new(Mutex::new(state)) }
     }
 
@@ -71,7 +73,7 @@ impl Tokens {
     pub async fn replace(&self, credentials: Credentials) {
         let mut state = self.state.lock().await;
         let generation = state.generation + 1;
-        *state = State { credentials, access: None, generation, early: None, last: None, dead: None };
+        *state = State { credentials, access: None, generation, early: None, last: None, gate: None, dead: None };
     }
 
     /// Whether these are the credentials in use.
@@ -142,6 +144,11 @@ impl Tokens {
         {
             return Err(self.call_error(error.clone()));
         }
+        if let Some((opens, error)) = &state.gate
+            && let Some(left) = opens.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
+        {
+            return Err(self.call_error(error.clone().with_wait(left)));
+        }
         let Credentials::Refresh { refresh_token, app_key } = &state.credentials else { return Ok(()) };
         let form = [
             ("grant_type", "refresh_token"),
@@ -157,11 +164,14 @@ impl Tokens {
                 state.generation += 1;
                 state.early = None;
                 state.last = None;
+                state.gate = None;
                 tracing::debug!(account = %self.account, life_s = life.as_secs(), "the access token was renewed");
                 Ok(())
             }
             Err(error) => {
-                state.last = Some((Instant::now(), error.clone()));
+                let now = Instant::now();
+                state.last = Some((now, error.clone()));
+                state.gate = error.wait().map(|wait| (now + wait, error.clone()));
                 let error = self.call_error(error);
                 if let CallError::Auth(dead) = &error {
                     state.dead = Some(dead.clone());

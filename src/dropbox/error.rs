@@ -236,9 +236,16 @@ impl CallError {
         }
     }
 
-    /// Whether `append_batch` was refused in a way that a shorter argument header may cure.
+    /// Whether `append_batch` was refused in a way that a shorter argument header may cure. A bare 400 may come from a proxy that finds it too
+    /// long; one in which Dropbox itself names another fault says nothing of lengths.
     pub fn header_too_large(&self) -> bool {
-        matches!(self, Self::Api(e) if e.route == super::route::APPEND_BATCH.name && matches!(e.status, 400 | 413 | 431))
+        let Self::Api(e) = self else { return false };
+        let may_be = match e.status {
+            413 | 431 => true,
+            400 => !names_another_fault(&e.summary),
+            _ => false,
+        };
+        may_be && e.route == super::route::APPEND_BATCH.name
     }
 
     /// Whether a download's range lies outside the file.
@@ -308,6 +315,14 @@ fn begins(tags: &[String], path: &str) -> bool {
     path.split('/').all(|word| tags.next().is_some_and(|tag| tag == word))
 }
 
+/// Whether the text of a 400 is Dropbox's own and speaks of something else than lengths. What it cannot decode may have been cut on the way.
+fn names_another_fault(text: &str) -> bool {
+    let text = text.to_ascii_lowercase();
+    let own = ["error in call to api function", "unknown api function", "invalid "];
+    let of_lengths = ["large", "long", "many", "length", "size", "limit", "exceed", "at most", "decode"];
+    own.iter().any(|word| text.contains(word)) && !of_lengths.iter().any(|word| text.contains(word))
+}
+
 /// Looks for `correct_offset` in the value or one of the unions inside it.
 fn correct_offset(value: &Value) -> Option<u64> {
     let map = value.as_object()?;
@@ -344,4 +359,46 @@ pub(super) fn chain(error: &(dyn StdError + 'static)) -> String {
         next = cause.source();
     }
     tame(&text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_400_that_names_another_fault_teaches_nothing_of_lengths() {
+        let too_large = |status, route, summary: &str| {
+            let error = ApiError {
+                status,
+                route,
+                tags: Vec::new(),
+                summary: summary.to_owned(),
+                user_message: None,
+                retry_after: None,
+                request_id: None,
+                error: Value::Null,
+            };
+            CallError::Api(Box::new(error)).header_too_large()
+        };
+        let route = crate::dropbox::route::APPEND_BATCH.name;
+        for bare in [
+            "",
+            "Bad Request",
+            "<html>400</html>",
+            "Request header fields too large",
+            "Error in call to API function \"x\": HTTP header \"Dropbox-API-Arg\": could not decode input as JSON",
+            "Error in call to API function \"x\": entries: list must be at most 1000 items",
+        ] {
+            assert!(too_large(400, route, bare), "{bare}");
+        }
+        for other in [
+            "Error in call to API function \"x\": entries[3].session_id: expected string, got null",
+            "Invalid select user id format",
+            "Unknown API function: \"x\"",
+        ] {
+            assert!(!too_large(400, route, other), "{other}");
+            assert!(too_large(431, route, other) && too_large(413, route, other));
+        }
+        assert!(!too_large(400, "files/upload_session/append_v2", "") && !too_large(409, route, ""));
+    }
 }

@@ -47,6 +47,26 @@ impl From<Transport> for TokenError {
     }
 }
 
+impl TokenError {
+    /// How long the server asked not to be asked again.
+    pub(super) fn wait(&self) -> Option<Duration> {
+        match self {
+            Self::Refused { .. } => None,
+            Self::Throttled(t) => t.after,
+            Self::Transport(t) => t.retry_after,
+        }
+    }
+
+    /// The same, with so much left to wait.
+    pub(super) fn with_wait(self, left: Duration) -> Self {
+        match self {
+            Self::Refused { .. } => self,
+            Self::Throttled(t) => Self::Throttled(Throttled { after: Some(left), ..t }),
+            Self::Transport(t) => Self::Transport(Transport { retry_after: Some(left), ..t }),
+        }
+    }
+}
+
 /// Posts the form. Neither the form nor the reply can end up in an error.
 pub(super) async fn token_call(
     http: &reqwest::Client,

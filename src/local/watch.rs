@@ -226,7 +226,7 @@ impl Shared {
             Task::Dead => return vec![Seen::Dead("the kernel's watcher has ended unexpectedly".to_owned())],
         };
         let mut seen = Vec::new();
-        if let Hint::Content(path) | Hint::Name(path) = &hint
+        if let Hint::Content(path) | Hint::Name(path) | Hint::Rights(path) = &hint
             && path.name() == IGNORE_FILE
             && let Some(under) = path.parent()
             && !(self.ignored)(&under, true)

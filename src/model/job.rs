@@ -178,6 +178,8 @@ pub struct Batch {
     pub kind: BatchKind,
     /// The server's job, once it is known.
     pub async_job_id: Option<String>,
+    /// Entries of its call. Changes are fewer where a folder was dropped meanwhile: then results tell nothing about those that are left.
+    pub entries: usize,
     /// In the order of the request's entries.
     pub changes: Vec<Change>,
 }
@@ -209,6 +211,8 @@ pub enum Outcome {
     },
     /// The change is dropped and its row wedged until the path changes.
     Wedge(Failure),
+    /// Dropbox does not take this very file: as a wedge, but a scan that finds the file as it was is no change.
+    Refused(Failure),
 }
 
 /// What became of a claimed row that needs no commit (or cannot have one yet).
@@ -240,6 +244,8 @@ pub enum Settled {
     },
     /// Wait for a change of the path.
     Wedge(Failure),
+    /// Dropbox does not take the file that was like this: as a wedge, but a scan that finds it as it was is no change.
+    Refused(Failure, Stat),
     /// Give the row back untouched, due at once (the daemon is stopping, or the pack was full).
     Release,
 }

@@ -1,6 +1,7 @@
 //! When the committer starts its next batch: by count, by bytes, by age; never waiting for workers.
 
 use crate::model::UnixMs;
+use crate::plan::wait::is_ahead;
 
 /// What waits to be committed by one kind of call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -40,7 +41,7 @@ pub fn when(waiting: Waiting, more: bool, limits: Limits, now: UnixMs) -> When {
     let Some(oldest) = waiting.oldest.filter(|_| waiting.entries > 0) else { return When::Never };
     let full = waiting.entries >= limits.max_entries || waiting.bytes >= limits.max_bytes;
     let ripe = oldest.saturating_add(limits.max_age_ms);
-    if full || !more || ripe <= now { When::Now } else { When::At(ripe) }
+    if full || !more || !is_ahead(ripe, now, limits.max_age_ms) { When::Now } else { When::At(ripe) }
 }
 
 #[cfg(test)]
@@ -56,6 +57,7 @@ mod tests {
         assert_eq!(when(waiting(1, 1), true, LIMITS, 10_100), When::At(10_500));
         assert_eq!(when(waiting(1, 1), true, LIMITS, 10_500), When::Now);
         assert_eq!(when(waiting(1, 1), false, LIMITS, 10_000), When::Now);
+        assert_eq!(when(waiting(1, 1), true, LIMITS, 9_000), When::Now, "the clock was set back");
         assert_eq!(when(waiting(1_000, 1), true, LIMITS, 10_000), When::Now);
         assert_eq!(when(waiting(1, 1 << 30), true, LIMITS, 10_000), When::Now);
     }

@@ -99,6 +99,9 @@ impl fmt::Display for PatternError {
 
 impl std::error::Error for PatternError {}
 
+/// The word of a failure that is not the file's: somebody else syncs the directory.
+pub const NESTED: &str = "nested";
+
 /// Gives the text of a directory's `.ferryboxignore`: `Ok(None)` if there is none. Called once a directory, until it is forgotten.
 pub type Load<'a> = &'a dyn Fn(&RelPath) -> Result<Option<String>, Failure>;
 
@@ -127,7 +130,10 @@ impl RuleFile {
     }
 
     fn unreadable(dir: RelPath, failure: Failure) -> Self {
-        let problems = vec![format!("it cannot be read, so nothing of its directory is synced: {failure}")];
+        let problems = match failure.code.as_str() {
+            NESTED => vec![failure.text.clone()],
+            _ => vec![format!("it cannot be read, so nothing of its directory is synced: {failure}")],
+        };
         Self { dir, patterns: Err(failure), problems }
     }
 
@@ -223,14 +229,29 @@ impl Rules {
         }
     }
 
-    /// Lines that are no patterns and files that cannot be read, among the files met so far.
-    pub fn problems(&self) -> Vec<(RelPath, String)> {
+    /// Everything may have changed unseen: all is loaded again when it is next needed.
+    pub fn forget_all(&self) {
+        let mut cache = self.cache();
+        *cache = Cache { era: cache.era + 1, ..Cache::default() };
+    }
+
+    /// Directories whose file cannot be read, so that nothing in them is synced: to be looked at again, since its trouble may be over unseen.
+    pub fn unreadable(&self) -> Vec<RelPath> {
         let cache = self.cache();
-        let mut all: Vec<_> = (cache.files.values().flatten())
-            .flat_map(|file| file.problems.iter().map(|problem| (file.dir.clone(), problem.clone())))
-            .collect();
-        all.sort();
-        all
+        let unreadable = cache.files.values().flatten().filter(|file| file.patterns.is_err());
+        let mut dirs: Vec<_> = unreadable.map(|file| file.dir.clone()).collect();
+        dirs.sort();
+        dirs
+    }
+
+    /// What is wrong with a directory's file, if it was met: lines that are no patterns, or that it cannot be read. With the path to show.
+    pub fn problems(&self, dir: &RelPath) -> Vec<(String, Failure)> {
+        let file = self.cache().files.get(dir.as_str()).cloned().flatten();
+        let Some(file) = file else { return Vec::new() };
+        let nested = matches!(&file.patterns, Err(failure) if failure.code == NESTED);
+        let (code, at) = if nested { (NESTED, Ok(dir.clone())) } else { ("ignore_file", dir.child(IGNORE_FILE)) };
+        let at = at.map_or_else(|_| dir.to_string(), String::from);
+        file.problems.iter().map(|problem| (at.clone(), Failure::wedge(code, problem.clone()))).collect()
     }
 
     fn cache(&self) -> std::sync::MutexGuard<'_, Cache> {

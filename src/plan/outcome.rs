@@ -59,6 +59,11 @@ pub fn committed(change: &Change, done: &Committed, context: &Context<'_>) -> Ou
     }))
 }
 
+/// Whether a deletion was refused because Dropbox holds something newer than what was deleted here.
+pub fn outlived(tags: &[&str]) -> bool {
+    matches!(tags, ["path_write", "conflict", ..])
+}
+
 /// An entry that Dropbox refused; `tags` are the tags of its error from the outside in, `failure` what they mean to a person.
 pub fn refused(change: &Change, tags: &[&str], failure: Failure, context: &Context<'_>) -> Outcome {
     match (&change.what, tags) {
@@ -83,7 +88,7 @@ pub fn refused(change: &Change, tags: &[&str], failure: Failure, context: &Conte
             Outcome::Elsewhere(context.copy.clone())
         }
         // Even the conflicted copy's place holds something else: a person has to look.
-        (RemoteChange::Upload { .. }, ["path", "conflict", ..]) => Outcome::Wedge(Failure::wedge(
+        (RemoteChange::Upload { .. }, ["path", "conflict", ..]) => Outcome::Refused(Failure::wedge(
             "conflict",
             "Dropbox has other content here and also where the conflicted copy would go; rename the file to send it",
         )),
@@ -101,14 +106,13 @@ pub fn refused(change: &Change, tags: &[&str], failure: Failure, context: &Conte
         (RemoteChange::CreateFolder { .. }, ["path", "conflict", ..]) => {
             Outcome::Look { at: context.later(None), failure: None }
         }
-        (RemoteChange::Delete { .. }, ["path_write", "conflict", ..]) => Outcome::Wedge(Failure::wedge(
-            "conflict",
-            "deleted here, but changed in Dropbox since; Dropbox's version is kept",
-        )),
+        // Somebody wrote there after both last agreed: that version is kept, and nothing is agreed on any more.
+        (RemoteChange::Delete { .. }, _) if outlived(tags) => Outcome::Settled(None),
         _ => match failure.next {
             Next::Retry { after } => Outcome::Again { at: context.later(after), failure },
             Next::Account => Outcome::Again { at: context.later(None), failure },
             Next::Look => Outcome::Look { at: context.later(None), failure: Some(failure) },
+            Next::Wedge if matches!(change.what, RemoteChange::Upload { .. }) => Outcome::Refused(failure),
             Next::Wedge => Outcome::Wedge(failure),
         },
     }
@@ -169,7 +173,7 @@ mod tests {
         let first = with(|c| refused(&upload("/a"), &["path", "conflict", "file"], failure(), c));
         assert_eq!(first, Outcome::Elsewhere(RemotePath::parse("/copy").unwrap()));
         let second = with(|c| refused(&upload("/copy"), &["path", "conflict", "file"], failure(), c));
-        assert!(matches!(second, Outcome::Wedge(_)));
+        assert!(matches!(second, Outcome::Refused(_)));
     }
 
     #[test]
@@ -187,9 +191,12 @@ mod tests {
     fn a_deletion_never_takes_what_somebody_else_wrote() {
         let failure = || Failure::retry("other", "x");
         assert_eq!(with(|c| refused(&delete(), &["path_lookup", "not_found"], failure(), c)), Outcome::Settled(None));
-        assert!(matches!(
-            with(|c| refused(&delete(), &["path_write", "conflict", "file"], failure(), c)),
-            Outcome::Wedge(_)
-        ));
+        // What they wrote stays, and is no problem: the path is theirs from now on.
+        let newer = ["path_write", "conflict", "file"];
+        assert!(outlived(&newer));
+        assert_eq!(with(|c| refused(&delete(), &newer, failure(), c)), Outcome::Settled(None));
+        let forbidden = ["path_write", "no_write_permission"];
+        assert!(!outlived(&forbidden));
+        assert!(matches!(with(|c| refused(&delete(), &forbidden, failure(), c)), Outcome::Again { .. }));
     }
 }

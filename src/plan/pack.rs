@@ -19,6 +19,9 @@ pub struct Ceilings {
     /// The smallest body that was refused.
     #[serde(default)]
     pub refused_body: Option<u64>,
+    /// Full packs that went through since, while there is something refused to be remembered.
+    #[serde(default)]
+    pub good: u32,
 }
 
 /// The shape of one pack.
@@ -39,9 +42,12 @@ pub const MOST_HEADER: usize = 58 << 10;
 /// One request's body is at most 150 MiB; less is lost with a request that breaks.
 pub const MOST_BODY: u64 = 64 << 20;
 
+/// So many full packs in a row, and a refusal is forgotten: a limit that stands costs one call in that many.
+pub const FORGIVEN: u32 = 500;
+
 impl Default for Ceilings {
     fn default() -> Self {
-        Self { entries: 400, header: MOST_HEADER, body: MOST_BODY, refused_header: None, refused_body: None }
+        Self { entries: 400, header: MOST_HEADER, body: MOST_BODY, refused_header: None, refused_body: None, good: 0 }
     }
 }
 
@@ -62,6 +68,7 @@ impl Ceilings {
             } else {
                 self.refused_body
             },
+            good: 0,
         }
     }
 
@@ -77,16 +84,21 @@ impl Ceilings {
     }
 
     /// After a pack went through that was as full as one of the ceilings allows: a fiftieth more next time, but only up to nine tenths of
-    /// what was refused.
+    /// what was refused. After [`FORGIVEN`] of them what was refused is forgotten, since whatever refused it may be gone.
     #[must_use]
     pub fn grown(self) -> Self {
         let header = self.refused_header.map_or(MOST_HEADER, |h| (h - h / 10).min(MOST_HEADER));
         let body = self.refused_body.map_or(MOST_BODY, |b| (b - b / 10).min(MOST_BODY));
+        let bound = self.refused_header.is_some() || self.refused_body.is_some();
+        let good = if bound { self.good.saturating_add(1) } else { 0 };
+        let remembered = good < FORGIVEN;
         Self {
             entries: (self.entries + self.entries / 50 + 1).min(MOST_ENTRIES),
             header: (self.header + self.header / 50 + 1).min(header.max(self.header)),
             body: (self.body + self.body / 50 + 1).min(body.max(self.body)),
-            ..self
+            refused_header: self.refused_header.filter(|_| remembered),
+            refused_body: self.refused_body.filter(|_| remembered),
+            good: if remembered { good } else { 0 },
         }
     }
 
@@ -174,7 +186,7 @@ mod tests {
         assert_eq!((once.entries, once.header, once.body), (200, 25_000, MOST_BODY));
         assert_eq!(once.refused(431, sent), once, "eight packs that were under way together teach one lesson");
         let mut c = once;
-        for _ in 0..2_000 {
+        for _ in 1..FORGIVEN {
             c = c.grown();
         }
         assert_eq!((c.entries, c.header, c.body), (MOST_ENTRIES, 45_000, MOST_BODY));
@@ -186,6 +198,37 @@ mod tests {
         }
         assert_eq!(c.header, MOST_HEADER, "what was never refused is not outgrown");
         assert_eq!(once.refused(400, Shape { entries: 1, header: 200, body: 0 }).entries, 1);
+    }
+
+    #[test]
+    fn a_ceiling_that_fell_is_at_full_again_after_enough_good_packs() {
+        let shapes = [
+            (431, Shape { entries: 400, header: 50_000, body: 1 << 20 }),
+            (400, Shape { entries: 2, header: 300, body: 10 }),
+            (413, Shape { entries: 10, header: 1_500, body: 40 << 20 }),
+        ];
+        for (status, sent) in shapes {
+            let mut c = Ceilings::default().refused(status, sent);
+            for _ in 0..FORGIVEN {
+                c = c.grown();
+            }
+            assert_eq!((c.refused_header, c.refused_body), (None, None), "{status}");
+            for _ in 0..300 {
+                c = c.grown();
+            }
+            assert_eq!((c.entries, c.header, c.body, c.good), (MOST_ENTRIES, MOST_HEADER, MOST_BODY, 0), "{status}");
+            // What was learned by a version that did not count is understood.
+            let old = r#"{"entries":3,"header":700,"body":1048576,"refused_header":800}"#;
+            assert_eq!(serde_json::from_str::<Ceilings>(old).unwrap().good, 0);
+        }
+        // One that is refused again on its way is remembered anew.
+        let sent = Shape { entries: 400, header: 8_000, body: 1 << 20 };
+        let mut c = Ceilings::default().refused(431, sent);
+        for _ in 0..400 {
+            c = c.grown();
+        }
+        let again = c.refused(431, sent);
+        assert_eq!((again.good, again.refused_header), (0, Some(8_000)));
     }
 
     #[test]
@@ -208,7 +251,7 @@ mod tests {
             files in prop::collection::vec((0_u64..5_000, 50_usize..300), 0..200),
             entries in 1_usize..50, header in 300_usize..5_000, body in 1_u64..20_000,
         ) {
-            let ceilings = Ceilings { entries, header, body, refused_header: None, refused_body: None };
+            let ceilings = Ceilings { entries, header, body, ..Ceilings::default() };
             let packs = split(&files, 20, ceilings);
             prop_assert_eq!(packs.iter().sum::<usize>(), files.len());
             let mut rest = files.as_slice();

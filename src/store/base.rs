@@ -44,7 +44,8 @@ impl Store {
                 "SELECT EXISTS (SELECT 1 FROM dir WHERE folder = ?1 AND path >= ?2 AND path < ?3)
                      OR EXISTS (SELECT 1 FROM base_dir WHERE folder = ?1 AND parent >= ?2 AND parent < ?3)
                      OR EXISTS (SELECT 1 FROM odd WHERE folder = ?1 AND dir >= ?2 AND dir < ?3)
-                     OR EXISTS (SELECT 1 FROM job WHERE folder = ?1 AND path > ?2 AND path < ?3 AND code IS NOT NULL)",
+                     OR EXISTS (SELECT 1 FROM job WHERE folder = ?1 AND path > ?2 AND path < ?3
+                                 AND (code IS NOT NULL OR state IN ('claimed', 'staged')))",
             )?;
             for span in row::at_or_below(&dir) {
                 if select.query_row(params![folder.0, span.low, span.high], |r| r.get(0))? {

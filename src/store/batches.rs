@@ -44,20 +44,22 @@ impl Store {
         .await
     }
 
-    /// Batches that were begun and not settled: after a crash, what may be under way. At most one, by [`Store::begin_batch`].
+    /// Batches that were begun and not settled: after a crash, what may be under way. At most one, by [`Store::begin_batch`]. Its job must come
+    /// to its end before another batch begins, even if all its changes were dropped with their folder.
     ///
     /// # Errors
     /// When the database cannot be read.
     pub async fn open_batches(&self) -> Result<Vec<Batch>, StoreError> {
         self.read(|conn| {
-            let mut select = conn.prepare_cached("SELECT id, kind, async_job_id FROM batch ORDER BY id")?;
+            let mut select = conn.prepare_cached("SELECT id, kind, async_job_id, entries FROM batch ORDER BY id")?;
             let heads = select
-                .query_map([], |r| Ok((r.get(0)?, r.get::<_, String>(1)?, r.get(2)?)))?
+                .query_map([], |r| Ok((r.get(0)?, r.get::<_, String>(1)?, r.get(2)?, row::count(r, 3)?)))?
                 .collect::<Result<Vec<_>, _>>()?;
             heads
                 .into_iter()
-                .map(|(id, kind, async_job_id)| {
-                    Ok(Batch { id, kind: kind_of(&kind)?, async_job_id, changes: of_batch(conn, id)? })
+                .map(|(id, kind, async_job_id, entries)| {
+                    let entries = usize::try_from(entries).unwrap_or(usize::MAX);
+                    Ok(Batch { id, kind: kind_of(&kind)?, async_job_id, entries, changes: of_batch(conn, id)? })
                 })
                 .collect()
         })
@@ -113,13 +115,17 @@ fn begin(conn: &Connection, kind: BatchKind, limit: usize, skip: &[FolderId], no
     if ids.is_empty() {
         return Ok(None);
     }
-    conn.prepare_cached("INSERT INTO batch (kind, created_at) VALUES (?1, ?2)")?.execute(params![word(kind), now])?;
+    conn.prepare_cached("INSERT INTO batch (kind, created_at, entries) VALUES (?1, ?2, ?3)")?.execute(params![
+        word(kind),
+        now,
+        row::limit(ids.len())
+    ])?;
     let batch = conn.last_insert_rowid();
     let mut assign = conn.prepare_cached("UPDATE change SET batch = ?2, pos = ?3 WHERE id = ?1")?;
     for (pos, id) in ids.iter().enumerate() {
         assign.execute(params![id, batch, row::limit(pos)])?;
     }
-    Ok(Some(Batch { id: batch, kind, async_job_id: None, changes: of_batch(conn, batch)? }))
+    Ok(Some(Batch { id: batch, kind, async_job_id: None, entries: ids.len(), changes: of_batch(conn, batch)? }))
 }
 
 /// Whether a staged deletion still has the base that it was decided from. If not, it is dropped and its path looked at again: the remote file
@@ -190,6 +196,15 @@ fn close(conn: &Connection, batch: i64, outcomes: Vec<(ChangeId, Outcome)>, now:
             Some(Outcome::Wedge(failure)) => {
                 drop_change(conn, &change)?;
                 settle::wedge(conn, change.job, change.generation, &failure)?;
+            }
+            Some(Outcome::Refused(failure)) => {
+                drop_change(conn, &change)?;
+                match &change.what {
+                    RemoteChange::Upload { stat, .. } => {
+                        settle::refuse(conn, change.job, change.generation, &failure, stat, now)?;
+                    }
+                    _ => settle::wedge(conn, change.job, change.generation, &failure)?,
+                }
             }
         }
     }

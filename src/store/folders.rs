@@ -133,18 +133,9 @@ fn find_or_create(conn: &Connection, local: &str, remote: &str, mode: &str) -> S
 /// Drops all that is known of a folder except the folder itself.
 fn drop_rows(conn: &Connection, folder: FolderId) -> Step<()> {
     let id = [folder.0];
-    // A batch must keep all its entries, in order, or the server's answer cannot be read: one that loses some is dissolved, and the paths of
-    // the others are looked at again, which finds out what became of them.
-    let torn = "SELECT DISTINCT batch FROM change WHERE folder = ?1 AND batch IS NOT NULL";
-    conn.execute(
-        &format!(
-            "UPDATE job SET state = 'due' WHERE folder <> ?1 AND id IN (SELECT job FROM change WHERE batch IN ({torn}))"
-        ),
-        id,
-    )?;
-    conn.execute(&format!("DELETE FROM change WHERE folder <> ?1 AND batch IN ({torn})"), id)?;
+    // A batch whose call may be under way stays, even with nothing left in it: its job must end before another begins. What became of the
+    // changes of other folders in it is then looked up, since the server's answer counts entries that are no longer known.
     conn.execute("DELETE FROM change WHERE folder = ?1", id)?;
-    conn.execute("DELETE FROM batch WHERE NOT EXISTS (SELECT 1 FROM change WHERE change.batch = batch.id)", [])?;
     conn.execute("DELETE FROM job WHERE folder = ?1", id)?;
     conn.execute("DELETE FROM base WHERE dir IN (SELECT id FROM dir WHERE folder = ?1)", id)?;
     base_dir::drop_all(conn, folder)?;

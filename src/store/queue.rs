@@ -7,7 +7,7 @@ use rusqlite::{Connection, params};
 use super::error::{Step, StoreError};
 use super::row::{self, at_or_below};
 use super::{Store, base, base_dir};
-use crate::model::{Claimed, Due, FolderId, Job, JobId, RelPath, UnixMs};
+use crate::model::{Claimed, Due, FolderId, Job, JobId, RelPath, Stat, UnixMs};
 
 /// Counts in a [`DueSummary`] stop here, so that they cost the same with ten rows and with ten million.
 const COUNTED: i64 = 2000;
@@ -131,6 +131,15 @@ impl Store {
             if base {
                 paths += base_dir::enqueue_gone(conn, folder, &dir, due_at, now, &seen_again)?;
             }
+            // What is on its way up is not in base yet: it is looked at once more when it has got there.
+            for span in at_or_below(&dir).into_iter().filter(|_| base) {
+                paths += conn
+                    .prepare_cached(
+                        "UPDATE job SET generation = generation + 1, size = 0, due_at = ?4
+                          WHERE folder = ?1 AND path >= ?2 AND path < ?3 AND state IN ('claimed', 'staged')",
+                    )?
+                    .execute(params![folder.0, span.low, span.high, due_at])?;
+            }
             for span in at_or_below(&dir) {
                 paths += conn
                     .prepare_cached(
@@ -170,6 +179,39 @@ impl Store {
                     .execute(span)?;
             }
             Ok(woken)
+        })
+        .await
+    }
+
+    /// What is put off for longer than `longest` ms was put off before the clock was set back: it may go now. Gives how many rows and changes.
+    ///
+    /// # Errors
+    /// When the database cannot be read or written.
+    pub async fn shorten_waits(&self, longest: i64, now: UnixMs) -> Result<usize, StoreError> {
+        let last = now.saturating_add(longest);
+        let any = self
+            .read(move |conn| {
+                let rows = "SELECT 1 FROM job WHERE folder = ?1 AND state = 'due' AND due_at > ?2";
+                let changes =
+                    "SELECT 1 FROM change WHERE kind IN ('upload', 'delete') AND folder = ?1 AND batch IS NULL AND not_before > ?2";
+                for folder in row::folders_without(conn, &[])? {
+                    for sql in [rows, changes] {
+                        if conn.prepare_cached(sql)?.exists(params![folder.0, last])? {
+                            return Ok(true);
+                        }
+                    }
+                }
+                Ok(false)
+            })
+            .await?;
+        if !any {
+            return Ok(0);
+        }
+        self.write_rows(usize::MAX, move |conn| {
+            let rows = conn.execute("UPDATE job SET due_at = ?2 WHERE state = 'due' AND due_at > ?1", [last, now])?;
+            let changes =
+                conn.execute("UPDATE change SET not_before = ?2 WHERE batch IS NULL AND not_before > ?1", [last, now])?;
+            Ok(rows + changes)
         })
         .await
     }
@@ -295,6 +337,51 @@ fn summarize(conn: &Connection, now: UnixMs, small: u64, skip: &[FolderId]) -> S
     Ok(sum)
 }
 
+/// How long a scan leaves a file alone that Dropbox refused, in ms: whoever has the say there may have changed their mind since.
+const REFUSED: i64 = 24 * 3600 * 1000;
+
+impl Store {
+    /// Of the files that a scan saw, those that have to be looked at: all but the ones that Dropbox has refused of late just as they are.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn without_refused_blocking(
+        &self,
+        folder: FolderId,
+        seen: Vec<(Due, Stat)>,
+        now: UnixMs,
+    ) -> Result<Vec<Due>, StoreError> {
+        self.read_blocking(move |conn| {
+            let any: bool = conn
+                .prepare_cached("SELECT EXISTS (SELECT 1 FROM tally WHERE folder = ?1 AND wedged > 0)")?
+                .query_row([folder.0], |r| r.get(0))?;
+            let mut refused = conn.prepare_cached(
+                "SELECT 1 FROM job WHERE folder = ?1 AND path = ?2 AND state = 'wedged' AND refused_at BETWEEN ?3 AND ?4
+                    AND refused_size = ?5 AND refused_mtime_ns = ?6 AND refused_ctime_ns = ?7 AND refused_ino = ?8 AND refused_dev = ?9",
+            )?;
+            let mut rest = Vec::with_capacity(seen.len());
+            for (due, stat) in seen {
+                let left_alone = any
+                    && refused.exists(params![
+                        folder.0,
+                        due.path.as_str(),
+                        now.saturating_sub(REFUSED),
+                        now,
+                        row::int(stat.size),
+                        stat.mtime_ns,
+                        stat.ctime_ns,
+                        stat.ino.cast_signed(),
+                        stat.dev.cast_signed(),
+                    ])?;
+                if !left_alone {
+                    rest.push(due);
+                }
+            }
+            Ok(rest)
+        })
+    }
+}
+
 /// After a crash nobody holds a claim, and a staged row without its change (there should be none) has to be looked at.
 pub(super) fn recover(conn: &Connection) -> Step<()> {
     conn.execute(
@@ -302,6 +389,5 @@ pub(super) fn recover(conn: &Connection) -> Step<()> {
              OR state = 'staged' AND NOT EXISTS (SELECT 1 FROM change WHERE change.job = job.id)",
         [],
     )?;
-    conn.execute("DELETE FROM batch WHERE NOT EXISTS (SELECT 1 FROM change WHERE change.batch = batch.id)", [])?;
     Ok(())
 }

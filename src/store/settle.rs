@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use rusqlite::{Connection, params};
 
 use super::error::{Step, StoreError};
-use super::{Store, base, base_dir, batches};
-use crate::model::{Failure, FolderId, Job, JobId, Settled, UnixMs};
+use super::{Store, base, base_dir, batches, row};
+use crate::model::{Failure, FolderId, Job, JobId, Settled, Stat, UnixMs};
 
 impl Store {
     /// Ends the work on claimed rows, in one step. A row that is not claimed any more (its folder was forgotten) is left alone, its base too.
@@ -50,6 +50,7 @@ impl Store {
                     Settled::Nothing => finish(conn, job.id, job.generation, now)?,
                     Settled::PutOff { at, failure } => put_off(conn, job.id, job.generation, *at, Some(failure))?,
                     Settled::Wedge(failure) => wedge(conn, job.id, job.generation, failure)?,
+                    Settled::Refused(failure, stat) => refuse(conn, job.id, job.generation, failure, stat, now)?,
                     Settled::Release => {
                         conn.prepare_cached("UPDATE job SET state = 'due' WHERE id = ?1")?.execute([job.id.0])?;
                     }
@@ -99,10 +100,36 @@ pub(super) fn put_off(
 /// Waits until the path changes; if it has changed already, it is due.
 pub(super) fn wedge(conn: &Connection, job: JobId, generation: i64, failure: &Failure) -> Step<()> {
     conn.prepare_cached(
-        "UPDATE job SET state = iif(generation = ?2, 'wedged', 'due'), attempts = attempts + 1, code = ?3, text = ?4
+        "UPDATE job SET state = iif(generation = ?2, 'wedged', 'due'), attempts = attempts + 1, code = ?3, text = ?4, refused_at = NULL
           WHERE id = ?1",
     )?
     .execute(params![job.0, generation, failure.code, failure.text])?;
+    Ok(())
+}
+
+/// Waits until the file is another one than the one that Dropbox refused at `now`.
+pub(super) fn refuse(
+    conn: &Connection,
+    job: JobId,
+    generation: i64,
+    failure: &Failure,
+    stat: &Stat,
+    now: UnixMs,
+) -> Step<()> {
+    wedge(conn, job, generation, failure)?;
+    conn.prepare_cached(
+        "UPDATE job SET refused_at = ?2, refused_size = ?3, refused_mtime_ns = ?4, refused_ctime_ns = ?5, refused_ino = ?6, refused_dev = ?7
+          WHERE id = ?1",
+    )?
+    .execute(params![
+        job.0,
+        now,
+        row::int(stat.size),
+        stat.mtime_ns,
+        stat.ctime_ns,
+        stat.ino.cast_signed(),
+        stat.dev.cast_signed(),
+    ])?;
     Ok(())
 }
 

@@ -149,6 +149,57 @@ async fn o3_a_token_server_in_trouble_means_offline_and_all_who_wait_share_one_t
 }
 
 #[tokio::test]
+async fn o3_what_the_token_server_asks_is_obeyed_by_every_class_of_calls() {
+    for (status, wait) in [(503, "30"), (429, "30"), (429, "0")] {
+        let server = Server::start(move |asked: &Asked| {
+            if asked.path == "/oauth2/token" {
+                crate::script::with(json(status, "{}"), "retry-after", wait)
+            } else {
+                json(200, ECHO)
+            }
+        })
+        .await;
+        let client = server.renewing();
+        let began = std::time::Instant::now();
+        assert!(client.check_user().await.is_err());
+        let told = client.rate_limited_until().unwrap();
+        for _ in 0..2 {
+            let error = client.current_account().await.unwrap_err();
+            let Next::Retry { after: Some(after) } = error.failure().next else { panic!("{error:?}") };
+            assert!(after <= std::time::Duration::from_secs(30));
+        }
+        assert!(
+            client.rate_limited_until().unwrap() <= told + std::time::Duration::from_secs(1),
+            "no longer than it asked"
+        );
+        assert!(
+            server.asked().len() == 1 || began.elapsed() > std::time::Duration::from_secs(1),
+            "{:?}",
+            server.asked().len()
+        );
+    }
+    // Once it is over, it is asked again, and the gate is open.
+    let calls = AtomicUsize::new(0);
+    let server = Server::start(move |asked: &Asked| match asked.path.as_str() {
+        "/oauth2/token" if calls.fetch_add(1, Ordering::SeqCst) == 0 => {
+            crate::script::with(json(503, ""), "retry-after", "1")
+        }
+        "/oauth2/token" => token(1, 14_400),
+        _ => json(200, ECHO),
+    })
+    .await;
+    let client = server.renewing();
+    assert!(client.check_user().await.is_err());
+    // Its own class of calls waits at its gate; whoever is first at the token waits no longer than that.
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    while client.check_user().await.is_err() {
+        assert!(std::time::Instant::now() < until && server.count("/oauth2/token") == 1);
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    assert_eq!(server.count("/oauth2/token"), 2);
+}
+
+#[tokio::test]
 async fn o6_a_missing_scope_and_the_other_words_of_a_401() {
     let told =
         |tag: &str, rest: &str| json(401, &format!(r#"{{"error_summary": "x", "error": {{{rest} ".tag": "{tag}"}}}}"#));

@@ -267,6 +267,36 @@ async fn a_dropped_watcher_ends_and_a_vanished_directory_is_no_trouble() {
     end.unwrap();
 }
 
+/// F11: as the daemon does, another watcher takes the dead one's place, and a scan finds what nobody saw.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f11_a_watcher_that_dies_says_so_and_another_takes_its_place() {
+    let mut driver = Driver::start(nothing);
+    fs::create_dir(driver.at("d")).unwrap();
+    driver.until(|d| d.watcher.watched() == 2).await;
+    fs::write(driver.at("kill-the-watcher"), "x").unwrap();
+    let dead = async {
+        while let Some(seen) = driver.seen.recv().await {
+            if matches!(seen, Seen::Dead(_)) {
+                return true;
+            }
+        }
+        false
+    };
+    assert!(timeout(Duration::from_secs(30), dead).await.unwrap(), "its end is told");
+    // Nobody sees this one, and the dead one is of no use any more, nor does it take anything along when it goes.
+    fs::remove_file(driver.at("kill-the-watcher")).unwrap();
+    fs::write(driver.at("d/unseen"), "x").unwrap();
+    let (sender, seen) = channel(64);
+    let next = Watcher::start(driver.root.clone(), Arc::clone(&driver.ignored), sender).unwrap();
+    driver.seen = seen;
+    drop(std::mem::replace(&mut driver.watcher, next));
+    driver.scan(&RelPath::root());
+    assert!(driver.due.contains("d/unseen"), "{:?}", driver.due);
+    fs::write(driver.at("d/later"), "x").unwrap();
+    driver.until(|d| d.due.contains("d/later")).await;
+    assert_eq!(driver.watcher.watched(), 2);
+}
+
 /// F16: run in a user namespace whose limit is 5 watches, by `f16_at_the_limit_the_rest_is_named`.
 #[test]
 #[ignore = "run by f16_at_the_limit_the_rest_is_named, in a namespace"]

@@ -110,9 +110,10 @@ fn a_bad_line_is_a_problem_and_the_others_hold() {
     let load = |dir: &RelPath| Ok(dir.is_root().then(|| "*.log\n{a,b\n*.tmp\n".to_owned()));
     assert!(rules.matched(&path("x.tmp"), false, &load).is_some());
     assert!(rules.matched(&path("x.log"), false, &load).is_some());
-    let problems = rules.problems();
+    let problems = rules.problems(&RelPath::root());
     assert_eq!(problems.len(), 1, "{problems:?}");
-    assert!(problems[0].1.starts_with("line 2 "), "{problems:?}");
+    assert_eq!((problems[0].0.as_str(), problems[0].1.code.as_str()), (".ferryboxignore", "ignore_file"));
+    assert!(problems[0].1.text.starts_with("line 2 "), "{problems:?}");
     let error = Rules::new(&["ok".to_owned(), "{a,b".to_owned()]).unwrap_err();
     assert_eq!(error.pattern, "{a,b");
 }
@@ -125,7 +126,17 @@ fn an_unreadable_file_stops_its_directory_alone() {
     assert!(matches!(rules.matched(&path("a/x"), false, &load).unwrap().source, Source::Unreadable(..)));
     assert!(rules.matched(&path("a/.ferryboxignore"), false, &load).is_none());
     assert!(rules.matched(&path("b/x"), false, &load).is_none());
-    assert_eq!(rules.problems().len(), 1);
+    assert_eq!((rules.problems(&path("a")).len(), rules.problems(&path("b")).len()), (1, 0));
+    // It is named, and read again once it is forgotten.
+    assert_eq!(rules.unreadable(), [path("a")]);
+    let readable = |dir: &RelPath| Ok((dir.as_str() == "a").then(|| "secret\n".to_owned()));
+    rules.forget(&path("a"));
+    assert!(rules.unreadable().is_empty());
+    assert!(rules.matched(&path("a/secret"), false, &readable).is_some());
+    assert!(rules.matched(&path("a/x"), false, &readable).is_none());
+    assert!(rules.matched(&path("b/secret"), false, &readable).is_none());
+    rules.forget_all();
+    assert!(rules.matched(&path("b/x"), false, &|_| Err(Failure::retry("io_error", "gone"))).is_some());
 }
 
 #[test]

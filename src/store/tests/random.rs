@@ -32,7 +32,7 @@ fn op() -> impl Strategy<Value = Op> {
         4 => (0..4_usize, 0..6_usize).prop_map(|(which, how)| Op::Settle { which, how }),
         3 => (0..4_usize, any::<bool>()).prop_map(|(which, delete)| Op::Stage { which, delete }),
         2 => any::<bool>().prop_map(|delete| Op::Begin { delete }),
-        2 => proptest::collection::vec(0..6_usize, 4).prop_map(|how| Op::SettleBatch { how }),
+        2 => proptest::collection::vec(0..7_usize, 4).prop_map(|how| Op::SettleBatch { how }),
         1 => Just(Op::Crash),
     ]
 }
@@ -115,6 +115,10 @@ async fn run(op: &Op, home: &mut Home, model: &mut Model) {
             let under = |path: &str| rel(path).is_under(&dir);
             let gone: Vec<_> = model.base.keys().filter(|p| under(p)).cloned().collect();
             gone.iter().for_each(|path| model.see(path, 0, now));
+            let on_its_way = |row: &Row| matches!(row.state, "claimed" | "staged");
+            let going: Vec<_> =
+                model.rows.iter().filter(|(p, row)| under(p) && on_its_way(row)).map(|(p, _)| p.clone()).collect();
+            going.iter().for_each(|path| model.see(path, 0, now));
             let waiting = |row: &Row| row.failed && (row.state == "wedged" || row.state == "due" && row.due_at > now);
             let mut waiting: Vec<_> =
                 model.rows.iter().filter(|(p, row)| under(p) && waiting(row)).map(|(p, _)| p.clone()).collect();
@@ -123,7 +127,7 @@ async fn run(op: &Op, home: &mut Home, model: &mut Model) {
                 model.rows.get_mut(path).unwrap().failed = false;
             });
             let n = home.store.enqueue_gone(folder, &dir, true, now, now).await.unwrap();
-            assert_eq!(n, gone.len() + waiting.len());
+            assert_eq!(n, gone.len() + going.len() + waiting.len());
         }
         Op::Wake { dir } => {
             let dir = rel(DIRS[*dir]);
@@ -219,6 +223,10 @@ async fn run(op: &Op, home: &mut Home, model: &mut Model) {
                     4 => {
                         model.fail(&path, generation, None, true);
                         Outcome::Wedge(failure())
+                    }
+                    5 => {
+                        model.fail(&path, generation, None, true);
+                        Outcome::Refused(failure())
                     }
                     _ => continue,
                 };

@@ -67,6 +67,18 @@ async fn a_gone_directory_takes_what_is_below_it_and_no_sibling() {
 }
 
 #[tokio::test]
+async fn a_directory_that_goes_while_its_files_are_on_their_way_is_not_forgotten() {
+    let home = home().await;
+    let batch = home.batch(&["d/a", "e"]).await;
+    assert_eq!(home.store.knows_below_blocking(home.folder, &rel("d")), Ok(true));
+    assert_eq!(home.store.enqueue_gone(home.folder, &rel("d"), true, 9, 8).await, Ok(1));
+    let done = batch.changes.iter().map(|c| (c.id, Outcome::Settled(Some(based(1))))).collect();
+    home.store.settle_batch(batch.id, done, 20).await.unwrap();
+    assert_eq!(home.rows(), ["d/a 2 due 9 -"]);
+    home.counts_agree();
+}
+
+#[tokio::test]
 async fn a_gone_directory_takes_wedged_rows_and_odd_names_along() {
     let home = home().await;
     home.enqueue(&["a/w", "a.b/w"]).await;
@@ -77,6 +89,54 @@ async fn a_gone_directory_takes_wedged_rows_and_odd_names_along() {
     assert_eq!(home.store.enqueue_gone(home.folder, &rel("a"), true, 9, 8).await, Ok(1));
     assert_eq!(home.rows(), ["a.b/w 1 wedged 0 permission", "a/w 2 due 9 -"]);
     assert_eq!(home.store.problems_under(home.folder, &rel("a")).await, Ok(0));
+    home.counts_agree();
+}
+
+#[tokio::test]
+async fn a_scan_leaves_a_refused_file_alone_until_it_is_another_one_or_a_day_has_gone_by() {
+    let home = home().await;
+    let batch = home.batch(&["refused", "wedged"]).await;
+    let refused = Outcome::Refused(no("name"));
+    let outcomes = vec![(batch.changes[0].id, refused), (batch.changes[1].id, Outcome::Wedge(no("name")))];
+    home.store.settle_batch(batch.id, outcomes, 100).await.unwrap();
+    assert_eq!(home.rows(), ["refused 1 wedged 0 name", "wedged 1 wedged 0 name"]);
+    let day = 24 * 3600 * 1000;
+    let seen = |path: &str, stat: Stat, now: UnixMs| {
+        let seen = vec![(due(path, stat.size, now), stat)];
+        !home.store.without_refused_blocking(home.folder, seen, now).unwrap().is_empty()
+    };
+    assert!(!seen("refused", stat(1), 100) && !seen("refused", stat(1), 100 + day));
+    assert!(
+        seen("refused", stat(1), 101 + day) && seen("refused", stat(1), 99),
+        "a clock that was set back is no reason"
+    );
+    assert!(seen("refused", stat(2), 100) && seen("refused", Stat { ino: 3, ..stat(1) }, 100));
+    assert!(seen("refused", Stat { dev: 3, ..stat(1) }, 100) && seen("refused", Stat { ctime_ns: 3, ..stat(1) }, 100));
+    assert!(seen("refused", Stat { mtime_ns: 3, ..stat(1) }, 100));
+    assert!(seen("wedged", stat(1), 100) && seen("new", stat(1), 100));
+    // Asked for by a person, or wedged for another reason since: it is looked at.
+    home.store.wake(home.folder, &RelPath::root(), 200).await.unwrap();
+    assert!(seen("refused", stat(1), 200));
+    let again = home.claim(300).await.into_iter().map(|c| (c.job, Settled::Wedge(no("type")))).collect();
+    home.store.settle(again, 300).await.unwrap();
+    assert!(seen("refused", stat(1), 300));
+    home.counts_agree();
+}
+
+#[tokio::test]
+async fn a_clock_that_was_set_back_puts_nothing_off() {
+    let home = home().await;
+    let batch = home.batch(&["staged"]).await;
+    let later = |at| Outcome::Again { at, failure: Failure::retry("busy", "Later.") };
+    home.store.settle_batch(batch.id, vec![(batch.changes[0].id, later(9_000_000))], 8_000_000).await.unwrap();
+    home.store.enqueue(home.folder, vec![due("bogus", 1, 9_000_000), due("legit", 1, 1_600)], 0).await.unwrap();
+    assert_eq!(home.store.shorten_waits(600, 8_999_900).await, Ok(0), "as long as the clock is right");
+    assert_eq!(home.store.shorten_waits(600, 1_000).await, Ok(2));
+    assert_eq!(home.rows(), ["bogus 1 due 1000 -", "legit 1 due 1600 -", "staged 1 staged 0 busy"]);
+    assert_eq!(home.store.ready(1_000, &[]).await.unwrap()[0].entries, 1);
+    assert_eq!(home.store.shorten_waits(600, 1_000).await, Ok(0));
+    let by_index = plan(&home.store, "SELECT 1 FROM job WHERE folder = ?1 AND state = 'due' AND due_at > ?2");
+    assert!(by_index.contains("job_due (folder=? AND due_at>?)"), "{by_index}");
     home.counts_agree();
 }
 
@@ -236,12 +296,20 @@ async fn another_remote_path_is_a_new_meeting() {
     assert_eq!(home.store.open_batches().await.unwrap()[0].changes.len(), 2, "of both folders");
     let again = home.store.folder("/l", "/elsewhere", "mirror").await.unwrap();
     assert!(again.fresh && again.id == home.folder && again.root_id.is_none());
-    assert_eq!(home.rows(), ["o 1 due 0 -"], "its batch was torn: it is looked at again");
-    assert!(home.store.open_batches().await.unwrap().is_empty());
+    assert_eq!(home.rows(), ["o 1 staged 0 -"]);
+    let open = home.store.open_batches().await.unwrap();
+    assert_eq!((open.len(), open[0].entries, open[0].changes.len()), (1, 2, 1));
     assert_eq!(home.store.summary(home.folder).await.unwrap(), crate::store::FolderSummary::default());
     home.counts_agree();
     home.store.forget_folders_except(&[home.folder]).await.unwrap();
     assert!(home.rows().is_empty());
+    let open = home.store.open_batches().await.unwrap();
+    assert_eq!((open.len(), open[0].entries, open[0].changes.len()), (1, 2, 0));
+    home.store.release_claims().await.unwrap();
+    let begun = home.store.begin_batch(BatchKind::Upload, 9, &[], 10).await;
+    assert!(begun.is_err(), "its job must end before another begins");
+    home.store.settle_batch(open[0].id, vec![], 20).await.unwrap();
+    assert!(home.store.open_batches().await.unwrap().is_empty());
     assert_ne!(home.store.folder("/l2", "/r2", "backup").await.unwrap().id, other.id, "numbers are never used twice");
     home.counts_agree();
 }

@@ -126,6 +126,17 @@ pub enum Effect {
         /// Which entries.
         entries: Entries,
     },
+    /// A batch of which any entry's arguments contain this text is refused as a whole: with a plain 400, or, `unreadable`, with a reply that
+    /// says nothing. Nothing of it is processed.
+    Poison {
+        /// Such as a path.
+        containing: String,
+        /// 200 with `{}` instead of 400.
+        #[serde(default)]
+        unreadable: bool,
+    },
+    /// Of each entry of an `append_batch` only this many bytes arrive, no session is closed, and neither is there a reply.
+    PartArrives(u64),
     /// The result of a batch has this many entries fewer than the request.
     MissingResults(usize),
     /// The batch's job is never finished. With `applied`, its entries are committed all the same.
@@ -270,6 +281,16 @@ impl Verdict {
     /// Whether this very effect is there.
     pub(crate) fn has(&self, effect: &Effect) -> bool {
         self.effects.contains(effect)
+    }
+
+    /// How a batch is refused as a whole, of whose entries one's arguments contain some text: that text, and whether unreadably.
+    pub(crate) fn poison(&self, contained: impl Fn(&str) -> bool) -> Option<(&str, bool)> {
+        self.find(|effect| match effect {
+            Effect::Poison { containing, unreadable } if contained(containing) => {
+                Some((containing.as_str(), *unreadable))
+            }
+            _ => None,
+        })
     }
 
     /// The tags with which an entry of a batch fails.

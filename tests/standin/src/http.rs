@@ -3,7 +3,7 @@
 pub(crate) mod body;
 pub(crate) mod reply;
 pub(crate) mod request;
-mod spoil;
+pub(crate) mod spoil;
 
 use std::convert::Infallible;
 use std::fmt;

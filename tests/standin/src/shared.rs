@@ -9,7 +9,6 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::fault::Faults;
-use crate::routes::Route;
 use crate::settings::Settings;
 use crate::state::World;
 use crate::state::job::Now;
@@ -144,18 +143,19 @@ impl Shared {
         lock(&self.record).gates.insert((account.to_owned(), route.to_owned()), gate);
     }
 
-    /// Whether a call comes before the time that an earlier one was told. Another call that comes at once was on its way already.
+    /// Whether a call comes before the time that an earlier one was told. Another call that comes at once was on its way already; the argument,
+    /// where it tells the work, says whether it is another.
     pub(crate) fn is_early(
         &self,
         account: &str,
-        route: &Route,
-        argument: [u8; 32],
+        route: &str,
+        argument: Option<[u8; 32]>,
         grace: Duration,
     ) -> Option<Duration> {
         let now = self.now().clock;
         let record = lock(&self.record);
-        let gate = record.gates.get(&(account.to_owned(), route.name.to_owned()))?;
-        let repeated = gate.argument == argument && route.argument_tells_work();
+        let gate = record.gates.get(&(account.to_owned(), route.to_owned()))?;
+        let repeated = argument == Some(gate.argument);
         let excused = !repeated && now < gate.since + grace;
         if excused { None } else { gate.until.checked_sub(now).filter(|left| !left.is_zero()) }
     }

@@ -137,11 +137,7 @@ async fn process(
         return Ok(refused.header(CONNECTION, "close"));
     }
     if head.name.starts_with("oauth2/") {
-        if let Some(reply) = replaced(verdict) {
-            body.drain().await?;
-            return reply;
-        }
-        return oauth::serve(shared, head, body).await;
+        return oauth::serve(shared, head, verdict, body).await;
     }
     let known = routes::find(&head.name).filter(|route| !settings.unknown_routes.iter().any(|gone| gone == route.name));
     let Some(route) = known else {
@@ -202,7 +198,8 @@ async fn call(
     let argument = argument.map_err(|why| why.into_refusal(&call))?;
     call.argument = argument;
     let fingerprint = call.fingerprint();
-    if let Some(left) = shared.is_early(&call.account_id, route, fingerprint, settings.retry_grace) {
+    let telling = Some(fingerprint).filter(|_| route.argument_tells_work());
+    if let Some(left) = shared.is_early(&call.account_id, route.name, telling, settings.retry_grace) {
         call.violate(ViolationKind::RetryBeforeRetryAfter, format!("{} ms too early", left.as_millis()));
     }
     let reply = answer(&call, head, body).await;

@@ -74,6 +74,9 @@ pub(crate) async fn finish_batch(call: &Call) -> Result<Value, Refusal> {
 /// files.stone, `upload_session/finish_batch:2`: the same, and the reply waits for it.
 pub(crate) async fn finish_batch_v2(call: &Call) -> Result<Value, Refusal> {
     let planned = plan_finish(call)?;
+    if let Some(refused) = poisoned(call, &planned) {
+        return refused;
+    }
     let running = run(call, planned, true)?;
     let mut waiting = Waiting { shared: &call.shared, account: call.account, number: running.number, answered: false };
     let results = running.wait().await;
@@ -155,12 +158,26 @@ pub(crate) async fn create_folder_batch(call: &Call) -> Result<Value, Refusal> {
 
 /// Begins a job, and answers its id, or its result when that is wanted at once.
 async fn launch(call: &Call, planned: Vec<Planned>, at_once: bool) -> Result<Value, Refusal> {
+    if let Some(refused) = poisoned(call, &planned) {
+        return refused;
+    }
     let running = run(call, planned, false)?;
     if at_once {
         let results = running.wait().await;
         return Ok(json!({ ".tag": "complete", "entries": results }));
     }
     Ok(json!({ ".tag": "async_job_id", "async_job_id": running.job }))
+}
+
+/// A fault's [`Effect::Poison`].
+fn poisoned(call: &Call, planned: &[Planned]) -> Option<Result<Value, Refusal>> {
+    let (what, unreadable) = call.verdict.poison(|text| planned.iter().any(|p| p.argument.contains(text)))?;
+    if unreadable {
+        return Some(Ok(json!({})));
+    }
+    // Raw, since it is not the client's fault.
+    let body = format!("Error in call to API function \"{}\": entries: {what:?} is not understood", call.route.name);
+    Some(Err(Refusal::Raw { status: 400, kind: "text/plain", retry_after: None, body: body.into_bytes() }))
 }
 
 /// A batch that is being committed.

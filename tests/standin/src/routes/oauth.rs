@@ -9,27 +9,50 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hyper::header::ACCEPT;
 use serde_json::{Value, json};
 
+use crate::fault::Verdict;
 use crate::hash;
 use crate::http::body::Body;
 use crate::http::reply::Reply;
 use crate::http::request::Head;
+use crate::http::spoil::replaced;
 use crate::shared::Shared;
 use crate::state::token::{Access, Code, Refresh};
 use crate::state::{AccountKey, World};
+use crate::violation::ViolationKind;
 use crate::wire::Refusal;
 
 /// Serves one of the two; anything else is 404.
-pub(crate) async fn serve(shared: &Arc<Shared>, head: &Head, body: &mut Body) -> Result<Reply, Refusal> {
+pub(crate) async fn serve(
+    shared: &Arc<Shared>,
+    head: &Head,
+    verdict: &Verdict,
+    body: &mut Body,
+) -> Result<Reply, Refusal> {
     let data = body.collect(64 * 1024).await?;
-    Ok(match (head.name.as_str(), head.method.as_str()) {
-        ("oauth2/authorize", "GET") => authorize(shared, head),
-        ("oauth2/token", "POST") => {
-            let form: HashMap<String, String> = url::form_urlencoded::parse(&data).into_owned().collect();
-            token(shared, &form).unwrap_or_else(|refused| refused)
-        }
+    let form: HashMap<String, String> = url::form_urlencoded::parse(&data).into_owned().collect();
+    // RFC 9110, 10.2.3: the wait is the asker's, who is known by the grant.
+    let asker = ["refresh_token", "code"].iter().find_map(|grant| form.get(*grant));
+    let asker = asker.filter(|_| head.name == TOKEN).map(|grant| format!("grant {grant}"));
+    if let Some(asker) = &asker
+        && let Some(left) = shared.is_early(asker, TOKEN, None, shared.settings().retry_grace)
+    {
+        let detail = format!("{} ms too early", left.as_millis());
+        shared.violate(ViolationKind::RetryBeforeRetryAfter, TOKEN, None, detail);
+    }
+    let reply = match (replaced(verdict), head.name.as_str(), head.method.as_str()) {
+        (Some(Ok(reply)), _, _) => reply,
+        (Some(Err(refusal)), _, _) => Reply::refusal(refusal).ok_or(Refusal::Drop)?,
+        (None, "oauth2/authorize", "GET") => authorize(shared, head),
+        (None, TOKEN, "POST") => token(shared, &form).unwrap_or_else(|refused| refused),
         _ => Reply::text(404, "Not Found"),
-    })
+    };
+    if let (Some(asker), Some(wait)) = (&asker, reply.wait()) {
+        shared.shut_gate(asker, TOKEN, [0; 32], wait);
+    }
+    Ok(reply)
 }
+
+const TOKEN: &str = "oauth2/token";
 
 /// Shows a code, as the page does after a person has agreed. With `Accept: application/json` the code comes as JSON.
 fn authorize(shared: &Arc<Shared>, head: &Head) -> Reply {

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::upload::{CommitInfo, check_hash, receive};
 use crate::call::Call;
+use crate::fault::Effect;
 use crate::http::body::Body;
 use crate::http::request::hash_matches;
 use crate::state::World;
@@ -214,6 +215,16 @@ pub(crate) async fn append_batch(call: &Call, body: &mut Body) -> Result<Value, 
         return Err(Refusal::endpoint("length_mismatch"));
     }
     received.check(content_hash.as_deref())?;
+    let part = call.verdict.find(|effect| if let Effect::PartArrives(bytes) = effect { Some(*bytes) } else { None });
+    if let Some(bytes) = part {
+        for (entry, open) in entries.iter().zip(open) {
+            if let Ok(piece) = open.begun {
+                // It was broken off: whatever became of it, nobody is told.
+                let _ = append_to(call, &entry.cursor, piece.first(bytes), false);
+            }
+        }
+        return Err(Refusal::Drop);
+    }
     let mut results = Vec::with_capacity(entries.len());
     for (index, (entry, open)) in entries.iter().zip(open).enumerate() {
         if let Some(tags) = call.verdict.entry_failure(index, &entry.cursor.session_id) {

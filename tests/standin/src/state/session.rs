@@ -32,6 +32,14 @@ impl Piece {
         }
     }
 
+    /// Its first bytes; what it holds must be kept.
+    pub(crate) fn first(&self, bytes: u64) -> Self {
+        let all = joined(&self.bytes);
+        let mut first = Self::default();
+        first.push(&all.slice(..all.len().min(usize::try_from(bytes).unwrap_or(usize::MAX))), Contents::Keep);
+        first
+    }
+
     fn absorb(&mut self, later: Self) {
         self.blocks.absorb(later.blocks);
         self.len += later.len;

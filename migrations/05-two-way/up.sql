@@ -17,9 +17,10 @@ CREATE TABLE new_batch (
   id           INTEGER PRIMARY KEY AUTOINCREMENT,
   kind         TEXT NOT NULL CHECK (kind IN ('upload', 'delete', 'folder', 'trash')),
   async_job_id TEXT,             -- the server's job, once known
-  created_at   INTEGER NOT NULL
+  created_at   INTEGER NOT NULL,
+  entries      INTEGER NOT NULL DEFAULT 0 -- of the call: where a folder was dropped meanwhile, fewer changes are left
 ) STRICT;
-INSERT INTO new_batch SELECT id, kind, async_job_id, created_at FROM batch;
+INSERT INTO new_batch SELECT id, kind, async_job_id, created_at, entries FROM batch;
 
 CREATE TABLE new_change (
   id           INTEGER PRIMARY KEY AUTOINCREMENT,
