@@ -58,7 +58,7 @@ pub(super) enum Position {
 
 impl Position {
     /// Of the column; what cannot be read begins anew.
-    fn read(text: &str) -> Self {
+    pub(super) fn read(text: &str) -> Self {
         serde_json::from_str(text).unwrap_or_else(|_| Self::Base { dir: 0, name: String::new() })
     }
 }
@@ -69,6 +69,19 @@ pub(super) struct Found {
     pub(super) path: RelPath,
     pub(super) size: u64,
     pub(super) down: bool,
+    /// Of a file of base: whether it is gone, or another content is there; and Dropbox's revision.
+    pub(super) was: Option<(Fate, String)>,
+}
+
+/// What became in Dropbox of a file that both sides had agreed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// Nothing, or a folder, is there.
+    Gone,
+    /// Another content is there.
+    Replaced,
+    /// The same content under another revision.
+    Same,
 }
 
 /// What one slice came to.
@@ -142,14 +155,7 @@ fn enqueue(conn: &Connection, found: &Found, now: UnixMs) -> Step<()> {
 
 /// Looks at the next slice; `None` if there is nothing to compare, or not yet.
 pub(super) fn slice(conn: &Connection, id: ListingId, folders: &[Compared], naming: Naming) -> Step<Option<Slice>> {
-    let listing = remote::get(conn, id)?;
-    let Some(live) = listing.live.as_ref().filter(|live| live.complete && !live.running) else { return Ok(None) };
-    let before: Option<String> = conn
-        .prepare_cached("SELECT compare_at FROM remote_listing WHERE id = ?1")?
-        .query_row([id.0], |r| r.get(0))
-        .optional()?
-        .flatten();
-    let look = Look { conn, id, tree: live.id, absence: remote_view::knows_absence(&listing), folders, naming };
+    let Some((look, before)) = Look::new(conn, id, folders, naming)? else { return Ok(None) };
     let (differing, position, done) = match before.as_deref().map(Position::read) {
         Some(Position::Base { dir, name }) => {
             let (differing, position) = look.base(dir, &name)?;
@@ -159,7 +165,7 @@ pub(super) fn slice(conn: &Connection, id: ListingId, folders: &[Compared], nami
             let (differing, position) = look.listed(folder, after)?;
             (differing, position, Vec::new())
         }
-        at => match look.touched(at)? {
+        at => match look.touched(at, "")? {
             Some(touched) => touched,
             None if before.is_some() => (Vec::new(), None, Vec::new()),
             None => return Ok(None),
@@ -182,8 +188,26 @@ pub(super) struct Look<'a> {
 /// What differs, where it goes on, and the touched paths that are done.
 pub(super) type Touched = (Vec<Found>, Option<Position>, Vec<String>);
 
-impl Look<'_> {
-    fn base(&self, dir: i64, name: &str) -> Step<(Vec<Found>, Option<Position>)> {
+impl<'a> Look<'a> {
+    /// With `compare_at`; `None` while nothing can be compared.
+    pub(super) fn new(
+        conn: &'a Connection,
+        id: ListingId,
+        folders: &'a [Compared],
+        naming: Naming,
+    ) -> Step<Option<(Self, Option<String>)>> {
+        let listing = remote::get(conn, id)?;
+        let Some(live) = listing.live.as_ref().filter(|live| live.complete && !live.running) else { return Ok(None) };
+        let before: Option<String> = conn
+            .prepare_cached("SELECT compare_at FROM remote_listing WHERE id = ?1")?
+            .query_row([id.0], |r| r.get(0))
+            .optional()?
+            .flatten();
+        let absence = remote_view::knows_absence(&listing);
+        Ok(Some((Self { conn, id, tree: live.id, absence, folders, naming }, before)))
+    }
+
+    pub(super) fn base(&self, dir: i64, name: &str) -> Step<(Vec<Found>, Option<Position>)> {
         let mut select = self.conn.prepare_cached(
             "SELECT d.folder, iif(d.path = '', '', d.path || '/') || b.name, b.size, b.mtime_ns, b.ctime_ns, b.ino, b.dev, b.content_hash,
                     b.rev, b.remote, b.file_id, b.dir, b.name
@@ -223,7 +247,7 @@ impl Look<'_> {
         for entry in &entries {
             if let (Some(path), None) = self.place(&mut names, entry)? {
                 let size = entry.size.unwrap_or_default();
-                differing.push(Found { folder: of.folder, path, size, down: true });
+                differing.push(Found { folder: of.folder, path, size, down: true, was: None });
             }
         }
         let next = match entries.last() {
@@ -271,12 +295,18 @@ impl Look<'_> {
             Remote::File { content_hash: Some(hash), .. } => self.ours(folder.folder, &path, *hash)?,
             _ => false,
         };
-        let size = match remote {
-            Remote::File { size, .. } if folder.down => size,
-            _ if folder.down => 0,
-            _ => base.stat.size,
+        if same {
+            return Ok(None);
+        }
+        let (fate, rev, size) = match remote {
+            Remote::File { content_hash: Some(hash), rev, size, .. } if hash == base.content_hash => {
+                (Fate::Same, rev, size)
+            }
+            Remote::File { rev, size, .. } => (Fate::Replaced, rev, size),
+            _ => (Fate::Gone, String::new(), 0),
         };
-        Ok((!same).then_some(Found { folder: folder.folder, path, size, down: folder.down }))
+        let size = if folder.down { size } else { base.stat.size };
+        Ok(Some(Found { folder: folder.folder, path, size, down: folder.down, was: Some((fate, rev)) }))
     }
 
     /// Our own commit, seen in the listing before its reply was: base is about to be that.

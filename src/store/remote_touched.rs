@@ -11,13 +11,15 @@ use super::row::{self, at_or_below};
 use crate::model::RelPath;
 
 impl Look<'_> {
-    /// What the pages since the last comparison have touched: at most so many paths, and what lay below them.
-    pub(super) fn touched(&self, at: Option<Position>) -> Step<Option<Touched>> {
-        let mut select = self
-            .conn
-            .prepare_cached("SELECT path, below FROM remote_touched WHERE listing = ?1 ORDER BY path LIMIT ?2")?;
-        let rows = select
-            .query_map(params![self.id.0, row::limit(SLICE)], |r| Ok((r.get::<_, String>(0)?, r.get::<_, bool>(1)?)))?;
+    /// What the pages since the last comparison have touched: at most so many paths after this one, and what lay below
+    /// them.
+    pub(super) fn touched(&self, at: Option<Position>, after: &str) -> Step<Option<Touched>> {
+        let mut select = self.conn.prepare_cached(
+            "SELECT path, below FROM remote_touched WHERE listing = ?1 AND path > ?3 ORDER BY path LIMIT ?2",
+        )?;
+        let rows = select.query_map(params![self.id.0, row::limit(SLICE), after], |r| {
+            Ok((r.get::<_, String>(0)?, r.get::<_, bool>(1)?))
+        })?;
         let touched = rows.collect::<Result<Vec<_>, _>>()?;
         if touched.is_empty() {
             return Ok(None);
@@ -89,7 +91,7 @@ impl Look<'_> {
                 (Some(path), Some(base)) => differing.extend(self.differs(folder, path, &base)?),
                 (Some(path), None) => {
                     let size = entry.as_ref().and_then(|e| e.size).unwrap_or_default();
-                    differing.push(Found { folder: folder.folder, path, size, down: true });
+                    differing.push(Found { folder: folder.folder, path, size, down: true, was: None });
                 }
                 (None, _) => {}
             }
@@ -106,7 +108,7 @@ impl Look<'_> {
         let Some(dir) = names.dir(&key, path)? else { return Ok(None) };
         if itself && entry.is_none() && self.absence {
             // A folder that went, and may stand empty on the disk.
-            differing.push(Found { folder: folder.folder, path: dir.path.clone(), size: 0, down: true });
+            differing.push(Found { folder: folder.folder, path: dir.path.clone(), size: 0, down: true, was: None });
         }
         Ok(Some(dir.path))
     }
