@@ -6,6 +6,7 @@ use crate::daemon::brake::Brake;
 use crate::daemon::clock::now_ms;
 use crate::daemon::remote::Lane;
 use crate::dropbox::{CallError, Dropbox};
+use crate::model::Disk;
 use crate::model::listing::{Page, Question, Refused, What};
 use crate::plan::guard::Limits;
 use crate::plan::listing::{believable, collapsed, holds, key_of, rule, unholdable};
@@ -197,10 +198,16 @@ impl Follower {
 
     /// What a page holds that cannot be used: counted, and said once.
     fn notice(&self, page: &mut Page) {
-        let homes: Vec<String> = self.lane.folders.iter().map(|f| key_of(f.remote.as_str())).collect();
+        let homes: Vec<_> = self.lane.folders.iter().map(|f| (key_of(f.remote.as_str()), f.disk)).collect();
         for entry in page.entries.iter().filter(|e| e.what != What::Deleted) {
             let parent = entry.key.as_str().rsplit_once('/').map_or("", |(parent, _)| parent);
-            if let Some(failure) = unholdable(&entry.name, homes.iter().any(|home| home == parent)) {
+            let top = homes.iter().any(|(home, _)| home == parent);
+            let inside =
+                |home: &str| parent.strip_prefix(home).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+            let strictest = homes.iter().filter(|(home, _)| inside(home)).map(|(_, disk)| *disk);
+            let disk =
+                if strictest.into_iter().any(|disk| disk == Disk::Windows) { Disk::Windows } else { Disk::Plain };
+            if let Some(failure) = unholdable(&entry.name, top, disk) {
                 let text = entry.key.as_str().to_owned();
                 page.refused.push(Refused { text, code: failure.code, why: failure.text });
             }

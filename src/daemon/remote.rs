@@ -17,7 +17,7 @@ use crate::daemon::brake;
 use crate::daemon::clock::{now_ms, rfc3339};
 use crate::daemon::folder::Folder;
 use crate::daemon::live::lock;
-use crate::model::{Claimed, FolderId, Remote, RemotePath, UnixMs, status};
+use crate::model::{Claimed, Disk, FolderId, Remote, RemotePath, UnixMs, status};
 use crate::plan::listing::{is_sure, key_of, scopes, within};
 use crate::store::{Compared, ListingId, Sought, Store, StoreError, TreeId};
 
@@ -96,9 +96,7 @@ impl RemoteCache {
         let listings = store.open_listings(&names, &question).await?;
         let lanes = listings.into_iter().zip(scopes).map(|(listing, scope)| {
             let covered = folders.iter().filter(|f| within(&f.remote, &scope));
-            let folders = covered
-                .map(|f| Compared { folder: f.id, remote: f.remote.clone(), down: f.mode.brings_down() })
-                .collect();
+            let folders = covered.map(|f| compared(f)).collect();
             let now = LaneNow { let_go: listing.live.is_some(), ..LaneNow::default() };
             Arc::new(Lane { id: listing.id, scope, folders, now: Mutex::new(now), nudge: Notify::new() })
         });
@@ -258,6 +256,13 @@ impl RemoteCache {
         }
         Ok(None)
     }
+}
+
+/// A folder as the comparison needs it.
+fn compared(folder: &Folder) -> Compared {
+    let down = folder.mode.brings_down();
+    let disk = if down { folder.root.disk() } else { Disk::Plain };
+    Compared { folder: folder.id, remote: folder.remote.clone(), down, disk }
 }
 
 /// Paths that are shown of what is held.

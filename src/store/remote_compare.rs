@@ -13,12 +13,12 @@ use super::remote_names::Names;
 use super::remote_view::{self, Sought, WalkAt, view};
 use super::{Store, row};
 use crate::model::listing::Listed;
-use crate::model::{Base, ContentHash, FolderId, RelPath, Remote, RemotePath, UnixMs};
+use crate::model::{Base, ContentHash, Disk, FolderId, RelPath, Remote, RemotePath, UnixMs};
 
 /// Guesses the server's key of a path; `plan::listing` has it.
 pub type KeyOf = fn(&str) -> String;
 /// Whether a disk can hold an entry of this name, and may; the truth value says that it lies directly in a synced folder.
-pub type Holds = fn(&str, bool) -> bool;
+pub type Holds = fn(&str, bool, Disk) -> bool;
 
 /// The rules of `plan::listing` that the comparison carries out.
 #[derive(Debug, Clone, Copy)]
@@ -40,6 +40,8 @@ pub struct Compared {
     /// names that base knows their directories by, and their size is that of the remote file. A row says no more than "look": the path may be
     /// ignored, and something else may lie there on the disk.
     pub down: bool,
+    /// What its disk can hold, where things come down.
+    pub disk: Disk,
 }
 
 /// Rows looked at in one slice.

@@ -1,7 +1,7 @@
 //! E12: a mass restore, or a program that encrypts everything, is known here and brought down only when a person agrees.
 
 use super::*;
-use crate::model::{Base, FolderId, Settled, Stat};
+use crate::model::{Base, Disk, FolderId, Settled, Stat};
 use crate::store::{Claim, Compared};
 
 /// A folder that brings things down, in sync with 100 files.
@@ -15,7 +15,7 @@ async fn in_sync(standin: &Standin, store: &Store) -> (Follower, FolderId) {
     let lane = Lane {
         id: follower.lane.id,
         scope: remote.clone(),
-        folders: vec![Compared { folder, remote, down: true }],
+        folders: vec![Compared { folder, remote, down: true, disk: Disk::Plain }],
         now: Mutex::new(LaneNow::default()),
         nudge: Notify::new(),
     };
