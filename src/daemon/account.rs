@@ -208,6 +208,9 @@ impl Account {
                     waiting = Some(held.reason);
                 }
             }
+            if pending == 0 && waiting.is_none() {
+                waiting = self.remote.lanes.iter().find_map(|lane| lane.held()).map(|held| held.reason);
+            }
             if let Some(reason) = waiting {
                 return Err(super::End::Unfinished(format!("account {}: {reason}", self.name)));
             }
