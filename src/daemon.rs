@@ -18,6 +18,7 @@ pub mod notify;
 
 mod account;
 mod beats;
+mod brake;
 mod clock;
 mod committer;
 mod deletions;

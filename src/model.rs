@@ -11,7 +11,7 @@ pub mod path;
 pub mod status;
 
 pub use content_hash::{BLOCK_SIZE, BlockHashes, ContentHash, ContentHasher};
-pub use entry::{Agreed, Base, DirStat, Local, Mode, Remote, Stat};
+pub use entry::{Agreed, Base, DirStat, Disk, Local, Mode, Remote, Stat};
 pub use failure::{Failure, Next};
 pub use job::{
     Batch, BatchKind, Change, ChangeId, Claimed, Due, FolderId, Job, JobId, Outcome, RemoteChange, Settled, WriteMode,

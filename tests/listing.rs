@@ -9,70 +9,22 @@
     missing_docs
 )]
 
+#[path = "harness/cache.rs"]
+mod cache;
 mod harness;
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use ferrybox_standin::{AccountSpec, Effect, Fault, Garbage, Settings};
-use harness::{Daemon, PATIENCE, World, text};
+use cache::{cached, eventually, filled, ls, served, status, until_equal};
+use ferrybox_standin::{Effect, Fault, Garbage, Settings};
+use harness::World;
 use serde_json::{Value, json};
 
 const CONTINUE: &str = "files/list_folder/continue";
 const LONGPOLL: &str = "files/list_folder/longpoll";
 
-/// `ls -R --json` of everything, offline, straight from the database.
-fn ls(world: &World, args: &[&str]) -> Vec<Value> {
-    world.write_config();
-    let mut all = vec!["--quiet", "ls", "--json"];
-    all.extend(args);
-    let out = world.command(&all).output().unwrap();
-    assert!(matches!(out.status.code(), Some(0 | 4)), "{}", text(&out));
-    String::from_utf8(out.stdout).unwrap().lines().map(|l| serde_json::from_str(l).unwrap()).collect()
-}
-
-/// path_lower -> rev of files, "" of folders.
-fn cached(world: &World) -> BTreeMap<String, String> {
-    let field = |e: &Value, name: &str| e[name].as_str().unwrap_or_default().to_owned();
-    ls(world, &["-R"]).iter().map(|e| (field(e, "path_lower"), field(e, "rev"))).collect()
-}
-
-fn served(world: &World) -> BTreeMap<String, String> {
-    let files = world.standin.files().into_iter().map(|f| (f.path_lower, f.rev));
-    let folders = world.standin.folders().into_iter().map(|f| (f.to_lowercase(), String::new()));
-    files.chain(folders).filter(|(path, _)| path.starts_with("/t/")).collect()
-}
-
-/// Looks again until it holds: the database's changes are no event that a test could await.
-fn eventually(what: &str, world: &World, mut done: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !done() {
-        assert!(Instant::now() < deadline, "in vain: {what}\n{}", world.log());
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
-fn until_equal(world: &World) {
-    eventually("the cache equals the server", world, || cached(world) == served(world));
-}
-
-fn status(world: &World) -> Value {
-    let out = world.command(&["status", "--json"]).output().unwrap();
-    serde_json::from_slice(&out.stdout).unwrap_or_default()
-}
-
 fn small_pages() -> Settings {
     Settings { page_size: 5, empty_page_every: 6, ..Settings::default() }
-}
-
-/// A folder with files and sub-folders on the server.
-fn filled(settings: Settings, files: usize) -> World {
-    let world = World::with(settings);
-    world.standin.make_folder("/T");
-    for i in 0..files {
-        world.standin.write(&format!("/T/d{}/File-{i}", i % 5), format!("{i}"));
-    }
-    world
 }
 
 #[test]
@@ -202,48 +154,6 @@ fn e7_a_shared_folder_left_and_mounted_elsewhere_costs_no_local_file() {
     world.assert_clean();
 }
 
-fn with_account_line(world: &World, line: &str) -> std::process::Command {
-    world.write_config();
-    let text = std::fs::read_to_string(world.config_file()).unwrap();
-    std::fs::write(world.config_file(), text.replace("app_key = \"key\"\n", &format!("app_key = \"key\"\n{line}\n")))
-        .unwrap();
-    world.command(&["run"])
-}
-
-#[test]
-fn e8_a_root_that_changed_is_asked_for_again() {
-    let world = filled(Settings::default(), 10);
-    let log = std::fs::File::create(world.dir.path().join("daemon.log")).unwrap();
-    let child =
-        with_account_line(&world, "path_root = \"root\"").stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
-    let _daemon = Daemon { child, log: world.dir.path().join("daemon.log") };
-    until_equal(&world);
-    world.standin.set_root_namespace_id("777000");
-    world.standin.write("/T/after", "x");
-    until_equal(&world);
-    world.assert_clean();
-}
-
-#[test]
-fn e9_another_accounts_token_changes_nothing() {
-    let world = filled(Settings::default(), 10);
-    world.once_in_sync();
-    let before = cached(&world);
-    assert_eq!(before.len(), 15);
-    let other = world.standin.add_account(AccountSpec::default());
-    world.write_config();
-    let secret = json!({"refresh_token": other.refresh_token(), "app_key": "key"}).to_string();
-    std::fs::write(world.dir.path().join("credentials.json"), secret).unwrap();
-    world.standin.reset_counters();
-    let out = world.command(&["run", "--once"]).output().unwrap();
-    assert_eq!(out.status.code(), Some(4), "{}", text(&out));
-    for route in ["files/list_folder", CONTINUE, LONGPOLL] {
-        assert_eq!(world.standin.calls_of(route), 0, "{route}");
-    }
-    assert_eq!(cached(&world), before);
-    world.assert_clean();
-}
-
 #[test]
 fn e10_a_new_revision_of_the_same_content_is_taken_over_without_a_byte() {
     let world = World::new();
@@ -293,25 +203,6 @@ fn e11_without_a_hash_nothing_is_adopted_by_its_size() {
     world.once_in_sync();
     assert_eq!(world.standin.content("/T/a").unwrap(), "server");
     assert_eq!(world.standin.file_count(), 2, "both are kept");
-    world.assert_clean();
-}
-
-#[test]
-fn e12_a_mass_rewrite_by_another_client_changes_nothing_here() {
-    let world = World::new();
-    for i in 0..60 {
-        world.write(&format!("f{i}"), format!("mine {i}"));
-    }
-    world.once_in_sync();
-    let mine = world.disk();
-    for i in 0..60 {
-        world.standin.write(&format!("/T/f{i}"), "ransom");
-    }
-    let daemon = world.daemon();
-    until_equal(&world);
-    eventually("it is idle", &world, || status(&world)["accounts"][0]["state"] == "idle");
-    assert_eq!(world.disk(), mine);
-    drop(daemon);
     world.assert_clean();
 }
 
@@ -411,96 +302,5 @@ fn uploads_do_not_wait_for_a_listing_that_fails() {
     assert!(cached(&world).is_empty());
     world.standin.faults().clear();
     until_equal(&world);
-    world.assert_clean();
-}
-
-#[test]
-fn e4_an_account_that_lists_as_empty_is_held_and_can_be_approved() {
-    let world = filled(Settings::default(), 120);
-    let _daemon = world.daemon();
-    until_equal(&world);
-    let before = cached(&world);
-    for i in 0..5 {
-        world.standin.delete(&format!("/T/d{i}"));
-    }
-    // The deletions are seen only in a new listing, as after an outage on the other side.
-    world.standin.reset_cursors();
-    eventually("it is held", &world, || {
-        !status(&world)["accounts"][0]["remote"]["held"].is_null() || cached(&world).len() < before.len()
-    });
-    let held = status(&world)["accounts"][0]["remote"]["held"].clone();
-    if held.is_null() {
-        // The running longpoll told the deletions one by one before the cursor was reset: then they are true.
-        until_equal(&world);
-        return;
-    }
-    assert_eq!(cached(&world), before);
-    let out = world.command(&["approve", held["token"].as_str().unwrap()]).output().unwrap();
-    assert_eq!(out.status.code(), Some(0), "{}", text(&out));
-    until_equal(&world);
-    assert_eq!(world.command(&["approve", "listing-0"]).output().unwrap().status.code(), Some(64));
-    world.assert_clean();
-}
-
-#[test]
-fn ls_lists_offline_with_patterns_marks_and_exit_codes() {
-    let world = World::new();
-    world.standin.write("/T/Photos/One.JPG", vec![0; 2048]);
-    world.standin.write("/T/Photos/2026/two.jpg", "2");
-    world.standin.write("/T/Photos/notes.txt", "n");
-    world.standin.set(|s| s.read_only.clear());
-    world.standin.write("/T/Shared/theirs", "t");
-    world.standin.set(|s| s.read_only = vec!["/t/shared".to_owned()]);
-    world.once_in_sync();
-    let names = |args: &[&str]| -> Vec<String> {
-        ls(&world, args).iter().map(|e| e["path"].as_str().unwrap().to_owned()).collect()
-    };
-    world.standin.set_latency(Duration::from_secs(3600));
-    assert_eq!(names(&["/t/photos"]), ["/T/Photos/2026", "/T/Photos/notes.txt", "/T/Photos/One.JPG"]);
-    assert_eq!(names(&["/T/Photos/*.jpg"]), ["/T/Photos/One.JPG"]);
-    assert_eq!(names(&["/T/**/*.jpg"]), ["/T/Photos/2026/two.jpg", "/T/Photos/One.JPG"]);
-    assert_eq!(names(&["-R", "/T/Ph*"]).len(), 5);
-    assert_eq!(names(&["/T/Photos/One.jpg"]), ["/T/Photos/One.JPG"]);
-    let out = world.command(&["ls", "-R", "/T"]).output().unwrap();
-    let lines = String::from_utf8_lossy(&out.stdout).into_owned();
-    assert!(
-        lines.contains("2.0 KiB") && lines.lines().any(|l| l.starts_with("-rs--") && l.ends_with("/T/Shared/theirs")),
-        "{lines}"
-    );
-    assert_eq!(world.command(&["ls", "/T/nothing"]).output().unwrap().status.code(), Some(1));
-    assert_eq!(world.command(&["ls", "--account", "nobody"]).output().unwrap().status.code(), Some(64));
-    world.standin.set_latency(Duration::ZERO);
-    // Outside of what is synced, Dropbox itself is asked, one folder deep.
-    world.standin.write("/Other/File", "o");
-    assert_eq!(names(&["/other"]), ["/other/File"]);
-    assert_eq!(names(&["/Oth*"]), ["/Other"]);
-    world.assert_clean();
-}
-
-#[test]
-fn entries_are_paged_over_the_socket() {
-    let world = filled(Settings::default(), 30);
-    let _daemon = world.daemon();
-    until_equal(&world);
-    let get = |query: &str| -> Value {
-        use std::io::{Read as _, Write as _};
-        let mut socket = std::os::unix::net::UnixStream::connect(world.socket()).unwrap();
-        write!(socket, "GET /v1/entries?{query} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
-        let mut answer = String::new();
-        socket.read_to_string(&mut answer).unwrap();
-        serde_json::from_str(answer.split("\r\n\r\n").nth(1).unwrap()).unwrap()
-    };
-    let (mut all, mut after) = (Vec::new(), String::new());
-    loop {
-        let page = get(&format!("path=/t&recursive=true&limit=7&after={}", after.replace('/', "%2F")));
-        assert!(page["complete"] == true, "{page}");
-        all.extend(page["items"].as_array().unwrap().iter().map(|e| e["path_lower"].as_str().unwrap().to_owned()));
-        match page["next"].as_str() {
-            Some(next) => next.clone_into(&mut after),
-            None => break,
-        }
-    }
-    assert_eq!(all, cached(&world).into_keys().filter(|p| p != "/t").collect::<Vec<_>>());
-    assert!(get("path=/elsewhere")["detail"].is_string() && get("path=no")["detail"].is_string());
     world.assert_clean();
 }

@@ -10,7 +10,7 @@ use super::{Common, OK, block_on, print};
 use crate::control::Page;
 use crate::model::status::{Answered, Held};
 
-/// Let a held mass deletion through, or list what is held
+/// Let a held mass deletion (or a held listing) through, or list what is held
 #[derive(Debug, Args)]
 #[command(after_help = "Example:
   ferrybox approve
@@ -53,7 +53,7 @@ pub(super) fn answer(
     if json {
         print(&format!("{}\n", serde_json::to_string_pretty(&answered)?))?;
     } else if !common.quiet {
-        print(&format!("{}\n", told(counted(answered.deletions, "deletion", "deletions"))))?;
+        print(&format!("{}\n", told(counted(answered.deletions, "path", "paths"))))?;
     }
     Ok(OK)
 }
@@ -65,11 +65,16 @@ fn list(common: &Common, json: bool) -> anyhow::Result<u8> {
     if json {
         print(&format!("{}\n", serde_json::to_string_pretty(&held)?))?;
     } else if held.items.is_empty() && !common.quiet {
-        print("No deletions are held.\n")?;
+        print("Nothing is held.\n")?;
     }
     if !json {
         for set in &held.items {
-            let count = counted(set.deletions, "deletion", "deletions");
+            let (one, many) = match set.kind.as_str() {
+                "listing" => ("lost entry", "lost entries"),
+                "changes" => ("change", "changes"),
+                _ => ("deletion", "deletions"),
+            };
+            let count = counted(set.deletions, one, many);
             let since = ago(&set.since, Timestamp::now());
             let mut text = format!("{}  {} in {}, held since {since}\n", set.token, count, escape(&set.folder));
             for path in &set.sample {

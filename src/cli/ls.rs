@@ -10,7 +10,7 @@ use super::render::{bytes, escape, seconds};
 use super::{Common, OK, UNFINISHED, Usage, block_on};
 use crate::config::{Account, Config};
 use crate::daemon::remote::{Reader, ReaderError, list_online};
-use crate::dropbox::SharedLink;
+use crate::dropbox::{CallError, SharedLink};
 use crate::model::RemotePath;
 use crate::model::listing::Listed;
 
@@ -205,9 +205,42 @@ impl Ls {
         };
         let asked = list_online(config, account, path, deep, link, &mut each);
         // The runtime itself can fail only before anything was asked.
-        block_on(async { Ok(asked.await) }).map_err(|e| ReaderError::Usage(e.to_string()))??;
-        Ok(OK)
+        let done = block_on(async { Ok(asked.await) }).map_err(|e| ReaderError::Usage(e.to_string()))?;
+        let Err(ReaderError::Call(error)) = done else { return done.map(|()| OK) };
+        // A file has a line in the folder above it.
+        if error.is("path/not_folder")
+            && pattern.is_none()
+            && let Some((above, _)) = path.as_str().rsplit_once('/')
+        {
+            let above = RemotePath::parse(above).map_err(|e| ReaderError::Usage(e.to_string()))?;
+            let key = path.as_str().to_lowercase();
+            let mut it = |listed: Listed| if listed.path_lower == key { lines.write(&listed) } else { Ok(()) };
+            let asked = list_online(config, account, &above, false, link, &mut it);
+            block_on(async { Ok(asked.await) }).map_err(|e| ReaderError::Usage(e.to_string()))??;
+            return Ok(OK);
+        }
+        let Some(why) = nothing_there(&error, path, link.is_some()) else { return Err(ReaderError::Call(error)) };
+        anstream::eprintln!("ferrybox: {why}");
+        Ok(super::FAILED)
     }
+}
+
+/// What is said where Dropbox answers that there is nothing to be seen.
+fn nothing_there(error: &CallError, path: &RemotePath, link: bool) -> Option<String> {
+    let path = escape(if path.as_str().is_empty() { "/" } else { path.as_str() });
+    if error.is("shared_link_not_found") {
+        return Some(
+            "Dropbox knows no such shared link: it may have been taken back, or is not written as it was given out"
+                .to_owned(),
+        );
+    }
+    if error.is("shared_link_access_denied") {
+        return Some(
+            "Dropbox does not show this shared link: put its password into FERRYBOX_LINK_PASSWORD, or ask its owner for access".to_owned(),
+        );
+    }
+    let place = if link { "behind this shared link" } else { "in Dropbox" };
+    (error.is("path/not_found") || error.is("path/not_folder")).then(|| format!("there is no {path} {place}"))
 }
 
 /// How many components a path has.

@@ -24,6 +24,6 @@ pub(super) struct Reject {
 
 impl Reject {
     pub(super) fn execute(&self, common: &Common) -> anyhow::Result<u8> {
-        answer(common, "/v1/reject", &self.token, self.json, |n| format!("{n} given up; Dropbox keeps the files"))
+        answer(common, "/v1/reject", &self.token, self.json, |n| format!("{n} given up; nothing is deleted"))
     }
 }

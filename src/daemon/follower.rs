@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use crate::daemon::brake::Brake;
 use crate::daemon::clock::now_ms;
 use crate::daemon::remote::Lane;
 use crate::dropbox::{CallError, Dropbox};
+use crate::model::Disk;
 use crate::model::listing::{Page, Question, Refused, What};
 use crate::plan::guard::Limits;
 use crate::plan::listing::{believable, collapsed, holds, key_of, rule, unholdable};
@@ -22,6 +24,9 @@ pub(crate) struct Follower {
     pub(crate) lane: Arc<Lane>,
     pub(crate) question: Question,
     pub(crate) limits: Limits,
+    brake: Brake,
+    /// The path root of the last calls, where it is asked for by name.
+    root: Option<String>,
     same: u32,
     empty: u32,
     /// When the last call began that had nothing more to fetch: our commits of before are in the cache, once that is compared.
@@ -55,7 +60,7 @@ impl From<StoreError> for Stuck {
 
 impl Follower {
     pub(crate) fn new(store: Store, dropbox: Dropbox, lane: Arc<Lane>, question: Question, limits: Limits) -> Self {
-        Self { store, dropbox, lane, question, limits, same: 0, empty: 0, began: None }
+        Self { store, dropbox, lane, question, limits, brake: Brake::default(), root: None, same: 0, empty: 0, began: None }
     }
 
     /// One unit of work.
@@ -72,12 +77,18 @@ impl Follower {
     }
 
     async fn unit(&mut self) -> Result<Stepped, Stuck> {
+        if self.elsewhere().await? {
+            return Ok(Stepped::Went(0));
+        }
         let listing = self.store.listing(self.lane.id).await?;
         if self.settle(&listing).await? {
             return Ok(Stepped::Went(0));
         }
-        let running = listing.live.as_ref().is_some_and(|live| live.running);
-        if listing.comparing && !running {
+        if !listing.comparing {
+            self.brake.ended(&self.store, &self.lane).await?;
+        } else if let Some(live) = listing.live.as_ref().filter(|live| live.complete && !live.running)
+            && self.brake.lets(&self.store, &self.lane, self.limits, live).await?
+        {
             let folders = self.lane.folders.clone();
             if self.store.compare_listing(self.lane.id, folders, Naming { key_of, holds }, now_ms()).await? {
                 return Ok(Stepped::Went(0));
@@ -172,7 +183,29 @@ impl Follower {
         }
     }
 
+    /// Whether Dropbox shows another tree than that of the last call: the path root is asked for by name, and has become another. Then all
+    /// listings have begun anew, beside what is known.
+    async fn elsewhere(&mut self) -> Result<bool, StoreError> {
+        let now = self.dropbox.asked_root().await;
+        if now.is_none() || now == self.root {
+            return Ok(false);
+        }
+        self.root = now;
+        let moved = match &self.root {
+            Some(root) => self.store.set_namespace(root).await?,
+            None => false,
+        };
+        if moved {
+            tracing::warn!(scope = %self.lane.scope, "the account's root is another namespace now: everything is listed anew, and nothing is deleted");
+        }
+        Ok(moved)
+    }
+
     async fn stage(&mut self, place: Place, mut page: Page) -> Result<Stepped, Stuck> {
+        // The call itself may have met another root.
+        if self.elsewhere().await? {
+            return Ok(Stepped::Went(0));
+        }
         let entries = page.entries.len() as u64;
         self.notice(&mut page);
         page.entries = collapsed(std::mem::take(&mut page.entries));
@@ -186,10 +219,16 @@ impl Follower {
 
     /// What a page holds that cannot be used: counted, and said once.
     fn notice(&self, page: &mut Page) {
-        let homes: Vec<String> = self.lane.folders.iter().map(|f| key_of(f.remote.as_str())).collect();
+        let homes: Vec<_> = self.lane.folders.iter().map(|f| (key_of(f.remote.as_str()), f.disk)).collect();
         for entry in page.entries.iter().filter(|e| e.what != What::Deleted) {
             let parent = entry.key.as_str().rsplit_once('/').map_or("", |(parent, _)| parent);
-            if let Some(failure) = unholdable(&entry.name, homes.iter().any(|home| home == parent)) {
+            let top = homes.iter().any(|(home, _)| home == parent);
+            let inside =
+                |home: &str| parent.strip_prefix(home).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+            let strictest = homes.iter().filter(|(home, _)| inside(home)).map(|(_, disk)| *disk);
+            let disk =
+                if strictest.into_iter().any(|disk| disk == Disk::Windows) { Disk::Windows } else { Disk::Plain };
+            if let Some(failure) = unholdable(&entry.name, top, disk) {
                 let text = entry.key.as_str().to_owned();
                 page.refused.push(Refused { text, code: failure.code, why: failure.text });
             }

@@ -152,22 +152,24 @@ pub(crate) async fn judge(
     Ok(Err("no held deletions have this token (each serves once, and a changed set gets a new one): `ferrybox approve` lists them".to_owned()))
 }
 
-/// All held sets.
-pub(crate) fn list(progress: &Progress, offset: u64, limit: u64) -> Page<Held> {
+/// Everything that is held.
+pub(crate) async fn list(progress: &Progress, offset: u64, limit: u64) -> Result<Page<Held>, Fatal> {
     let mut all = Vec::new();
     for account in &progress.accounts {
         all.extend(account.folders.iter().filter_map(|folder| shown(account, folder)));
+        all.extend(account.remote.held(account).await?);
     }
     let total = all.len() as u64;
     let from = usize::try_from(offset).unwrap_or(usize::MAX);
     let most = usize::try_from(limit).unwrap_or(usize::MAX);
-    Page { items: all.into_iter().skip(from).take(most).collect(), offset, total }
+    Ok(Page { items: all.into_iter().skip(from).take(most).collect(), offset, total })
 }
 
 /// A folder's held set, as clients see it.
 pub(crate) fn shown(account: &Account, folder: &Folder) -> Option<Held> {
     let held = folder.now().held?;
     Some(Held {
+        kind: "deletions".to_owned(),
         token: held.token,
         account: account.name.clone(),
         folder: folder.local.to_string_lossy().into_owned(),

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::daemon::account::{Account, Fatal, Who};
-use crate::dropbox::{Dropbox, Tokens};
+use crate::dropbox::{Dropbox, PathRoot, Tokens};
 use crate::model::Failure;
 use crate::model::status::{AccountState, Space};
 
@@ -94,6 +94,14 @@ pub(crate) async fn step(account: &Account) -> Result<bool, Fatal> {
         None => account.store.set_meta("account_id", &found.account_id).await?,
     }
     remember(account.store.path(), &found.account_id);
+    let namespace = match &account.dropbox.settings().path_root {
+        PathRoot::Home => &found.home_namespace_id,
+        PathRoot::Root => &found.root_namespace_id,
+        PathRoot::Namespace(id) => id,
+    };
+    if account.store.set_namespace(namespace).await? {
+        tracing::warn!(account = %account.name, "the account's files lie in another namespace now: everything is listed anew, and nothing is deleted");
+    }
     let space = space(account).await;
     account.who.send_replace(Some(Who { account_id: found.account_id, email: found.email, space }));
     Ok(true)

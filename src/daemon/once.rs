@@ -82,7 +82,8 @@ async fn watch(account: &Account) -> Result<End, StoreError> {
         }
         if account.remote.settled() && !all.iter().any(|folder| folder.busy) {
             let problems: u64 = all.iter().map(|folder| folder.problems).sum();
-            let waits: Vec<String> = all.into_iter().filter_map(|folder| folder.waits).collect();
+            let mut waits: Vec<String> = all.into_iter().filter_map(|folder| folder.waits).collect();
+            waits.extend(account.remote.lanes.iter().filter_map(|lane| lane.held()).map(|held| held.reason));
             return Ok(match (waits.is_empty(), problems) {
                 (false, _) => End::Unfinished(format!("account {}: {}", account.name, waits.join("; "))),
                 (true, 0) => End::InSync,

@@ -13,11 +13,12 @@ use tokio::sync::Notify;
 
 use crate::config;
 use crate::daemon::account::Account;
-use crate::daemon::clock::now_ms;
+use crate::daemon::brake;
+use crate::daemon::clock::{now_ms, rfc3339};
 use crate::daemon::echo::Echo;
 use crate::daemon::folder::Folder;
 use crate::daemon::live::lock;
-use crate::model::{Claimed, FolderId, Job, JobId, RelPath, Remote, RemotePath, UnixMs, status};
+use crate::model::{Claimed, Disk, FolderId, Job, JobId, RelPath, Remote, RemotePath, UnixMs, status};
 use crate::plan::listing::{is_sure, key_of, scopes, within};
 use crate::store::{Compared, ListingId, Sought, Store, StoreError, TreeId, WalkAt};
 
@@ -65,12 +66,33 @@ pub(crate) struct LaneNow {
     pub(crate) unmounted: u64,
     /// Entries of unknown kinds, by tag.
     pub(crate) unknown: BTreeMap<String, u64>,
+    /// Changes that would come down, and are too many to come unasked.
+    pub(crate) held: Option<HeldChanges>,
+}
+
+/// Changes that would come down, and wait for a person.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct HeldChanges {
+    pub(crate) token: String,
+    pub(crate) since: UnixMs,
+    /// The remote folder.
+    pub(crate) place: String,
+    /// Files that would go or get another content, of how many.
+    pub(crate) changes: u64,
+    pub(crate) files: u64,
+    pub(crate) sample: Vec<String>,
+    pub(crate) reason: String,
 }
 
 impl Lane {
     /// Changes what is known now.
     pub(crate) fn set(&self, change: impl FnOnce(&mut LaneNow)) {
         change(&mut lock(&self.now));
+    }
+
+    /// Changes that wait for a person.
+    pub(crate) fn held(&self) -> Option<HeldChanges> {
+        lock(&self.now).held.clone()
     }
 }
 
@@ -88,9 +110,7 @@ impl RemoteCache {
         let listings = store.open_listings(&names, &question).await?;
         let lanes = listings.into_iter().zip(scopes).map(|(listing, scope)| {
             let covered = folders.iter().filter(|f| within(&f.remote, &scope));
-            let folders = covered
-                .map(|f| Compared { folder: f.id, remote: f.remote.clone(), down: f.mode.brings_down() })
-                .collect();
+            let folders = covered.map(|f| compared(f)).collect();
             let now = LaneNow { let_go: listing.live.is_some(), ..LaneNow::default() };
             Arc::new(Lane {
                 id: listing.id,
@@ -224,11 +244,73 @@ impl RemoteCache {
                     found: next.entries,
                 });
             }
+            if let Some(held) = now.held {
+                sum.held.get_or_insert(status::HeldListing {
+                    token: held.token,
+                    reason: held.reason,
+                    known: held.files,
+                    found: held.files.saturating_sub(held.changes),
+                });
+            }
             sum.reason = sum.reason.or(now.failure);
         }
-        sum.reason = sum.held.as_ref().map(|held| format!("{} (token {})", held.reason, held.token)).or(sum.reason);
+        let told = |held: &status::HeldListing| {
+            let said = held.reason.contains(&held.token);
+            if said { held.reason.clone() } else { format!("{} (token {})", held.reason, held.token) }
+        };
+        sum.reason = sum.held.as_ref().map(told).or(sum.reason);
         sum.cursor_age_s = oldest.map(|at| u64::try_from(now_ms().saturating_sub(at) / 1000).unwrap_or(0));
         Ok(sum)
+    }
+
+    /// What is held: listings that lost too much, and changes that are too many.
+    pub(crate) async fn held(&self, account: &Account) -> Result<Vec<status::Held>, StoreError> {
+        let mut all = Vec::new();
+        for lane in &self.lanes {
+            let listing = account.store.listing(lane.id).await?;
+            if let (Some(reason), Some(next)) = (listing.held.filter(|why| why != "approved"), &listing.next) {
+                all.push(status::Held {
+                    kind: "listing".to_owned(),
+                    token: token(next.id),
+                    account: account.name.clone(),
+                    folder: lane.scope.to_string(),
+                    deletions: listing.live.as_ref().map_or(0, |live| live.entries).saturating_sub(next.entries),
+                    since: rfc3339(next.updated_at),
+                    sample: account.store.lost_entries(lane.id, SAMPLE).await?,
+                    reason,
+                });
+            }
+            all.extend(lane.held().map(|held| status::Held {
+                kind: "changes".to_owned(),
+                token: held.token,
+                account: account.name.clone(),
+                folder: held.place,
+                deletions: held.changes,
+                since: rfc3339(held.since),
+                sample: held.sample,
+                reason: held.reason,
+            }));
+        }
+        Ok(all)
+    }
+
+    /// A person's verdict on held changes: they come down, or never.
+    async fn answer_changes(
+        store: &Store,
+        lane: &Lane,
+        text: &str,
+        approve: bool,
+    ) -> Result<Option<status::Answered>, StoreError> {
+        let Some(held) = lane.held().filter(|held| held.token == text) else { return Ok(None) };
+        if approve {
+            store.set_meta(&brake::approved(lane), text).await?;
+        } else {
+            store.drop_comparison(lane.id).await?;
+            lane.set(|now| now.held = None);
+        }
+        lane.nudge.notify_one();
+        let outcome = if approve { "approved" } else { "rejected" }.to_owned();
+        Ok(Some(status::Answered { outcome, deletions: held.changes }))
     }
 
     /// A person's verdict on a held listing: it is used, or thrown away and asked for anew. `None`: no listing of that token is held here.
@@ -239,6 +321,9 @@ impl RemoteCache {
         approve: bool,
     ) -> Result<Option<status::Answered>, StoreError> {
         for lane in &self.lanes {
+            if let Some(answered) = Self::answer_changes(store, lane, text, approve).await? {
+                return Ok(Some(answered));
+            }
             let listing = store.listing(lane.id).await?;
             let (Some(_), Some(next)) = (&listing.held, &listing.next) else { continue };
             if token(next.id) != text {
@@ -257,6 +342,16 @@ impl RemoteCache {
         Ok(None)
     }
 }
+
+/// A folder as the comparison needs it.
+fn compared(folder: &Folder) -> Compared {
+    let down = folder.mode.brings_down();
+    let disk = if down { folder.root.disk() } else { Disk::Plain };
+    Compared { folder: folder.id, remote: folder.remote.clone(), down, disk }
+}
+
+/// Paths that are shown of what is held.
+const SAMPLE: usize = 5;
 
 fn token(tree: TreeId) -> String {
     format!("listing-{}", tree.0)

@@ -57,7 +57,7 @@ async fn answer(progress: &Progress, request: Request) -> Result<(), Fatal> {
             let _ = reply.send(entries(progress, what).await?);
         }
         Request::Held { offset, limit, reply } => {
-            let _ = reply.send(held::list(progress, offset, limit));
+            let _ = reply.send(held::list(progress, offset, limit).await?);
         }
         Request::Answer { token, approve, reply } => {
             if let Some(answered) = listing_answered(progress, &token, approve).await? {

@@ -217,6 +217,17 @@ impl Dropbox {
         Ok(parse(&self.call(route, load, Some(body)).await?.bytes()?, route.name)?)
     }
 
+    /// The namespace that calls are made in right now, where it was asked for by name: another one is another tree, and no cursor of the old
+    /// one is worth anything. `None`: it is fixed, or not known yet.
+    pub async fn asked_root(&self) -> Option<String> {
+        if self.0.settings.path_root != PathRoot::Root {
+            return None;
+        }
+        let header = self.0.root.lock().await.clone()?;
+        let value: Value = serde_json::from_slice(header.as_bytes()).ok()?;
+        value.get("root").and_then(Value::as_str).map(str::to_owned)
+    }
+
     /// The path root's header, asked for once.
     async fn root(&self) -> Result<Option<HeaderValue>, CallError> {
         if self.0.settings.path_root == PathRoot::Home {

@@ -1,6 +1,7 @@
 //! What the system underneath can do: file systems that send no events, and the limits of inotify.
 
 use super::Root;
+use crate::model::Disk;
 
 /// File systems whose other users' changes never reach this kernel's watches.
 ///
@@ -41,6 +42,24 @@ impl Root {
     }
 }
 
+/// File systems whose names are Windows': FAT and vfat, exFAT, the kernel's two drivers for NTFS.
+#[cfg(target_os = "linux")]
+const WINDOWS: [u32; 4] = [0x4D44, 0x2011_BAB0, 0x5346_544E, 0x7366_746E];
+
+impl Root {
+    /// Which names the disk can hold.
+    pub fn disk(&self) -> Disk {
+        #[cfg(target_os = "linux")]
+        if let Ok(handle) = self.handle()
+            && let Ok(told) = rustix::fs::fstatfs(handle.top())
+            && u32::try_from(told.f_type & 0xFFFF_FFFF).is_ok_and(|kind| WINDOWS.contains(&kind))
+        {
+            return Disk::Windows;
+        }
+        Disk::Plain
+    }
+}
+
 /// The kernel's limits on inotify, where it tells them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InotifyLimits {
@@ -74,6 +93,7 @@ mod tests {
     fn a_local_disk_is_not_remote_and_limits_are_read() {
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(Root::open(dir.path()).unwrap().is_remote_fs(), None);
+        assert_eq!(Root::open(dir.path()).unwrap().disk(), Disk::Plain);
         if cfg!(target_os = "linux") {
             assert!(inotify_limits().max_user_watches.is_none_or(|n| n > 0));
         }

@@ -96,6 +96,16 @@ pub enum Remote {
     Folder,
 }
 
+/// Which names a folder's disk can hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Disk {
+    /// Anything but NUL and `/`, up to 255 bytes.
+    #[default]
+    Plain,
+    /// As Windows has it (FAT, exFAT, NTFS): no `< > : " | ? * \`, no control characters, no dot or space at the end, up to 255 UTF-16 units.
+    Windows,
+}
+
 /// What a folder passes on, and in which direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -194,13 +194,16 @@ pub struct FolderStatus {
 /// A set of deletions that waits for a person.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Held {
+    /// `deletions` that are to go up, a `listing` of Dropbox's that lost too much, or `changes` that are to come down.
+    #[serde(default)]
+    pub kind: String,
     /// Names exactly this set, for `approve` and `reject`; serves once.
     pub token: String,
     /// Whose.
     pub account: String,
-    /// The folder's local directory.
+    /// The folder's local directory; of a listing, the remote folder.
     pub folder: String,
-    /// How many.
+    /// How many files or entries are lost or changed.
     pub deletions: u64,
     /// Since when (RFC 3339).
     pub since: String,

@@ -71,6 +71,38 @@ pub fn check(asked: Asked, limits: Limits) -> Result<(), Held> {
     })
 }
 
+/// What one run of pages would do to the files of one folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Wave {
+    /// Files that would go.
+    pub gone: u64,
+    /// Files that would get another content.
+    pub replaced: u64,
+    /// Files in sync.
+    pub files: u64,
+}
+
+/// Whether so many files may go or be overwritten here at once. Somebody else's mass restore, or a program that encrypts everything, looks like
+/// a mass deletion: most of what there was is not there any more.
+///
+/// # Errors
+/// Which limit was met.
+pub fn inbound(wave: Wave, limits: Limits) -> Result<(), String> {
+    let Wave { gone, replaced, files } = wave;
+    let all = gone.saturating_add(replaced);
+    #[expect(clippy::cast_precision_loss, reason = "a share of 2^53 files needs no more digits")]
+    let share = if files == 0 { 0.0 } else { all as f64 / files as f64 };
+    if gone > limits.max_deletions {
+        Err(format!("safety.max_deletions = {}", limits.max_deletions))
+    } else if all > SHARE_FROM && share > limits.max_share {
+        Err(format!("safety.max_deletion_share = {:.0}%", limits.max_share * 100.0))
+    } else if gone > 1 && gone >= files {
+        Err("that is all the folder has".to_owned())
+    } else {
+        Ok(())
+    }
+}
+
 /// Names one exact set of deletions: the same paths at the same revisions, in the order of the paths, under the same salt.
 #[derive(Debug, Clone)]
 pub struct Seal(Sha256);
@@ -152,6 +184,19 @@ mod tests {
         ] {
             assert_ne!(set, other);
         }
+    }
+
+    #[test]
+    fn e12_overwriting_most_of_a_folder_is_held_like_deleting_it() {
+        let wave = |gone, replaced, files| inbound(Wave { gone, replaced, files }, LIMITS);
+        assert!(wave(0, 60, 100).unwrap_err().contains("25%"));
+        assert!(wave(30, 30, 100).is_err());
+        assert!(wave(1_001, 0, 1_000_000).unwrap_err().contains("max_deletions"));
+        assert!(wave(4, 0, 4).unwrap_err().contains("all the folder has"));
+        wave(0, 4, 4).unwrap();
+        wave(0, 50, 60).unwrap();
+        wave(0, 5_000, 1_000_000).unwrap();
+        wave(1, 0, 1).unwrap();
     }
 
     #[test]

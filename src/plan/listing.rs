@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use unicode_normalization::UnicodeNormalization as _;
 
 use crate::model::listing::{Below, Entry, Here, Kind, Rule, What};
-use crate::model::{Failure, RemotePath};
+use crate::model::{Disk, Failure, RemotePath};
 use crate::plan::guard::Limits;
 use crate::plan::names::OWN_DIR;
 
@@ -131,11 +131,27 @@ pub fn is_sure(text: &str) -> bool {
 const NAME_MAX: usize = 255;
 
 /// Why this disk could not hold an entry; `None` if nothing is known against it. `top` says that it lies directly in a synced folder.
-pub fn unholdable(name: &str, top: bool) -> Option<Failure> {
-    if name.len() > NAME_MAX {
+pub fn unholdable(name: &str, top: bool, disk: Disk) -> Option<Failure> {
+    let (long, of) = match disk {
+        Disk::Plain => (name.len(), "bytes"),
+        Disk::Windows => (name.encode_utf16().count(), "UTF-16 units"),
+    };
+    if long > NAME_MAX {
         return Some(Failure::wedge(
             "name_too_long",
-            format!("the name has {} bytes, and this disk holds at most {NAME_MAX}: rename it in Dropbox", name.len()),
+            format!("the name has {long} {of}, and this disk holds at most {NAME_MAX}: rename it in Dropbox"),
+        ));
+    }
+    let barred = |c: &char| c.is_ascii_control() || "<>:\"|?*\\".contains(*c);
+    if disk == Disk::Windows
+        && let Some(sign) = name.chars().find(barred).or_else(|| name.chars().next_back().filter(|c| ". ".contains(*c)))
+    {
+        let place = if barred(&sign) { "" } else { " at its end" };
+        return Some(Failure::wedge(
+            "name",
+            format!(
+                "this disk has the rules of Windows and cannot hold a name with {sign:?}{place}: rename it in Dropbox"
+            ),
         ));
     }
     if top && name == OWN_DIR {
@@ -148,8 +164,8 @@ pub fn unholdable(name: &str, top: bool) -> Option<Failure> {
 }
 
 /// Whether a disk could hold an entry, as far as is known: see [`unholdable`].
-pub fn holds(name: &str, top: bool) -> bool {
-    unholdable(name, top).is_none()
+pub fn holds(name: &str, top: bool, disk: Disk) -> bool {
+    unholdable(name, top, disk).is_none()
 }
 
 #[cfg(test)]
@@ -198,9 +214,20 @@ mod tests {
 
     #[test]
     fn i6_i9_what_a_disk_cannot_hold() {
-        assert_eq!(unholdable(&"\u{1F980}".repeat(64), false).unwrap().code, "name_too_long");
-        assert_eq!(unholdable(".ferrybox", true).unwrap().code, "reserved");
-        assert_eq!(unholdable(".ferrybox", false), None);
-        assert_eq!(unholdable("fine", true), None);
+        let code = |name: &str, top, disk| unholdable(name, top, disk).map(|f| f.code);
+        let crabs = "\u{1F980}".repeat(64);
+        assert_eq!(code(&crabs, false, Disk::Plain).unwrap(), "name_too_long");
+        assert_eq!(code(&crabs, false, Disk::Windows), None);
+        assert_eq!(code(&"x".repeat(256), false, Disk::Windows).unwrap(), "name_too_long");
+        assert_eq!(code(".ferrybox", true, Disk::Plain).unwrap(), "reserved");
+        assert_eq!(code(".ferrybox", false, Disk::Plain), None);
+        for odd in ["12:30", "who?", "a*", "\"q\"", "a|b", "<a>", "back\\slash", "tab\t", "dot.", "space "] {
+            assert_eq!(code(odd, false, Disk::Plain), None, "{odd:?}");
+            assert_eq!(code(odd, false, Disk::Windows).unwrap(), "name", "{odd:?}");
+        }
+        for fine in ["fine", "a.b", ".a", " a", "é", "(a) [b] {c} + ~ # % &"] {
+            assert_eq!(code(fine, true, Disk::Windows), None, "{fine:?}");
+        }
+        assert!(unholdable("a.", false, Disk::Windows).unwrap().text.contains("'.' at its end"));
     }
 }

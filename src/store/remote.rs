@@ -189,6 +189,38 @@ impl Store {
         self.write_and_wake(move |conn| begin_anew(conn, id)).await
     }
 
+    /// The tree that Dropbox shows is that of this namespace. If it was another one's before, every listing begins anew beside what is known,
+    /// in the same step; `true` then.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn set_namespace(&self, namespace: &str) -> Result<bool, StoreError> {
+        let namespace = namespace.to_owned();
+        self.write_rows(usize::MAX, move |conn| {
+            let before: Option<String> = conn
+                .prepare_cached("SELECT value FROM meta WHERE key = 'namespace'")?
+                .query_row([], |r| r.get(0))
+                .optional()?;
+            if before.as_ref() == Some(&namespace) {
+                return Ok(false);
+            }
+            conn.prepare_cached(
+                "INSERT INTO meta VALUES ('namespace', ?1) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+            )?
+            .execute([namespace])?;
+            if before.is_none() {
+                return Ok(false);
+            }
+            let ids: Vec<i64> = conn
+                .prepare_cached("SELECT id FROM remote_listing")?
+                .query_map([], |r| r.get(0))?
+                .collect::<Result<_, _>>()?;
+            ids.into_iter().try_for_each(|id| begin_anew(conn, ListingId(id)))?;
+            Ok(true)
+        })
+        .await
+    }
+
     /// Lets the next tree of this number through, whatever it lost: a person has looked. `true` if there was such a held tree.
     ///
     /// # Errors

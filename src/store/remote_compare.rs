@@ -13,12 +13,12 @@ use super::remote_names::Names;
 use super::remote_view::{self, Sought, WalkAt, view};
 use super::{Store, base_dir, row};
 use crate::model::listing::Listed;
-use crate::model::{Base, ContentHash, FolderId, RelPath, Remote, RemotePath, UnixMs};
+use crate::model::{Base, ContentHash, Disk, FolderId, RelPath, Remote, RemotePath, UnixMs};
 
 /// Guesses the server's key of a path; `plan::listing` has it.
 pub type KeyOf = fn(&str) -> String;
 /// Whether a disk can hold an entry of this name, and may; the truth value says that it lies directly in a synced folder.
-pub type Holds = fn(&str, bool) -> bool;
+pub type Holds = fn(&str, bool, Disk) -> bool;
 
 /// The rules of `plan::listing` that the comparison carries out.
 #[derive(Debug, Clone, Copy)]
@@ -40,6 +40,8 @@ pub struct Compared {
     /// names that base knows their directories by, and their size is that of the remote file. A row says no more than "look": the path may be
     /// ignored, and something else may lie there on the disk.
     pub down: bool,
+    /// What its disk can hold, where things come down.
+    pub disk: Disk,
 }
 
 /// Rows looked at in one slice.
@@ -60,7 +62,7 @@ pub(super) enum Position {
 
 impl Position {
     /// Of the column; what cannot be read begins anew.
-    fn read(text: &str) -> Self {
+    pub(super) fn read(text: &str) -> Self {
         serde_json::from_str(text).unwrap_or_else(|_| Self::Base { dir: 0, name: String::new() })
     }
 }
@@ -73,6 +75,19 @@ pub(super) struct Found {
     pub(super) down: bool,
     /// And every directory at or below it that was agreed on.
     pub(super) dirs_below: bool,
+    /// Of a file of base: whether it is gone, or another content is there; and Dropbox's revision.
+    pub(super) was: Option<(Fate, String)>,
+}
+
+/// What became in Dropbox of a file that both sides had agreed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// Nothing, or a folder, is there.
+    Gone,
+    /// Another content is there.
+    Replaced,
+    /// The same content under another revision.
+    Same,
 }
 
 /// What one slice came to.
@@ -153,14 +168,7 @@ fn enqueue(conn: &Connection, found: &Found, now: UnixMs) -> Step<()> {
 
 /// Looks at the next slice; `None` if there is nothing to compare, or not yet.
 pub(super) fn slice(conn: &Connection, id: ListingId, folders: &[Compared], naming: Naming) -> Step<Option<Slice>> {
-    let listing = remote::get(conn, id)?;
-    let Some(live) = listing.live.as_ref().filter(|live| live.complete && !live.running) else { return Ok(None) };
-    let before: Option<String> = conn
-        .prepare_cached("SELECT compare_at FROM remote_listing WHERE id = ?1")?
-        .query_row([id.0], |r| r.get(0))
-        .optional()?
-        .flatten();
-    let look = Look { conn, id, tree: live.id, absence: remote_view::knows_absence(&listing), folders, naming };
+    let Some((look, before)) = Look::new(conn, id, folders, naming)? else { return Ok(None) };
     let (differing, position, done) = match before.as_deref().map(Position::read) {
         Some(Position::Base { dir, name }) => {
             let (differing, position) = look.base(dir, &name)?;
@@ -174,7 +182,7 @@ pub(super) fn slice(conn: &Connection, id: ListingId, folders: &[Compared], nami
             let (differing, position) = look.listed(folder, after)?;
             (differing, position, Vec::new())
         }
-        at => match look.touched(at)? {
+        at => match look.touched(at, "")? {
             Some(touched) => touched,
             None if before.is_some() => (Vec::new(), None, Vec::new()),
             None => return Ok(None),
@@ -197,8 +205,26 @@ pub(super) struct Look<'a> {
 /// What differs, where it goes on, and the touched paths that are done.
 pub(super) type Touched = (Vec<Found>, Option<Position>, Vec<String>);
 
-impl Look<'_> {
-    fn base(&self, dir: i64, name: &str) -> Step<(Vec<Found>, Option<Position>)> {
+impl<'a> Look<'a> {
+    /// With `compare_at`; `None` while nothing can be compared.
+    pub(super) fn new(
+        conn: &'a Connection,
+        id: ListingId,
+        folders: &'a [Compared],
+        naming: Naming,
+    ) -> Step<Option<(Self, Option<String>)>> {
+        let listing = remote::get(conn, id)?;
+        let Some(live) = listing.live.as_ref().filter(|live| live.complete && !live.running) else { return Ok(None) };
+        let before: Option<String> = conn
+            .prepare_cached("SELECT compare_at FROM remote_listing WHERE id = ?1")?
+            .query_row([id.0], |r| r.get(0))
+            .optional()?
+            .flatten();
+        let absence = remote_view::knows_absence(&listing);
+        Ok(Some((Self { conn, id, tree: live.id, absence, folders, naming }, before)))
+    }
+
+    pub(super) fn base(&self, dir: i64, name: &str) -> Step<(Vec<Found>, Option<Position>)> {
         let mut select = self.conn.prepare_cached(
             "SELECT d.folder, iif(d.path = '', '', d.path || '/') || b.name, b.size, b.mtime_ns, b.ctime_ns, b.ino, b.dev, b.content_hash,
                     b.rev, b.remote, b.file_id, b.dir, b.name
@@ -239,7 +265,7 @@ impl Look<'_> {
             let key = (self.naming.key_of)(of.remote.join(&path).as_str());
             let there = view(self.conn, &Sought { listing: self.id, key, sure: true })?;
             if !matches!(there, Remote::Folder | Remote::Unlisted) {
-                differing.push(Found { folder, path, size: 0, down: true, dirs_below: false });
+                differing.push(Found { folder, path, size: 0, down: true, dirs_below: false, was: None });
             }
         }
         Ok((differing, last.filter(|_| seen == SLICE).or_else(|| self.next_down(i64::MIN))))
@@ -262,7 +288,7 @@ impl Look<'_> {
         for entry in &entries {
             if let (Some(path), None) = self.place(&mut names, entry)? {
                 let size = entry.size.unwrap_or_default();
-                differing.push(Found { folder: of.folder, path, size, down: true, dirs_below: false });
+                differing.push(Found { folder: of.folder, path, size, down: true, dirs_below: false, was: None });
             }
         }
         let next = match entries.last() {
@@ -312,12 +338,18 @@ impl Look<'_> {
             Remote::File { content_hash: Some(hash), .. } => self.ours(folder.folder, &path, *hash)?,
             _ => false,
         };
-        let size = match remote {
-            Remote::File { size, .. } if folder.down => size,
-            _ if folder.down => 0,
-            _ => base.stat.size,
+        if same {
+            return Ok(None);
+        }
+        let (fate, rev, size) = match remote {
+            Remote::File { content_hash: Some(hash), rev, size, .. } if hash == base.content_hash => {
+                (Fate::Same, rev, size)
+            }
+            Remote::File { rev, size, .. } => (Fate::Replaced, rev, size),
+            _ => (Fate::Gone, String::new(), 0),
         };
-        Ok((!same).then_some(Found { folder: folder.folder, path, size, down: folder.down, dirs_below: false }))
+        let size = if folder.down { size } else { base.stat.size };
+        Ok(Some(Found { folder: folder.folder, path, size, down: folder.down, dirs_below: false, was: Some((fate, rev)) }))
     }
 
     /// Our own commit, seen in the listing before its reply was: base is about to be that.

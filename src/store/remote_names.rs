@@ -82,7 +82,7 @@ impl<'a> Names<'a> {
             return Ok(None);
         };
         let top = above == self.home;
-        if !(self.naming.holds)(name_shown, top) {
+        if !(self.naming.holds)(name_shown, top, self.folder.disk) {
             return Ok(None);
         }
         let Some(above) = self.dir(above, above_shown)? else { return Ok(None) };

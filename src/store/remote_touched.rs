@@ -11,13 +11,15 @@ use super::row::{self, at_or_below};
 use crate::model::RelPath;
 
 impl Look<'_> {
-    /// What the pages since the last comparison have touched: at most so many paths, and what lay below them.
-    pub(super) fn touched(&self, at: Option<Position>) -> Step<Option<Touched>> {
-        let mut select = self
-            .conn
-            .prepare_cached("SELECT path, below FROM remote_touched WHERE listing = ?1 ORDER BY path LIMIT ?2")?;
-        let rows = select
-            .query_map(params![self.id.0, row::limit(SLICE)], |r| Ok((r.get::<_, String>(0)?, r.get::<_, bool>(1)?)))?;
+    /// What the pages since the last comparison have touched: at most so many paths after this one, and what lay below
+    /// them.
+    pub(super) fn touched(&self, at: Option<Position>, after: &str) -> Step<Option<Touched>> {
+        let mut select = self.conn.prepare_cached(
+            "SELECT path, below FROM remote_touched WHERE listing = ?1 AND path > ?3 ORDER BY path LIMIT ?2",
+        )?;
+        let rows = select.query_map(params![self.id.0, row::limit(SLICE), after], |r| {
+            Ok((r.get::<_, String>(0)?, r.get::<_, bool>(1)?))
+        })?;
         let touched = rows.collect::<Result<Vec<_>, _>>()?;
         if touched.is_empty() {
             return Ok(None);
@@ -68,14 +70,14 @@ impl Look<'_> {
             let above = below && home.strip_prefix(&key).is_some_and(|rest| rest.starts_with('/'));
             if above && itself && folder.down {
                 let path = RelPath::root();
-                differing.push(Found { folder: folder.folder, path, size: 0, down: true, dirs_below: true });
+                differing.push(Found { folder: folder.folder, path, size: 0, down: true, dirs_below: true, was: None });
             }
             return Ok(above.then(RelPath::root));
         };
         if rest.is_empty() {
             if below && itself && folder.down {
                 let path = RelPath::root();
-                differing.push(Found { folder: folder.folder, path, size: 0, down: true, dirs_below: true });
+                differing.push(Found { folder: folder.folder, path, size: 0, down: true, dirs_below: true, was: None });
             }
             return Ok(Some(RelPath::root()));
         }
@@ -97,7 +99,7 @@ impl Look<'_> {
                 (Some(path), Some(base)) => differing.extend(self.differs(folder, path, &base)?),
                 (Some(path), None) => {
                     let size = entry.as_ref().and_then(|e| e.size).unwrap_or_default();
-                    differing.push(Found { folder: folder.folder, path, size, down: true, dirs_below: false });
+                    differing.push(Found { folder: folder.folder, path, size, down: true, dirs_below: false, was: None });
                 }
                 (None, _) => {}
             }
@@ -115,7 +117,7 @@ impl Look<'_> {
         if itself && (self.absence || entry.is_some()) {
             // A folder that went (and may be there again, or something else in its place), with all that was in it.
             let path = dir.path.clone();
-            differing.push(Found { folder: folder.folder, path, size: 0, down: true, dirs_below: true });
+            differing.push(Found { folder: folder.folder, path, size: 0, down: true, dirs_below: true, was: None });
         }
         Ok(Some(dir.path))
     }

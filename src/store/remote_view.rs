@@ -81,6 +81,42 @@ impl Store {
     }
 }
 
+/// Entries of the live tree that are looked at for a sample of those that the next tree has not.
+const LOOKED_AT: usize = 20_000;
+
+impl Store {
+    /// Some of the entries that a complete next tree has lost, as people write them.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn lost_entries(&self, id: ListingId, limit: usize) -> Result<Vec<String>, StoreError> {
+        self.read(move |conn| {
+            let listing = remote::get(conn, id)?;
+            let (Some(live), Some(next)) = (&listing.live, &listing.next) else { return Ok(Vec::new()) };
+            let mut at = WalkAt { root: listing.scope.to_lowercase(), recursive: true, after: String::new() };
+            let (mut lost, mut seen) = (Vec::new(), 0);
+            loop {
+                let page = walk(conn, live.id, &at, 1000)?;
+                seen += page.len();
+                let Some(last) = page.last() else { return Ok(lost) };
+                at.after.clone_from(&last.path_lower);
+                for entry in page {
+                    if look(conn, next.id, &entry.path_lower)?.is_none() {
+                        lost.push(entry.path);
+                        if lost.len() == limit {
+                            return Ok(lost);
+                        }
+                    }
+                }
+                if seen >= LOOKED_AT {
+                    return Ok(lost);
+                }
+            }
+        })
+        .await
+    }
+}
+
 /// The remote view of one path.
 pub(super) fn view(conn: &Connection, sought: &Sought) -> Step<Remote> {
     let listing = remote::get(conn, sought.listing)?;

@@ -30,6 +30,8 @@ pub struct World {
     pub mode: &'static str,
     /// More lines of the folder's table.
     pub folder_extra: String,
+    /// More lines of the account's table.
+    pub account_extra: String,
 }
 
 impl World {
@@ -51,7 +53,15 @@ impl World {
         let dir = tempfile::tempdir().unwrap();
         let folder = dir.path().join("tree");
         std::fs::create_dir(&folder).unwrap();
-        Self { dir, standin, folder, extra: String::new(), mode: "backup", folder_extra: String::new() }
+        Self {
+            dir,
+            standin,
+            folder,
+            extra: String::new(),
+            mode: "backup",
+            folder_extra: String::new(),
+            account_extra: String::new(),
+        }
     }
 
     pub fn state(&self) -> PathBuf {
@@ -90,6 +100,7 @@ settle = "200ms"
 name = "test"
 app_key = "key"
 credentials = "file:{credentials}"
+{account_extra}
 
 [account.endpoints]
 api = "{url}"
@@ -110,6 +121,7 @@ mode = "{mode}"
             mode = self.mode,
             extra = self.extra,
             folder_extra = self.folder_extra,
+            account_extra = self.account_extra,
         );
         std::fs::write(self.config_file(), text).unwrap();
     }

@@ -1,5 +1,7 @@
 //! One listing against the stand-in server over TCP, with no waiting between its steps: thousands of histories in minutes.
 
+mod brake;
+
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 

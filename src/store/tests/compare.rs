@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use super::{Home, based};
 use crate::model::listing::{Entry, FileFacts, FolderFacts, Marks, Page, What};
-use crate::model::{Base, ContentHash, RemotePath, Settled};
+use crate::model::{Base, ContentHash, Disk, RemotePath, Settled};
 use crate::plan::listing::{collapsed, holds, key_of, rule};
 use crate::store::remote_compare::{SLICE, carry_out, slice};
 use crate::store::{Compared, ListingId, Naming, Place, Store};
@@ -69,7 +69,7 @@ impl Home {
     }
 
     fn compared(&self, down: bool) -> Vec<Compared> {
-        vec![Compared { folder: self.folder, remote: RemotePath::parse("/R").unwrap(), down }]
+        vec![Compared { folder: self.folder, remote: RemotePath::parse("/R").unwrap(), down, disk: Disk::Plain }]
     }
 
     /// To the end; how many slices that took.
@@ -156,6 +156,19 @@ async fn what_only_dropbox_has_gets_rows_where_things_come_down_and_nowhere_else
     home.store.forget(home.folder).await.unwrap();
     home.compare(id, true).await;
     assert_eq!(home.found().len(), 8);
+}
+
+#[tokio::test]
+async fn what_the_disk_cannot_hold_gets_no_row() {
+    let home = super::home().await;
+    let id =
+        home.listed(vec![folder("/R"), file("/R/12:30", "1", 1), folder("/R/why?"), file("/R/why?/x", "1", 1)]).await;
+    let folders = |disk| vec![Compared { disk, ..home.compared(true).remove(0) }];
+    while home.store.compare_listing(id, folders(Disk::Windows), NAMING, 9).await.unwrap() {}
+    assert!(home.found().is_empty());
+    home.store.folder("/l", "/r", "download").await.unwrap();
+    while home.store.compare_listing(id, folders(Disk::Plain), NAMING, 9).await.unwrap() {}
+    assert_eq!(home.found(), ["12:30 1", "why? 0", "why?/x 1"]);
 }
 
 #[tokio::test]
@@ -320,7 +333,12 @@ async fn a_comparison_that_is_begun_anew_meanwhile_stays_begun_anew() {
 async fn a_folder_above_the_synced_one_takes_it_along() {
     let home = super::home().await;
     home.agreed(&[("x", None)]).await;
-    let folders = vec![Compared { folder: home.folder, remote: RemotePath::parse("/Top/R").unwrap(), down: true }];
+    let folders = vec![Compared {
+        folder: home.folder,
+        remote: RemotePath::parse("/Top/R").unwrap(),
+        down: true,
+        disk: Disk::Plain,
+    }];
     let id = home.listed(vec![folder("/Top"), folder("/Top/R"), file("/Top/R/x", "r1", 3)]).await;
     while home.store.compare_listing(id, folders.clone(), NAMING, 9).await.unwrap() {}
     assert!(home.found().is_empty());
@@ -338,8 +356,8 @@ async fn another_folders_base_is_none_of_this_ones() {
     let remote = |text: &str| RemotePath::parse(text).unwrap();
     let folders = |first: bool, second: bool| {
         vec![
-            Compared { folder: home.folder, remote: remote("/R"), down: first },
-            Compared { folder: other, remote: remote("/R/sub"), down: second },
+            Compared { folder: home.folder, remote: remote("/R"), down: first, disk: Disk::Plain },
+            Compared { folder: other, remote: remote("/R/sub"), down: second, disk: Disk::Plain },
         ]
     };
     while home.store.compare_listing(id, folders(false, true), NAMING, 9).await.unwrap() {}

@@ -11,6 +11,7 @@ use crate::hash::hex;
 use crate::path::{self, Reference};
 use crate::shared::Shared;
 use crate::state::AccountKey;
+use crate::state::account::Link;
 use crate::state::commit::{Commit, WriteMode};
 use crate::state::generate::generated;
 use crate::state::relocate::Relocation;
@@ -122,6 +123,22 @@ impl Account {
     /// All cursors are invalid: the next `continue` gets `reset`.
     pub fn reset_cursors(&self) {
         self.change(|account| account.tree.generation += 1);
+    }
+
+    /// A shared link to a folder, which anybody may list who has it, and its password if it has one.
+    #[must_use]
+    pub fn share(&self, path: &str, password: Option<&str>) -> String {
+        let folder = self.fold(path);
+        let name = self.shared.world().name("", 15);
+        let url = format!("https://www.dropbox.com/scl/fo/{name}?dl=0");
+        let link = Link { url: url.clone(), folder, password: password.map(str::to_owned) };
+        self.change(|account| account.links.push(link));
+        url
+    }
+
+    /// All shared links of this account are taken back.
+    pub fn revoke_links(&self) {
+        self.change(|account| account.links.clear());
     }
 
     /// What longpolls answer as `backoff`, in seconds.

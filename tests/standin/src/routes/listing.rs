@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::call::Call;
-use crate::path::Form;
+use crate::path::{Form, Reference};
 use crate::state::cursor::{Cursor, Position};
 use crate::state::listing::Page;
 use crate::state::{AccountKey, World};
@@ -24,7 +24,7 @@ struct ListFolderArg {
     #[serde(default)]
     limit: Option<u32>,
     #[serde(default)]
-    shared_link: Option<Value>,
+    shared_link: Option<SharedLink>,
     #[serde(default, rename = "include_media_info")]
     _include_media_info: bool,
     #[serde(default, rename = "include_has_explicit_shared_members")]
@@ -37,6 +37,15 @@ struct ListFolderArg {
     _include_non_downloadable_files: Option<bool>,
     #[serde(default, rename = "include_restorable_info")]
     _include_restorable_info: bool,
+}
+
+/// files.stone, `SharedLink`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SharedLink {
+    url: String,
+    #[serde(default)]
+    password: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -64,17 +73,20 @@ fn open(call: &Call) -> Result<Cursor, Refusal> {
     if arg.path == "/" {
         return Err(call.bad("path: Specify the root folder as an empty string rather than as \"/\"."));
     }
-    if arg.shared_link.is_some() {
-        return Err(call.bad("shared_link: this stand-in has no shared links"));
-    }
     // ListFolderArg.limit: UInt32(max_value=2000, min_value=1).
     if arg.limit.is_some_and(|limit| !(1..=2000).contains(&limit)) {
         return Err(call.bad("limit: must be from 1 to 2000"));
     }
     let failed = |tag: &str| Refusal::endpoint(&format!("path/{tag}"));
     let world = call.shared.world();
-    let account = world.account(call.account);
-    let folder = account.place(&call.settings, &reference).map_err(failed)?.lower;
+    let (owner, folder) = match &arg.shared_link {
+        None => {
+            let account = world.account(call.account);
+            (call.account, account.place(&call.settings, &reference).map_err(failed)?.lower)
+        }
+        Some(link) => linked(call, &world, link, &arg)?,
+    };
+    let account = world.account(owner);
     match account.tree.live(&folder) {
         _ if account.tree.is_folder(&folder) => {}
         Some(_) => return Err(failed("not_folder")),
@@ -82,14 +94,36 @@ fn open(call: &Call) -> Result<Cursor, Refusal> {
     }
     let limit = arg.limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(call.settings.page_size);
     Ok(Cursor {
-        account: call.account.0,
+        account: owner.0,
         generation: account.tree.generation,
         folder,
         recursive: arg.recursive,
         deleted: arg.include_deleted,
         limit: limit.min(call.settings.page_size).max(1),
+        link: arg.shared_link.is_some(),
         position: Position::First(String::new(), account.tree.seq),
     })
+}
+
+/// The folder that a shared link shows: "`path` will be relative to root of the shared link. Only non-recursive mode is supported for shared
+/// link." `ListFolderError` has no word for a link that is not there or not to be seen; the union is open, and `sharing.SharedLinkError` has
+/// both [guess].
+fn linked(call: &Call, world: &World, link: &SharedLink, arg: &ListFolderArg) -> Result<(AccountKey, String), Refusal> {
+    if arg.recursive {
+        return Err(call.bad("recursive: only non-recursive mode is supported for shared link"));
+    }
+    let known = world.accounts.iter().enumerate().find_map(|(i, account)| {
+        let found = account.links.iter().find(|known| known.url == link.url)?;
+        Some((AccountKey(i), found))
+    });
+    let (owner, found) = known.ok_or_else(|| Refusal::endpoint("shared_link_not_found"))?;
+    if found.password.is_some() && found.password != link.password {
+        return Err(Refusal::endpoint("shared_link_access_denied"));
+    }
+    let inside = Reference::Path(arg.path.clone());
+    let place = world.account(owner).place(&call.settings, &inside);
+    let place = place.map_err(|tag| Refusal::endpoint(&format!("path/{tag}")))?;
+    Ok((owner, format!("{}{}", found.folder, place.lower)))
 }
 
 /// files.stone, `list_folder`.
@@ -104,10 +138,10 @@ pub(crate) async fn list_continue(call: &Call) -> Result<Value, Refusal> {
     let cursor = {
         let world = call.shared.world();
         let cursor = known(call, &world, &cursor)?;
-        if cursor.account != call.account.0 {
+        if cursor.account != call.account.0 && !cursor.link {
             return Err(Refusal::endpoint("reset"));
         }
-        if !world.account(call.account).tree.is_folder(&cursor.folder) {
+        if !world.account(AccountKey(cursor.account)).tree.is_folder(&cursor.folder) {
             // The folder that is listed is gone [guess].
             return Err(Refusal::endpoint("path/not_found"));
         }
@@ -142,7 +176,16 @@ async fn page(call: &Call, cursor: Cursor) -> Result<Value, Refusal> {
         tokio::time::sleep(call.settings.listing_time).await;
     }
     let mut world = call.shared.world();
-    let Page { entries, cursor, has_more } = world.account_mut(call.account).page(&call.settings, cursor);
+    let link = cursor.link;
+    let owner = AccountKey(cursor.account);
+    let Page { mut entries, cursor, has_more } = world.account_mut(owner).page(&call.settings, cursor);
+    for entry in entries.iter_mut().filter(|_| link) {
+        // Metadata.path_lower: "This field will be null if the file or folder is not mounted."
+        if let Some(fields) = entry.as_object_mut() {
+            fields.remove("path_lower");
+            fields.remove("path_display");
+        }
+    }
     Ok(json!({ "entries": entries, "cursor": cursor.text(), "has_more": has_more }))
 }
 

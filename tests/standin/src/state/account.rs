@@ -52,6 +52,16 @@ pub(crate) struct Account {
     pub(crate) backoff: Option<u64>,
     pub(crate) no_longpoll_before: Duration,
     pub(crate) pages: u64,
+    pub(crate) links: Vec<Link>,
+}
+
+/// A shared link to a folder.
+#[derive(Clone, Debug)]
+pub(crate) struct Link {
+    pub(crate) url: String,
+    /// The folder's key.
+    pub(crate) folder: String,
+    pub(crate) password: Option<String>,
 }
 
 /// Why a path argument names nothing: a tag of `LookupError`.
@@ -73,6 +83,7 @@ impl Account {
             backoff: None,
             no_longpoll_before: Duration::ZERO,
             pages: 0,
+            links: Vec::new(),
         }
     }
 

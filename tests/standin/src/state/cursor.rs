@@ -24,6 +24,9 @@ pub(crate) struct Cursor {
     pub(crate) recursive: bool,
     pub(crate) deleted: bool,
     pub(crate) limit: usize,
+    /// It lists what a shared link shows: to any account, and without paths.
+    #[serde(default)]
+    pub(crate) link: bool,
     pub(crate) position: Position,
 }
 

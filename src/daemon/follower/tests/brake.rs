@@ -1,0 +1,146 @@
+//! E12: a mass restore, or a program that encrypts everything, is known here and brought down only when a person agrees.
+
+use super::*;
+use crate::model::{Base, Disk, FolderId, Settled, Stat};
+use crate::store::{Claim, Compared};
+
+/// A folder that brings things down, in sync with 100 files.
+async fn in_sync(standin: &Standin, store: &Store) -> (Follower, FolderId) {
+    for i in 0..100 {
+        standin.write(&format!("/T/f{i:02}"), format!("mine {i}"));
+    }
+    let folder = store.folder("/l", "/T", "two-way").await.unwrap().id;
+    let mut follower = follower(store, client(standin, standin), "/T").await;
+    let remote = RemotePath::parse("/T").unwrap();
+    let lane = Lane {
+        id: follower.lane.id,
+        scope: remote.clone(),
+        folders: vec![Compared { folder, remote, down: true, disk: Disk::Plain }],
+        now: Mutex::new(LaneNow::default()),
+        nudge: Notify::new(),
+        echo: Echo::default(),
+    };
+    follower.lane = Arc::new(lane);
+    rest(&mut follower).await;
+    assert_eq!(claimed(store).await.len(), 100, "all of it is new here, and nothing of that is a wave");
+    let all = Claim { max_files: 1000, max_bytes: u64::MAX, small: u64::MAX, now: i64::MAX };
+    store.release_claims().await.unwrap();
+    let mut done = Vec::new();
+    for claimed in store.claim(all).await.unwrap() {
+        let file = standin.file(&format!("/T/{}", claimed.job.path)).unwrap();
+        let stat = Stat { size: file.size, mtime_ns: 0, ctime_ns: 0, ino: 1, dev: 1 };
+        let base = Base {
+            stat,
+            content_hash: file.content_hash.parse().unwrap(),
+            rev: file.rev,
+            file_id: Some(file.id),
+            remote: None,
+        };
+        done.push((claimed.job, Settled::InSync(Some(base))));
+    }
+    store.settle(done, 1).await.unwrap();
+    (follower, folder)
+}
+
+/// The paths that are to be looked at.
+async fn claimed(store: &Store) -> Vec<String> {
+    store.release_claims().await.unwrap();
+    let all = Claim { max_files: 1000, max_bytes: u64::MAX, small: u64::MAX, now: i64::MAX };
+    let mut paths: Vec<_> = store.claim(all).await.unwrap().into_iter().map(|c| c.job.path.to_string()).collect();
+    paths.sort();
+    paths
+}
+
+fn encrypt(standin: &Standin, files: usize) {
+    for i in 0..files {
+        standin.write(&format!("/T/f{i:02}"), "ransom");
+    }
+}
+
+/// A restart: nothing but the store is left.
+fn restarted(follower: &Follower) -> Follower {
+    let old = &follower.lane;
+    let (folders, now) = (old.folders.clone(), Mutex::new(LaneNow::default()));
+    let lane = Lane { id: old.id, scope: old.scope.clone(), folders, now, nudge: Notify::new(), echo: Echo::default() };
+    Follower::new(follower.store.clone(), follower.dropbox.clone(), Arc::new(lane), Question::default(), LIMITS)
+}
+
+#[tokio::test]
+async fn e12_a_wave_of_changes_waits_for_a_person_across_restarts() {
+    let (standin, _dir, store, _) = world(Settings::default()).await;
+    let (mut follower, _) = in_sync(&standin, &store).await;
+    encrypt(&standin, 60);
+    standin.write("/T/new", "n");
+    rest(&mut follower).await;
+    assert_eq!(claimed(&store).await, [""; 0]);
+    let held = follower.lane.held().unwrap();
+    assert_eq!((held.changes, held.files, held.sample.len()), (60, 100, 5));
+    assert!(held.reason.contains(&held.token) && held.reason.contains("60 got another content"), "{}", held.reason);
+    // The cache follows all the same.
+    assert_eq!(cached(&store, &follower).await.len(), 102);
+    let mut follower = restarted(&follower);
+    rest(&mut follower).await;
+    assert_eq!(follower.lane.held().map(|h| h.token), Some(held.token.clone()));
+    // More of it is another wave: the old word does not cover it.
+    encrypt(&standin, 61);
+    store.set_meta(&crate::daemon::brake::approved(&follower.lane), &held.token).await.unwrap();
+    rest(&mut follower).await;
+    let second = follower.lane.held().unwrap();
+    assert_ne!(second.token, held.token);
+    assert_eq!(claimed(&store).await, [""; 0]);
+    store.set_meta(&crate::daemon::brake::approved(&follower.lane), &second.token).await.unwrap();
+    // A crash between the word and the work asks nobody again.
+    follower.step().await.unwrap();
+    let mut follower = restarted(&follower);
+    rest(&mut follower).await;
+    assert_eq!(claimed(&store).await.len(), 62);
+    assert_eq!(follower.lane.held(), None);
+    assert_eq!(store.meta(&crate::daemon::brake::approved(&follower.lane)).await.unwrap(), None);
+    assert!(standin.violations().is_empty(), "{:#?}", standin.violations());
+}
+
+#[tokio::test]
+async fn e12_what_was_restored_in_dropbox_is_let_go_and_a_few_changes_never_wait() {
+    let (standin, _dir, store, _) = world(Settings::default()).await;
+    let (mut follower, _) = in_sync(&standin, &store).await;
+    encrypt(&standin, 20);
+    rest(&mut follower).await;
+    assert_eq!(claimed(&store).await.len(), 20);
+    assert_eq!(follower.lane.held(), None);
+    // Gone and overwritten count together.
+    for i in 20..60 {
+        standin.delete(&format!("/T/f{i:02}"));
+    }
+    for i in 0..16 {
+        standin.write(&format!("/T/f{i:02}"), "more");
+    }
+    rest(&mut follower).await;
+    assert_eq!(follower.lane.held().unwrap().changes, 56);
+    for i in 0..60 {
+        standin.write(&format!("/T/f{i:02}"), format!("mine {i}"));
+    }
+    rest(&mut follower).await;
+    assert_eq!(follower.lane.held(), None);
+    assert_eq!(claimed(&store).await.len(), 60, "other revisions of the same content");
+    assert!(standin.violations().is_empty(), "{:#?}", standin.violations());
+}
+
+#[tokio::test]
+async fn e12_what_is_rejected_stays_as_it_is_here() {
+    let (standin, _dir, store, _) = world(Settings::default()).await;
+    let (mut follower, _) = in_sync(&standin, &store).await;
+    encrypt(&standin, 99);
+    rest(&mut follower).await;
+    let held = follower.lane.held().unwrap();
+    let cache = crate::daemon::remote::RemoteCache { lanes: vec![Arc::clone(&follower.lane)] };
+    assert_eq!(cache.answer(&store, "another", false).await.unwrap(), None);
+    let answered = cache.answer(&store, &held.token, false).await.unwrap().unwrap();
+    assert_eq!((answered.outcome.as_str(), answered.deletions), ("rejected", 99));
+    rest(&mut follower).await;
+    assert_eq!(follower.lane.held(), None);
+    assert_eq!(claimed(&store).await, [""; 0]);
+    standin.write("/T/f99", "an ordinary edit");
+    rest(&mut follower).await;
+    assert_eq!(claimed(&store).await, ["f99"]);
+    assert!(standin.violations().is_empty(), "{:#?}", standin.violations());
+}

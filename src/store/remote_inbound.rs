@@ -1,0 +1,104 @@
+//! What a comparison would bring down over files that both sides had agreed on, before it is let do so.
+
+use rusqlite::{Connection, params};
+
+use super::error::{Step, StoreError};
+use super::remote::ListingId;
+use super::remote_compare::{Compared, Fate, Look, Naming, Position};
+use super::{Store, row};
+use crate::model::{FolderId, RelPath};
+
+/// One file of base that is another one in Dropbox, or none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inbound {
+    /// Whose.
+    pub folder: FolderId,
+    /// Which.
+    pub path: RelPath,
+    /// What became of it.
+    pub fate: Fate,
+    /// Dropbox's revision; empty if it is gone.
+    pub rev: String,
+}
+
+impl Store {
+    /// Tells `each` of all files of base that the comparison under way is yet to make rows for, in folders that bring things down. Reads in
+    /// slices, and holds none of them. Blocks.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn inbound_blocking(
+        &self,
+        id: ListingId,
+        folders: &[Compared],
+        naming: Naming,
+        each: &mut dyn FnMut(Inbound),
+    ) -> Result<(), StoreError> {
+        self.read_blocking(|conn| inbound(conn, id, folders, naming, each))
+    }
+
+    /// How many files a folder has in base.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn files_in_sync(&self, folder: FolderId) -> Result<u64, StoreError> {
+        self.read(move |conn| {
+            let mut select = conn.prepare_cached("SELECT files FROM tally WHERE folder = ?1")?;
+            Ok(select.query_row([folder.0], |r| row::count(r, 0))?)
+        })
+        .await
+    }
+
+    /// The comparison under way ends without rows: what is here stays as it is until one of the sides changes again.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn drop_comparison(&self, id: ListingId) -> Result<(), StoreError> {
+        self.write_and_wake(move |conn| {
+            conn.prepare_cached("UPDATE remote_listing SET compare_at = NULL WHERE id = ?1")?.execute([id.0])?;
+            conn.prepare_cached("DELETE FROM remote_touched WHERE listing = ?1")?.execute(params![id.0])?;
+            Ok(())
+        })
+        .await
+    }
+}
+
+fn inbound(
+    conn: &Connection,
+    id: ListingId,
+    folders: &[Compared],
+    naming: Naming,
+    each: &mut dyn FnMut(Inbound),
+) -> Step<()> {
+    let down: Vec<Compared> = folders.iter().filter(|f| f.down).cloned().collect();
+    if down.is_empty() {
+        return Ok(());
+    }
+    let Some((look, before)) = Look::new(conn, id, &down, naming)? else { return Ok(()) };
+    let mut position = before.as_deref().map(Position::read);
+    let mut after = String::new();
+    loop {
+        let found = match position {
+            Some(Position::Base { dir, name }) => {
+                let (found, next) = look.base(dir, &name)?;
+                position = next;
+                found
+            }
+            // Only what Dropbox alone has is left.
+            Some(Position::Listed { .. }) => return Ok(()),
+            at => {
+                let Some((found, next, done)) = look.touched(at, &after)? else { return Ok(()) };
+                position = next;
+                if let Some(last) = done.into_iter().next_back() {
+                    after = last;
+                }
+                found
+            }
+        };
+        for found in found {
+            if let Some((fate, rev)) = found.was {
+                each(Inbound { folder: found.folder, path: found.path, fate, rev });
+            }
+        }
+    }
+}
