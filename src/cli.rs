@@ -10,11 +10,13 @@ mod config;
 mod link;
 mod ls;
 mod man;
+mod pause;
 mod problems;
 mod progress;
 mod reject;
 mod remove;
 mod render;
+mod resume;
 mod run;
 mod service;
 mod status;
@@ -89,6 +91,8 @@ enum Command {
     Run(run::Run),
     Status(status::Status),
     Sync(sync::Sync),
+    Pause(pause::Pause),
+    Resume(resume::Resume),
     Ls(ls::Ls),
     Problems(problems::Problems),
     Approve(approve::Approve),
@@ -186,6 +190,8 @@ where
         Command::Run(run) => run.execute(common),
         Command::Status(status) => status.execute(common),
         Command::Sync(sync) => sync.execute(common),
+        Command::Pause(pause) => pause.execute(common),
+        Command::Resume(resume) => resume.execute(common),
         Command::Ls(ls) => ls.execute(common),
         Command::Problems(problems) => problems.execute(common),
         Command::Approve(approve) => approve.execute(common),

@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::model::listing::Listed;
 use crate::model::status::{Answered, Health, Held, Problem, Status, SyncAnswer};
+use crate::model::told::PauseAnswer;
 
 /// Connections at a time; more wait in the kernel's queue.
 const CONNECTIONS: usize = 64;
@@ -66,6 +67,22 @@ pub enum Request {
         approve: bool,
         /// `Err`: one sentence; the client sees it with status 404.
         reply: oneshot::Sender<Result<Answered, String>>,
+    },
+    /// `POST /v1/pause`.
+    Pause {
+        /// Which account; `None`: all.
+        account: Option<String>,
+        /// For how long; `None`: until somebody resumes it.
+        time: Option<Duration>,
+        /// `Err`: one sentence; the client sees it with status 404.
+        reply: oneshot::Sender<Result<Vec<PauseAnswer>, String>>,
+    },
+    /// `POST /v1/resume`.
+    Resume {
+        /// Which account; `None`: all.
+        account: Option<String>,
+        /// `Err`: one sentence; the client sees it with status 404.
+        reply: oneshot::Sender<Result<Vec<PauseAnswer>, String>>,
     },
     /// `GET /v1/problems`.
     Problems {

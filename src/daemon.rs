@@ -32,6 +32,7 @@ mod live;
 mod meeting;
 mod open;
 mod pack;
+mod pause;
 mod pool;
 mod progress;
 mod reconciler;

@@ -65,7 +65,7 @@
 //!
 //! # What makes things wait
 //! A path waits in its row, with the one backoff there is. A class of calls waits at its gate for as long as Dropbox asked. Batches wait for their
-//! [pace](plan::pace). The whole account waits for a token, a network or a person: `daemon/trouble` and `daemon/identify`. A full account holds up
+//! [pace](plan::pace). The whole account waits for a token, a network or a person: `daemon/trouble`, `daemon/identify` and `daemon/pause`. A full account holds up
 //! uploads only.
 //!
 //! A damaged database is moved aside and the life begins anew; a full disk ends the tasks, not the program. A root that went away is let go of

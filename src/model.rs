@@ -9,6 +9,7 @@ pub mod job;
 pub mod listing;
 pub mod path;
 pub mod status;
+pub mod told;
 
 pub use content_hash::{BLOCK_SIZE, BlockHashes, ContentHash, ContentHasher};
 pub use entry::{Base, Local, Mode, Remote, Stat};

@@ -30,6 +30,8 @@ const ROUTES: &[&str] = &[
     "GET /v1/held",
     "GET /v1/entries",
     "POST /v1/sync",
+    "POST /v1/pause",
+    "POST /v1/resume",
     "POST /v1/approve",
     "POST /v1/reject",
 ];
@@ -48,6 +50,8 @@ pub(super) fn router(daemon: Daemon) -> Router {
         .route("/v1/entries", get(entries))
         .route("/v1/held", get(held))
         .route("/v1/sync", post(sync))
+        .route("/v1/pause", post(pause))
+        .route("/v1/resume", post(resume))
         .route("/v1/approve", post(approve))
         .route("/v1/reject", post(reject))
         .fallback(unknown)
@@ -190,6 +194,41 @@ async fn answer(daemon: &Daemon, body: Body, approve: bool) -> Result<Response, 
     }
     match daemon.ask(Some(ANSWER_TIME), |reply| Request::Answer { token, approve, reply }).await? {
         Ok(answered) => Ok(axum::Json(answered).into_response()),
+        Err(sentence) => Err(Problem::new(StatusCode::NOT_FOUND, sentence)),
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Pause {
+    account: Option<String>,
+    for_s: Option<u64>,
+}
+
+async fn pause(State(daemon): State<Daemon>, body: Body) -> Result<Response, Problem> {
+    let Pause { account, for_s } = json_body(body).await?;
+    if for_s == Some(0) {
+        return Err(Problem::new(StatusCode::BAD_REQUEST, "for_s must be at least 1, or absent until /v1/resume"));
+    }
+    let time = for_s.map(Duration::from_secs);
+    found(daemon.ask(Some(ANSWER_TIME), |reply| Request::Pause { account, time, reply }).await?)
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Resume {
+    account: Option<String>,
+}
+
+async fn resume(State(daemon): State<Daemon>, body: Body) -> Result<Response, Problem> {
+    let Resume { account } = json_body(body).await?;
+    found(daemon.ask(Some(ANSWER_TIME), |reply| Request::Resume { account, reply }).await?)
+}
+
+/// What was found, or the sentence that says why not.
+fn found<T: Serialize>(answer: Result<T, String>) -> Result<Response, Problem> {
+    match answer {
+        Ok(answer) => Ok(axum::Json(answer).into_response()),
         Err(sentence) => Err(Problem::new(StatusCode::NOT_FOUND, sentence)),
     }
 }

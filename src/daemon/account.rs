@@ -14,6 +14,7 @@ use crate::daemon::clock::now_ms;
 use crate::daemon::folder::Folder;
 use crate::daemon::intake::Look;
 use crate::daemon::live::{Live, lock};
+use crate::daemon::pause::Pause;
 use crate::daemon::remote::RemoteCache;
 use crate::daemon::trouble::{Trouble, needs_a_person};
 use crate::dropbox::{Dropbox, Source};
@@ -39,6 +40,8 @@ pub(crate) struct Account {
     pub(crate) who: watch::Sender<Option<Who>>,
     /// What stops the whole account, until when.
     pub(crate) trouble: watch::Sender<Option<Trouble>>,
+    /// A person wants nothing done for now.
+    pub(crate) paused: watch::Sender<Option<Pause>>,
     pub(crate) ceilings: Mutex<Ceilings>,
     pub(crate) lane: Mutex<Lane>,
     /// One worker at a time decides what to claim.
@@ -152,9 +155,11 @@ impl Account {
         }
     }
 
-    /// Whether everything waits: for the account to be known, or for the end of a trouble.
+    /// Whether everything waits: for the account to be known, or for the end of a trouble or of a pause.
     pub(crate) fn waits(&self) -> bool {
-        self.who.borrow().is_none() || self.trouble.borrow().as_ref().is_some_and(|t| t.until > now_ms())
+        self.paused().is_some()
+            || self.who.borrow().is_none()
+            || self.trouble.borrow().as_ref().is_some_and(|t| t.until > now_ms())
     }
 }
 
@@ -171,6 +176,9 @@ impl Account {
         let mut trouble = self.trouble.subscribe();
         loop {
             changed.borrow_and_update();
+            if let Some(reason) = self.paused_reason() {
+                return Err(super::End::Unfinished(format!("account {}: {reason}", self.name)));
+            }
             let stuck = trouble
                 .borrow_and_update()
                 .as_ref()

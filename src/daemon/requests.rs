@@ -2,18 +2,20 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use crate::control::{Entries, EntriesOf, Page, Request};
 use crate::daemon::account::{Account, Fatal, ONCE_ATTEMPTS};
-use crate::daemon::clock::{now_ms, rfc3339};
+use crate::daemon::clock::{ms, now_ms, rfc3339};
 use crate::daemon::held::{self, Verdict};
 use crate::daemon::intake::Look;
 use crate::daemon::meeting;
 use crate::daemon::progress::Progress;
 use crate::model::status::{Answered, Problem, SyncAnswer};
+use crate::model::told::PauseAnswer;
 use crate::model::{RelPath, RemotePath};
 use crate::plan::listing::{key_of, within};
 use crate::store::{StoreError, WalkAt};
@@ -58,6 +60,12 @@ async fn answer(progress: &Progress, request: Request) -> Result<(), Fatal> {
         Request::Held { offset, limit, reply } => {
             let _ = reply.send(held::list(progress, offset, limit));
         }
+        Request::Pause { account, time, reply } => {
+            let _ = reply.send(pause(progress, account.as_deref(), Some(time)).await?);
+        }
+        Request::Resume { account, reply } => {
+            let _ = reply.send(pause(progress, account.as_deref(), None).await?);
+        }
         Request::Answer { token, approve, reply } => {
             if let Some(answered) = listing_answered(progress, &token, approve).await? {
                 let _ = reply.send(Ok(answered));
@@ -76,6 +84,28 @@ async fn answer(progress: &Progress, request: Request) -> Result<(), Fatal> {
         }
     }
     Ok(())
+}
+
+/// Pauses one account or all (`Some`: until when, if that is set), or resumes them. `Err`: there is no such account.
+async fn pause(
+    progress: &Progress,
+    name: Option<&str>,
+    pause: Option<Option<Duration>>,
+) -> Result<Result<Vec<PauseAnswer>, String>, Fatal> {
+    let mut answers = Vec::new();
+    for account in progress.accounts.iter().filter(|a| name.is_none_or(|name| a.name == name)) {
+        answers.push(match pause {
+            Some(time) => account.pause(time.map(|time| now_ms().saturating_add(ms(time)))).await?,
+            None => account.resume().await?,
+        });
+    }
+    match (answers.is_empty(), name) {
+        (true, Some(name)) => {
+            let known: Vec<&str> = progress.accounts.iter().map(|a| a.name.as_str()).collect();
+            Ok(Err(format!("the daemon runs no account `{name}` (there is {})", known.join(", "))))
+        }
+        _ => Ok(Ok(answers)),
+    }
 }
 
 /// A person's verdict on a held listing; `None` if no listing is held under this token.
@@ -177,7 +207,8 @@ async fn sync(progress: &Progress, path: Option<PathBuf>, wait: bool) -> Result<
         }
     }
     if !wait {
-        return Ok(Ok(SyncAnswer { outcome: "accepted".to_owned(), problems: 0, reason: None }));
+        let reason = targets.iter().find_map(|target| target.account.paused_reason());
+        return Ok(Ok(SyncAnswer { outcome: "accepted".to_owned(), problems: 0, reason }));
     }
     for scan in scans {
         let _ = scan.await;
@@ -206,6 +237,9 @@ async fn settled(target: &Target) -> Result<Result<u64, String>, Fatal> {
     loop {
         changed.borrow_and_update();
         let now = folder.now();
+        if let Some(why) = account.paused_reason() {
+            return Ok(Err(why));
+        }
         if let Some(why) = now.root_trouble.map(|f| f.text).or(now.held.map(|h| h.reason)) {
             return Ok(Err(why));
         }
@@ -220,7 +254,7 @@ async fn settled(target: &Target) -> Result<Result<u64, String>, Fatal> {
             _ = changed.changed() => {}
             _ = trouble.changed() => {}
             // What goes on in memory only (a hold, a root) rings no bell of the store's.
-            () = tokio::time::sleep(std::time::Duration::from_secs(1)) => {}
+            () = tokio::time::sleep(Duration::from_secs(1)) => {}
         }
     }
 }

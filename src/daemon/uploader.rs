@@ -133,7 +133,7 @@ impl Uploader {
     /// One unit of work: one claim, from looking to staging.
     async fn step(&self) -> Result<(), Fatal> {
         let account = &self.account;
-        account.ready().await;
+        account.may_work().await;
         if self.over_budget().await? {
             return Ok(());
         }
@@ -180,7 +180,7 @@ impl Uploader {
                 oldest_due: due.oldest_due,
                 more,
             };
-            if account.is_full() {
+            if account.is_full() || account.paused().is_some() {
                 return Ok(Vec::new());
             }
             let wait = match claim_at(queue, files, ceilings.body, now) {
