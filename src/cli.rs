@@ -7,9 +7,11 @@ mod approve;
 mod client;
 mod completions;
 mod config;
+mod conflicts;
 mod link;
 mod ls;
 mod man;
+mod pages;
 mod pause;
 mod problems;
 mod progress;
@@ -95,6 +97,7 @@ enum Command {
     Resume(resume::Resume),
     Ls(ls::Ls),
     Problems(problems::Problems),
+    Conflicts(conflicts::Conflicts),
     Approve(approve::Approve),
     Reject(reject::Reject),
     Add(add::Add),
@@ -194,6 +197,7 @@ where
         Command::Resume(resume) => resume.execute(common),
         Command::Ls(ls) => ls.execute(common),
         Command::Problems(problems) => problems.execute(common),
+        Command::Conflicts(conflicts) => conflicts.execute(common),
         Command::Approve(approve) => approve.execute(common),
         Command::Reject(reject) => reject.execute(common),
         Command::Add(add) => add.execute(common),

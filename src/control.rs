@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::model::listing::Listed;
 use crate::model::status::{Answered, Health, Held, Problem, Status, SyncAnswer};
-use crate::model::told::PauseAnswer;
+use crate::model::told::{Conflict, PauseAnswer};
 
 /// Connections at a time; more wait in the kernel's queue.
 const CONNECTIONS: usize = 64;
@@ -92,6 +92,15 @@ pub enum Request {
         limit: u64,
         /// One page.
         reply: oneshot::Sender<Page<Problem>>,
+    },
+    /// `GET /v1/conflicts`.
+    Conflicts {
+        /// Entries to skip.
+        offset: u64,
+        /// Entries at most, 1 to 1000.
+        limit: u64,
+        /// One page.
+        reply: oneshot::Sender<Page<Conflict>>,
     },
     /// `GET /v1/entries`.
     Entries {

@@ -28,6 +28,7 @@ mod identify;
 mod intake;
 mod judge;
 mod large;
+mod lists;
 mod live;
 mod meeting;
 mod open;

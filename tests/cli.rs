@@ -75,13 +75,14 @@ fn said(output: &Output, home: &Path) -> Said {
     Said { code: output.status.code().unwrap(), out: text(&output.stdout), err: text(&output.stderr) }
 }
 
-const COMMANDS: [&[&str]; 15] = [
+const COMMANDS: [&[&str]; 16] = [
     &["run"],
     &["status"],
     &["sync"],
     &["pause"],
     &["resume"],
     &["problems"],
+    &["conflicts"],
     &["add"],
     &["remove"],
     &["config"],
@@ -133,7 +134,9 @@ fn mistakes_on_the_command_line_are_64() {
 #[test]
 fn without_a_daemon_status_says_how_to_start_it() {
     let home = Home::new();
-    for args in [&["status"][..], &["status", "--json"], &["sync"], &["pause"], &["resume"], &["problems"]] {
+    for args in
+        [&["status"][..], &["status", "--json"], &["sync"], &["pause"], &["resume"], &["problems"], &["conflicts"]]
+    {
         let said = home.run(args);
         assert_eq!(said.code, 4, "{args:?}");
         let expected = "ferrybox: no daemon runs (nothing answers at @/run/ferrybox/ferrybox.sock): start it with `ferrybox run`\n";

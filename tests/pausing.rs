@@ -76,6 +76,7 @@ fn a_pause_with_a_time_ends_by_itself() {
     let world = World::new();
     let daemon = world.daemon();
     world.until_folder("in_sync");
+    let began = std::time::Instant::now();
     let (code, told) = said(&world, &["pause", "--for", "3s"]);
     assert_eq!(code, Some(0), "{told}");
     assert!(told.contains("goes on in 2s") || told.contains("goes on in 3s"), "{told}");
@@ -84,6 +85,7 @@ fn a_pause_with_a_time_ends_by_itself() {
     assert!(paused(&status), "{status}");
     assert!(status["accounts"][0]["reason"].as_str().unwrap().contains(" until 20"), "{status}");
     world.until("the file", |s| s.file("/T/a").is_some());
+    assert!(began.elapsed() >= std::time::Duration::from_secs(3), "{:?}", began.elapsed());
     world.until_folder("in_sync");
     assert_eq!(daemon.stop().0, Some(0));
     world.assert_clean();

@@ -27,6 +27,7 @@ const ROUTES: &[&str] = &[
     "GET /v1/status",
     "GET /v1/health",
     "GET /v1/problems",
+    "GET /v1/conflicts",
     "GET /v1/held",
     "GET /v1/entries",
     "POST /v1/sync",
@@ -47,6 +48,7 @@ pub(super) fn router(daemon: Daemon) -> Router {
         .route("/v1/status", get(status))
         .route("/v1/health", get(health))
         .route("/v1/problems", get(problems))
+        .route("/v1/conflicts", get(conflicts))
         .route("/v1/entries", get(entries))
         .route("/v1/held", get(held))
         .route("/v1/sync", post(sync))
@@ -147,6 +149,12 @@ fn usual_page() -> u64 {
 async fn problems(State(daemon): State<Daemon>, uri: Uri) -> Result<Response, Problem> {
     let Part { offset, limit } = part(&uri)?;
     let page = daemon.ask(Some(ANSWER_TIME), |reply| Request::Problems { offset, limit, reply }).await?;
+    Ok(axum::Json(page).into_response())
+}
+
+async fn conflicts(State(daemon): State<Daemon>, uri: Uri) -> Result<Response, Problem> {
+    let Part { offset, limit } = part(&uri)?;
+    let page = daemon.ask(Some(ANSWER_TIME), |reply| Request::Conflicts { offset, limit, reply }).await?;
     Ok(axum::Json(page).into_response())
 }
 

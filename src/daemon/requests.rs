@@ -7,14 +7,15 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
-use crate::control::{Entries, EntriesOf, Page, Request};
+use crate::control::{Entries, EntriesOf, Request};
 use crate::daemon::account::{Account, Fatal, ONCE_ATTEMPTS};
-use crate::daemon::clock::{ms, now_ms, rfc3339};
+use crate::daemon::clock::{ms, now_ms};
 use crate::daemon::held::{self, Verdict};
 use crate::daemon::intake::Look;
+use crate::daemon::lists::{self, usize_of};
 use crate::daemon::meeting;
 use crate::daemon::progress::Progress;
-use crate::model::status::{Answered, Problem, SyncAnswer};
+use crate::model::status::{Answered, SyncAnswer};
 use crate::model::told::PauseAnswer;
 use crate::model::{RelPath, RemotePath};
 use crate::plan::listing::{key_of, within};
@@ -52,7 +53,10 @@ async fn answer(progress: &Progress, request: Request) -> Result<(), Fatal> {
             let _ = reply.send(progress.health().await);
         }
         Request::Problems { offset, limit, reply } => {
-            let _ = reply.send(problems(progress, offset, limit).await?);
+            let _ = reply.send(lists::problems(progress, offset, limit).await?);
+        }
+        Request::Conflicts { offset, limit, reply } => {
+            let _ = reply.send(lists::conflicts(progress, offset, limit).await?);
         }
         Request::Entries { what, reply } => {
             let _ = reply.send(entries(progress, what).await?);
@@ -118,44 +122,6 @@ async fn listing_answered(progress: &Progress, token: &str, approve: bool) -> Re
     Ok(None)
 }
 
-async fn problems(progress: &Progress, offset: u64, limit: u64) -> Result<Page<Problem>, Fatal> {
-    let (mut items, mut total) = (Vec::new(), 0);
-    for account in &progress.accounts {
-        for folder in &account.folders {
-            let here = account.store.summary(folder.id).await?.problems;
-            let skip = offset.saturating_sub(total);
-            let room = limit.saturating_sub(items.len() as u64);
-            if skip < here && room > 0 {
-                for row in account.store.problems(Some(folder.id), usize_of(skip), usize_of(room)).await? {
-                    items.push(Problem {
-                        folder: folder.local.to_string_lossy().into_owned(),
-                        path: row.path,
-                        code: row.code,
-                        text: row.text,
-                        since: rfc3339(row.since),
-                        next_try: row.next_try.map(rfc3339),
-                        attempts: row.attempts,
-                    });
-                }
-            }
-            total += here;
-        }
-    }
-    for account in &progress.accounts {
-        let here = account.store.remote_odd_count().await?;
-        let skip = offset.saturating_sub(total);
-        let room = limit.saturating_sub(items.len() as u64);
-        if skip < here && room > 0 {
-            for (path, code, text, since) in account.store.remote_odd(usize_of(skip), usize_of(room)).await? {
-                let (folder, path) = (format!("{}:", account.name), path.trim_start_matches('/').to_owned());
-                items.push(Problem { folder, path, code, text, since: rfc3339(since), next_try: None, attempts: 1 });
-            }
-        }
-        total += here;
-    }
-    Ok(Page { items, offset, total })
-}
-
 async fn entries(progress: &Progress, what: EntriesOf) -> Result<Result<Entries, String>, Fatal> {
     let mut accounts = progress.accounts.iter().filter(|a| what.account.as_ref().is_none_or(|name| *name == a.name));
     let account = match (accounts.next(), accounts.next()) {
@@ -176,10 +142,6 @@ async fn entries(progress: &Progress, what: EntriesOf) -> Result<Result<Entries,
     let items = account.store.remote_entries(lane.id, at, limit).await?;
     let next = items.last().filter(|_| items.len() == limit).map(|last| last.path_lower.clone());
     Ok(Ok(Entries { items, next, complete }))
-}
-
-fn usize_of(n: u64) -> usize {
-    usize::try_from(n).unwrap_or(usize::MAX)
 }
 
 /// What `sync` is to look at.

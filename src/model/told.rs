@@ -14,3 +14,18 @@ pub struct PauseAnswer {
     /// Whether this request changed anything.
     pub changed: bool,
 }
+
+/// One conflicted copy that is not resolved.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Conflict {
+    /// Whose.
+    pub account: String,
+    /// The folder's local directory.
+    pub folder: String,
+    /// The path whose versions met, below the folder.
+    pub path: String,
+    /// Where the other version was kept, in Dropbox.
+    pub copy: String,
+    /// Since when (RFC 3339).
+    pub since: String,
+}
