@@ -8,11 +8,13 @@ mod client;
 mod completions;
 mod config;
 mod conflicts;
+mod history;
 mod link;
 mod ls;
 mod man;
 mod pages;
 mod pause;
+mod place;
 mod problems;
 mod progress;
 mod reject;
@@ -98,6 +100,7 @@ enum Command {
     Ls(ls::Ls),
     Problems(problems::Problems),
     Conflicts(conflicts::Conflicts),
+    History(history::History),
     Approve(approve::Approve),
     Reject(reject::Reject),
     Add(add::Add),
@@ -198,6 +201,7 @@ where
         Command::Ls(ls) => ls.execute(common),
         Command::Problems(problems) => problems.execute(common),
         Command::Conflicts(conflicts) => conflicts.execute(common),
+        Command::History(history) => history.execute(common),
         Command::Approve(approve) => approve.execute(common),
         Command::Reject(reject) => reject.execute(common),
         Command::Add(add) => add.execute(common),

@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::model::listing::Listed;
 use crate::model::status::{Answered, Health, Held, Problem, Status, SyncAnswer};
-use crate::model::told::{Conflict, PauseAnswer};
+use crate::model::told::{Conflict, Done, PauseAnswer};
 
 /// Connections at a time; more wait in the kernel's queue.
 const CONNECTIONS: usize = 64;
@@ -101,6 +101,17 @@ pub enum Request {
         limit: u64,
         /// One page.
         reply: oneshot::Sender<Page<Conflict>>,
+    },
+    /// `GET /v1/history`.
+    History {
+        /// An absolute local path; `None`: everything.
+        path: Option<PathBuf>,
+        /// Entries to skip.
+        offset: u64,
+        /// Entries at most, 1 to 1000.
+        limit: u64,
+        /// `Err`: one sentence; the client sees it with status 404.
+        reply: oneshot::Sender<Result<Page<Done>, String>>,
     },
     /// `GET /v1/entries`.
     Entries {

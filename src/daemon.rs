@@ -34,6 +34,7 @@ mod meeting;
 mod open;
 mod pack;
 mod pause;
+mod place;
 mod pool;
 mod progress;
 mod reconciler;

@@ -75,7 +75,7 @@ fn said(output: &Output, home: &Path) -> Said {
     Said { code: output.status.code().unwrap(), out: text(&output.stdout), err: text(&output.stderr) }
 }
 
-const COMMANDS: [&[&str]; 16] = [
+const COMMANDS: [&[&str]; 17] = [
     &["run"],
     &["status"],
     &["sync"],
@@ -83,6 +83,7 @@ const COMMANDS: [&[&str]; 16] = [
     &["resume"],
     &["problems"],
     &["conflicts"],
+    &["history"],
     &["add"],
     &["remove"],
     &["config"],

@@ -1,6 +1,6 @@
 //! The routes, and errors as RFC 9457 problems.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use axum::Router;
@@ -28,6 +28,7 @@ const ROUTES: &[&str] = &[
     "GET /v1/health",
     "GET /v1/problems",
     "GET /v1/conflicts",
+    "GET /v1/history",
     "GET /v1/held",
     "GET /v1/entries",
     "POST /v1/sync",
@@ -49,6 +50,7 @@ pub(super) fn router(daemon: Daemon) -> Router {
         .route("/v1/health", get(health))
         .route("/v1/problems", get(problems))
         .route("/v1/conflicts", get(conflicts))
+        .route("/v1/history", get(history))
         .route("/v1/entries", get(entries))
         .route("/v1/held", get(held))
         .route("/v1/sync", post(sync))
@@ -158,19 +160,47 @@ async fn conflicts(State(daemon): State<Daemon>, uri: Uri) -> Result<Response, P
     Ok(axum::Json(page).into_response())
 }
 
-async fn entries(State(daemon): State<Daemon>, uri: Uri) -> Result<Response, Problem> {
-    let Query(what) = Query::<EntriesOf>::try_from_uri(&uri)
-        .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, format!("{}: {error}", uri.path())))?;
-    let what = EntriesOf { limit: Some(what.limit.unwrap_or(PAGE.0).clamp(1, PAGE.1)), ..what };
-    match daemon.ask(Some(ANSWER_TIME), |reply| Request::Entries { what, reply }).await? {
-        Ok(page) => Ok(axum::Json(page).into_response()),
-        Err(sentence) => Err(Problem::new(StatusCode::NOT_FOUND, sentence)),
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PartOf {
+    path: Option<PathBuf>,
+    #[serde(default)]
+    offset: u64,
+    #[serde(default = "usual_page")]
+    limit: u64,
+}
+
+async fn history(State(daemon): State<Daemon>, uri: Uri) -> Result<Response, Problem> {
+    let PartOf { path, offset, limit } = query(&uri)?;
+    if let Some(path) = &path {
+        absolute(path)?;
     }
+    let limit = limit.clamp(1, PAGE.1);
+    found(daemon.ask(Some(ANSWER_TIME), |reply| Request::History { path, offset, limit, reply }).await?)
+}
+
+fn query<T: for<'de> Deserialize<'de>>(uri: &Uri) -> Result<T, Problem> {
+    let parsed = Query::try_from_uri(uri);
+    let Query(query) =
+        parsed.map_err(|error| Problem::new(StatusCode::BAD_REQUEST, format!("{}: {error}", uri.path())))?;
+    Ok(query)
+}
+
+fn absolute(path: &Path) -> Result<(), Problem> {
+    if path.is_absolute() {
+        return Ok(());
+    }
+    Err(Problem::new(StatusCode::BAD_REQUEST, "path must be absolute: a local path in a synced folder"))
+}
+
+async fn entries(State(daemon): State<Daemon>, uri: Uri) -> Result<Response, Problem> {
+    let what: EntriesOf = query(&uri)?;
+    let what = EntriesOf { limit: Some(what.limit.unwrap_or(PAGE.0).clamp(1, PAGE.1)), ..what };
+    found(daemon.ask(Some(ANSWER_TIME), |reply| Request::Entries { what, reply }).await?)
 }
 
 fn part(uri: &Uri) -> Result<Part, Problem> {
-    let Query(Part { offset, limit }) = Query::try_from_uri(uri)
-        .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, format!("{}: {error}", uri.path())))?;
+    let Part { offset, limit } = query(uri)?;
     Ok(Part { offset, limit: limit.clamp(1, PAGE.1) })
 }
 
@@ -200,10 +230,7 @@ async fn answer(daemon: &Daemon, body: Body, approve: bool) -> Result<Response, 
     if token.is_empty() {
         return Err(Problem::new(StatusCode::BAD_REQUEST, "token is missing: GET /v1/held lists them"));
     }
-    match daemon.ask(Some(ANSWER_TIME), |reply| Request::Answer { token, approve, reply }).await? {
-        Ok(answered) => Ok(axum::Json(answered).into_response()),
-        Err(sentence) => Err(Problem::new(StatusCode::NOT_FOUND, sentence)),
-    }
+    found(daemon.ask(Some(ANSWER_TIME), |reply| Request::Answer { token, approve, reply }).await?)
 }
 
 #[derive(Default, Deserialize)]
@@ -255,10 +282,7 @@ async fn sync(State(daemon): State<Daemon>, body: Body) -> Result<Response, Prob
         return Err(Problem::new(StatusCode::BAD_REQUEST, "path must be absolute, or absent for everything"));
     }
     let within = (!wait).then_some(ANSWER_TIME);
-    match daemon.ask(within, |reply| Request::Sync { path, wait, reply }).await? {
-        Ok(answer) => Ok(axum::Json(answer).into_response()),
-        Err(sentence) => Err(Problem::new(StatusCode::NOT_FOUND, sentence)),
-    }
+    found(daemon.ask(within, |reply| Request::Sync { path, wait, reply }).await?)
 }
 
 /// A JSON body, or none at all.

@@ -1,11 +1,15 @@
-//! The lists that clients page through: problems, conflicts.
+//! The lists that clients page through: problems, conflicts, what was done.
+
+use std::path::Path;
 
 use crate::control::Page;
-use crate::daemon::account::Fatal;
+use crate::daemon::account::{Account, Fatal};
 use crate::daemon::clock::rfc3339;
+use crate::daemon::place;
 use crate::daemon::progress::Progress;
 use crate::model::status::Problem;
-use crate::model::told::Conflict;
+use crate::model::told::{Conflict, Done};
+use crate::store::HistoryRow;
 
 /// A number of a request as an index.
 pub(crate) fn usize_of(n: u64) -> usize {
@@ -88,4 +92,52 @@ pub(crate) async fn conflicts(progress: &Progress, offset: u64, limit: u64) -> R
         }
     }
     Ok(page.page())
+}
+
+/// What was done, the newest first; at or below a path if there is one. `Err`: the path is in no folder.
+pub(crate) async fn history(
+    progress: &Progress,
+    path: Option<&Path>,
+    offset: u64,
+    limit: u64,
+) -> Result<Result<Page<Done>, String>, Fatal> {
+    let place = match path.map(|path| place::one(progress, path)).transpose() {
+        Ok(place) => place,
+        Err(sentence) => return Ok(Err(sentence)),
+    };
+    let (skip, take) = (usize_of(offset), usize_of(limit));
+    if let Some(place) = place {
+        let (rows, total) = place.account.store.history(Some((place.folder.id, place.path)), skip, take).await?;
+        let items = rows.into_iter().map(|row| done(&place.account, row)).collect();
+        return Ok(Ok(Page { items, offset, total }));
+    }
+    if let [account] = progress.accounts.as_slice() {
+        let (rows, total) = account.store.history(None, skip, take).await?;
+        return Ok(Ok(Page { items: rows.into_iter().map(|row| done(account, row)).collect(), offset, total }));
+    }
+    // Several logs, merged by time: each gives what could be on this page.
+    let (mut merged, mut total) = (Vec::new(), 0);
+    for account in &progress.accounts {
+        let (rows, here) = account.store.history(None, 0, skip.saturating_add(take)).await?;
+        merged.extend(rows.into_iter().map(|row| (row.at, row.id, done(account, row))));
+        total += here;
+    }
+    merged.sort_by_key(|(at, id, _)| std::cmp::Reverse((*at, *id)));
+    let items = merged.into_iter().skip(skip).take(take).map(|(.., done)| done).collect();
+    Ok(Ok(Page { items, offset, total }))
+}
+
+/// A row of the log, as clients see it.
+pub(crate) fn done(account: &Account, row: HistoryRow) -> Done {
+    let folder = account.folder(row.folder).map(|f| f.local.to_string_lossy().into_owned());
+    Done {
+        at: rfc3339(row.at),
+        what: row.what,
+        account: account.name.clone(),
+        folder: folder.unwrap_or_default(),
+        path: row.path.to_string(),
+        size: row.size,
+        rev: row.rev,
+        place: row.place,
+    }
 }

@@ -76,6 +76,7 @@ async fn one(config: &Config, account: &config::Account, stop: &CancellationToke
     let store = database(&dir).await?;
 
     store.set_longest(ms(config.watch.restless));
+    store.set_history(config.daemon.history);
 
     let source: Source = account.credentials.parse().map_err(&usage)?;
     let credentials = source.load(&account.name).await.map_err(|e| usage(e.to_string()))?;

@@ -1,6 +1,6 @@
 //! What clients of the socket ask, answered in one place.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,16 +8,16 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use crate::control::{Entries, EntriesOf, Request};
-use crate::daemon::account::{Account, Fatal, ONCE_ATTEMPTS};
+use crate::daemon::account::{Fatal, ONCE_ATTEMPTS};
 use crate::daemon::clock::{ms, now_ms};
 use crate::daemon::held::{self, Verdict};
 use crate::daemon::intake::Look;
 use crate::daemon::lists::{self, usize_of};
-use crate::daemon::meeting;
+use crate::daemon::place::{self, Place};
 use crate::daemon::progress::Progress;
+use crate::model::RemotePath;
 use crate::model::status::{Answered, SyncAnswer};
 use crate::model::told::PauseAnswer;
-use crate::model::{RelPath, RemotePath};
 use crate::plan::listing::{key_of, within};
 use crate::store::{StoreError, WalkAt};
 
@@ -57,6 +57,9 @@ async fn answer(progress: &Progress, request: Request) -> Result<(), Fatal> {
         }
         Request::Conflicts { offset, limit, reply } => {
             let _ = reply.send(lists::conflicts(progress, offset, limit).await?);
+        }
+        Request::History { path, offset, limit, reply } => {
+            let _ = reply.send(lists::history(progress, path.as_deref(), offset, limit).await?);
         }
         Request::Entries { what, reply } => {
             let _ = reply.send(entries(progress, what).await?);
@@ -144,26 +147,18 @@ async fn entries(progress: &Progress, what: EntriesOf) -> Result<Result<Entries,
     Ok(Ok(Entries { items, next, complete }))
 }
 
-/// What `sync` is to look at.
-struct Target {
-    account: Arc<Account>,
-    index: usize,
-    under: RelPath,
-}
-
 async fn sync(progress: &Progress, path: Option<PathBuf>, wait: bool) -> Result<Result<SyncAnswer, String>, Fatal> {
-    let targets = match targets(progress, path.as_deref()) {
+    let targets = match place::all(progress, path.as_deref()) {
         Ok(targets) => targets,
         Err(text) => return Ok(Err(text)),
     };
     let mut scans = Vec::new();
     for target in &targets {
-        let Some(folder) = target.account.folders.get(target.index) else { continue };
         target.account.hurry();
-        target.account.store.wake(folder.id, &target.under, now_ms()).await?;
+        target.account.store.wake(target.folder.id, &target.path, now_ms()).await?;
         let (done, ended) = oneshot::channel();
         if let Some(looks) = target.account.looks.get(target.index)
-            && looks.send(Look { under: target.under.clone(), done: Some(done) }).await.is_ok()
+            && looks.send(Look { under: target.path.clone(), done: Some(done) }).await.is_ok()
         {
             scans.push(ended);
         }
@@ -191,9 +186,8 @@ async fn sync(progress: &Progress, path: Option<PathBuf>, wait: bool) -> Result<
 }
 
 /// Waits until nothing under the target is pending; the number of problems there, or why it cannot be finished now.
-async fn settled(target: &Target) -> Result<Result<u64, String>, Fatal> {
-    let account = &target.account;
-    let Some(folder) = account.folders.get(target.index) else { return Ok(Ok(0)) };
+async fn settled(target: &Place) -> Result<Result<u64, String>, Fatal> {
+    let (account, folder) = (&target.account, &target.folder);
     let mut changed = account.store.changed();
     let mut trouble = account.trouble.subscribe();
     loop {
@@ -209,8 +203,8 @@ async fn settled(target: &Target) -> Result<Result<u64, String>, Fatal> {
         if let Some(why) = why {
             return Ok(Err(why));
         }
-        if account.store.trying_under(folder.id, &target.under, ONCE_ATTEMPTS).await? == 0 {
-            return Ok(Ok(account.store.problems_under(folder.id, &target.under).await?));
+        if account.store.trying_under(folder.id, &target.path, ONCE_ATTEMPTS).await? == 0 {
+            return Ok(Ok(account.store.problems_under(folder.id, &target.path).await?));
         }
         tokio::select! {
             _ = changed.changed() => {}
@@ -219,26 +213,4 @@ async fn settled(target: &Target) -> Result<Result<u64, String>, Fatal> {
             () = tokio::time::sleep(Duration::from_secs(1)) => {}
         }
     }
-}
-
-fn targets(progress: &Progress, path: Option<&Path>) -> Result<Vec<Target>, String> {
-    let mut targets = Vec::new();
-    for account in &progress.accounts {
-        for (index, folder) in account.folders.iter().enumerate() {
-            let under = match path {
-                None => Some(RelPath::root()),
-                Some(path) => meeting::below(folder, path).and_then(|rest| RelPath::parse(rest.to_str()?).ok()),
-            };
-            if let Some(under) = under {
-                targets.push(Target { account: Arc::clone(account), index, under });
-            }
-        }
-    }
-    if targets.is_empty() {
-        return Err(match path {
-            Some(path) => format!("no synced folder holds {}: `ferrybox status` lists them", path.display()),
-            None => "no folder is configured: add one with `ferrybox add LOCAL REMOTE`".to_owned(),
-        });
-    }
-    Ok(targets)
 }

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::done::Deed;
+
 /// One account's part of the answer to `POST /v1/pause` and `POST /v1/resume`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PauseAnswer {
@@ -28,4 +30,25 @@ pub struct Conflict {
     pub copy: String,
     /// Since when (RFC 3339).
     pub since: String,
+}
+
+/// One line of the log of what was done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Done {
+    /// When (RFC 3339).
+    pub at: String,
+    /// What.
+    pub what: Deed,
+    /// Whose.
+    pub account: String,
+    /// The folder's local directory.
+    pub folder: String,
+    /// Below it.
+    pub path: String,
+    /// Bytes of the file.
+    pub size: Option<u64>,
+    /// Dropbox's revision that it is about.
+    pub rev: Option<String>,
+    /// The other path that it concerns: a conflicted copy's, or where a move came from.
+    pub place: Option<String>,
 }

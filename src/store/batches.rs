@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::changes::{LATELY, kind_of, of_batch, word};
 use super::error::{Fault, Step, StoreError};
-use super::{Store, base, row, settle};
+use super::{Store, base, history, row, settle};
 use crate::model::{Batch, BatchKind, Change, ChangeId, Failure, FolderId, Outcome, RemoteChange, RemotePath, UnixMs};
 
 impl Store {
@@ -73,7 +73,12 @@ impl Store {
         outcomes: Vec<(ChangeId, Outcome)>,
         now: UnixMs,
     ) -> Result<(), StoreError> {
-        self.write_rows(outcomes.len(), move |conn| close(conn, batch, outcomes, now)).await
+        let kept = self.history_kept();
+        self.write_rows(outcomes.len(), move |conn| {
+            close(conn, batch, outcomes, now)?;
+            history::cut(conn, kept)
+        })
+        .await
     }
 }
 
@@ -146,6 +151,7 @@ fn close(conn: &Connection, batch: i64, outcomes: Vec<(ChangeId, Outcome)>, now:
         match outcomes.remove(&change.id) {
             None => reopen(conn, &change, None)?,
             Some(Outcome::Settled(base)) => {
+                history::note_committed(conn, &change, base.as_ref(), now)?;
                 base::put(conn, change.folder, &change.path, base.as_ref(), now)?;
                 drop_change(conn, &change)?;
                 settle::finish(conn, change.job, change.generation, now)?;
@@ -215,7 +221,7 @@ fn elsewhere(conn: &Connection, change: &Change, place: &RemotePath, now: UnixMs
          ON CONFLICT (folder, path) DO UPDATE SET copy = excluded.copy, at = excluded.at",
     )?
     .execute(params![change.folder.0, change.path.as_str(), place.as_str(), now])?;
-    Ok(())
+    history::note_conflict(conn, change, place, now)
 }
 
 fn count_deletions(conn: &Connection, deleted: &BTreeMap<FolderId, i64>, now: UnixMs) -> Step<()> {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use rusqlite::{Connection, params};
 
 use super::error::{Step, StoreError};
-use super::{Store, base};
+use super::{Store, base, history};
 use crate::model::{Failure, FolderId, Job, JobId, Settled, UnixMs};
 
 impl Store {
@@ -19,6 +19,7 @@ impl Store {
         if done.is_empty() {
             return Ok(());
         }
+        let kept = self.history_kept();
         self.write_rows(done.len(), move |conn| {
             let mut synced = BTreeSet::new();
             for (job, settled) in &done {
@@ -27,6 +28,7 @@ impl Store {
                 }
                 match settled {
                     Settled::InSync(base) => {
+                        history::note_in_sync(conn, job.folder, &job.path, base.as_ref(), now)?;
                         base::put(conn, job.folder, &job.path, base.as_ref(), now)?;
                         finish(conn, job.id, job.generation, now)?;
                         synced.insert(job.folder);
@@ -39,6 +41,7 @@ impl Store {
                     }
                 }
             }
+            history::cut(conn, kept)?;
             note_synced(conn, &synced, now)
         })
         .await
