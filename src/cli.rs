@@ -8,6 +8,7 @@ mod client;
 mod completions;
 mod config;
 mod conflicts;
+mod explain;
 mod history;
 mod link;
 mod ls;
@@ -15,6 +16,7 @@ mod man;
 mod pages;
 mod pause;
 mod place;
+mod plan;
 mod problems;
 mod progress;
 mod reject;
@@ -98,6 +100,8 @@ enum Command {
     Pause(pause::Pause),
     Resume(resume::Resume),
     Ls(ls::Ls),
+    Plan(plan::Plan),
+    Explain(explain::Explain),
     Problems(problems::Problems),
     Conflicts(conflicts::Conflicts),
     History(history::History),
@@ -199,6 +203,8 @@ where
         Command::Pause(pause) => pause.execute(common),
         Command::Resume(resume) => resume.execute(common),
         Command::Ls(ls) => ls.execute(common),
+        Command::Plan(plan) => plan.execute(common),
+        Command::Explain(explain) => explain.execute(common),
         Command::Problems(problems) => problems.execute(common),
         Command::Conflicts(conflicts) => conflicts.execute(common),
         Command::History(history) => history.execute(common),

@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::model::listing::Listed;
 use crate::model::status::{Answered, Health, Held, Problem, Status, SyncAnswer};
-use crate::model::told::{Conflict, Done, PauseAnswer};
+use crate::model::told::{Conflict, Done, Explained, PauseAnswer, PlanPage};
 
 /// Connections at a time; more wait in the kernel's queue.
 const CONNECTIONS: usize = 64;
@@ -112,6 +112,24 @@ pub enum Request {
         limit: u64,
         /// `Err`: one sentence; the client sees it with status 404.
         reply: oneshot::Sender<Result<Page<Done>, String>>,
+    },
+    /// `GET /v1/explain`.
+    Explain {
+        /// An absolute local path.
+        path: PathBuf,
+        /// `Err`: one sentence; the client sees it with status 404.
+        reply: oneshot::Sender<Result<Explained, String>>,
+    },
+    /// `GET /v1/plan`.
+    Plan {
+        /// An absolute local path; `None`: everything.
+        path: Option<PathBuf>,
+        /// `next` of the page before; empty at first.
+        after: String,
+        /// Entries at most, 1 to 1000.
+        limit: u64,
+        /// `Err`: one sentence; the client sees it with status 404.
+        reply: oneshot::Sender<Result<PlanPage, String>>,
     },
     /// `GET /v1/entries`.
     Entries {

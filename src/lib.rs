@@ -42,6 +42,10 @@
 //! Workers look a row's remote view up in it (`Remote::Unlisted` while in doubt), and adopt what Dropbox has already. `ferrybox ls` reads the
 //! database itself. Downloads and moves are not built yet.
 //!
+//! # Asking without doing
+//! `explain` and `plan` take the same three views through the same [`plan::decide`] as the workers (`daemon/views`), claim nothing and settle
+//! nothing. `history` is written by the steps that settle, in their own transactions, and cut off at its beginning.
+//!
 //! # Rooms, and who may know whom
 //! | room | holds | may know |
 //! |---|---|---|

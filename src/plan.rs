@@ -13,3 +13,4 @@ pub mod outcome;
 pub mod pace;
 pub mod pack;
 pub mod retry;
+pub mod tell;

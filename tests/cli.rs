@@ -75,7 +75,7 @@ fn said(output: &Output, home: &Path) -> Said {
     Said { code: output.status.code().unwrap(), out: text(&output.stdout), err: text(&output.stderr) }
 }
 
-const COMMANDS: [&[&str]; 17] = [
+const COMMANDS: [&[&str]; 19] = [
     &["run"],
     &["status"],
     &["sync"],
@@ -84,6 +84,8 @@ const COMMANDS: [&[&str]; 17] = [
     &["problems"],
     &["conflicts"],
     &["history"],
+    &["explain"],
+    &["plan"],
     &["add"],
     &["remove"],
     &["config"],

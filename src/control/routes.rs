@@ -29,6 +29,8 @@ const ROUTES: &[&str] = &[
     "GET /v1/problems",
     "GET /v1/conflicts",
     "GET /v1/history",
+    "GET /v1/explain",
+    "GET /v1/plan",
     "GET /v1/held",
     "GET /v1/entries",
     "POST /v1/sync",
@@ -51,6 +53,8 @@ pub(super) fn router(daemon: Daemon) -> Router {
         .route("/v1/problems", get(problems))
         .route("/v1/conflicts", get(conflicts))
         .route("/v1/history", get(history))
+        .route("/v1/explain", get(explain))
+        .route("/v1/plan", get(plan))
         .route("/v1/entries", get(entries))
         .route("/v1/held", get(held))
         .route("/v1/sync", post(sync))
@@ -177,6 +181,37 @@ async fn history(State(daemon): State<Daemon>, uri: Uri) -> Result<Response, Pro
     }
     let limit = limit.clamp(1, PAGE.1);
     found(daemon.ask(Some(ANSWER_TIME), |reply| Request::History { path, offset, limit, reply }).await?)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Which {
+    path: PathBuf,
+}
+
+async fn explain(State(daemon): State<Daemon>, uri: Uri) -> Result<Response, Problem> {
+    let Which { path } = query(&uri)?;
+    absolute(&path)?;
+    found(daemon.ask(Some(ANSWER_TIME), |reply| Request::Explain { path, reply }).await?)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PlanOf {
+    path: Option<PathBuf>,
+    #[serde(default)]
+    after: String,
+    #[serde(default = "usual_page")]
+    limit: u64,
+}
+
+async fn plan(State(daemon): State<Daemon>, uri: Uri) -> Result<Response, Problem> {
+    let PlanOf { path, after, limit } = query(&uri)?;
+    if let Some(path) = &path {
+        absolute(path)?;
+    }
+    let limit = limit.clamp(1, PAGE.1);
+    found(daemon.ask(Some(ANSWER_TIME), |reply| Request::Plan { path, after, limit, reply }).await?)
 }
 
 fn query<T: for<'de> Deserialize<'de>>(uri: &Uri) -> Result<T, Problem> {

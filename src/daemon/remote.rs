@@ -16,7 +16,7 @@ use crate::daemon::account::Account;
 use crate::daemon::clock::now_ms;
 use crate::daemon::folder::Folder;
 use crate::daemon::live::lock;
-use crate::model::{Claimed, FolderId, Remote, RemotePath, UnixMs, status};
+use crate::model::{Claimed, FolderId, RelPath, Remote, RemotePath, UnixMs, status};
 use crate::plan::listing::{is_sure, key_of, scopes, within};
 use crate::store::{Compared, ListingId, Sought, Store, StoreError, TreeId};
 
@@ -99,15 +99,25 @@ impl RemoteCache {
 
     /// The remote views of claimed rows, in their order. Blocks.
     pub(crate) fn views_blocking(&self, account: &Account, claimed: &[Claimed]) -> Result<Vec<Remote>, StoreError> {
-        let sought: Vec<_> = claimed
-            .iter()
-            .map(|c| {
-                let lane = self.lane_of(c.job.folder)?;
-                let place = account.folder(c.job.folder)?.home(&c.job.path);
-                Some(Sought { listing: lane.id, key: key_of(place.as_str()), sure: is_sure(place.as_str()) })
-            })
-            .collect();
+        let sought: Vec<_> = claimed.iter().map(|c| self.sought(account, c.job.folder, &c.job.path)).collect();
         account.store.remote_views_blocking(&sought)
+    }
+
+    /// The remote views of a folder's paths, in their order. Blocks.
+    pub(crate) fn views_of_blocking(
+        &self,
+        account: &Account,
+        folder: FolderId,
+        paths: &[RelPath],
+    ) -> Result<Vec<Remote>, StoreError> {
+        let sought: Vec<_> = paths.iter().map(|path| self.sought(account, folder, path)).collect();
+        account.store.remote_views_blocking(&sought)
+    }
+
+    fn sought(&self, account: &Account, folder: FolderId, path: &RelPath) -> Option<Sought> {
+        let lane = self.lane_of(folder)?;
+        let place = account.folder(folder)?.home(path);
+        Some(Sought { listing: lane.id, key: key_of(place.as_str()), sure: is_sure(place.as_str()) })
     }
 
     /// For the status.

@@ -10,10 +10,12 @@ use tokio::task::JoinSet;
 use crate::control::{Entries, EntriesOf, Request};
 use crate::daemon::account::{Fatal, ONCE_ATTEMPTS};
 use crate::daemon::clock::{ms, now_ms};
+use crate::daemon::explain;
 use crate::daemon::held::{self, Verdict};
 use crate::daemon::intake::Look;
 use crate::daemon::lists::{self, usize_of};
 use crate::daemon::place::{self, Place};
+use crate::daemon::planned;
 use crate::daemon::progress::Progress;
 use crate::model::RemotePath;
 use crate::model::status::{Answered, SyncAnswer};
@@ -60,6 +62,12 @@ async fn answer(progress: &Progress, request: Request) -> Result<(), Fatal> {
         }
         Request::History { path, offset, limit, reply } => {
             let _ = reply.send(lists::history(progress, path.as_deref(), offset, limit).await?);
+        }
+        Request::Explain { path, reply } => {
+            let _ = reply.send(explain::explain(progress, &path).await?);
+        }
+        Request::Plan { path, after, limit, reply } => {
+            let _ = reply.send(planned::plan(progress, path.as_deref(), &after, usize_of(limit)).await?);
         }
         Request::Entries { what, reply } => {
             let _ = reply.send(entries(progress, what).await?);

@@ -422,7 +422,8 @@ fn restless(account: &Account, job: &Job, stat: &Stat) -> Rest {
     Rest::Due
 }
 
-fn too_large(size: u64, max: u64) -> Option<Failure> {
+/// The failure of a file that is larger than the configuration allows.
+pub(crate) fn too_large(size: u64, max: u64) -> Option<Failure> {
     (size > max).then(|| {
         Failure::wedge(
             "too_large",
