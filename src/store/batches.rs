@@ -6,7 +6,8 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::changes::{LATELY, kind_of, of_batch, word};
 use super::error::{Fault, Step, StoreError};
-use super::{Store, base, history, row, settle};
+use super::history::Log;
+use super::{Store, base, row, settle};
 use crate::model::{Batch, BatchKind, Change, ChangeId, Failure, FolderId, Outcome, RemoteChange, RemotePath, UnixMs};
 
 impl Store {
@@ -75,8 +76,9 @@ impl Store {
     ) -> Result<(), StoreError> {
         let kept = self.history_kept();
         self.write_rows(outcomes.len(), move |conn| {
-            close(conn, batch, outcomes, now)?;
-            history::cut(conn, kept)
+            let log = Log::new(conn, kept, now);
+            close(conn, &log, batch, outcomes, now)?;
+            log.cut()
         })
         .await
     }
@@ -143,7 +145,7 @@ fn still_meant(conn: &Connection, change: i64, now: UnixMs) -> Step<bool> {
     Ok(false)
 }
 
-fn close(conn: &Connection, batch: i64, outcomes: Vec<(ChangeId, Outcome)>, now: UnixMs) -> Step<()> {
+fn close(conn: &Connection, log: &Log<'_>, batch: i64, outcomes: Vec<(ChangeId, Outcome)>, now: UnixMs) -> Step<()> {
     let mut outcomes: HashMap<ChangeId, Outcome> = outcomes.into_iter().collect();
     let mut deleted: BTreeMap<FolderId, i64> = BTreeMap::new();
     let mut synced = BTreeSet::new();
@@ -151,7 +153,7 @@ fn close(conn: &Connection, batch: i64, outcomes: Vec<(ChangeId, Outcome)>, now:
         match outcomes.remove(&change.id) {
             None => reopen(conn, &change, None)?,
             Some(Outcome::Settled(base)) => {
-                history::note_committed(conn, &change, base.as_ref(), now)?;
+                log.committed(&change, base.as_ref())?;
                 base::put(conn, change.folder, &change.path, base.as_ref(), now)?;
                 drop_change(conn, &change)?;
                 settle::finish(conn, change.job, change.generation, now)?;
@@ -161,7 +163,7 @@ fn close(conn: &Connection, batch: i64, outcomes: Vec<(ChangeId, Outcome)>, now:
                 synced.insert(change.folder);
             }
             Some(Outcome::Elsewhere(place)) if matches!(change.what, RemoteChange::Upload { .. }) => {
-                elsewhere(conn, &change, &place, now)?;
+                elsewhere(conn, log, &change, &place, now)?;
             }
             // There is no other place for a deletion: the path is looked at again.
             Some(Outcome::Elsewhere(_)) => {
@@ -211,7 +213,7 @@ fn reopen(conn: &Connection, change: &Change, after: Option<(UnixMs, &Failure)>)
 }
 
 /// Both versions are kept: the upload is ready again for another place, and people are told.
-fn elsewhere(conn: &Connection, change: &Change, place: &RemotePath, now: UnixMs) -> Step<()> {
+fn elsewhere(conn: &Connection, log: &Log<'_>, change: &Change, place: &RemotePath, now: UnixMs) -> Step<()> {
     conn.prepare_cached(
         "UPDATE change SET batch = NULL, pos = NULL, to_path = ?2, rev = NULL, not_before = ?3 WHERE id = ?1",
     )?
@@ -221,7 +223,7 @@ fn elsewhere(conn: &Connection, change: &Change, place: &RemotePath, now: UnixMs
          ON CONFLICT (folder, path) DO UPDATE SET copy = excluded.copy, at = excluded.at",
     )?
     .execute(params![change.folder.0, change.path.as_str(), place.as_str(), now])?;
-    history::note_conflict(conn, change, place, now)
+    log.conflict(change, place)
 }
 
 fn count_deletions(conn: &Connection, deleted: &BTreeMap<FolderId, i64>, now: UnixMs) -> Step<()> {

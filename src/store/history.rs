@@ -48,63 +48,70 @@ pub struct HistoryRow {
     pub at: UnixMs,
 }
 
-/// Notes a deed; part of the transaction that settles it.
-pub(super) fn note(
-    conn: &Connection,
-    folder: FolderId,
-    path: &RelPath,
-    what: Deed,
-    note: &Note<'_>,
+/// The log, as a step writes it: in its own transaction, and only if anything is kept.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Log<'a> {
+    conn: &'a Connection,
+    kept: u64,
     now: UnixMs,
-) -> Step<()> {
-    conn.prepare_cached(
-        "INSERT INTO history (folder, path, what, size, rev, place, at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-    )?
-    .execute(params![folder.0, path.as_str(), what.word(), note.size.map(row::int), note.rev, note.place, now])?;
-    Ok(())
 }
 
-/// A path came in sync without a transfer: that is worth a line if base knew nothing of this revision before. Called before base is put.
-pub(super) fn note_in_sync(
-    conn: &Connection,
-    folder: FolderId,
-    path: &RelPath,
-    new: Option<&Base>,
-    now: UnixMs,
-) -> Step<()> {
-    let Some(new) = new else { return Ok(()) };
-    if base::get(conn, folder, path)?.is_some_and(|old| old.rev == new.rev) {
-        return Ok(());
+impl<'a> Log<'a> {
+    pub(super) fn new(conn: &'a Connection, kept: u64, now: UnixMs) -> Self {
+        Self { conn, kept, now }
     }
-    let deed =
-        Note { size: Some(new.stat.size), rev: Some(&new.rev), place: new.remote.as_ref().map(RemotePath::as_str) };
-    note(conn, folder, path, Deed::Adopted, &deed, now)
-}
 
-/// A commit went through.
-pub(super) fn note_committed(conn: &Connection, change: &Change, base: Option<&Base>, now: UnixMs) -> Step<()> {
-    let (what, deed) = match &change.what {
-        RemoteChange::Upload { size, .. } => {
-            let place = base.and_then(|base| base.remote.as_ref()).map(RemotePath::as_str);
-            (Deed::Uploaded, Note { size: Some(*size), rev: base.map(|base| base.rev.as_str()), place })
+    /// Notes a deed.
+    pub(super) fn note(&self, folder: FolderId, path: &RelPath, what: Deed, note: &Note<'_>) -> Step<()> {
+        if self.kept == 0 {
+            return Ok(());
         }
-        RemoteChange::Delete { rev, .. } => (Deed::Deleted, Note { rev: Some(rev), ..Note::default() }),
-    };
-    note(conn, change.folder, &change.path, what, &deed, now)
-}
+        let size = note.size.map(row::int);
+        self.conn
+            .prepare_cached(
+                "INSERT INTO history (folder, path, what, size, rev, place, at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            )?
+            .execute(params![folder.0, path.as_str(), what.word(), size, note.rev, note.place, self.now])?;
+        Ok(())
+    }
 
-/// Dropbox held something else at the path: the upload goes to `place` instead.
-pub(super) fn note_conflict(conn: &Connection, change: &Change, place: &RemotePath, now: UnixMs) -> Step<()> {
-    let size = if let RemoteChange::Upload { size, .. } = &change.what { Some(*size) } else { None };
-    let deed = Note { size, rev: None, place: Some(place.as_str()) };
-    note(conn, change.folder, &change.path, Deed::Conflict, &deed, now)
-}
+    /// A path came in sync without a transfer: that is worth a line if base knew nothing of this revision before. Called before base is put.
+    pub(super) fn in_sync(&self, folder: FolderId, path: &RelPath, new: Option<&Base>) -> Step<()> {
+        let Some(new) = new.filter(|_| self.kept > 0) else { return Ok(()) };
+        if base::get(self.conn, folder, path)?.is_some_and(|old| old.rev == new.rev) {
+            return Ok(());
+        }
+        let place = new.remote.as_ref().map(RemotePath::as_str);
+        let note = Note { size: Some(new.stat.size), rev: Some(&new.rev), place };
+        self.note(folder, path, Deed::Adopted, &note)
+    }
 
-/// Cuts the log off at its beginning; once a step, after its notes.
-pub(super) fn cut(conn: &Connection, kept: u64) -> Step<()> {
-    conn.prepare_cached("DELETE FROM history WHERE id <= (SELECT max(id) FROM history) - ?1")?
-        .execute([row::int(kept)])?;
-    Ok(())
+    /// A commit went through.
+    pub(super) fn committed(&self, change: &Change, base: Option<&Base>) -> Step<()> {
+        let (what, note) = match &change.what {
+            RemoteChange::Upload { size, .. } => {
+                let place = base.and_then(|base| base.remote.as_ref()).map(RemotePath::as_str);
+                (Deed::Uploaded, Note { size: Some(*size), rev: base.map(|base| base.rev.as_str()), place })
+            }
+            RemoteChange::Delete { rev, .. } => (Deed::Deleted, Note { rev: Some(rev), ..Note::default() }),
+        };
+        self.note(change.folder, &change.path, what, &note)
+    }
+
+    /// Dropbox held something else at the path: the upload goes to `place` instead.
+    pub(super) fn conflict(&self, change: &Change, place: &RemotePath) -> Step<()> {
+        let size = if let RemoteChange::Upload { size, .. } = &change.what { Some(*size) } else { None };
+        let note = Note { size, rev: None, place: Some(place.as_str()) };
+        self.note(change.folder, &change.path, Deed::Conflict, &note)
+    }
+
+    /// Cuts the log off at its beginning; once a step, after its notes.
+    pub(super) fn cut(&self) -> Step<()> {
+        self.conn
+            .prepare_cached("DELETE FROM history WHERE id <= (SELECT max(id) FROM history) - ?1")?
+            .execute([row::int(self.kept)])?;
+        Ok(())
+    }
 }
 
 impl Store {

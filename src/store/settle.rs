@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use rusqlite::{Connection, params};
 
 use super::error::{Step, StoreError};
-use super::{Store, base, history};
+use super::history::Log;
+use super::{Store, base};
 use crate::model::{Failure, FolderId, Job, JobId, Settled, UnixMs};
 
 impl Store {
@@ -21,6 +22,7 @@ impl Store {
         }
         let kept = self.history_kept();
         self.write_rows(done.len(), move |conn| {
+            let log = Log::new(conn, kept, now);
             let mut synced = BTreeSet::new();
             for (job, settled) in &done {
                 if !is_claimed(conn, job.id)? {
@@ -28,7 +30,7 @@ impl Store {
                 }
                 match settled {
                     Settled::InSync(base) => {
-                        history::note_in_sync(conn, job.folder, &job.path, base.as_ref(), now)?;
+                        log.in_sync(job.folder, &job.path, base.as_ref())?;
                         base::put(conn, job.folder, &job.path, base.as_ref(), now)?;
                         finish(conn, job.id, job.generation, now)?;
                         synced.insert(job.folder);
@@ -41,7 +43,7 @@ impl Store {
                     }
                 }
             }
-            history::cut(conn, kept)?;
+            log.cut()?;
             note_synced(conn, &synced, now)
         })
         .await

@@ -1,5 +1,6 @@
 //! Real SQLite files in directories of their own.
 
+mod history;
 mod opening;
 mod random;
 mod remote;
