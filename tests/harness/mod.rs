@@ -102,7 +102,10 @@ mode = "{mode}"
             extra = self.extra,
             folder_extra = self.folder_extra,
         );
-        std::fs::write(self.config_file(), text).unwrap();
+        // Whole at every moment, too: a daemon that starts just now reads it.
+        let new = self.config_file().with_extension("new");
+        std::fs::write(&new, text).unwrap();
+        std::fs::rename(&new, self.config_file()).unwrap();
     }
 
     pub fn command(&self, args: &[&str]) -> Command {
