@@ -268,6 +268,16 @@ async fn pause_takes_an_account_and_a_time_or_neither() {
 }
 
 #[tokio::test]
+async fn questions_about_a_path_need_a_whole_one() {
+    let served = Served::start();
+    for bad in ["explain", "explain?path=a", "plan?path=a", "history?path=a", "plan?limit=x", "history?since=1"] {
+        let (code, _, body) = served.call("GET", &format!("/v1/{bad}"), "").await;
+        assert_eq!(code, 400, "{bad}: {body}");
+        assert!(!body["detail"].as_str().unwrap().is_empty(), "{bad}");
+    }
+}
+
+#[tokio::test]
 async fn unknown_routes_name_the_known_ones() {
     let served = Served::start();
     let (code, kind, body) = served.call("GET", "/v2/status", "").await;

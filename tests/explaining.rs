@@ -71,6 +71,7 @@ fn explain_tells_the_views_the_rule_and_the_log() {
         serde_json::json!({"at": "notes.tmp", "pattern": "*.tmp", "source": "the configuration"})
     );
     starts(&tmp["summary"], "not synced: `*.tmp` ignores it");
+    assert_eq!(tmp["action"], "nothing", "{tmp}");
     let below = explain(&world, "d/build/x");
     let rule = serde_json::json!({"at": "d/build", "pattern": "build/", "source": "d/.ferryboxignore"});
     assert_eq!(below["ignored"], rule, "{below}");
