@@ -38,6 +38,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let dir = tempfile::tempdir()?;
     let path = dir.path().join("bench.db");
     let store = Store::open(&path)?;
+    // To see what the log of what was done costs: FERRYBOX_BENCH_HISTORY=0 keeps none.
+    if let Some(rows) = std::env::var("FERRYBOX_BENCH_HISTORY").ok().and_then(|n| n.parse().ok()) {
+        store.set_history(rows);
+    }
     let folder = store.folder("/l", "/r", "mirror").await?.id;
     let limit = Claim { max_files: 1000, max_bytes: u64::MAX, small: 1 << 22, now: 1 };
 

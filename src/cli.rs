@@ -7,14 +7,22 @@ mod approve;
 mod client;
 mod completions;
 mod config;
+mod conflicts;
+mod explain;
+mod history;
 mod link;
 mod ls;
 mod man;
+mod pages;
+mod pause;
+mod place;
+mod plan;
 mod problems;
 mod progress;
 mod reject;
 mod remove;
 mod render;
+mod resume;
 mod run;
 mod service;
 mod status;
@@ -89,8 +97,14 @@ enum Command {
     Run(run::Run),
     Status(status::Status),
     Sync(sync::Sync),
+    Pause(pause::Pause),
+    Resume(resume::Resume),
     Ls(ls::Ls),
+    Plan(plan::Plan),
+    Explain(explain::Explain),
     Problems(problems::Problems),
+    Conflicts(conflicts::Conflicts),
+    History(history::History),
     Approve(approve::Approve),
     Reject(reject::Reject),
     Add(add::Add),
@@ -186,8 +200,14 @@ where
         Command::Run(run) => run.execute(common),
         Command::Status(status) => status.execute(common),
         Command::Sync(sync) => sync.execute(common),
+        Command::Pause(pause) => pause.execute(common),
+        Command::Resume(resume) => resume.execute(common),
         Command::Ls(ls) => ls.execute(common),
+        Command::Plan(plan) => plan.execute(common),
+        Command::Explain(explain) => explain.execute(common),
         Command::Problems(problems) => problems.execute(common),
+        Command::Conflicts(conflicts) => conflicts.execute(common),
+        Command::History(history) => history.execute(common),
         Command::Approve(approve) => approve.execute(common),
         Command::Reject(reject) => reject.execute(common),
         Command::Add(add) => add.execute(common),

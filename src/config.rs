@@ -56,6 +56,8 @@ pub struct Daemon {
     pub state_dir: PathBuf,
     /// The control socket. Absolute; need not exist yet.
     pub socket: PathBuf,
+    /// How many rows the log of what was done keeps, an account.
+    pub history: u64,
 }
 
 /// `[[account]]`.

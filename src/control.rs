@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::model::listing::Listed;
 use crate::model::status::{Answered, Health, Held, Problem, Status, SyncAnswer};
+use crate::model::told::{Conflict, Done, Explained, PauseAnswer, PlanPage};
 
 /// Connections at a time; more wait in the kernel's queue.
 const CONNECTIONS: usize = 64;
@@ -67,6 +68,22 @@ pub enum Request {
         /// `Err`: one sentence; the client sees it with status 404.
         reply: oneshot::Sender<Result<Answered, String>>,
     },
+    /// `POST /v1/pause`.
+    Pause {
+        /// Which account; `None`: all.
+        account: Option<String>,
+        /// For how long; `None`: until somebody resumes it.
+        time: Option<Duration>,
+        /// `Err`: one sentence; the client sees it with status 404.
+        reply: oneshot::Sender<Result<Vec<PauseAnswer>, String>>,
+    },
+    /// `POST /v1/resume`.
+    Resume {
+        /// Which account; `None`: all.
+        account: Option<String>,
+        /// `Err`: one sentence; the client sees it with status 404.
+        reply: oneshot::Sender<Result<Vec<PauseAnswer>, String>>,
+    },
     /// `GET /v1/problems`.
     Problems {
         /// Entries to skip.
@@ -75,6 +92,44 @@ pub enum Request {
         limit: u64,
         /// One page.
         reply: oneshot::Sender<Page<Problem>>,
+    },
+    /// `GET /v1/conflicts`.
+    Conflicts {
+        /// Entries to skip.
+        offset: u64,
+        /// Entries at most, 1 to 1000.
+        limit: u64,
+        /// One page.
+        reply: oneshot::Sender<Page<Conflict>>,
+    },
+    /// `GET /v1/history`.
+    History {
+        /// An absolute local path; `None`: everything.
+        path: Option<PathBuf>,
+        /// Entries to skip.
+        offset: u64,
+        /// Entries at most, 1 to 1000.
+        limit: u64,
+        /// `Err`: one sentence; the client sees it with status 404.
+        reply: oneshot::Sender<Result<Page<Done>, String>>,
+    },
+    /// `GET /v1/explain`.
+    Explain {
+        /// An absolute local path.
+        path: PathBuf,
+        /// `Err`: one sentence; the client sees it with status 404.
+        reply: oneshot::Sender<Result<Explained, String>>,
+    },
+    /// `GET /v1/plan`.
+    Plan {
+        /// An absolute local path; `None`: everything.
+        path: Option<PathBuf>,
+        /// `next` of the page before; empty at first.
+        after: String,
+        /// Entries at most, 1 to 1000.
+        limit: u64,
+        /// `Err`: one sentence; the client sees it with status 404.
+        reply: oneshot::Sender<Result<PlanPage, String>>,
     },
     /// `GET /v1/entries`.
     Entries {

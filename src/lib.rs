@@ -45,6 +45,10 @@
 //! Workers look a row's remote view up in it (`Remote::Unlisted` while in doubt), and adopt what Dropbox has already. `ferrybox ls` reads the
 //! database itself. Downloads and moves are not built yet.
 //!
+//! # Asking without doing
+//! `explain` and `plan` take the same three views through the same [`plan::decide`] as the workers (`daemon/views`), claim nothing and settle
+//! nothing. `history` is written by the steps that settle, in their own transactions, and cut off at its beginning.
+//!
 //! # Rooms, and who may know whom
 //! | room | holds | may know |
 //! |---|---|---|
@@ -68,8 +72,8 @@
 //!
 //! # What makes things wait
 //! A path waits in its row, with the one backoff there is. A class of calls waits at its gate for as long as Dropbox asked. Batches wait for their
-//! [pace](plan::pace). The whole account waits for a token, a network or a person: `daemon/trouble` and `daemon/identify`. A full account holds up
-//! uploads only. No clock that is set back makes any of them wait longer than its longest wait ([`plan::wait`]).
+//! [pace](plan::pace). The whole account waits for a token, a network or a person: `daemon/trouble`, `daemon/identify` and `daemon/pause`. A full
+//! account holds up uploads only. No clock that is set back makes any of them wait longer than its longest wait ([`plan::wait`]).
 //!
 //! A batch that is refused as a whole is halved until the entry to blame stands alone ([`plan::blame`]). A file that Dropbox refused is left
 //! alone until it is another one, or for a day. Where a `.ferryboxignore` cannot be read, or another daemon syncs, nothing is sent or deleted.

@@ -3,12 +3,14 @@
 //! Everything here can be built in a test by hand, compared and printed. What is *decided* from it stands in [`crate::plan`].
 
 pub mod content_hash;
+pub mod done;
 pub mod entry;
 pub mod failure;
 pub mod job;
 pub mod listing;
 pub mod path;
 pub mod status;
+pub mod told;
 
 pub use content_hash::{BLOCK_SIZE, BlockHashes, ContentHash, ContentHasher};
 pub use entry::{Agreed, Base, DirStat, Disk, Local, Mode, Remote, Stat};

@@ -15,4 +15,5 @@ pub mod outcome;
 pub mod pace;
 pub mod pack;
 pub mod retry;
+pub mod tell;
 pub mod wait;

@@ -18,6 +18,8 @@ mod counts;
 mod error;
 mod folders;
 mod held;
+mod history;
+mod look;
 mod problems;
 mod queue;
 mod readers;
@@ -40,7 +42,7 @@ mod writer;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicI64;
+use std::sync::atomic::{AtomicI64, AtomicU64};
 
 use rusqlite::{Connection, OptionalExtension};
 use tokio::sync::watch;
@@ -53,6 +55,8 @@ pub use changes::Ready;
 pub use counts::FolderSummary;
 pub use error::StoreError;
 pub use folders::Folder;
+pub use history::HistoryRow;
+pub use look::{ChangeSeen, RowSeen};
 pub use problems::{Conflict, ProblemRow};
 pub use queue::{Claim, DueSummary};
 pub use remote::{Listing, ListingId, Place, RuleOf, Tree, TreeId};
@@ -76,6 +80,7 @@ struct Inner {
     writer: Writer,
     readers: Readers,
     longest: AtomicI64,
+    history: AtomicU64,
 }
 
 impl std::fmt::Debug for Store {
@@ -96,7 +101,8 @@ impl Store {
         queue::recover(&conn).map_err(|fault| fault.at(path))?;
         let readers = Readers::open(path)?;
         let writer = Writer::start(conn, path)?;
-        Ok(Self { inner: Arc::new(Inner { path: path.to_owned(), writer, readers, longest: AtomicI64::new(60_000) }) })
+        let (longest, history) = (AtomicI64::new(60_000), AtomicU64::new(history::KEPT));
+        Ok(Self { inner: Arc::new(Inner { path: path.to_owned(), writer, readers, longest, history }) })
     }
 
     /// The database file.

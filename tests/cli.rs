@@ -75,11 +75,17 @@ fn said(output: &Output, home: &Path) -> Said {
     Said { code: output.status.code().unwrap(), out: text(&output.stdout), err: text(&output.stderr) }
 }
 
-const COMMANDS: [&[&str]; 13] = [
+const COMMANDS: [&[&str]; 19] = [
     &["run"],
     &["status"],
     &["sync"],
+    &["pause"],
+    &["resume"],
     &["problems"],
+    &["conflicts"],
+    &["history"],
+    &["explain"],
+    &["plan"],
     &["add"],
     &["remove"],
     &["config"],
@@ -131,7 +137,9 @@ fn mistakes_on_the_command_line_are_64() {
 #[test]
 fn without_a_daemon_status_says_how_to_start_it() {
     let home = Home::new();
-    for args in [&["status"][..], &["status", "--json"], &["sync"], &["problems"]] {
+    for args in
+        [&["status"][..], &["status", "--json"], &["sync"], &["pause"], &["resume"], &["problems"], &["conflicts"]]
+    {
         let said = home.run(args);
         assert_eq!(said.code, 4, "{args:?}");
         let expected = "ferrybox: no daemon runs (nothing answers at @/run/ferrybox/ferrybox.sock): start it with `ferrybox run`\n";
@@ -273,7 +281,6 @@ fn daemon(home: &Home) -> JoinSet<()> {
         while let Some(request) = rx.recv().await {
             match request {
                 Request::Status(reply) => drop(reply.send(status(&docs))),
-                Request::Health(_) | Request::Held { .. } | Request::Answer { .. } | Request::Entries { .. } => {}
                 Request::Sync { path, wait, reply } => {
                     let outcome = match (wait, path.as_deref().and_then(Path::file_name).and_then(|n| n.to_str())) {
                         (false, _) => "accepted",
@@ -290,6 +297,7 @@ fn daemon(home: &Home) -> JoinSet<()> {
                     let items = if offset < 2 { vec![problem(offset)] } else { Vec::new() };
                     drop(reply.send(Page { items, offset, total: 2 }));
                 }
+                _ => {}
             }
         }
     });

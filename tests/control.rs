@@ -14,6 +14,7 @@ use ferrybox::model::status::{
     AccountState, AccountStatus, Active, Commit, DataTransport, FolderState, FolderStatus, Health, Pending, Problem,
     Rate, RemoteCache, Space, Status, SyncAnswer,
 };
+use ferrybox::model::told::PauseAnswer;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -53,10 +54,18 @@ impl Served {
                         let next = what.limit.map(|limit| format!("/{limit}"));
                         drop(reply.send(Ok(Entries { items: Vec::new(), next, complete: true })));
                     }
-                    Request::Held { .. } | Request::Answer { .. } => {}
                     Request::Problems { offset, limit, reply } => {
                         drop(reply.send(Page { items: vec![problem(limit)], offset, total: 7 }));
                     }
+                    Request::Pause { account: Some(name), reply, .. } => {
+                        drop(reply.send(Err(format!("there is no account {name}"))));
+                    }
+                    Request::Pause { account: None, time, reply } => {
+                        let until = time.map(|time| time.as_secs().to_string());
+                        let account = "personal".to_owned();
+                        drop(reply.send(Ok(vec![PauseAnswer { account, paused: true, until, changed: true }])));
+                    }
+                    _ => {}
                 }
             }
         });
@@ -243,6 +252,29 @@ async fn health_problems_and_sync_answer() {
     let (code, kind, body) = served.call("POST", "/v1/sync", "{\"path\": \"/x\"}").await;
     assert_eq!((code, kind.as_str(), &body["detail"]), (404, "application/problem+json", &"no folder holds /x".into()));
     assert_eq!(served.call("POST", "/v1/sync", "{\"path\": \"x\"}").await.0, 400);
+}
+
+#[tokio::test]
+async fn pause_takes_an_account_and_a_time_or_neither() {
+    let served = Served::start();
+    let (code, _, body) = served.call("POST", "/v1/pause", "{\"for_s\": 90}").await;
+    assert_eq!((code, &body[0]["until"], &body[0]["paused"]), (200, &"90".into(), &true.into()));
+    assert_eq!(served.call("POST", "/v1/pause", "").await.2[0]["until"], serde_json::Value::Null);
+    let (code, _, body) = served.call("POST", "/v1/pause", "{\"account\": \"work\"}").await;
+    assert_eq!((code, &body["detail"]), (404, &"there is no account work".into()));
+    for bad in ["{\"for_s\": 0}", "{\"for_s\": -1}", "{\"for\": 1}"] {
+        assert_eq!(served.call("POST", "/v1/pause", bad).await.0, 400, "{bad}");
+    }
+}
+
+#[tokio::test]
+async fn questions_about_a_path_need_a_whole_one() {
+    let served = Served::start();
+    for bad in ["explain", "explain?path=a", "plan?path=a", "history?path=a", "plan?limit=x", "history?since=1"] {
+        let (code, _, body) = served.call("GET", &format!("/v1/{bad}"), "").await;
+        assert_eq!(code, 400, "{bad}: {body}");
+        assert!(!body["detail"].as_str().unwrap().is_empty(), "{bad}");
+    }
 }
 
 #[tokio::test]

@@ -3,15 +3,12 @@
 use clap::Args;
 use comfy_table::{ContentArrangement, Table, presets};
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 
 use super::client::Client;
-use super::render::{ago, counted, escape};
+use super::pages::Listed;
+use super::render::{ago, escape};
 use super::{Common, OK, block_on, print};
 use crate::model::status::Problem;
-
-/// What one page may hold.
-const PAGE: u64 = 1000;
 
 /// List the paths that are not in sync, and why
 #[derive(Debug, Args)]
@@ -29,17 +26,11 @@ pub(super) struct Problems {
     limit: u64,
 }
 
-#[derive(Serialize, Deserialize)]
-struct Listed {
-    items: Vec<Problem>,
-    total: u64,
-}
-
 impl Problems {
     pub(super) fn execute(&self, common: &Common) -> anyhow::Result<u8> {
         let loaded = common.load_lightly()?;
         let client = Client::new(&loaded.config.daemon.socket);
-        let listed = block_on(self.fetch(&client))?;
+        let listed = block_on(Listed::fetch(&client, "/v1/problems", self.limit))?;
         if self.json {
             print(&format!("{}\n", serde_json::to_string_pretty(&listed)?))?;
         } else if !listed.items.is_empty() {
@@ -49,24 +40,9 @@ impl Problems {
         }
         Ok(OK)
     }
-
-    async fn fetch(&self, client: &Client) -> anyhow::Result<Listed> {
-        let mut all = Listed { items: Vec::new(), total: 0 };
-        loop {
-            let offset = all.items.len() as u64;
-            let limit = PAGE.min(self.limit.saturating_sub(offset));
-            // With nothing wanted, one entry still tells the total.
-            let page: Listed = client.get(&format!("/v1/problems?offset={offset}&limit={}", limit.max(1))).await?;
-            all.total = page.total;
-            if limit == 0 || page.items.is_empty() {
-                return Ok(all);
-            }
-            all.items.extend(page.items);
-        }
-    }
 }
 
-fn table(listed: &Listed, now: Timestamp) -> String {
+fn table(listed: &Listed<Problem>, now: Timestamp) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
     table.set_header(["PATH", "PROBLEM", "SINCE", "NEXT TRY"]);
@@ -76,9 +52,6 @@ fn table(listed: &Listed, now: Timestamp) -> String {
         table.add_row([escape(&path), escape(&problem.text), ago(&problem.since, now), next]);
     }
     let mut text = format!("{}\n", table.trim_fmt());
-    let shown = listed.items.len() as u64;
-    if shown < listed.total {
-        text.push_str(&format!("and {} more\n", counted(listed.total - shown, "path", "paths")));
-    }
+    text.push_str(&listed.rest());
     text
 }

@@ -207,6 +207,6 @@ fn one_folder(out: &mut String, folder: &FolderStatus, now: Timestamp) {
     }
     if folder.conflicts > 0 {
         let copies = counted(folder.conflicts, "conflicted copy", "conflicted copies");
-        row(out, 4, "conflicts", &format!("{YELLOW}{copies}{PLAIN}"));
+        row(out, 4, "conflicts", &format!("{YELLOW}{copies}{PLAIN}: `ferrybox conflicts` lists them"));
     }
 }

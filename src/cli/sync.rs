@@ -1,15 +1,14 @@
 //! `ferrybox sync`.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use serde::Serialize;
 
 use super::client::Client;
+use super::place::in_a_folder;
 use super::render::{counted, escape};
-use super::{Common, OK, PROBLEMS, UNFINISHED, Usage, block_on, print};
-use crate::config::Config;
+use super::{Common, OK, PROBLEMS, UNFINISHED, block_on, print};
 use crate::model::status::SyncAnswer;
 
 /// Look again now, at everything or below one path
@@ -58,31 +57,4 @@ impl Sync {
         }
         Ok(code)
     }
-}
-
-/// The path as the daemon knows it: below a folder's directory as the configuration writes that. A path that came through a
-/// symlink is looked up by where it really is; the file itself may be gone.
-fn in_a_folder(path: &Path, config: &Config) -> anyhow::Result<PathBuf> {
-    let whole = std::path::absolute(path)?;
-    let folders = || config.accounts.iter().flat_map(|a| &a.folders).map(|f| f.local.as_path());
-    let dots = whole.components().any(|c| c == std::path::Component::ParentDir);
-    if !dots && folders().any(|local| whole.starts_with(local)) {
-        return Ok(whole);
-    }
-    let real = match (fs::canonicalize(&whole), whole.parent(), whole.file_name()) {
-        (Ok(real), ..) => Some(real),
-        (Err(_), Some(parent), Some(name)) => fs::canonicalize(parent).ok().map(|p| p.join(name)),
-        _ => None,
-    };
-    let found = real.and_then(|real| {
-        folders().find_map(|local| {
-            let below = real.strip_prefix(fs::canonicalize(local).ok()?).ok()?.to_owned();
-            Some(if below.as_os_str().is_empty() { local.to_owned() } else { local.join(below) })
-        })
-    });
-    found.ok_or_else(|| {
-        let known: Vec<String> = folders().map(|f| f.display().to_string()).collect();
-        let known = if known.is_empty() { "there is none".to_owned() } else { known.join(", ") };
-        Usage(format!("{} lies in no synced folder (they are: {known})", path.display())).into()
-    })
 }

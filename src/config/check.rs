@@ -19,6 +19,8 @@ use crate::model::BLOCK_SIZE;
 const LARGEST_CHUNK: u64 = 128 << 20;
 /// Dropbox's own limit for one batch.
 const LARGEST_BATCH: u64 = 1000;
+/// Looking into the log reads all of it.
+const LONGEST_HISTORY: u64 = 10_000_000;
 /// More would only wait for each other.
 const MOST_WORKERS: u64 = 256;
 
@@ -218,7 +220,8 @@ impl Reader<'_> {
         let state_dir = self.keep_path(section, "state_dir", state_dir);
         let socket = self.text(section, "socket", |t| Ok(t.to_owned()));
         let socket = self.keep_path(section, "socket", socket);
-        Daemon { state_dir: state_dir.unwrap_or_default(), socket: socket.unwrap_or_default() }
+        let history = self.count(section, "history", 0, LONGEST_HISTORY);
+        Daemon { state_dir: state_dir.unwrap_or_default(), socket: socket.unwrap_or_default(), history }
     }
 
     /// Expands a path that was read; the closure of [`Self::text`] cannot, since it would have to borrow the reader twice.

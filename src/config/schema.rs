@@ -69,7 +69,7 @@ const ACCOUNT: &[Key] = &[
 
 /// The whole file.
 pub(super) const ROOT: &[Key] = &[
-    key("daemon", Kind::Table(&[key("state_dir", PATH), key("socket", PATH)])),
+    key("daemon", Kind::Table(&[key("state_dir", PATH), key("socket", PATH), key("history", Kind::Count)])),
     key("account", Kind::Tables(ACCOUNT)),
     key(
         "upload",

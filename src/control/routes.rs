@@ -1,6 +1,6 @@
 //! The routes, and errors as RFC 9457 problems.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use axum::Router;
@@ -27,9 +27,15 @@ const ROUTES: &[&str] = &[
     "GET /v1/status",
     "GET /v1/health",
     "GET /v1/problems",
+    "GET /v1/conflicts",
+    "GET /v1/history",
+    "GET /v1/explain",
+    "GET /v1/plan",
     "GET /v1/held",
     "GET /v1/entries",
     "POST /v1/sync",
+    "POST /v1/pause",
+    "POST /v1/resume",
     "POST /v1/approve",
     "POST /v1/reject",
 ];
@@ -45,9 +51,15 @@ pub(super) fn router(daemon: Daemon) -> Router {
         .route("/v1/status", get(status))
         .route("/v1/health", get(health))
         .route("/v1/problems", get(problems))
+        .route("/v1/conflicts", get(conflicts))
+        .route("/v1/history", get(history))
+        .route("/v1/explain", get(explain))
+        .route("/v1/plan", get(plan))
         .route("/v1/entries", get(entries))
         .route("/v1/held", get(held))
         .route("/v1/sync", post(sync))
+        .route("/v1/pause", post(pause))
+        .route("/v1/resume", post(resume))
         .route("/v1/approve", post(approve))
         .route("/v1/reject", post(reject))
         .fallback(unknown)
@@ -146,19 +158,84 @@ async fn problems(State(daemon): State<Daemon>, uri: Uri) -> Result<Response, Pr
     Ok(axum::Json(page).into_response())
 }
 
-async fn entries(State(daemon): State<Daemon>, uri: Uri) -> Result<Response, Problem> {
-    let Query(what) = Query::<EntriesOf>::try_from_uri(&uri)
-        .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, format!("{}: {error}", uri.path())))?;
-    let what = EntriesOf { limit: Some(what.limit.unwrap_or(PAGE.0).clamp(1, PAGE.1)), ..what };
-    match daemon.ask(Some(ANSWER_TIME), |reply| Request::Entries { what, reply }).await? {
-        Ok(page) => Ok(axum::Json(page).into_response()),
-        Err(sentence) => Err(Problem::new(StatusCode::NOT_FOUND, sentence)),
+async fn conflicts(State(daemon): State<Daemon>, uri: Uri) -> Result<Response, Problem> {
+    let Part { offset, limit } = part(&uri)?;
+    let page = daemon.ask(Some(ANSWER_TIME), |reply| Request::Conflicts { offset, limit, reply }).await?;
+    Ok(axum::Json(page).into_response())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PartOf {
+    path: Option<PathBuf>,
+    #[serde(default)]
+    offset: u64,
+    #[serde(default = "usual_page")]
+    limit: u64,
+}
+
+async fn history(State(daemon): State<Daemon>, uri: Uri) -> Result<Response, Problem> {
+    let PartOf { path, offset, limit } = query(&uri)?;
+    if let Some(path) = &path {
+        absolute(path)?;
     }
+    let limit = limit.clamp(1, PAGE.1);
+    found(daemon.ask(Some(ANSWER_TIME), |reply| Request::History { path, offset, limit, reply }).await?)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Which {
+    path: PathBuf,
+}
+
+async fn explain(State(daemon): State<Daemon>, uri: Uri) -> Result<Response, Problem> {
+    let Which { path } = query(&uri)?;
+    absolute(&path)?;
+    found(daemon.ask(Some(ANSWER_TIME), |reply| Request::Explain { path, reply }).await?)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PlanOf {
+    path: Option<PathBuf>,
+    #[serde(default)]
+    after: String,
+    #[serde(default = "usual_page")]
+    limit: u64,
+}
+
+async fn plan(State(daemon): State<Daemon>, uri: Uri) -> Result<Response, Problem> {
+    let PlanOf { path, after, limit } = query(&uri)?;
+    if let Some(path) = &path {
+        absolute(path)?;
+    }
+    let limit = limit.clamp(1, PAGE.1);
+    found(daemon.ask(Some(ANSWER_TIME), |reply| Request::Plan { path, after, limit, reply }).await?)
+}
+
+fn query<T: for<'de> Deserialize<'de>>(uri: &Uri) -> Result<T, Problem> {
+    let parsed = Query::try_from_uri(uri);
+    let Query(query) =
+        parsed.map_err(|error| Problem::new(StatusCode::BAD_REQUEST, format!("{}: {error}", uri.path())))?;
+    Ok(query)
+}
+
+fn absolute(path: &Path) -> Result<(), Problem> {
+    if path.is_absolute() {
+        return Ok(());
+    }
+    Err(Problem::new(StatusCode::BAD_REQUEST, "path must be absolute: a local path in a synced folder"))
+}
+
+async fn entries(State(daemon): State<Daemon>, uri: Uri) -> Result<Response, Problem> {
+    let what: EntriesOf = query(&uri)?;
+    let what = EntriesOf { limit: Some(what.limit.unwrap_or(PAGE.0).clamp(1, PAGE.1)), ..what };
+    found(daemon.ask(Some(ANSWER_TIME), |reply| Request::Entries { what, reply }).await?)
 }
 
 fn part(uri: &Uri) -> Result<Part, Problem> {
-    let Query(Part { offset, limit }) = Query::try_from_uri(uri)
-        .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, format!("{}: {error}", uri.path())))?;
+    let Part { offset, limit } = query(uri)?;
     Ok(Part { offset, limit: limit.clamp(1, PAGE.1) })
 }
 
@@ -188,8 +265,40 @@ async fn answer(daemon: &Daemon, body: Body, approve: bool) -> Result<Response, 
     if token.is_empty() {
         return Err(Problem::new(StatusCode::BAD_REQUEST, "token is missing: GET /v1/held lists them"));
     }
-    match daemon.ask(Some(ANSWER_TIME), |reply| Request::Answer { token, approve, reply }).await? {
-        Ok(answered) => Ok(axum::Json(answered).into_response()),
+    found(daemon.ask(Some(ANSWER_TIME), |reply| Request::Answer { token, approve, reply }).await?)
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Pause {
+    account: Option<String>,
+    for_s: Option<u64>,
+}
+
+async fn pause(State(daemon): State<Daemon>, body: Body) -> Result<Response, Problem> {
+    let Pause { account, for_s } = json_body(body).await?;
+    if for_s == Some(0) {
+        return Err(Problem::new(StatusCode::BAD_REQUEST, "for_s must be at least 1, or absent until /v1/resume"));
+    }
+    let time = for_s.map(Duration::from_secs);
+    found(daemon.ask(Some(ANSWER_TIME), |reply| Request::Pause { account, time, reply }).await?)
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Resume {
+    account: Option<String>,
+}
+
+async fn resume(State(daemon): State<Daemon>, body: Body) -> Result<Response, Problem> {
+    let Resume { account } = json_body(body).await?;
+    found(daemon.ask(Some(ANSWER_TIME), |reply| Request::Resume { account, reply }).await?)
+}
+
+/// What was found, or the sentence that says why not.
+fn found<T: Serialize>(answer: Result<T, String>) -> Result<Response, Problem> {
+    match answer {
+        Ok(answer) => Ok(axum::Json(answer).into_response()),
         Err(sentence) => Err(Problem::new(StatusCode::NOT_FOUND, sentence)),
     }
 }
@@ -208,10 +317,7 @@ async fn sync(State(daemon): State<Daemon>, body: Body) -> Result<Response, Prob
         return Err(Problem::new(StatusCode::BAD_REQUEST, "path must be absolute, or absent for everything"));
     }
     let within = (!wait).then_some(ANSWER_TIME);
-    match daemon.ask(within, |reply| Request::Sync { path, wait, reply }).await? {
-        Ok(answer) => Ok(axum::Json(answer).into_response()),
-        Err(sentence) => Err(Problem::new(StatusCode::NOT_FOUND, sentence)),
-    }
+    found(daemon.ask(within, |reply| Request::Sync { path, wait, reply }).await?)
 }
 
 /// A JSON body, or none at all.

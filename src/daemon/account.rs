@@ -13,6 +13,7 @@ use crate::daemon::clock::ms;
 use crate::daemon::folder::Folder;
 use crate::daemon::intake::Look;
 use crate::daemon::live::{Live, lock};
+use crate::daemon::pause::Pause;
 use crate::daemon::remote::RemoteCache;
 use crate::daemon::trouble::Trouble;
 use crate::dropbox::{Dropbox, Source};
@@ -39,6 +40,8 @@ pub(crate) struct Account {
     pub(crate) who: watch::Sender<Option<Who>>,
     /// What stops the whole account, until when.
     pub(crate) trouble: watch::Sender<Option<Trouble>>,
+    /// A person wants nothing done for now.
+    pub(crate) paused: watch::Sender<Option<Pause>>,
     pub(crate) ceilings: Mutex<Ceilings>,
     pub(crate) lane: Mutex<Lane>,
     /// One worker at a time decides what to claim.
@@ -159,8 +162,10 @@ impl Account {
         }
     }
 
-    /// Whether everything waits: for the account to be known, or for the end of a trouble.
+    /// Whether everything waits: for the account to be known, or for the end of a trouble or of a pause.
     pub(crate) fn waits(&self) -> bool {
-        self.who.borrow().is_none() || self.trouble.borrow().as_ref().is_some_and(Trouble::waits)
+        self.paused().is_some()
+            || self.who.borrow().is_none()
+            || self.trouble.borrow().as_ref().is_some_and(Trouble::waits)
     }
 }

@@ -70,7 +70,7 @@ impl Committer {
 
     /// Settles what was under way at the last stop, then commits for ever.
     pub(crate) async fn run(mut self) -> Result<(), Fatal> {
-        self.account.ready().await;
+        self.account.may_work().await;
         for batch in self.account.store.open_batches().await? {
             tracing::info!(account = %self.account.name, entries = batch.entries, "finding out what became of a batch of the last run");
             self.finish(batch, true).await?;
@@ -83,7 +83,7 @@ impl Committer {
     /// One unit of work: one batch, or a wait for one.
     async fn step(&mut self) -> Result<(), Fatal> {
         let account = Arc::clone(&self.account);
-        account.ready().await;
+        account.may_work().await;
         account.beats.committer();
         let mut changed = account.store.changed();
         changed.borrow_and_update();

@@ -40,7 +40,7 @@ pub(crate) async fn all(account: &Arc<Account>, fetches: Vec<Fetch>) -> Result<(
     let mut done = Vec::new();
     while let Some(settled) = arriving.next().await {
         let (job, settled) = settled?;
-        if matches!(settled, Settled::InSync(_)) {
+        if matches!(settled, Settled::Arrived(_)) {
             account.live.settled(job.folder, 1);
         }
         done.push((job, settled));
@@ -53,7 +53,7 @@ pub(crate) async fn all(account: &Arc<Account>, fetches: Vec<Fetch>) -> Result<(
 
 async fn one(account: &Arc<Account>, fetch: Fetch) -> Result<(Job, Settled), Fatal> {
     let settled = match arrive(account, &fetch).await? {
-        Ok(base) => Settled::InSync(Some(base)),
+        Ok(base) => Settled::Arrived(base),
         Err(Refused::Failed(failure)) => failed(&fetch.job, failure),
         // Somebody was faster: what is there now is looked at, and the download waits in its temporary place.
         Err(Refused::Changed | Refused::Dir | Refused::InTheWay(_)) => Settled::Wait(now_ms() + SOON_MS),

@@ -60,7 +60,18 @@ impl From<StoreError> for Stuck {
 
 impl Follower {
     pub(crate) fn new(store: Store, dropbox: Dropbox, lane: Arc<Lane>, question: Question, limits: Limits) -> Self {
-        Self { store, dropbox, lane, question, limits, brake: Brake::default(), root: None, same: 0, empty: 0, began: None }
+        Self {
+            store,
+            dropbox,
+            lane,
+            question,
+            limits,
+            brake: Brake::default(),
+            root: None,
+            same: 0,
+            empty: 0,
+            began: None,
+        }
     }
 
     /// One unit of work.

@@ -194,6 +194,10 @@ impl Sending<'_> {
         if halt.load(Ordering::Relaxed) {
             return Err(Stop::Halted);
         }
+        // What has arrived stays: the file goes on where it was.
+        if let Some(reason) = account.paused_reason() {
+            return Err(Stop::Row(Failure::account("paused", reason)));
+        }
         let digests = hash(send, range.clone()).await?;
         let (at, length) = (range.start, range.end - range.start);
         let part = Part { at, digests: digests.clone(), closing: close };

@@ -67,6 +67,9 @@ async fn watch(account: &Account) -> Result<End, StoreError> {
     let mut trouble = account.trouble.subscribe();
     loop {
         changed.borrow_and_update();
+        if let Some(reason) = account.paused_reason() {
+            return Ok(End::Unfinished(format!("account {}: {reason}", account.name)));
+        }
         let stuck = trouble
             .borrow_and_update()
             .as_ref()

@@ -16,6 +16,7 @@ use crate::daemon::identify;
 use crate::daemon::live::Live;
 use crate::daemon::lock::Lock;
 use crate::daemon::meeting;
+use crate::daemon::pause;
 use crate::daemon::remote::RemoteCache;
 use crate::dropbox::{self, Dropbox, Source, Tokens};
 use crate::store::{Store, StoreError, set_aside};
@@ -75,6 +76,7 @@ async fn one(config: &Config, account: &config::Account, stop: &CancellationToke
     let store = database(&dir).await?;
 
     store.set_longest(ms(config.watch.restless));
+    store.set_history(config.daemon.history);
 
     let source: Source = account.credentials.parse().map_err(&usage)?;
     let credentials = source.load(&account.name).await.map_err(|e| usage(e.to_string()))?;
@@ -92,6 +94,7 @@ async fn one(config: &Config, account: &config::Account, stop: &CancellationToke
     let ids: Vec<_> = folders.iter().map(|f| f.id).collect();
     store.forget_folders_except(&ids).await?;
     let remote = RemoteCache::open(&store, &config.listing, &folders).await?;
+    let paused = pause::remembered(&store).await?;
     let ceilings = store.meta("ceilings").await?;
     let ceilings = ceilings.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
@@ -107,6 +110,7 @@ async fn one(config: &Config, account: &config::Account, stop: &CancellationToke
         live: Live::default(),
         who: watch::channel(None).0,
         trouble: watch::channel(None).0,
+        paused: watch::channel(paused).0,
         ceilings: Mutex::new(ceilings),
         lane: Mutex::new(Lane::default()),
         claim_turn: tokio::sync::Mutex::new(()),

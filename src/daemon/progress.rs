@@ -130,6 +130,9 @@ fn account_state(
     if let Some(full) = lock(&account.full).clone() {
         return (AccountState::Paused, Some(full));
     }
+    if let Some(reason) = account.paused_reason() {
+        return (AccountState::Paused, Some(reason));
+    }
     if let Some(trouble) = trouble {
         let at = rfc3339(trouble.until);
         return (trouble.state, Some(format!("{} (next try at {at})", trouble.reason)));
@@ -161,6 +164,8 @@ fn folder_status(account: &Account, folder: &Folder, summary: &FolderSummary) ->
         (FolderState::DiskFull, Some(full))
     } else if let Some(failure) = &now.root_trouble {
         (FolderState::RootMissing, Some(failure.text.clone()))
+    } else if let Some(reason) = account.paused_reason() {
+        (FolderState::Paused, Some(reason))
     } else if let Some(held) = &now.held {
         (FolderState::Held, Some(held.reason.clone()))
     } else if working {

@@ -70,7 +70,7 @@ async fn follow(account: &Account, lane: &Arc<Lane>) -> Result<(), Fatal> {
     let mut follower = Follower::new(store, dropbox, Arc::clone(lane), question, limits);
     let mut course = Course::default();
     loop {
-        account.ready().await;
+        account.may_work().await;
         let stepped = follower.step().await;
         let stepped = match stepped {
             // The first look of a run does not wait for a change: what happened meanwhile is fetched, however little it is.
@@ -169,6 +169,7 @@ async fn wait(account: &Account, follower: &mut Follower, course: &mut Course, c
         // Somebody waits for our own commits to be listed: the longpoll, which waits for others, would be too slow.
         () = lane.nudge.notified(), if lane.echo.is_wanted() => return follower.fetch().await,
         () = lane.nudge.notified() => return Ok(Stepped::Went(0)),
+        () = account.pause_begins() => return Ok(Stepped::Went(0)),
         () = tokio::time::sleep(HELD), if held => {
             account.store.lose_cursor(lane.id).await?;
             return Ok(Stepped::Went(0));
@@ -225,6 +226,7 @@ async fn wait_above(account: &Account, lane: &Lane, course: &mut Course) -> Resu
         let said = tokio::select! {
             said = account.dropbox.longpoll(&cursor, longpoll) => said,
             () = lane.nudge.notified() => return Ok(Stepped::Missing),
+            () = account.pause_begins() => return Ok(Stepped::Missing),
             fatal = free(account) => return Err(fatal),
         };
         lane.set(|now| now.confirmed = Some(now_ms()));

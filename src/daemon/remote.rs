@@ -217,6 +217,23 @@ impl RemoteCache {
         }
     }
 
+    /// The remote views of a folder's paths, in their order. Blocks.
+    pub(crate) fn views_of_blocking(
+        &self,
+        account: &Account,
+        folder: FolderId,
+        paths: &[RelPath],
+    ) -> Result<Vec<Remote>, StoreError> {
+        let sought: Vec<_> = paths.iter().map(|path| self.sought(account, folder, path)).collect();
+        account.store.remote_views_blocking(&sought)
+    }
+
+    fn sought(&self, account: &Account, folder: FolderId, path: &RelPath) -> Option<Sought> {
+        let lane = self.lane_of(folder)?;
+        let place = account.folder(folder)?.home(path);
+        Some(Sought { listing: lane.id, key: key_of(place.as_str()), sure: is_sure(place.as_str()) })
+    }
+
     /// For the status.
     pub(crate) async fn status(&self, store: &Store) -> Result<status::RemoteCache, StoreError> {
         let mut sum =

@@ -1,21 +1,26 @@
 //! What clients of the socket ask, answered in one place.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
-use crate::control::{Entries, EntriesOf, Page, Request};
-use crate::daemon::account::{Account, Fatal};
-use crate::daemon::clock::{now_ms, rfc3339};
+use crate::control::{Entries, EntriesOf, Request};
+use crate::daemon::account::Fatal;
+use crate::daemon::clock::{ms, now_ms};
+use crate::daemon::explain;
 use crate::daemon::held::{self, Verdict};
 use crate::daemon::intake::Look;
-use crate::daemon::meeting;
+use crate::daemon::lists::{self, usize_of};
 use crate::daemon::once;
+use crate::daemon::place::{self, Place};
+use crate::daemon::planned;
 use crate::daemon::progress::Progress;
-use crate::model::status::{Answered, Problem, SyncAnswer};
-use crate::model::{RelPath, RemotePath};
+use crate::model::RemotePath;
+use crate::model::status::{Answered, SyncAnswer};
+use crate::model::told::PauseAnswer;
 use crate::plan::listing::{key_of, within};
 use crate::store::{StoreError, WalkAt};
 
@@ -51,13 +56,31 @@ async fn answer(progress: &Progress, request: Request) -> Result<(), Fatal> {
             let _ = reply.send(progress.health().await);
         }
         Request::Problems { offset, limit, reply } => {
-            let _ = reply.send(problems(progress, offset, limit).await?);
+            let _ = reply.send(lists::problems(progress, offset, limit).await?);
+        }
+        Request::Conflicts { offset, limit, reply } => {
+            let _ = reply.send(lists::conflicts(progress, offset, limit).await?);
+        }
+        Request::History { path, offset, limit, reply } => {
+            let _ = reply.send(lists::history(progress, path.as_deref(), offset, limit).await?);
+        }
+        Request::Explain { path, reply } => {
+            let _ = reply.send(explain::explain(progress, &path).await?);
+        }
+        Request::Plan { path, after, limit, reply } => {
+            let _ = reply.send(planned::plan(progress, path.as_deref(), &after, usize_of(limit)).await?);
         }
         Request::Entries { what, reply } => {
             let _ = reply.send(entries(progress, what).await?);
         }
         Request::Held { offset, limit, reply } => {
             let _ = reply.send(held::list(progress, offset, limit).await?);
+        }
+        Request::Pause { account, time, reply } => {
+            let _ = reply.send(pause(progress, account.as_deref(), Some(time)).await?);
+        }
+        Request::Resume { account, reply } => {
+            let _ = reply.send(pause(progress, account.as_deref(), None).await?);
         }
         Request::Answer { token, approve, reply } => {
             if let Some(answered) = listing_answered(progress, &token, approve).await? {
@@ -79,6 +102,28 @@ async fn answer(progress: &Progress, request: Request) -> Result<(), Fatal> {
     Ok(())
 }
 
+/// Pauses one account or all (`Some`: until when, if that is set), or resumes them. `Err`: there is no such account.
+async fn pause(
+    progress: &Progress,
+    name: Option<&str>,
+    pause: Option<Option<Duration>>,
+) -> Result<Result<Vec<PauseAnswer>, String>, Fatal> {
+    let mut answers = Vec::new();
+    for account in progress.accounts.iter().filter(|a| name.is_none_or(|name| a.name == name)) {
+        answers.push(match pause {
+            Some(time) => account.pause(time.map(|time| now_ms().saturating_add(ms(time)))).await?,
+            None => account.resume().await?,
+        });
+    }
+    match (answers.is_empty(), name) {
+        (true, Some(name)) => {
+            let known: Vec<&str> = progress.accounts.iter().map(|a| a.name.as_str()).collect();
+            Ok(Err(format!("the daemon runs no account `{name}` (there is {})", known.join(", "))))
+        }
+        _ => Ok(Ok(answers)),
+    }
+}
+
 /// A person's verdict on a held listing; `None` if no listing is held under this token.
 async fn listing_answered(progress: &Progress, token: &str, approve: bool) -> Result<Option<Answered>, Fatal> {
     for account in &progress.accounts {
@@ -87,44 +132,6 @@ async fn listing_answered(progress: &Progress, token: &str, approve: bool) -> Re
         }
     }
     Ok(None)
-}
-
-async fn problems(progress: &Progress, offset: u64, limit: u64) -> Result<Page<Problem>, Fatal> {
-    let (mut items, mut total) = (Vec::new(), 0);
-    for account in &progress.accounts {
-        for folder in &account.folders {
-            let here = account.store.summary(folder.id).await?.problems;
-            let skip = offset.saturating_sub(total);
-            let room = limit.saturating_sub(items.len() as u64);
-            if skip < here && room > 0 {
-                for row in account.store.problems(Some(folder.id), usize_of(skip), usize_of(room)).await? {
-                    items.push(Problem {
-                        folder: folder.local.to_string_lossy().into_owned(),
-                        path: row.path,
-                        code: row.code,
-                        text: row.text,
-                        since: rfc3339(row.since),
-                        next_try: row.next_try.map(rfc3339),
-                        attempts: row.attempts,
-                    });
-                }
-            }
-            total += here;
-        }
-    }
-    for account in &progress.accounts {
-        let here = account.store.remote_odd_count().await?;
-        let skip = offset.saturating_sub(total);
-        let room = limit.saturating_sub(items.len() as u64);
-        if skip < here && room > 0 {
-            for (path, code, text, since) in account.store.remote_odd(usize_of(skip), usize_of(room)).await? {
-                let (folder, path) = (format!("{}:", account.name), path.trim_start_matches('/').to_owned());
-                items.push(Problem { folder, path, code, text, since: rfc3339(since), next_try: None, attempts: 1 });
-            }
-        }
-        total += here;
-    }
-    Ok(Page { items, offset, total })
 }
 
 async fn entries(progress: &Progress, what: EntriesOf) -> Result<Result<Entries, String>, Fatal> {
@@ -149,36 +156,25 @@ async fn entries(progress: &Progress, what: EntriesOf) -> Result<Result<Entries,
     Ok(Ok(Entries { items, next, complete }))
 }
 
-fn usize_of(n: u64) -> usize {
-    usize::try_from(n).unwrap_or(usize::MAX)
-}
-
-/// What `sync` is to look at.
-struct Target {
-    account: Arc<Account>,
-    index: usize,
-    under: RelPath,
-}
-
 async fn sync(progress: &Progress, path: Option<PathBuf>, wait: bool) -> Result<Result<SyncAnswer, String>, Fatal> {
-    let targets = match targets(progress, path.as_deref()) {
+    let targets = match place::all(progress, path.as_deref()) {
         Ok(targets) => targets,
         Err(text) => return Ok(Err(text)),
     };
     let mut scans = Vec::new();
     for target in &targets {
-        let Some(folder) = target.account.folders.get(target.index) else { continue };
         target.account.hurry();
-        target.account.store.wake(folder.id, &target.under, now_ms()).await?;
+        target.account.store.wake(target.folder.id, &target.path, now_ms()).await?;
         let (done, ended) = oneshot::channel();
         if let Some(looks) = target.account.looks.get(target.index)
-            && looks.send(Look { under: target.under.clone(), done: Some(done) }).await.is_ok()
+            && looks.send(Look { under: target.path.clone(), done: Some(done) }).await.is_ok()
         {
             scans.push(ended);
         }
     }
     if !wait {
-        return Ok(Ok(SyncAnswer { outcome: "accepted".to_owned(), problems: 0, reason: None }));
+        let reason = targets.iter().find_map(|target| target.account.paused_reason());
+        return Ok(Ok(SyncAnswer { outcome: "accepted".to_owned(), problems: 0, reason }));
     }
     for scan in scans {
         let _ = scan.await;
@@ -199,14 +195,16 @@ async fn sync(progress: &Progress, path: Option<PathBuf>, wait: bool) -> Result<
 }
 
 /// Waits until nothing under the target is pending; the number of problems there, or why it cannot be finished now.
-async fn settled(target: &Target) -> Result<Result<u64, String>, Fatal> {
-    let account = &target.account;
-    let Some(folder) = account.folders.get(target.index) else { return Ok(Ok(0)) };
+async fn settled(target: &Place) -> Result<Result<u64, String>, Fatal> {
+    let (account, folder) = (&target.account, &target.folder);
     let mut changed = account.store.changed();
     let mut trouble = account.trouble.subscribe();
     loop {
         changed.borrow_and_update();
         let now = folder.now();
+        if let Some(why) = account.paused_reason() {
+            return Ok(Err(why));
+        }
         if let Some(why) = now.root_trouble.map(|f| f.text).or(now.held.map(|h| h.reason)) {
             return Ok(Err(why));
         }
@@ -214,36 +212,14 @@ async fn settled(target: &Target) -> Result<Result<u64, String>, Fatal> {
         if let Some(why) = why {
             return Ok(Err(why));
         }
-        if account.store.trying_under(folder.id, &target.under, once::ATTEMPTS).await? == 0 {
-            return Ok(Ok(account.store.problems_under(folder.id, &target.under).await?));
+        if account.store.trying_under(folder.id, &target.path, once::ATTEMPTS).await? == 0 {
+            return Ok(Ok(account.store.problems_under(folder.id, &target.path).await?));
         }
         tokio::select! {
             _ = changed.changed() => {}
             _ = trouble.changed() => {}
             // What goes on in memory only (a hold, a root) rings no bell of the store's.
-            () = tokio::time::sleep(std::time::Duration::from_secs(1)) => {}
+            () = tokio::time::sleep(Duration::from_secs(1)) => {}
         }
     }
-}
-
-fn targets(progress: &Progress, path: Option<&Path>) -> Result<Vec<Target>, String> {
-    let mut targets = Vec::new();
-    for account in &progress.accounts {
-        for (index, folder) in account.folders.iter().enumerate() {
-            let under = match path {
-                None => Some(RelPath::root()),
-                Some(path) => meeting::below(folder, path).and_then(|rest| RelPath::parse(rest.to_str()?).ok()),
-            };
-            if let Some(under) = under {
-                targets.push(Target { account: Arc::clone(account), index, under });
-            }
-        }
-    }
-    if targets.is_empty() {
-        return Err(match path {
-            Some(path) => format!("no synced folder holds {}: `ferrybox status` lists them", path.display()),
-            None => "no folder is configured: add one with `ferrybox add LOCAL REMOTE`".to_owned(),
-        });
-    }
-    Ok(targets)
 }

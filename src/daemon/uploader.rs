@@ -138,7 +138,7 @@ impl Uploader {
     /// One unit of work: one claim, from looking to staging.
     async fn step(&self) -> Result<(), Fatal> {
         let account = &self.account;
-        account.ready().await;
+        account.may_work().await;
         if self.over_budget().await? {
             return Ok(());
         }
@@ -191,7 +191,7 @@ impl Uploader {
                 oldest_due: due.oldest_due,
                 more,
             };
-            if account.is_full() {
+            if account.is_full() || account.paused().is_some() {
                 return Ok(Vec::new());
             }
             let wait = match claim_at(queue, files, ceilings.body, now) {
@@ -493,7 +493,8 @@ fn restless(account: &Account, job: &Job, stat: &Stat) -> Rest {
     Rest::Due
 }
 
-fn too_large(size: u64, max: u64) -> Option<Failure> {
+/// The failure of a file that is larger than the configuration allows.
+pub(crate) fn too_large(size: u64, max: u64) -> Option<Failure> {
     (size > max).then(|| {
         Failure::wedge(
             "too_large",

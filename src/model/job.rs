@@ -220,6 +220,8 @@ pub enum Outcome {
 pub enum Settled {
     /// The views agree. `Some`: base is this now. `None`: there is no base (any more).
     InSync(Option<Base>),
+    /// Dropbox's file came down: base is this now.
+    Arrived(Base),
     /// Both sides have the directory.
     InSyncDir(DirStat),
     /// Base is this now (`None`: nothing is agreed on any more), and the path is looked at again at once.

@@ -6,6 +6,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::changes::{LATELY, kind_of, of_batch, word};
 use super::error::{Fault, Step, StoreError};
+use super::history::Log;
 use super::{Store, base, base_dir, row, settle};
 use crate::model::{
     Batch, BatchKind, Change, ChangeId, Failure, FolderId, Outcome, RelPath, RemoteChange, RemotePath, UnixMs,
@@ -77,7 +78,13 @@ impl Store {
         outcomes: Vec<(ChangeId, Outcome)>,
         now: UnixMs,
     ) -> Result<(), StoreError> {
-        self.write_rows(outcomes.len(), move |conn| close(conn, batch, outcomes, now)).await
+        let kept = self.history_kept();
+        self.write_rows(outcomes.len(), move |conn| {
+            let log = Log::new(conn, kept, now);
+            close(conn, &log, batch, outcomes, now)?;
+            log.cut()
+        })
+        .await
     }
 }
 
@@ -150,7 +157,7 @@ fn still_meant(conn: &Connection, change: i64, now: UnixMs) -> Step<bool> {
     Ok(false)
 }
 
-fn close(conn: &Connection, batch: i64, outcomes: Vec<(ChangeId, Outcome)>, now: UnixMs) -> Step<()> {
+fn close(conn: &Connection, log: &Log<'_>, batch: i64, outcomes: Vec<(ChangeId, Outcome)>, now: UnixMs) -> Step<()> {
     let mut outcomes: HashMap<ChangeId, Outcome> = outcomes.into_iter().collect();
     let mut deleted: BTreeMap<FolderId, i64> = BTreeMap::new();
     let mut synced = BTreeSet::new();
@@ -158,6 +165,7 @@ fn close(conn: &Connection, batch: i64, outcomes: Vec<(ChangeId, Outcome)>, now:
         match outcomes.remove(&change.id) {
             None => reopen(conn, &change, None)?,
             Some(Outcome::Settled(base)) => {
+                log.committed(&change, base.as_ref())?;
                 base::put(conn, change.folder, &change.path, base.as_ref(), now)?;
                 drop_change(conn, &change)?;
                 settle::finish(conn, change.job, change.generation, now)?;
@@ -167,6 +175,7 @@ fn close(conn: &Connection, batch: i64, outcomes: Vec<(ChangeId, Outcome)>, now:
                 synced.insert(change.folder);
             }
             Some(Outcome::Replaced) => {
+                log.committed(&change, None)?;
                 base::put(conn, change.folder, &change.path, None, now)?;
                 drop_change(conn, &change)?;
                 settle::put_off(conn, change.job, change.generation, now, None)?;
@@ -175,13 +184,14 @@ fn close(conn: &Connection, batch: i64, outcomes: Vec<(ChangeId, Outcome)>, now:
                 }
             }
             Some(Outcome::SettledDir(stat)) => {
+                log.committed(&change, None)?;
                 base_dir::put(conn, change.folder, &change.path, stat, now)?;
                 drop_change(conn, &change)?;
                 settle::finish(conn, change.job, change.generation, now)?;
                 synced.insert(change.folder);
             }
             Some(Outcome::Elsewhere(place)) if matches!(change.what, RemoteChange::Upload { .. }) => {
-                elsewhere(conn, &change, &place, now)?;
+                elsewhere(conn, log, &change, &place, now)?;
             }
             // There is no other place for a deletion: the path is looked at again.
             Some(Outcome::Elsewhere(_)) => {
@@ -244,12 +254,13 @@ fn reopen(conn: &Connection, change: &Change, after: Option<(UnixMs, &Failure)>)
 }
 
 /// Both versions are kept: the upload is ready again for another place, and people are told.
-fn elsewhere(conn: &Connection, change: &Change, place: &RemotePath, now: UnixMs) -> Step<()> {
+fn elsewhere(conn: &Connection, log: &Log<'_>, change: &Change, place: &RemotePath, now: UnixMs) -> Step<()> {
     conn.prepare_cached(
         "UPDATE change SET batch = NULL, pos = NULL, to_path = ?2, rev = NULL, not_before = ?3 WHERE id = ?1",
     )?
     .execute(params![change.id.0, place.as_str(), now])?;
-    note_conflict(conn, change.folder, &change.path, place, None, now)
+    note_conflict(conn, change.folder, &change.path, place, None, now)?;
+    log.conflict(change, place)
 }
 
 /// Two versions of a path met, and one of them is at `place` now; `aside`: so it is on the disk.

@@ -349,7 +349,14 @@ impl<'a> Look<'a> {
             _ => (Fate::Gone, String::new(), 0),
         };
         let size = if folder.down { size } else { base.stat.size };
-        Ok(Some(Found { folder: folder.folder, path, size, down: folder.down, dirs_below: false, was: Some((fate, rev)) }))
+        Ok(Some(Found {
+            folder: folder.folder,
+            path,
+            size,
+            down: folder.down,
+            dirs_below: false,
+            was: Some((fate, rev)),
+        }))
     }
 
     /// Our own commit, seen in the listing before its reply was: base is about to be that.

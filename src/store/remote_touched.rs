@@ -99,7 +99,14 @@ impl Look<'_> {
                 (Some(path), Some(base)) => differing.extend(self.differs(folder, path, &base)?),
                 (Some(path), None) => {
                     let size = entry.as_ref().and_then(|e| e.size).unwrap_or_default();
-                    differing.push(Found { folder: folder.folder, path, size, down: true, dirs_below: false, was: None });
+                    differing.push(Found {
+                        folder: folder.folder,
+                        path,
+                        size,
+                        down: true,
+                        dirs_below: false,
+                        was: None,
+                    });
                 }
                 (None, _) => {}
             }

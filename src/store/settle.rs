@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use rusqlite::{Connection, params};
 
 use super::error::{Step, StoreError};
+use super::history::{Log, Note};
 use super::{Store, base, base_dir, batches, row};
+use crate::model::done::Deed;
 use crate::model::{Failure, FolderId, Job, JobId, Settled, Stat, UnixMs};
 
 impl Store {
@@ -19,7 +21,9 @@ impl Store {
         if done.is_empty() {
             return Ok(());
         }
+        let kept = self.history_kept();
         self.write_rows(done.len(), move |conn| {
+            let log = Log::new(conn, kept, now);
             let mut synced = BTreeSet::new();
             for (job, settled) in &done {
                 if !is_claimed(conn, job.id)? {
@@ -27,7 +31,15 @@ impl Store {
                 }
                 match settled {
                     Settled::InSync(base) => {
+                        log.in_sync(job.folder, &job.path, base.as_ref())?;
                         base::put(conn, job.folder, &job.path, base.as_ref(), now)?;
+                        finish(conn, job.id, job.generation, now)?;
+                        synced.insert(job.folder);
+                    }
+                    Settled::Arrived(base) => {
+                        let note = Note { size: Some(base.stat.size), rev: Some(&base.rev), place: None };
+                        log.note(job.folder, &job.path, Deed::Downloaded, &note)?;
+                        base::put(conn, job.folder, &job.path, Some(base), now)?;
                         finish(conn, job.id, job.generation, now)?;
                         synced.insert(job.folder);
                     }
@@ -41,6 +53,8 @@ impl Store {
                         put_off(conn, job.id, job.generation, now, None)?;
                     }
                     Settled::Aside { copy, place } => {
+                        let note = Note { size: None, rev: None, place: Some(place.as_str()) };
+                        log.note(job.folder, &job.path, Deed::Conflict, &note)?;
                         base::put(conn, job.folder, &job.path, None, now)?;
                         batches::note_conflict(conn, job.folder, &job.path, place, Some(copy), now)?;
                         base_dir::look(conn, job.folder, copy, 0, now)?;
@@ -56,6 +70,7 @@ impl Store {
                     }
                 }
             }
+            log.cut()?;
             note_synced(conn, &synced, now)
         })
         .await

@@ -1,6 +1,7 @@
 //! Real SQLite files in directories of their own.
 
 mod compare;
+mod history;
 mod opening;
 mod random;
 mod remote;

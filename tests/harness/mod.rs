@@ -123,7 +123,10 @@ mode = "{mode}"
             folder_extra = self.folder_extra,
             account_extra = self.account_extra,
         );
-        std::fs::write(self.config_file(), text).unwrap();
+        // Whole at every moment, too: a daemon that starts just now reads it.
+        let new = self.config_file().with_extension("new");
+        std::fs::write(&new, text).unwrap();
+        std::fs::rename(&new, self.config_file()).unwrap();
     }
 
     pub fn command(&self, args: &[&str]) -> Command {

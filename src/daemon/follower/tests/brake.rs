@@ -1,6 +1,7 @@
 //! E12: a mass restore, or a program that encrypts everything, is known here and brought down only when a person agrees.
 
 use super::*;
+use crate::daemon::echo::Echo;
 use crate::model::{Base, Disk, FolderId, Settled, Stat};
 use crate::store::{Claim, Compared};
 

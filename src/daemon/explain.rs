@@ -1,0 +1,193 @@
+//! One path's whole story, put together from all that is known of it.
+
+use std::path::Path;
+
+use crate::daemon::account::Fatal;
+use crate::daemon::clock::rfc3339;
+use crate::daemon::intake::blocking;
+use crate::daemon::lists;
+use crate::daemon::place::{self, Place};
+use crate::daemon::progress::Progress;
+use crate::daemon::views::{self, Viewed};
+use crate::model::told::{Below, ChangeOf, Explained, IgnoredBy, RowOf, ViewOf};
+use crate::model::{Base, Local, Remote, Stat};
+use crate::plan::decide::Action;
+use crate::plan::tell;
+use crate::store::{ChangeSeen, RowSeen};
+
+/// Lines of the log that are shown with it.
+const LINES: usize = 20;
+
+/// Explains a path. `Err`: it is in no folder.
+pub(crate) async fn explain(progress: &Progress, path: &Path) -> Result<Result<Explained, String>, Fatal> {
+    let place = match place::one(progress, path) {
+        Ok(place) => place,
+        Err(sentence) => return Ok(Err(sentence)),
+    };
+    let (account, folder) = (&place.account, &place.folder);
+    let (at, of, paths) = (account.clone(), folder.clone(), [place.path.clone()]);
+    let viewed = blocking(move || views::of_blocking(&at, &of, &paths)).await?;
+    let Some(viewed) = viewed.into_iter().next() else { return Ok(Err("nothing is known of this path".to_owned())) };
+    let (row, change) = account.store.row_of(folder.id, &place.path).await?.unzip();
+    let change = change.flatten();
+    let below = Below {
+        pending: account.store.pending_under(folder.id, &place.path).await?,
+        problems: account.store.problems_under(folder.id, &place.path).await?,
+    };
+    let conflict = account.store.conflict_of(folder.id, &place.path).await?.map(|conflict| conflict.copy.to_string());
+    let (log, _) = account.store.history(Some((folder.id, place.path.clone())), 0, LINES).await?;
+    let held = folder.now().held.is_some();
+    Ok(Ok(Explained {
+        account: account.name.clone(),
+        folder: folder.local.to_string_lossy().into_owned(),
+        mode: folder.mode.to_string(),
+        path: place.path.to_string(),
+        remote_path: folder.home(&place.path).to_string(),
+        summary: summary(&place, &viewed, row.as_ref(), change.as_ref(), held, below),
+        ignored: viewed.ignored.as_ref().map(|why| IgnoredBy {
+            at: why.at.to_string(),
+            pattern: why.pattern.clone(),
+            source: why.source.to_string(),
+        }),
+        local: local(&viewed.local),
+        base: viewed.base.as_ref().map(base),
+        remote: remote(&viewed.remote),
+        action: tell::word(&viewed.action).to_owned(),
+        action_text: tell::sentence(&viewed.action),
+        row: row.as_ref().map(|row| row_of(row, change.as_ref())),
+        change: change.as_ref().map(|change| change_of(change, held)),
+        conflict,
+        below,
+        history: log.into_iter().map(|row| lists::done(account, row)).collect(),
+    }))
+}
+
+fn summary(
+    place: &Place,
+    viewed: &Viewed,
+    row: Option<&RowSeen>,
+    change: Option<&ChangeSeen>,
+    held: bool,
+    below: Below,
+) -> String {
+    if let Some(why) = &viewed.ignored {
+        let what = if why.at == place.path { "it".to_owned() } else { format!("the directory `{}` above it", why.at) };
+        return format!("not synced: `{}` ignores {what} ({})", why.pattern, why.source);
+    }
+    if let Some(failure) = place.folder.now().root_trouble {
+        return format!("the folder waits: {}", failure.text);
+    }
+    let waits = place
+        .account
+        .paused_reason()
+        .or_else(|| place.account.trouble.borrow().as_ref().map(|trouble| trouble.reason.clone()));
+    let also = waits.map(|why| format!("; the account waits: {why}")).unwrap_or_default();
+    let Some(row) = row else {
+        return match (&viewed.action, &viewed.local) {
+            (Action::Nothing, Local::Dir) if below.pending + below.problems == 0 => {
+                "a directory; nothing below it is to be done".to_owned()
+            }
+            (Action::Nothing, Local::Dir) => {
+                format!(
+                    "a directory; {} paths on their way and {} problems below it{also}",
+                    below.pending, below.problems
+                )
+            }
+            (Action::Nothing, Local::File(_)) => "in sync".to_owned(),
+            (Action::Nothing, _) => "nothing is to be done".to_owned(),
+            _ => format!("changed, and not in the queue yet: the next event or scan brings it there{also}"),
+        };
+    };
+    let failed = row.failure.as_ref().map(|(_, text)| text.as_str());
+    match (row.state.as_str(), failed) {
+        ("wedged", Some(text)) => format!("waits for a change of the path: {text}"),
+        ("staged", _) if held && change.is_some_and(|change| change.kind == "delete") => {
+            "its deletion is held: `ferrybox approve` shows the set and what to do".to_owned()
+        }
+        ("staged", Some(text)) => format!("its commit is tried again: {text}{also}"),
+        ("staged", None) => format!("sent; waits for its commit{also}"),
+        ("claimed", _) => "is being worked on".to_owned(),
+        (_, Some(text)) => format!("is tried again at {}: {text}{also}", rfc3339(row.due_at)),
+        (_, None) => format!("waits for its turn, not before {}{also}", rfc3339(row.due_at)),
+    }
+}
+
+fn row_of(row: &RowSeen, change: Option<&ChangeSeen>) -> RowOf {
+    let (code, text) = row.failure.clone().unzip();
+    let next_try = match row.state.as_str() {
+        "wedged" => None,
+        _ => Some(rfc3339(change.map_or(row.due_at, |change| change.not_before))),
+    };
+    RowOf {
+        state: row.state.clone(),
+        generation: row.generation,
+        attempts: row.attempts,
+        since: rfc3339(row.since),
+        next_try,
+        code,
+        text,
+    }
+}
+
+fn change_of(change: &ChangeSeen, held: bool) -> ChangeOf {
+    let state = match (change.in_batch, held && change.kind == "delete") {
+        (true, _) => "committing",
+        (false, true) => "held",
+        (false, false) => "waiting",
+    };
+    ChangeOf {
+        kind: change.kind.clone(),
+        to: change.to.clone(),
+        rev: change.rev.clone(),
+        size: change.size,
+        attempts: change.attempts,
+        since: rfc3339(change.since),
+        state: state.to_owned(),
+        not_before: rfc3339(change.not_before),
+        async_job_id: change.async_job_id.clone(),
+    }
+}
+
+fn file(stat: &Stat) -> ViewOf {
+    let modified = Some(rfc3339(stat.mtime_ns.div_euclid(1_000_000)));
+    ViewOf { kind: "file".to_owned(), size: Some(stat.size), modified, ..ViewOf::default() }
+}
+
+fn kind(kind: &str, note: Option<String>) -> ViewOf {
+    ViewOf { kind: kind.to_owned(), note, ..ViewOf::default() }
+}
+
+fn local(view: &Local) -> ViewOf {
+    match view {
+        Local::Absent => kind("absent", None),
+        Local::File(stat) => file(stat),
+        Local::Dir => kind("folder", None),
+        Local::Other(what) => kind("other", Some((*what).to_owned())),
+        Local::Unknown(failure) => kind("unknown", Some(failure.text.clone())),
+    }
+}
+
+fn base(base: &Base) -> ViewOf {
+    ViewOf {
+        content_hash: Some(base.content_hash.to_string()),
+        rev: Some(base.rev.clone()),
+        id: base.file_id.clone(),
+        note: base.remote.as_ref().map(|remote| format!("lies at {remote} in Dropbox")),
+        ..file(&base.stat)
+    }
+}
+
+fn remote(view: &Remote) -> ViewOf {
+    match view {
+        Remote::Unlisted => kind("unlisted", None),
+        Remote::Absent => kind("absent", None),
+        Remote::Folder => kind("folder", None),
+        Remote::File { content_hash, rev, size, id } => ViewOf {
+            size: Some(*size),
+            content_hash: content_hash.map(|hash| hash.to_string()),
+            rev: Some(rev.clone()),
+            id: Some(id.clone()),
+            ..kind("file", None)
+        },
+    }
+}

@@ -1,0 +1,83 @@
+//! Paths looked at and decided on, and nothing done about it: what `explain` and `plan` show.
+
+use std::sync::Arc;
+
+use crate::daemon::account::Account;
+use crate::daemon::folder::Folder;
+use crate::daemon::live::lock;
+use crate::daemon::uploader::too_large;
+use crate::model::{Agreed, Base, Local, RelPath, Remote};
+use crate::plan::decide::{Action, decide};
+use crate::plan::ignore::Why;
+use crate::plan::names;
+use crate::store::StoreError;
+
+/// One path's views, and what follows from them now.
+#[derive(Debug)]
+pub(crate) struct Viewed {
+    /// Why it is not synced.
+    pub(crate) ignored: Option<Why>,
+    pub(crate) local: Local,
+    pub(crate) base: Option<Base>,
+    pub(crate) remote: Remote,
+    pub(crate) action: Action,
+}
+
+/// Looks at paths of one folder, in their order. Blocks.
+///
+/// # Errors
+/// When the database cannot be read.
+pub(crate) fn of_blocking(
+    account: &Account,
+    folder: &Arc<Folder>,
+    paths: &[RelPath],
+) -> Result<Vec<Viewed>, StoreError> {
+    let remotes = account.remote.views_of_blocking(account, folder.id, paths)?;
+    let dirs = paths.iter().map(|path| account.store.agreed_dir_blocking(folder.id, path));
+    let dirs = dirs.collect::<Result<Vec<bool>, _>>()?;
+    let root = folder.root.pin();
+    let mut seen = Vec::with_capacity(paths.len());
+    for ((path, remote), dir) in paths.iter().zip(remotes).zip(dirs) {
+        let base = account.store.base_blocking(folder.id, path)?;
+        let local = Folder::look_at(&root, path, base.as_ref());
+        seen.push((path, local, base, dir, remote));
+    }
+    // As for the work itself, what was seen counts only if it was seen in the folder that is synced; but nothing is let go of here.
+    let expected = lock(&folder.root_id).clone();
+    let elsewhere = folder.now().root_trouble.or_else(|| root.still_there(expected.as_ref()).err());
+    let views = seen.into_iter().map(|(path, local, base, dir, remote)| {
+        let local = elsewhere.clone().map_or(local, Local::Unknown);
+        let ignored = folder.ignored(path, local == Local::Dir);
+        let action = match &ignored {
+            Some(_) => Action::Nothing,
+            None => {
+                let agreed = match (&base, dir) {
+                    (Some(base), _) => Agreed::File(base),
+                    (None, true) => Agreed::Dir,
+                    (None, false) => Agreed::Nothing,
+                };
+                act(account, folder, path, &local, agreed, &remote)
+            }
+        };
+        Viewed { ignored, local, base, remote, action }
+    });
+    Ok(views.collect())
+}
+
+fn act(
+    account: &Account,
+    folder: &Folder,
+    path: &RelPath,
+    local: &Local,
+    agreed: Agreed<'_>,
+    remote: &Remote,
+) -> Action {
+    let action = decide(local, agreed, remote, folder.mode);
+    if let (Action::Upload(_) | Action::AdoptOrUpload(_), Local::File(stat)) = (&action, local)
+        && let Some(failure) =
+            names::disallowed(path).or_else(|| too_large(stat.size, account.config.upload.max_file_size))
+    {
+        return Action::Wedge(failure);
+    }
+    action
+}

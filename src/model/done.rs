@@ -1,0 +1,78 @@
+//! What was done with a path, for the log that people read.
+
+use serde::{Deserialize, Serialize};
+
+/// One kind of deed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Deed {
+    /// Its content went up.
+    Uploaded,
+    /// It was deleted in Dropbox.
+    Deleted,
+    /// Dropbox had the same content already: nothing was sent.
+    Adopted,
+    /// Dropbox held other content: both are kept.
+    Conflict,
+    /// Its content came down.
+    Downloaded,
+    /// What was here went to the local trash.
+    Trashed,
+    /// It was moved or renamed.
+    Moved,
+    /// A folder was made.
+    FolderCreated,
+    /// An earlier version was put back.
+    Restored,
+    /// A deed of a newer version.
+    #[serde(other)]
+    Other,
+}
+
+impl Deed {
+    /// Its word, as the database and the socket write it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Uploaded => "uploaded",
+            Self::Deleted => "deleted",
+            Self::Adopted => "adopted",
+            Self::Conflict => "conflict",
+            Self::Downloaded => "downloaded",
+            Self::Trashed => "trashed",
+            Self::Moved => "moved",
+            Self::FolderCreated => "folder_created",
+            Self::Restored => "restored",
+            Self::Other => "other",
+        }
+    }
+
+    /// The deed that a word means.
+    pub fn of_word(word: &str) -> Self {
+        const ALL: [Deed; 9] = [
+            Deed::Uploaded,
+            Deed::Deleted,
+            Deed::Adopted,
+            Deed::Conflict,
+            Deed::Downloaded,
+            Deed::Trashed,
+            Deed::Moved,
+            Deed::FolderCreated,
+            Deed::Restored,
+        ];
+        ALL.into_iter().find(|deed| deed.word() == word).unwrap_or(Self::Other)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_read_as_they_were_written() {
+        for deed in [Deed::Uploaded, Deed::FolderCreated, Deed::Conflict] {
+            assert_eq!(Deed::of_word(deed.word()), deed);
+            assert_eq!(serde_json::to_value(deed).unwrap(), deed.word());
+        }
+        assert_eq!(Deed::of_word("flown"), Deed::Other);
+    }
+}

@@ -1,0 +1,179 @@
+//! What was done, for people: a log that is written in the transaction of the step itself, and cut off at its beginning.
+//!
+//! There is no index beside the number: adding a row costs next to nothing, and looking for a path reads the whole log, which is bounded.
+
+use std::sync::atomic::Ordering;
+
+use rusqlite::types::Value;
+use rusqlite::{Connection, params, params_from_iter};
+
+use super::error::{Step, StoreError};
+use super::row::{self, at_or_below};
+use super::{Store, base};
+use crate::model::done::Deed;
+use crate::model::{Base, Change, FolderId, RelPath, RemoteChange, RemotePath, UnixMs};
+
+/// Rows that the log keeps unless [`Store::set_history`] says otherwise.
+pub(super) const KEPT: u64 = 100_000;
+
+/// One deed, on its way into the log.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Note<'a> {
+    /// Bytes of the file.
+    pub(super) size: Option<u64>,
+    /// The revision that it is about.
+    pub(super) rev: Option<&'a str>,
+    /// The other path that it concerns.
+    pub(super) place: Option<&'a str>,
+}
+
+/// One row of the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HistoryRow {
+    /// Orders the log.
+    pub id: i64,
+    /// Whose path.
+    pub folder: FolderId,
+    /// Which path.
+    pub path: RelPath,
+    /// What was done.
+    pub what: Deed,
+    /// Bytes of the file.
+    pub size: Option<u64>,
+    /// Dropbox's revision that it is about.
+    pub rev: Option<String>,
+    /// The other path that it concerns.
+    pub place: Option<String>,
+    /// When.
+    pub at: UnixMs,
+}
+
+/// The log, as a step writes it: in its own transaction, and only if anything is kept.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Log<'a> {
+    conn: &'a Connection,
+    kept: u64,
+    now: UnixMs,
+}
+
+impl<'a> Log<'a> {
+    pub(super) fn new(conn: &'a Connection, kept: u64, now: UnixMs) -> Self {
+        Self { conn, kept, now }
+    }
+
+    /// Notes a deed.
+    pub(super) fn note(&self, folder: FolderId, path: &RelPath, what: Deed, note: &Note<'_>) -> Step<()> {
+        if self.kept == 0 {
+            return Ok(());
+        }
+        let size = note.size.map(row::int);
+        self.conn
+            .prepare_cached(
+                "INSERT INTO history (folder, path, what, size, rev, place, at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            )?
+            .execute(params![folder.0, path.as_str(), what.word(), size, note.rev, note.place, self.now])?;
+        Ok(())
+    }
+
+    /// A path came in sync without a transfer: that is worth a line if base knew nothing of this revision before. Called before base is put.
+    pub(super) fn in_sync(&self, folder: FolderId, path: &RelPath, new: Option<&Base>) -> Step<()> {
+        let Some(new) = new.filter(|_| self.kept > 0) else { return Ok(()) };
+        if base::get(self.conn, folder, path)?.is_some_and(|old| old.rev == new.rev) {
+            return Ok(());
+        }
+        let place = new.remote.as_ref().map(RemotePath::as_str);
+        let note = Note { size: Some(new.stat.size), rev: Some(&new.rev), place };
+        self.note(folder, path, Deed::Adopted, &note)
+    }
+
+    /// A commit went through.
+    pub(super) fn committed(&self, change: &Change, base: Option<&Base>) -> Step<()> {
+        let (what, note) = match &change.what {
+            RemoteChange::Upload { size, .. } => {
+                let place = base.and_then(|base| base.remote.as_ref()).map(RemotePath::as_str);
+                (Deed::Uploaded, Note { size: Some(*size), rev: base.map(|base| base.rev.as_str()), place })
+            }
+            RemoteChange::Delete { rev, .. } => (Deed::Deleted, Note { rev: Some(rev), ..Note::default() }),
+            RemoteChange::DeleteFolder { .. } => (Deed::Deleted, Note::default()),
+            RemoteChange::CreateFolder { .. } => (Deed::FolderCreated, Note::default()),
+            RemoteChange::Trash { rev, .. } => (Deed::Trashed, Note { rev: rev.as_deref(), ..Note::default() }),
+        };
+        self.note(change.folder, &change.path, what, &note)
+    }
+
+    /// Dropbox held something else at the path: the upload goes to `place` instead.
+    pub(super) fn conflict(&self, change: &Change, place: &RemotePath) -> Step<()> {
+        let size = if let RemoteChange::Upload { size, .. } = &change.what { Some(*size) } else { None };
+        let note = Note { size, rev: None, place: Some(place.as_str()) };
+        self.note(change.folder, &change.path, Deed::Conflict, &note)
+    }
+
+    /// Cuts the log off at its beginning; once a step, after its notes.
+    pub(super) fn cut(&self) -> Step<()> {
+        self.conn
+            .prepare_cached("DELETE FROM history WHERE id <= (SELECT max(id) FROM history) - ?1")?
+            .execute([row::int(self.kept)])?;
+        Ok(())
+    }
+}
+
+impl Store {
+    /// How many rows the log keeps; 0: none.
+    pub fn set_history(&self, rows: u64) {
+        self.inner.history.store(rows, Ordering::Relaxed);
+    }
+
+    /// How many rows the log keeps.
+    pub(super) fn history_kept(&self) -> u64 {
+        self.inner.history.load(Ordering::Relaxed)
+    }
+
+    /// A page of what was done at or below a path (everywhere if `None`), the newest first, and how many rows there are in all.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn history(
+        &self,
+        under: Option<(FolderId, RelPath)>,
+        offset: usize,
+        limit: usize,
+    ) -> Result<(Vec<HistoryRow>, u64), StoreError> {
+        self.read(move |conn| page(conn, under.as_ref(), offset, limit)).await
+    }
+}
+
+fn page(
+    conn: &Connection,
+    under: Option<&(FolderId, RelPath)>,
+    offset: usize,
+    limit: usize,
+) -> Step<(Vec<HistoryRow>, u64)> {
+    let (mut filter, mut values) = (String::new(), Vec::new());
+    if let Some((folder, path)) = under {
+        let spans = at_or_below(path);
+        let each = vec!["path >= ? AND path < ?"; spans.len()].join(" OR ");
+        filter = format!("WHERE folder = ? AND ({each})");
+        values.push(Value::Integer(folder.0));
+        values.extend(spans.into_iter().flat_map(|span| [Value::Text(span.low), span.high]));
+    }
+    let total = conn
+        .prepare_cached(&format!("SELECT count(*) FROM history {filter}"))?
+        .query_row(params_from_iter(&values), |r| row::count(r, 0))?;
+    values.extend([row::limit(limit), row::limit(offset)].map(Value::Integer));
+    let mut select = conn.prepare_cached(&format!(
+        "SELECT id, folder, path, what, size, rev, place, at FROM history {filter} ORDER BY id DESC LIMIT ? OFFSET ?"
+    ))?;
+    let rows = select.query_map(params_from_iter(&values), |r| {
+        Ok(HistoryRow {
+            id: r.get(0)?,
+            folder: FolderId(r.get(1)?),
+            path: row::rel(r, 2)?,
+            what: Deed::of_word(r.get_ref(3)?.as_str()?),
+            size: r.get::<_, Option<i64>>(4)?.map(row::uint),
+            rev: r.get(5)?,
+            place: r.get(6)?,
+            at: r.get(7)?,
+        })
+    })?;
+    Ok((rows.collect::<Result<_, _>>()?, total))
+}
