@@ -87,7 +87,7 @@ async fn arrive(account: &Arc<Account>, fetch: &Fetch) -> Result<Result<Base, Re
     let chunk = account.config.upload.chunk_size.max(1);
     let parts: Vec<Range<u64>> = incoming.missing().into_iter().flat_map(|range| pieces(&range, chunk)).collect();
     // An empty file has no bytes to ask for, and yet its times are worth a call.
-    let parts = if size == 0 { vec![0..0] } else { parts };
+    let parts = if size == 0 { std::iter::once(0..0).collect() } else { parts };
     let mut coming = stream::iter(parts)
         .map(|part| bytes(account, &rev, part, size, &incoming, &shown.done))
         .buffer_unordered(AT_ONCE);
@@ -196,7 +196,7 @@ mod tests {
     #[test]
     fn pieces_cover_a_range_and_nothing_else() {
         assert_eq!(pieces(&(0..10), 4), [0..4, 4..8, 8..10]);
-        assert_eq!(pieces(&(3..4), 4), [3..4]);
+        assert_eq!(pieces(&(3..5), 1), [3..4, 4..5]);
         assert!(pieces(&(5..5), 4).is_empty());
     }
 }

@@ -107,7 +107,7 @@ fn open(call: &Call) -> Result<Cursor, Refusal> {
 
 /// The folder that a shared link shows: "`path` will be relative to root of the shared link. Only non-recursive mode is supported for shared
 /// link." `ListFolderError` has no word for a link that is not there or not to be seen; the union is open, and `sharing.SharedLinkError` has
-/// both [guess].
+/// both a guess.
 fn linked(call: &Call, world: &World, link: &SharedLink, arg: &ListFolderArg) -> Result<(AccountKey, String), Refusal> {
     if arg.recursive {
         return Err(call.bad("recursive: only non-recursive mode is supported for shared link"));
