@@ -162,12 +162,6 @@ fn run_without_anything_to_do_says_what_to_do() {
         (said.code, said.err.as_str()),
         (64, "ferrybox: no folder is configured: run `ferrybox add LOCAL REMOTE`\n")
     );
-    home.write(
-        "[[account]]\nname = \"a\"\n[[account.folder]]\nlocal = \"@/docs\"\nremote = \"/d\"\nmode = \"two-way\"\n",
-    );
-    let said = home.run(&["run"]);
-    let sentence = "ferrybox: account.folder.mode in @/.config/ferrybox/config.toml line 6: two-way arrives with a later version; use backup or mirror\n";
-    assert_eq!((said.code, said.err.as_str()), (64, sentence));
 }
 
 const COMMENTED: &str = "# mine, do not touch

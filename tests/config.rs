@@ -140,14 +140,6 @@ fn t2_every_mistake_is_one_sentence_with_key_file_and_line() {
             "account.folder.mode in c.toml line 5: `sync` is not a mode: write backup, mirror, two-way or download",
         ),
         (
-            folder("\"@/docs\"\nmode = \"two-way\""),
-            "account.folder.mode in c.toml line 5: two-way arrives with a later version; use backup or mirror",
-        ),
-        (
-            folder("\"@/docs\"\nmode = \"download\""),
-            "account.folder.mode in c.toml line 5: download arrives with a later version; use backup or mirror",
-        ),
-        (
             "[[account]]\nname = \"a\"\n[[account.folder]]\nremote = \"/d\"".into(),
             "account.folder.local in c.toml line 3: is missing: write local = \"/home/me/Documents\"",
         ),

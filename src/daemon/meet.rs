@@ -76,6 +76,10 @@ impl<'a> Meeting<'a> {
                 Ok(_) => self.done(Settled::InSyncDir(DirStat::default())),
                 Err(refused) => self.refused(refused),
             },
+            // A file took the folder's place in Dropbox, and here are files in it that nobody there knows: they cannot go up below a file.
+            Action::RemoveDir if matches!(self.view.remote, Remote::File { .. }) && self.holds_news() => {
+                self.move_aside()
+            }
             Action::RemoveDir => {
                 let path = self.home();
                 self.stage(RemoteChange::Trash { path, rev: None })
@@ -104,6 +108,12 @@ impl<'a> Meeting<'a> {
             Action::MoveAside => self.move_aside(),
             Action::Upload(_) | Action::AdoptOrUpload(_) | Action::Compare => self.wait(),
         }
+    }
+
+    /// Whether the directory holds files, and none of them was agreed on: those go by themselves.
+    fn holds_news(&self) -> bool {
+        !self.account.store.busy_below_blocking(self.job.folder, &self.job.path).unwrap_or(true)
+            && holds_a_file(self.root, &self.job.path)
     }
 
     /// Whether Dropbox still has a file where a directory above this path needs a folder: it is on its way out, or this path is moved aside.
@@ -176,11 +186,18 @@ impl<'a> Meeting<'a> {
         let here = store.busy_below_blocking(self.job.folder, &self.job.path);
         let there = self.account.remote.has_files_blocking(store, self.job.folder, &self.home());
         match (here, there) {
-            (Ok(false), Ok(false)) => {
+            (Ok(false), Ok(Some(false))) => {
                 let path = self.home();
                 self.stage(RemoteChange::DeleteFolder { path })
             }
-            _ => self.wait(),
+            // Somebody put files into it that were never here: the folder stays, and the file in its place here stands aside.
+            (Ok(false), Ok(Some(true))) if matches!(self.local, Local::File(_)) => self.move_aside(),
+            (_, there) => {
+                if matches!(there, Ok(None)) {
+                    self.account.remote.hurry(self.job.folder);
+                }
+                self.wait()
+            }
         }
     }
 
@@ -304,6 +321,14 @@ impl<'a> Meeting<'a> {
     fn again_soon(&self) -> Looked {
         Looked::Done(self.job.clone(), Settled::Wait(now_ms() + SOON_MS))
     }
+}
+
+fn holds_a_file(root: &Root, dir: &RelPath) -> bool {
+    let Ok(listing) = root.read_dir(dir) else { return false };
+    listing.entries.iter().any(|(name, kind)| match kind {
+        crate::local::Kind::Dir => dir.child(name).is_ok_and(|dir| holds_a_file(root, &dir)),
+        _ => true,
+    })
 }
 
 /// The content hash of a file that is as `stat` says, before and after.

@@ -182,23 +182,27 @@ impl RemoteCache {
         Ok(views.into_iter().next().unwrap_or(View { remote: Remote::Unlisted, late: true }))
     }
 
-    /// Whether the cache shows a file anywhere in a folder of Dropbox. Where it cannot say, it does. Blocks.
+    /// Whether Dropbox has a file anywhere in one of its folders; `None`: the cache cannot say until it has caught up with our own commits. Blocks.
     pub(crate) fn has_files_blocking(
         &self,
         store: &Store,
         folder: FolderId,
         place: &RemotePath,
-    ) -> Result<bool, StoreError> {
-        let Some(lane) = self.lane_of(folder) else { return Ok(true) };
+    ) -> Result<Option<bool>, StoreError> {
+        let Some(lane) = self.lane_of(folder) else { return Ok(None) };
         let mut at = WalkAt { root: key_of(place.as_str()), recursive: true, after: String::new() };
+        let mut ours = false;
         loop {
             let page = store.remote_entries_blocking(lane.id, &at, WALK)?;
-            if page.iter().any(|entry| entry.kind == "file") {
-                return Ok(true);
+            for entry in page.iter().filter(|entry| entry.kind == "file") {
+                if !lane.echo.covers(&entry.path_lower) {
+                    return Ok(Some(true));
+                }
+                ours = true;
             }
             match page.last() {
                 Some(last) if page.len() == WALK => last.path_lower.clone_into(&mut at.after),
-                _ => return Ok(false),
+                _ => return Ok((!ours).then_some(false)),
             }
         }
     }

@@ -73,6 +73,11 @@ pub fn refused(change: &Change, tags: &[&str], failure: Failure, context: &Conte
                 format!("the upload session can no longer be committed ({}); the file is sent again", tags.join("/"));
             Outcome::Look { at: context.now, failure: Some(Failure::look("session", why)) }
         }
+        // Where both sides meet, the path waits for the one above it; by then it may be another one.
+        (
+            RemoteChange::Upload { .. } | RemoteChange::CreateFolder { .. },
+            ["path", "conflict", "file_ancestor", ..],
+        ) if context.comes_down => Outcome::Look { at: context.later(None), failure: None },
         (RemoteChange::Upload { .. }, ["path", "conflict", "file_ancestor", ..]) => Outcome::Again {
             at: context.later(None),
             failure: Failure::retry(

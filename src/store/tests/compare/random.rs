@@ -128,7 +128,15 @@ proptest! {
             home.page(id, entries, false).await;
             home.compare(id, true).await;
             let (after, rows) = (difference(&base, &second, here, shown), rows_of(&home));
-            let missing: Vec<_> = after.difference(&before).filter(|row| !rows.contains(*row)).collect();
+            // A directory that a file had replaced before has its row from then, which was not worked on here.
+            let dirs = super::dirs_of(base.iter().map(String::as_str));
+            let known = |path: &str| {
+                dirs.contains(&path.to_lowercase()) && before.iter().any(|(p, _)| p.eq_ignore_ascii_case(path))
+            };
+            let missing: Vec<_> = after
+                .difference(&before)
+                .filter(|row| !rows.contains(*row) && !(row.1 == 0 && known(&row.0)))
+                .collect();
             assert!(missing.is_empty(), "{missing:?}, {rows:?}");
             // A folder that went is looked at, too, with all directories in it.
             let mut went: BTreeSet<String> = gone.iter().map(|key| key.to_lowercase()).collect();
