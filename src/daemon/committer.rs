@@ -2,7 +2,7 @@
 //!
 //! The batch is stored before the call (the intent), the job's id before it is polled. Whatever interrupts, the next start asks what became of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -209,7 +209,7 @@ impl Committer {
         let outcomes = judge.one_path_a_file(batch, outcomes).await?;
         let outcomes = trash::replaced(account, batch, outcomes).await?;
         self.tell(batch, &outcomes);
-        echo(account, batch);
+        echo(account, batch, &outcomes);
         account.store.settle_batch(batch.id, outcomes, now_ms()).await?;
         Ok(())
     }
@@ -447,9 +447,12 @@ fn finish_entry(change: &Change) -> Option<FinishEntry<'_>> {
 
 /// The cache may show these places as they were until it has caught up. Said before base knows of the commit, so that no worker sees the new base
 /// beside the old listing.
-fn echo(account: &Account, batch: &Batch) {
+fn echo(account: &Account, batch: &Batch, outcomes: &[(ChangeId, Outcome)]) {
     let mut places: BTreeMap<FolderId, Vec<RemotePath>> = BTreeMap::new();
-    for change in &batch.changes {
+    // What was refused changed nothing, and what the cache shows there is what has to be known now.
+    let done = |outcome: &Outcome| matches!(outcome, Outcome::Settled(_) | Outcome::SettledDir(_) | Outcome::Replaced);
+    let done: BTreeSet<ChangeId> = outcomes.iter().filter(|(_, o)| done(o)).map(|(id, _)| *id).collect();
+    for change in batch.changes.iter().filter(|change| done.contains(&change.id)) {
         if account.folder(change.folder).is_some_and(|folder| folder.comes_down()) {
             places.entry(change.folder).or_default().push(change.what.place().clone());
         }

@@ -48,9 +48,10 @@ impl<'a> Meeting<'a> {
             Action::Upload(mode) | Action::AdoptOrUpload(mode) => {
                 if mode == WriteMode::Add {
                     // What was agreed on lies elsewhere, or is gone: the file is new there.
-                    self.base = None;
+                    let agreed = self.base.take().is_some();
                     if self.below_a_file() {
-                        return Met::Looked(self.wait());
+                        // Forgotten, so that the directory above holds nothing but news, and stands aside.
+                        return Met::Looked(if agreed { self.done(Settled::Again(None)) } else { self.wait() });
                     }
                 }
                 Met::Upload(Box::new(self), mode)
