@@ -22,6 +22,9 @@ use crate::plan::{conflict, meet, names};
 /// What is not known yet is looked at again after this long, in ms.
 const SOON_MS: UnixMs = 300;
 
+/// A file and a folder that stand in each other's way get out of it by themselves within this time, in ms, or not at all.
+const STUCK_MS: UnixMs = 30_000;
+
 /// One path, with its three views.
 pub(crate) struct Meeting<'a> {
     pub(crate) account: &'a Account,
@@ -113,8 +116,13 @@ impl<'a> Meeting<'a> {
 
     /// Whether the directory holds files, and none of them was agreed on: those go by themselves.
     fn holds_news(&self) -> bool {
-        !self.account.store.busy_below_blocking(self.job.folder, &self.job.path).unwrap_or(true)
-            && holds_a_file(self.root, &self.job.path)
+        let agreed = self.account.store.busy_below_blocking(self.job.folder, &self.job.path).unwrap_or(true);
+        (!agreed || self.is_stuck()) && holds_a_file(self.root, &self.job.path)
+    }
+
+    /// Whether paths that wait for each other have done so for long enough: then keeping both is the way out that loses nothing.
+    fn is_stuck(&self) -> bool {
+        now_ms().saturating_sub(self.job.since) > STUCK_MS
     }
 
     /// Whether Dropbox still has a file where a directory above this path needs a folder: it is on its way out, or this path is moved aside.
@@ -192,7 +200,11 @@ impl<'a> Meeting<'a> {
                 self.stage(RemoteChange::DeleteFolder { path })
             }
             // Somebody put files into it that were never here: the folder stays, and the file in its place here stands aside.
-            (Ok(false), Ok(Some(true))) if matches!(self.local, Local::File(_)) => self.move_aside(),
+            (here, Ok(Some(true)))
+                if matches!(self.local, Local::File(_)) && (matches!(here, Ok(false)) || self.is_stuck()) =>
+            {
+                self.move_aside()
+            }
             (_, there) => {
                 if matches!(there, Ok(None)) {
                     self.account.remote.hurry(self.job.folder);
@@ -256,8 +268,9 @@ impl<'a> Meeting<'a> {
                 Ok(hash) => hash,
                 Err(failure) => return self.fail(failure),
             },
-            // A directory has no content of its own to be named after.
-            _ => ContentHash([0; 32]),
+            // A directory has no content of its own to be named after, and it may happen to one name twice a day. A crash repeats nothing: once it has
+            // its new name, it is nobody's old one.
+            _ => stamp(now_ms()),
         };
         let mtime = if let Local::File(stat) = self.local { stat.mtime_ns.div_euclid(1_000_000) } else { now_ms() };
         let home = self.home();
@@ -322,6 +335,16 @@ impl<'a> Meeting<'a> {
     fn again_soon(&self) -> Looked {
         Looked::Done(self.job.clone(), Settled::Wait(now_ms() + SOON_MS))
     }
+}
+
+/// In the place of a hash: eight digits that differ from those of any other time within weeks.
+fn stamp(now: UnixMs) -> ContentHash {
+    let [.., a, b, c, d] = now.to_be_bytes();
+    let mut digits = [0; 32];
+    for (digit, byte) in digits.iter_mut().zip([a, b, c, d]) {
+        *digit = byte;
+    }
+    ContentHash(digits)
 }
 
 fn holds_a_file(root: &Root, dir: &RelPath) -> bool {
