@@ -43,7 +43,13 @@
 //! Before 3, where things come down, `daemon/brake` weighs what the comparison would delete or overwrite: a wave waits for a person.
 //!
 //! Workers look a row's remote view up in it (`Remote::Unlisted` while in doubt), and adopt what Dropbox has already. `ferrybox ls` reads the
-//! database itself. Downloads and moves are not built yet.
+//! database itself. Local moves are not built yet: they go up as new files.
+//!
+//! # The data's way down
+//! In folders whose remote changes come down (`two-way`, `download`) a comparison also makes rows for what only Dropbox has. A worker decides them by
+//! [`plan::meet`]; `daemon/meet` carries out what needs no network, `daemon/fetch` downloads into `.ferrybox/tmp` and exchanges the result with what
+//! stands there, if that is still what was looked at. Deletions here are staged like deletions there, so that one guard sees both, and `daemon/trash`
+//! carries them out. Between our own commit and the page that tells of it, `daemon/echo` keeps the cache from being believed about that path.
 //!
 //! # Asking without doing
 //! `explain` and `plan` take the same three views through the same [`plan::decide`] as the workers (`daemon/views`), claim nothing and settle

@@ -126,6 +126,10 @@ fn both_directions_one_run_after_the_other() {
 #[test]
 fn what_happens_while_it_runs_arrives() {
     let world = world();
+    // A folder that loses all it has is asked about.
+    for i in 0..8 {
+        world.write(&format!("kept {i}"), "k");
+    }
     let _daemon = world.daemon();
     wait_for_socket(&world);
     let standin = &world.standin;
