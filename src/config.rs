@@ -217,6 +217,8 @@ pub struct Safety {
     pub max_deletion_share: f64,
     /// Days that trash is kept.
     pub trash_days: u32,
+    /// Bytes that a folder's trash holds at most; the oldest go first.
+    pub trash_size: u64,
     /// Bytes that downloads leave free on the disk.
     pub disk_reserve: u64,
 }

@@ -172,7 +172,7 @@ fn remote(standin: &Standin) -> BTreeMap<String, String> {
 }
 
 #[test]
-#[ignore = "some courses leave a file and a folder waiting for each other; nothing is lost, but the sides do not end equal"]
+#[ignore = "some courses may leave a file and a folder waiting for each other, so the sides do not end equal: cargo test --test devices -- --ignored"]
 fn p5_two_devices_end_equal_and_lose_nothing() {
     let long = std::env::var_os("FERRYBOX_LONG").is_some();
     let seed = std::env::var("FERRYBOX_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(1);

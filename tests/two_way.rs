@@ -317,6 +317,31 @@ fn b9_ignored_files_keep_a_directory() {
     world.assert_clean();
 }
 
+/// What has been in the trash for long enough goes at the next scan, and nothing else.
+#[test]
+fn the_trash_is_purged_by_age_and_by_size() {
+    let mut world = world();
+    for i in 0..4 {
+        world.write(&format!("f{i}"), format!("{i}"));
+    }
+    world.once_in_sync();
+    world.standin.delete("/T/f0");
+    world.once_in_sync();
+    assert_eq!(trash(&world), ["0"]);
+    // As if it had gone there years ago.
+    let trashes = world.folder.join(".ferrybox/trash");
+    let stamp = fs::read_dir(&trashes).unwrap().next().unwrap().unwrap().path();
+    fs::rename(&stamp, trashes.join("2020-01-02T03-04-05Z")).unwrap();
+    world.standin.delete("/T/f1");
+    world.once_in_sync();
+    world.once_in_sync();
+    assert_eq!(trash(&world), ["1"]);
+    world.extra = "[safety]\ntrash_size = 0\n".into();
+    world.once_in_sync();
+    assert!(trash(&world).is_empty());
+    world.assert_clean();
+}
+
 /// `download` brings everything down and sends nothing.
 #[test]
 fn download_sends_nothing() {

@@ -191,7 +191,7 @@ fn f15_an_unmount_below_the_root_is_looked_at_and_takes_nothing_along() {
 
 /// Run in a namespace by the test below it: a file system of its own, until that is unmounted.
 #[test]
-#[ignore = "run by f12_a_file_system_that_tells_nothing_is_scanned, in a namespace"]
+#[ignore = "the inner half of f12_a_file_system_that_tells_nothing_is_scanned, which runs it in a namespace: cargo test --test watching f12"]
 fn inside_serves_files_by_fuse() {
     let named = |name: &str| std::env::var(name).unwrap();
     fuse::serve(Path::new(&named("FUSE_FROM")), Path::new(&named("FUSE_AT")));

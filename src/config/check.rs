@@ -283,6 +283,7 @@ impl Reader<'_> {
             max_deletions: self.count(section, "max_deletions", 0, u64::MAX),
             max_deletion_share: self.text(section, "max_deletion_share", parse_share).unwrap_or_default(),
             trash_days: u32::try_from(self.count(section, "trash_days", 0, 36_500)).unwrap_or_default(),
+            trash_size: self.text(section, "trash_size", parse_size).unwrap_or_default(),
             disk_reserve: self.text(section, "disk_reserve", parse_size).unwrap_or_default(),
         }
     }

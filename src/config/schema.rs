@@ -117,6 +117,7 @@ pub(super) const ROOT: &[Key] = &[
             key("max_deletions", Kind::Count),
             key("max_deletion_share", Kind::Text("a percentage such as \"25%\"")),
             key("trash_days", Kind::Count),
+            key("trash_size", SIZE),
             key("disk_reserve", SIZE),
         ]),
     ),

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use crate::daemon::account::{Account, Fatal};
 use crate::daemon::clock::{chance, moment, ms, now_ms};
 use crate::daemon::folder::Folder;
-use crate::daemon::meeting;
+use crate::daemon::{meeting, trash};
 use crate::local::{Ignored, Scanned, Seen, Watcher, scan};
 use crate::model::{Due, Failure, Local, RelPath};
 use crate::plan::{debounce, diff};
@@ -277,6 +277,14 @@ impl Intake {
             let wait = if degraded { POLL.min(rescan) } else { rescan };
             // Jitter: many daemons on one host should not scan in step.
             self.next_scan = Instant::now() + wait.mul_f64(0.9 + chance() * 0.2);
+            if outcome.is_ok() && self.folder.comes_down() && self.folder.now().root_trouble.is_none() {
+                let (account, folder) = (Arc::clone(&self.account), Arc::clone(&self.folder));
+                blocking(move || {
+                    trash::purge(&account, &folder);
+                    Ok(())
+                })
+                .await?;
+            }
         }
         self.account.store.poke();
         outcome.map(|_| ())

@@ -65,6 +65,40 @@ pub(crate) async fn replaced(
     .await
 }
 
+/// Days that an unfinished download stays for its next try.
+const TMP_DAYS: UnixMs = 7;
+const DAY_MS: UnixMs = 24 * 3600 * 1000;
+
+/// Removes what has been in the trash for long enough, or is too much of it, and downloads that were never finished. Blocks.
+pub(crate) fn purge(account: &Account, folder: &Folder) {
+    let root = folder.root.pin();
+    let safety = &account.config.safety;
+    let now = now_ms();
+    let kept = now.saturating_sub(UnixMs::from(safety.trash_days).saturating_mul(DAY_MS));
+    let swept = root.sweep_tmp(now.saturating_sub(TMP_DAYS * DAY_MS));
+    match swept.and_then(|swept| Ok((swept, root.purge(kept, safety.trash_size)?))) {
+        Ok((swept, purged)) => {
+            if swept + purged.files > 0 {
+                tracing::info!(
+                    folder = folder.id.0,
+                    files = purged.files,
+                    bytes = purged.bytes,
+                    downloads = swept,
+                    "purged the trash"
+                );
+            }
+            if purged.written_since > 0 {
+                tracing::warn!(
+                    folder = folder.id.0,
+                    files = purged.written_since,
+                    "some files in .ferrybox/trash were written to after they went there, and stay: move them back if they are needed"
+                );
+            }
+        }
+        Err(failure) => tracing::warn!(folder = folder.id.0, reason = %failure.text, "the trash could not be purged"),
+    }
+}
+
 fn is_dir(change: &Change) -> bool {
     matches!(change.what, RemoteChange::Trash { rev: None, .. })
 }

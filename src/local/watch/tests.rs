@@ -299,7 +299,7 @@ async fn f11_a_watcher_that_dies_says_so_and_another_takes_its_place() {
 
 /// F16: run in a user namespace whose limit is 5 watches, by `f16_at_the_limit_the_rest_is_named`.
 #[test]
-#[ignore = "run by f16_at_the_limit_the_rest_is_named, in a namespace"]
+#[ignore = "the inner half of f16_at_the_limit_the_rest_is_named, which runs it in a namespace: cargo test --lib f16"]
 fn inside_five_watches() {
     let dir = tempfile::tempdir().unwrap();
     let dirs: Vec<RelPath> = (0..8).map(|n| path(&n.to_string())).collect();
