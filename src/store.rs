@@ -20,6 +20,7 @@ mod folders;
 mod held;
 mod history;
 mod look;
+mod odd_keys;
 mod problems;
 mod queue;
 mod readers;

@@ -170,7 +170,7 @@ impl Committer {
         if !torn {
             self.keep_pace(batch, &results);
         }
-        let judge = Judge { account, chance: chance() };
+        let judge = Judge::new(account);
         let outcomes = match results {
             Results::Files(results) if results.len() == batch.changes.len() && !torn => batch
                 .changes
@@ -210,6 +210,10 @@ impl Committer {
         let outcomes = trash::replaced(account, batch, outcomes).await?;
         self.tell(batch, &outcomes);
         echo(account, batch, &outcomes);
+        let keys = judge.learned();
+        if !keys.is_empty() {
+            account.store.note_keys(keys).await?;
+        }
         account.store.settle_batch(batch.id, outcomes, now_ms()).await?;
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! What became of the entries of a batch: from the reply, or from Dropbox's tree where there was none.
 
+use std::sync::Mutex;
 use std::time::Duration;
 
 use futures_util::stream::{FuturesOrdered, StreamExt};
@@ -8,9 +9,13 @@ use tokio::time::Instant;
 use crate::daemon::account::{Account, Fatal};
 use crate::daemon::clock::{chance, day, ms, now_ms};
 use crate::daemon::intake::blocking;
+use crate::daemon::live::lock;
 use crate::dropbox::{CallError, EntryError, FileMetadata, Metadata};
-use crate::model::{Base, Batch, Change, ChangeId, DirStat, Failure, Local, Next, Outcome, RelPath, RemoteChange};
+use crate::model::{
+    Base, Batch, Change, ChangeId, DirStat, Failure, FolderId, Local, Next, Outcome, RelPath, RemoteChange,
+};
 use crate::plan::blame::{Blame, blame};
+use crate::plan::listing::{is_sure, key_of};
 use crate::plan::outcome::{Committed, Context, committed, outlived, refused};
 use crate::plan::{conflict, retry};
 
@@ -27,9 +32,38 @@ pub(crate) struct Judge<'a> {
     pub(crate) account: &'a Account,
     /// One chance a batch, so that those refused together come back together.
     pub(crate) chance: f64,
+    /// Paths whose key we could only guess, and what Dropbox gave them if it is another one.
+    keys: Mutex<Vec<(FolderId, RelPath, Option<String>)>>,
 }
 
-impl Judge<'_> {
+impl<'a> Judge<'a> {
+    pub(crate) fn new(account: &'a Account) -> Self {
+        Self { account, chance: chance(), keys: Mutex::default() }
+    }
+
+    /// What was learned of keys, to be stored before what was committed under them.
+    pub(crate) fn learned(self) -> Vec<(FolderId, RelPath, Option<String>)> {
+        std::mem::take(&mut *lock(&self.keys))
+    }
+
+    fn learn(&self, change: &Change, key: Option<&str>) {
+        let mut place = change.what.place().as_str();
+        let Some(mut key) = key.filter(|_| !is_sure(place)) else { return };
+        let mut keys = lock(&self.keys);
+        // The folders above may have been made by this very commit.
+        let mut path = change.path.clone();
+        loop {
+            let odd = key != key_of(place);
+            keys.push((change.folder, path.clone(), odd.then(|| key.to_owned())));
+            let above = path.parent().filter(|above| odd && !above.is_root());
+            let (Some(above), Some((p, _)), Some((k, _))) = (above, place.rsplit_once('/'), key.rsplit_once('/'))
+            else {
+                break;
+            };
+            (path, place, key) = (above, p, k);
+        }
+    }
+
     /// The commit was refused as a whole, or could not be judged: it is tried again.
     pub(crate) fn again(&self, change: &Change, failure: Failure) -> Outcome {
         let wait = match failure.next {
@@ -153,7 +187,8 @@ impl Judge<'_> {
             (RemoteChange::Delete { .. } | RemoteChange::DeleteFolder { .. }, None | Some(Metadata::Deleted)) => {
                 Outcome::Settled(None)
             }
-            (RemoteChange::CreateFolder { .. }, Some(Metadata::Folder { .. })) => {
+            (RemoteChange::CreateFolder { .. }, Some(Metadata::Folder { path_lower, .. })) => {
+                self.learn(change, path_lower.as_deref());
                 Outcome::SettledDir(DirStat::default())
             }
             _ => Outcome::Again { at: now_ms(), failure: unknown() },
@@ -163,6 +198,7 @@ impl Judge<'_> {
     pub(crate) fn file(&self, change: &Change, result: Result<FileMetadata, EntryError>) -> Outcome {
         self.with_context(change, |context| match result {
             Ok(file) => {
+                self.learn(change, file.path_lower.as_deref());
                 let done = Committed {
                     rev: file.rev,
                     file_id: Some(file.id),
@@ -190,7 +226,12 @@ impl Judge<'_> {
 
     pub(crate) fn made(&self, change: &Change, result: Result<Metadata, EntryError>) -> Outcome {
         self.with_context(change, |context| match result {
-            Ok(_) => Outcome::SettledDir(DirStat::default()),
+            Ok(made) => {
+                if let Metadata::Folder { path_lower, .. } = &made {
+                    self.learn(change, path_lower.as_deref());
+                }
+                Outcome::SettledDir(DirStat::default())
+            }
             Err(error) => refused(change, &tags(&error), error.failure(), context),
         })
     }

@@ -18,7 +18,7 @@ use crate::daemon::clock::{now_ms, rfc3339};
 use crate::daemon::echo::Echo;
 use crate::daemon::folder::Folder;
 use crate::daemon::live::lock;
-use crate::model::{Claimed, Disk, FolderId, Job, JobId, RelPath, Remote, RemotePath, UnixMs, status};
+use crate::model::{Agreed, Claimed, Disk, FolderId, Job, JobId, RelPath, Remote, RemotePath, UnixMs, status};
 use crate::plan::listing::{is_sure, key_of, scopes, within};
 use crate::store::{Compared, ListingId, Sought, Store, StoreError, TreeId, WalkAt};
 
@@ -49,6 +49,12 @@ pub(crate) struct View {
     pub(crate) remote: Remote,
     /// It is unlisted only because the listing has not caught up with our own last commit.
     pub(crate) late: bool,
+}
+
+/// Where a path is looked up, and the key that we would guess.
+struct At {
+    at: Sought,
+    guess: String,
 }
 
 /// A listing's state in memory.
@@ -147,24 +153,21 @@ impl RemoteCache {
 
     /// The remote views of claimed rows, in their order. Blocks. What may not show our own last commit yet is unlisted, and `late`.
     pub(crate) fn views_blocking(&self, account: &Account, claimed: &[Claimed]) -> Result<Vec<View>, StoreError> {
-        let sought: Vec<_> = claimed
+        let sought: Vec<Option<At>> = claimed
             .iter()
-            .map(|c| {
-                let lane = self.lane_of(c.job.folder)?;
-                let place = account.folder(c.job.folder)?.home(&c.job.path);
-                Some(Sought { listing: lane.id, key: key_of(place.as_str()), sure: is_sure(place.as_str()) })
-            })
-            .collect();
+            .map(|c| self.sought(account, c.job.folder, &c.job.path, c.agreed() != Agreed::Nothing))
+            .collect::<Result<_, _>>()?;
         // Asked before the cache is: what the listing catches up with in between is only waited for once more.
         let late: Vec<bool> = claimed
             .iter()
             .zip(&sought)
             .map(|(c, sought)| {
                 let comes_down = account.folder(c.job.folder).is_some_and(|folder| folder.comes_down());
-                comes_down
-                    && sought.as_ref().is_none_or(|s| self.lane_of(c.job.folder).is_none_or(|l| l.echo.covers(&s.key)))
+                let echo = || self.lane_of(c.job.folder).map(|lane| &lane.echo);
+                comes_down && sought.as_ref().is_none_or(|s| echo().is_none_or(|echo| echo.covers(&s.guess)))
             })
             .collect();
+        let sought: Vec<_> = sought.into_iter().map(|sought| sought.map(|s| s.at)).collect();
         let remotes = account.store.remote_views_blocking(&sought)?;
         let views = remotes.into_iter().zip(late);
         Ok(views.map(|(remote, late)| View { remote: if late { Remote::Unlisted } else { remote }, late }).collect())
@@ -177,8 +180,10 @@ impl RemoteCache {
         folder: FolderId,
         path: &RelPath,
     ) -> Result<View, StoreError> {
+        let base = account.store.base_blocking(folder, path)?;
+        let dir = account.store.agreed_dir_blocking(folder, path)?;
         let job = Job { id: JobId(0), folder, path: path.clone(), generation: 0, attempts: 0, since: 0 };
-        let views = self.views_blocking(account, &[Claimed { job, base: None, dir: false }])?;
+        let views = self.views_blocking(account, &[Claimed { job, base, dir }])?;
         Ok(views.into_iter().next().unwrap_or(View { remote: Remote::Unlisted, late: true }))
     }
 
@@ -221,21 +226,33 @@ impl RemoteCache {
         }
     }
 
-    /// The remote views of a folder's paths, in their order. Blocks.
+    /// The remote views of a folder's paths, each with whether both sides ever agreed on it, in their order. Blocks.
     pub(crate) fn views_of_blocking(
         &self,
         account: &Account,
         folder: FolderId,
-        paths: &[RelPath],
+        paths: impl Iterator<Item = (RelPath, bool)>,
     ) -> Result<Vec<Remote>, StoreError> {
-        let sought: Vec<_> = paths.iter().map(|path| self.sought(account, folder, path)).collect();
+        let sought = paths.map(|(path, agreed)| self.sought(account, folder, &path, agreed));
+        let sought: Vec<_> = sought.map(|s| Ok(s?.map(|s| s.at))).collect::<Result<_, StoreError>>()?;
         account.store.remote_views_blocking(&sought)
     }
 
-    fn sought(&self, account: &Account, folder: FolderId, path: &RelPath) -> Option<Sought> {
-        let lane = self.lane_of(folder)?;
-        let place = account.folder(folder)?.home(path);
-        Some(Sought { listing: lane.id, key: key_of(place.as_str()), sure: is_sure(place.as_str()) })
+    /// Where a path is looked up. What was agreed on was found under the guessed key then, or committed under it; or we were told the other one.
+    fn sought(
+        &self,
+        account: &Account,
+        folder: FolderId,
+        path: &RelPath,
+        agreed: bool,
+    ) -> Result<Option<At>, StoreError> {
+        let (Some(lane), Some(of)) = (self.lane_of(folder), account.folder(folder)) else { return Ok(None) };
+        let place = of.home(path);
+        let guess = key_of(place.as_str());
+        let certain = is_sure(place.as_str());
+        let told = if certain || !agreed { None } else { account.store.odd_key_blocking(folder, path)? };
+        let key = told.unwrap_or_else(|| guess.clone());
+        Ok(Some(At { at: Sought { listing: lane.id, key, sure: certain || agreed }, guess }))
     }
 
     /// For the status.

@@ -12,8 +12,7 @@ use crate::daemon::folder::Folder;
 use crate::daemon::intake::blocking;
 use crate::local::{Refused, Removed, Root};
 use crate::model::{
-    Batch, BatchKind, Change, ChangeId, Claimed, Failure, FolderId, Job, JobId, Local, Outcome, RelPath, Remote,
-    RemoteChange, UnixMs,
+    Batch, BatchKind, Change, ChangeId, Failure, FolderId, Local, Outcome, RelPath, Remote, RemoteChange, UnixMs,
 };
 use crate::store::StoreError;
 
@@ -166,15 +165,11 @@ pub(crate) fn still_gone(
     path: &RelPath,
     dir: bool,
 ) -> Result<Option<bool>, StoreError> {
-    let job = Job { id: JobId(0), folder, path: path.clone(), generation: 0, attempts: 0, since: 0 };
-    let claimed = Claimed { job, base: None, dir };
-    let views = account.remote.views_blocking(account, std::slice::from_ref(&claimed))?;
-    let remote = views.into_iter().next().map(|view| view.remote);
-    Ok(match remote {
-        Some(Remote::Absent) => Some(true),
+    Ok(match account.remote.view_blocking(account, folder, path)?.remote {
+        Remote::Absent => Some(true),
         // A folder in a file's place, a file in a folder's: what was here is gone all the same.
-        Some(Remote::Folder) => Some(!dir),
-        Some(Remote::File { .. }) => Some(dir),
-        Some(Remote::Unlisted) | None => None,
+        Remote::Folder => Some(!dir),
+        Remote::File { .. } => Some(dir),
+        Remote::Unlisted => None,
     })
 }

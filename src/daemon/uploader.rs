@@ -21,7 +21,7 @@ use crate::model::{
     UnixMs, WriteMode,
 };
 use crate::plan::decide::{Action, decide};
-use crate::plan::pack::{Queue, claim_at};
+use crate::plan::pack::{GATHER_MS, Queue, SCAN_MS, claim_at};
 use crate::plan::wait::is_ahead;
 use crate::plan::{names, retry};
 use crate::store::Claim;
@@ -183,13 +183,17 @@ impl Uploader {
             skip.extend(down.map(|f| f.id));
             let now = now_ms();
             let due = account.store.due_summary(now, account.config.upload.chunk_size, &skip).await?;
-            let more = account.scanning() || due.next_due_at.is_some_and(|at| at <= now + crate::plan::pack::GATHER_MS);
+            let gather = match due.next_due_at {
+                _ if account.scanning() => SCAN_MS,
+                Some(at) if at <= now + GATHER_MS => GATHER_MS,
+                _ => 0,
+            };
             let queue = Queue {
                 small: due.due_small,
                 bytes: due.due_bytes,
                 large: due.due_large,
                 oldest_due: due.oldest_due,
-                more,
+                gather,
             };
             if account.is_full() || account.paused().is_some() {
                 return Ok(Vec::new());

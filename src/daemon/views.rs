@@ -32,13 +32,14 @@ pub(crate) fn of_blocking(
     folder: &Arc<Folder>,
     paths: &[RelPath],
 ) -> Result<Vec<Viewed>, StoreError> {
-    let remotes = account.remote.views_of_blocking(account, folder.id, paths)?;
-    let dirs = paths.iter().map(|path| account.store.agreed_dir_blocking(folder.id, path));
-    let dirs = dirs.collect::<Result<Vec<bool>, _>>()?;
+    let store = &account.store;
+    let dirs = paths.iter().map(|path| store.agreed_dir_blocking(folder.id, path)).collect::<Result<Vec<_>, _>>()?;
+    let bases = paths.iter().map(|path| store.base_blocking(folder.id, path)).collect::<Result<Vec<_>, _>>()?;
+    let agreed = bases.iter().zip(&dirs).map(|(base, dir)| base.is_some() || *dir);
+    let remotes = account.remote.views_of_blocking(account, folder.id, paths.iter().cloned().zip(agreed))?;
     let root = folder.root.pin();
     let mut seen = Vec::with_capacity(paths.len());
-    for ((path, remote), dir) in paths.iter().zip(remotes).zip(dirs) {
-        let base = account.store.base_blocking(folder.id, path)?;
+    for (((path, remote), dir), base) in paths.iter().zip(remotes).zip(dirs).zip(bases) {
         let local = Folder::look_at(&root, path, base.as_ref());
         seen.push((path, local, base, dir, remote));
     }

@@ -152,19 +152,24 @@ pub struct Queue {
     pub large: u64,
     /// When the oldest became due.
     pub oldest_due: Option<UnixMs>,
-    /// Whether more is on its way: a scan runs, or rows come due within the time that a pack may be gathered.
-    pub more: bool,
+    /// How long due files may wait for company that is on its way, in ms: [`SCAN_MS`] while a scan runs, [`GATHER_MS`] when rows come due within that
+    /// time, else 0.
+    pub gather: i64,
 }
 
 /// How long due files may be gathered for a fuller pack, in ms.
 pub const GATHER_MS: i64 = 250;
 
-/// When a worker should claim: at once if `files` or `bytes` are there to fill a pack, a large file is there or nothing more comes; else when the oldest has waited [`GATHER_MS`].
+/// The same while a scan runs: it finds thousands of files in that time, or stutters on a busy disk, and then a call would be wasted on a few.
+pub const SCAN_MS: i64 = 1_000;
+
+/// When a worker should claim: at once if `files` or `bytes` are there to fill a pack, a large file is there or nothing more comes; else when the
+/// oldest has waited for as long as it may.
 /// `None`: nothing is due.
 pub fn claim_at(queue: Queue, files: usize, bytes: u64, now: UnixMs) -> Option<UnixMs> {
     let oldest = queue.oldest_due?;
     let full = queue.small >= files as u64 || queue.bytes >= bytes;
-    if full || queue.large > 0 || !queue.more { Some(now) } else { Some(oldest.saturating_add(GATHER_MS).max(now)) }
+    if full || queue.large > 0 { Some(now) } else { Some(oldest.saturating_add(queue.gather).max(now)) }
 }
 
 #[cfg(test)]
@@ -236,10 +241,11 @@ mod tests {
         let at = |queue, now| claim_at(queue, 400, 1 << 20, now);
         assert_eq!(Ceilings::default().files(100, 140), 400);
         assert_eq!(Ceilings { entries: 500, ..Ceilings::default() }.files(100, 140), 423);
-        let queue = Queue { small: 3, bytes: 10, large: 0, oldest_due: Some(1_000), more: true };
+        let queue = Queue { small: 3, bytes: 10, large: 0, oldest_due: Some(1_000), gather: GATHER_MS };
         assert_eq!(at(queue, 1_100), Some(1_250));
         assert_eq!(at(queue, 1_300), Some(1_300));
-        assert_eq!(at(Queue { more: false, ..queue }, 1_100), Some(1_100));
+        assert_eq!(at(Queue { gather: SCAN_MS, ..queue }, 1_300), Some(2_000));
+        assert_eq!(at(Queue { gather: 0, ..queue }, 1_100), Some(1_100));
         assert_eq!(at(Queue { small: 400, ..queue }, 1_100), Some(1_100));
         assert_eq!(at(Queue { large: 1, ..queue }, 1_100), Some(1_100));
         assert_eq!(at(Queue { oldest_due: None, ..queue }, 1_100), None);

@@ -11,7 +11,7 @@ use super::error::{Step, StoreError};
 use super::remote::{self, ListingId, TreeId};
 use super::remote_names::Names;
 use super::remote_view::{self, Sought, WalkAt, view};
-use super::{Store, base_dir, row};
+use super::{Store, base_dir, odd_keys, row};
 use crate::model::listing::Listed;
 use crate::model::{Base, ContentHash, Disk, FolderId, RelPath, Remote, RemotePath, UnixMs};
 
@@ -262,13 +262,19 @@ impl<'a> Look<'a> {
             seen += 1;
             last = Some(at);
             let Some(of) = self.folders.iter().find(|f| f.folder == folder && f.down) else { continue };
-            let key = (self.naming.key_of)(of.remote.join(&path).as_str());
+            let key = self.key(folder, &path, of.remote.join(&path).as_str())?;
             let there = view(self.conn, &Sought { listing: self.id, key, sure: true })?;
             if !matches!(there, Remote::Folder | Remote::Unlisted) {
                 differing.push(Found { folder, path, size: 0, down: true, dirs_below: false, was: None });
             }
         }
         Ok((differing, last.filter(|_| seen == SLICE).or_else(|| self.next_down(i64::MIN))))
+    }
+
+    /// The key of a path that was agreed on: the guess, or what we were told.
+    fn key(&self, folder: FolderId, path: &RelPath, place: &str) -> Step<String> {
+        let told = if place.is_ascii() { None } else { odd_keys::get(self.conn, folder, path)? };
+        Ok(told.unwrap_or_else(|| (self.naming.key_of)(place)))
     }
 
     /// The first folder at or after this number that brings things down.
@@ -326,7 +332,7 @@ impl<'a> Look<'a> {
     /// Whether Dropbox has something else than base says.
     pub(super) fn differs(&self, folder: &Compared, path: RelPath, base: &Base) -> Step<Option<Found>> {
         let place = base.remote.clone().unwrap_or_else(|| folder.remote.join(&path));
-        let sought = Sought { listing: self.id, key: (self.naming.key_of)(place.as_str()), sure: true };
+        let sought = Sought { listing: self.id, key: self.key(folder.folder, &path, place.as_str())?, sure: true };
         let remote = view(self.conn, &sought)?;
         let same = match &remote {
             Remote::File { content_hash, rev, .. }

@@ -10,36 +10,11 @@ Starts the binary on a free port, ends it, and fails when a check fails or the s
 import argparse
 import datetime
 import hashlib
-import json
-import os
-import subprocess
 import sys
 import threading
 import traceback
-import urllib.request
 
-
-class Server:
-    """The binary, and its control surface."""
-
-    def __init__(self, binary):
-        command = [binary, "--longpoll-limit", "5000", "--page-size", "3", "--commit-duration", "100"]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        self.ready = json.loads(self.process.stdout.readline())
-        self.host = self.ready["url"].removeprefix("http://")
-
-    def get(self, what):
-        with urllib.request.urlopen(f"{self.ready['url']}/standin/{what}") as reply:
-            return json.load(reply)
-
-    def post(self, what, /, **fields):
-        data = json.dumps(fields).encode()
-        with urllib.request.urlopen(f"{self.ready['url']}/standin/{what}", data=data) as reply:
-            return json.load(reply)
-
-    def stop(self):
-        self.process.terminate()
-        self.process.wait()
+from standin import Server
 
 
 def content_hash(data):
@@ -233,22 +208,12 @@ class Checks:
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--server", required=True, help="the ferrybox-standin binary")
-    server = Server(parser.parse_args().server)
-    # The SDK reads its hosts once, when it is imported.
-    for name in ("DROPBOX_API_HOST", "DROPBOX_API_CONTENT_HOST", "DROPBOX_API_NOTIFY_HOST", "DROPBOX_WEB_HOST"):
-        os.environ[name] = server.host
-    import dropbox
-    import requests
-
-    class PlainSession(requests.Session):
-        """The SDK says https; the stand-in speaks http."""
-
-        def request(self, method, url, **kwargs):
-            return super().request(method, url.replace("https://", "http://", 1), **kwargs)
-
+    options = ["--longpoll-limit", "5000", "--page-size", "3", "--commit-duration", "100"]
+    server = Server(parser.parse_args().server, *options)
+    sdk, session = server.sdk()
     passed, failed = 0, 0
     try:
-        checks = Checks(server, dropbox, PlainSession())
+        checks = Checks(server, sdk, session)
         for name in [name for name in vars(Checks) if name.startswith("check_")]:
             try:
                 getattr(checks, name)()
