@@ -14,28 +14,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use ferrybox_standin::{AccountSpec, Effect, Fault, Settings};
-use harness::{World, text};
+use harness::{World, status, text};
 
 const FINISH_BATCH: &str = "files/upload_session/finish_batch";
 
-fn status(world: &World) -> serde_json::Value {
-    world.until("the socket", |_| std::os::unix::net::UnixStream::connect(world.socket()).is_ok());
-    let out = world.command(&["status", "--json"]).output().unwrap();
-    serde_json::from_slice(&out.stdout).unwrap_or_else(|_| panic!("{}", text(&out)))
-}
-
-/// Waits until the account's state is one of these, and gives its reason.
+/// Waits until the account is in this state, and gives the reason.
 fn until_state(world: &World, state: &str) -> String {
-    let deadline = std::time::Instant::now() + harness::PATIENCE;
-    loop {
-        let status = status(world);
-        let account = &status["accounts"][0];
-        if account["state"] == state {
-            return account["reason"].as_str().unwrap_or_default().to_owned();
-        }
-        assert!(std::time::Instant::now() < deadline, "in vain: {state}\n{status:#}\n{}", world.log());
-        std::thread::sleep(Duration::from_millis(100));
-    }
+    let status = world.until_status(state, |s| s["accounts"][0]["state"] == state);
+    status["accounts"][0]["reason"].as_str().unwrap_or_default().to_owned()
 }
 
 fn link(world: &World, refresh_token: &str) {
@@ -54,11 +40,7 @@ fn o2_a_revoked_link_keeps_queueing_and_goes_on_when_linked_again() {
     let reason = until_state(&world, "auth_required");
     assert!(reason.contains("ferrybox link test"), "{reason}");
     world.write("later", "3");
-    let deadline = std::time::Instant::now() + harness::PATIENCE;
-    while status(&world)["accounts"][0]["folders"][0]["pending"]["uploads"] != 2 {
-        assert!(std::time::Instant::now() < deadline, "{:#}", status(&world));
-        std::thread::sleep(Duration::from_millis(100));
-    }
+    world.until_status("both wait", |s| s["accounts"][0]["folders"][0]["pending"]["uploads"] == 2);
     let calls = world.standin.calls_of("oauth2/token");
     link(&world, &world.standin.refresh_token());
     world.until("both", |s| s.file_count() == 3);
@@ -197,8 +179,7 @@ fn d7_d8_a_refused_name_or_place_is_one_path_s_problem_until_it_changes() {
     assert!(text(&out).contains("\"name\"") && text(&out).contains("\"permission\""), "{}", text(&out));
     // Not tried again by itself, but when the path changes.
     let commits = world.standin.calls_of(FINISH_BATCH);
-    std::thread::sleep(Duration::from_secs(2));
-    assert_eq!(world.standin.calls_of(FINISH_BATCH), commits);
+    world.never("it was tried again", Duration::from_secs(2), |s| s.calls_of(FINISH_BATCH) != commits);
     std::fs::rename(world.folder.join("a.forbidden"), world.folder.join("a.allowed")).unwrap();
     world.standin.set(|s| s.read_only.clear());
     world.write("shared/b", "2 again");

@@ -120,6 +120,7 @@ fn a16_kill_9_at_random_moments_of_a_mixed_upload_costs_nothing() {
         }
         if dice.roll(2) == 0 {
             save(&world, &mut saves, format!("small/{}/late-{round}", round % 10), dice.roll(50_000));
+            // A random moment of its upload, too.
             std::thread::sleep(Duration::from_millis(dice.roll(400)));
         }
         daemon.kill();
@@ -174,7 +175,7 @@ fn a6_a_pack_that_was_under_way_at_kill_9_is_asked_for_and_not_sent_again() {
     kill_when(&world, "the pack", |s| {
         s.calls().get(APPEND_BATCH).is_some_and(|c| c.calls == 1) && s.open_sessions() > 0
     });
-    std::thread::sleep(Duration::from_millis(100));
+    world.until("the end of the broken call", |s| s.calls()[APPEND_BATCH].running == 0);
     world.once_in_sync();
     world.assert_equal();
     assert!(sent(&world) <= 2 * 50 * 20_000);

@@ -35,7 +35,7 @@ const LONG_ENOUGH: Duration = Duration::from_millis(4_500);
 /// Waits that long for what must not come.
 fn assert_no_deletion(world: &World) {
     let deleted = |s: &Standin| s.calls().keys().any(|route| route.contains("delete"));
-    assert!(!world.standin.wait_for_blocking(LONG_ENOUGH, deleted), "a deletion reached the server\n{}", world.log());
+    world.never("a deletion reached the server", LONG_ENOUGH, deleted);
 }
 
 #[test]
@@ -174,7 +174,7 @@ fn states(status: &serde_json::Value) -> Vec<String> {
     folders.iter().skip(1).map(|f| f["state"].as_str().unwrap().to_owned()).collect()
 }
 
-/// Random enough for moments; a failure prints the round.
+/// Lets a random time pass, the moment being what is tried; a failure prints the round.
 fn pause(up_to_ms: u64) {
     let nanos = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().subsec_nanos();
     std::thread::sleep(Duration::from_millis(u64::from(nanos / 1000) % up_to_ms.max(1)));

@@ -7,7 +7,7 @@ mod harness;
 use std::fs;
 
 use ferrybox_standin::{Settings, Standin};
-use harness::{PATIENCE, World, text, wait_for_socket};
+use harness::{World, text, wait_for_socket};
 
 fn world() -> World {
     let mut world = World::with(Settings::default());
@@ -45,12 +45,8 @@ fn dirs(world: &World) -> Vec<String> {
 }
 
 /// Waits for something of the disk.
-fn until_disk(world: &World, what: &str, mut done: impl FnMut() -> bool) {
-    let until = std::time::Instant::now() + PATIENCE;
-    while !done() {
-        assert!(std::time::Instant::now() < until, "in vain: {what}\n{}", world.log());
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
+fn until_disk(world: &World, what: &str, done: impl FnMut() -> bool) {
+    world.eventually(what, done);
 }
 
 /// Both sides hold the same files and folders.

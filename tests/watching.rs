@@ -93,6 +93,7 @@ fn f4_f9_a_file_replaced_within_the_settling_time_is_never_deleted() {
     for i in 1..=20 {
         fs::remove_file(world.folder.join("a")).unwrap();
         world.write("a", format!("{i}"));
+        // Shorter than the settling time: that it does not pass is what is tried.
         std::thread::sleep(std::time::Duration::from_millis(40));
     }
     let hash = ferrybox_standin::content_hash(b"20");

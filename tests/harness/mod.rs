@@ -17,8 +17,9 @@ use std::time::{Duration, Instant};
 
 use ferrybox_standin::{Settings, Standin, content_hash};
 
-/// Longer than anything here may take on a slow, shared machine: a test that waits this long has failed.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+mod poll;
+
+pub use poll::{PATIENCE, look_for};
 
 /// A stand-in, a configuration and a folder.
 pub struct World {
@@ -195,19 +196,13 @@ mode = "{mode}"
 
     /// The status, once the daemon answers and it is as it ought to be.
     pub fn until_status(&self, what: &str, mut done: impl FnMut(&serde_json::Value) -> bool) -> serde_json::Value {
-        let until = Instant::now() + PATIENCE;
         let mut last = String::new();
-        while Instant::now() < until {
+        let found = look_for(PATIENCE, || {
             let out = self.command(&["status", "--json"]).output().unwrap();
-            if let Ok(status) = serde_json::from_slice(&out.stdout)
-                && done(&status)
-            {
-                return status;
-            }
             last = text(&out);
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        panic!("in vain: {what}\n{last}\n{}", self.log());
+            serde_json::from_slice(&out.stdout).ok().filter(&mut done)
+        });
+        found.unwrap_or_else(|| panic!("in vain: {what}\n{last}\n{}", self.log()))
     }
 
     /// Waits until the only folder is in this state, and gives the reason.
@@ -224,6 +219,17 @@ mode = "{mode}"
     /// Waits for something of the server.
     pub fn until(&self, what: &str, done: impl FnMut(&Standin) -> bool) {
         assert!(self.standin.wait_for_blocking(PATIENCE, done), "in vain: {what}\n{}", self.log());
+    }
+
+    /// Waits that long for what must not come to the server.
+    pub fn never(&self, what: &str, within: Duration, seen: impl FnMut(&Standin) -> bool) {
+        assert!(!self.standin.wait_for_blocking(within, seen), "{what}\n{}", self.log());
+    }
+
+    /// Waits for what is no event of the server's: on the disk, in the database, in the log.
+    pub fn eventually(&self, what: &str, mut done: impl FnMut() -> bool) {
+        let found = look_for(PATIENCE, || done().then_some(()));
+        assert!(found.is_some(), "in vain: {what}\n{}", self.log());
     }
 
     pub fn log(&self) -> String {

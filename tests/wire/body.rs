@@ -162,10 +162,11 @@ async fn a_connection_that_breaks_leaves_the_outcome_unknown() {
     assert!(matches!(&error, CallError::Transport(t) if t.kind == TransportKind::Tls), "{error:?}");
     assert!(!error.outcome_unknown());
 
-    let gone = Server::always(Answer::Hang).await;
-    let mut settings = gone.settings();
+    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let base = format!("http://{}", gone.local_addr().unwrap());
     drop(gone);
-    tokio::time::sleep(Duration::from_millis(50)).await;
+    let mut settings = plain.settings();
+    settings.endpoints = ferrybox::dropbox::Endpoints::new(&base, &base, &base, &base).unwrap();
     settings.connections = 1;
     let client = ferrybox::dropbox::Dropbox::new(
         settings,
