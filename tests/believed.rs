@@ -1,13 +1,6 @@
 //! Whose listing it is, and whether it is believed: other accounts' tokens, other namespaces, empty listings and waves of changes.
 //! The names carry the rows of group E of the faults' catalogue.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::disallowed_methods,
-    clippy::indexing_slicing,
-    missing_docs
-)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::disallowed_methods)]
 
 #[path = "harness/cache.rs"]
 mod cache;

@@ -1,14 +1,7 @@
 //! kill -9 at random moments of a mixed upload, again and again: nothing is lost, nothing is doubled, and next to nothing is sent twice.
 //!
 //! The ordinary run kills 25 times. `FERRYBOX_LONG=1` kills 500 times, as the project promises; `FERRYBOX_KILLS=n` any number.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::disallowed_methods,
-    clippy::indexing_slicing,
-    missing_docs
-)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::disallowed_methods)]
 
 mod harness;
 

@@ -1,7 +1,7 @@
 //! Two daemons with two folders on one account: whatever both do at once, all three sides end equal, and nobody's last word is lost.
 //!
 //! `cargo test --test devices -- --ignored`; `FERRYBOX_LONG=1` runs 2,000 operations a side, `FERRYBOX_SEED=N` another course.
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::disallowed_methods)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::disallowed_methods)]
 
 mod harness;
 

@@ -1,13 +1,6 @@
 //! The remote cache, end to end: the real binary against the stand-in server. The names carry the rows of group E of the faults' catalogue;
 //! for rows about downloads or two-way folders the cache's part is tried: nothing is lost, invented or sent.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::disallowed_methods,
-    clippy::indexing_slicing,
-    missing_docs
-)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::disallowed_methods)]
 
 #[path = "harness/cache.rs"]
 mod cache;

@@ -1,14 +1,7 @@
 //! The root: unmounted, renamed, emptied, replaced, never there. Nothing is deleted in Dropbox, and the folder goes on by itself.
 //!
 //! Mounts are made in user namespaces, so no test needs root; where a system allows none, these tests fail and say so.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::disallowed_methods,
-    clippy::indexing_slicing,
-    missing_docs
-)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::disallowed_methods)]
 
 mod harness;
 #[path = "harness/namespace.rs"]

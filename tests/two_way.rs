@@ -1,6 +1,6 @@
 //! Both directions: what another device does in Dropbox arrives on the disk, what is done on the disk arrives in Dropbox, and where both did something
 //! nobody loses anything.
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::disallowed_methods)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::disallowed_methods)]
 
 mod harness;
 

@@ -1,12 +1,5 @@
 //! The watcher: overflow, limits, and file systems that tell nothing. What changed arrives all the same.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::disallowed_methods,
-    clippy::indexing_slicing,
-    missing_docs
-)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::disallowed_methods)]
 
 #[path = "harness/fuse.rs"]
 mod fuse;

@@ -1,13 +1,5 @@
 //! The real binary against the real stand-in server, over TCP, in a directory of its own.
-#![allow(
-    dead_code,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::disallowed_methods,
-    unreachable_pub,
-    missing_docs
-)]
+#![allow(clippy::unwrap_used, clippy::panic, dead_code, unreachable_pub)]
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;

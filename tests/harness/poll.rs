@@ -1,5 +1,5 @@
 //! Looking again and again: the one place where tests wait for what no event tells of.
-#![allow(dead_code, unreachable_pub, clippy::disallowed_methods)]
+#![allow(clippy::disallowed_methods, dead_code, unreachable_pub)]
 
 use std::time::{Duration, Instant};
 
