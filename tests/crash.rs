@@ -9,11 +9,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use ferrybox_standin::{Contents, Effect, Fault, Pace, Settings, Standin};
-use harness::{World, text};
-
-const APPEND: &str = "files/upload_session/append_v2";
-const APPEND_BATCH: &str = "files/upload_session/append_batch";
-const FINISH_BATCH: &str = "files/upload_session/finish_batch";
+use harness::{APPEND, APPEND_BATCH, FINISH_BATCH, World, text};
 
 /// Small numbers that look random, the same with the same seed.
 struct Dice(u64);

@@ -6,9 +6,7 @@ mod harness;
 use std::time::Duration;
 
 use ferrybox_standin::{Effect, Entries, Fault, Pace, Settings};
-use harness::{World, status, text, wait_for_socket};
-
-const FINISH_BATCH: &str = "files/upload_session/finish_batch";
+use harness::{FINISH_BATCH, World, status, text, wait_for_socket};
 
 #[test]
 fn a_tree_arrives_byte_for_byte_with_its_times() {

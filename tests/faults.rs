@@ -6,12 +6,10 @@ mod harness;
 use std::time::Duration;
 
 use ferrybox_standin::{Contents, Effect, Entries, Fault, Garbage, Pace, Settings, When};
-use harness::{World, text};
+use harness::{APPEND_BATCH, FINISH_BATCH, World, text};
 
 const ALL: &str = "files/*";
 const APPENDS: &str = "files/upload_session/append*";
-const APPEND_BATCH: &str = "files/upload_session/append_batch";
-const FINISH_BATCH: &str = "files/upload_session/finish_batch";
 const CHECK: &str = "files/upload_session/finish_batch/check";
 /// Longer than any run of unlucky draws takes.
 const LONG: Duration = Duration::from_secs(240);

@@ -10,11 +10,8 @@ use std::time::{Duration, Instant};
 
 use cache::{cached, eventually, filled, ls, served, status, until_equal};
 use ferrybox_standin::{Effect, Fault, Garbage, Settings};
-use harness::World;
+use harness::{CONTINUE, LONGPOLL, World};
 use serde_json::{Value, json};
-
-const CONTINUE: &str = "files/list_folder/continue";
-const LONGPOLL: &str = "files/list_folder/longpoll";
 
 fn small_pages() -> Settings {
     Settings { page_size: 5, empty_page_every: 6, ..Settings::default() }

@@ -207,12 +207,11 @@ fn f12_a_file_system_that_tells_nothing_is_scanned() {
         .spawn()
         .unwrap();
     let seen = namespace.path(&world.folder).join("a");
-    let until = std::time::Instant::now() + harness::PATIENCE;
-    while !seen.exists() {
+    world.eventually("the file system is served", || {
         let ended = server.try_wait().unwrap();
-        assert!(ended.is_none() && std::time::Instant::now() < until, "the file system is not served: {ended:?}");
-        std::thread::yield_now();
-    }
+        assert!(ended.is_none(), "it is not served: {ended:?}");
+        seen.exists()
+    });
     let daemon = world.daemon_by(namespace.command(env!("CARGO_BIN_EXE_ferrybox")));
     world.until("the file", |s| s.file("/T/a").is_some());
     let reason = world.until_folder("degraded_watch");
