@@ -10,7 +10,7 @@ use secrecy::ExposeSecret;
 use tokio::task::JoinSet;
 
 use crate::poll::look_for_async;
-use crate::script::{Answer, Asked, CANARY, REFRESH, Server, json};
+use crate::script::{Answer, Asked, CANARY, EXPIRED, REFRESH, Server, json};
 
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
@@ -35,7 +35,6 @@ impl tracing_subscriber::fmt::MakeWriter<'_> for Log {
 }
 
 const ECHO: &str = r#"{"result": "ferrybox"}"#;
-const EXPIRED: &str = r#"{"error_summary": "expired_access_token/..", "error": {".tag": "expired_access_token"}}"#;
 
 fn token(n: usize, life: u64) -> Answer {
     json(200, &format!(r#"{{"access_token": "{CANARY}-{n}", "expires_in": {life}, "token_type": "bearer"}}"#))
