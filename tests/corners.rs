@@ -1,4 +1,4 @@
-//! Corners that a reviewer found: names that Dropbox does not tell apart, things that change their kind, problems that outlive their path.
+//! Corners: names that Dropbox does not tell apart, things that change their kind, problems that outlive their path.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::disallowed_methods)]
 
 mod harness;

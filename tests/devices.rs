@@ -134,8 +134,8 @@ fn dirs(root: &Path) -> BTreeSet<String> {
     found
 }
 
-fn device(name: char, url: Option<&World>) -> Device {
-    let mut world = match url {
+fn device(name: char, first: Option<&World>) -> Device {
+    let mut world = match first {
         None => World::with(Settings { longpoll_limit: Some(Duration::from_secs(2)), ..Settings::default() }),
         Some(first) => first.sibling(),
     };
@@ -146,7 +146,7 @@ fn device(name: char, url: Option<&World>) -> Device {
 }
 
 fn sides_agree(standin: &Standin, a: &Device, b: &Device) -> Result<(), String> {
-    let (here, there, server) = (a.world.disk(), b.world.disk(), remote(standin));
+    let (here, there, server) = (a.world.disk(), b.world.disk(), a.world.remote());
     if here != there || here != server {
         return Err(format!("files:\na {here:#?}\nb {there:#?}\nserver {server:#?}"));
     }
@@ -167,11 +167,6 @@ fn approve(device: &Device) {
         let token = one["token"].as_str().unwrap_or_default();
         device.world.command(&["approve", token]).output().unwrap();
     }
-}
-
-fn remote(standin: &Standin) -> BTreeMap<String, String> {
-    let files = standin.files().into_iter();
-    files.filter_map(|f| Some((f.path_display.strip_prefix("/T/")?.to_owned(), f.content_hash))).collect()
 }
 
 #[test]

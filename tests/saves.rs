@@ -168,7 +168,7 @@ fn g6_ten_saves_a_second_make_few_revisions_and_the_last_content_wins() {
 
 #[test]
 fn g3_a_large_file_that_never_rests_goes_up_from_a_copy_and_says_so() {
-    let mut world = World::with(Settings::default());
+    let mut world = World::new();
     world.extra = "restless = \"1s\"\nsnapshot_every = \"4s\"\n".into();
     let path = world.folder.join("db");
     fs::write(&path, vec![0; 3 << 20]).unwrap();

@@ -6,11 +6,11 @@ mod harness;
 
 use std::fs;
 
-use ferrybox_standin::{Settings, Standin};
+use ferrybox_standin::Standin;
 use harness::{World, text, wait_for_socket};
 
 fn world() -> World {
-    let mut world = World::with(Settings::default());
+    let mut world = World::new();
     world.mode = "two-way";
     world
 }
