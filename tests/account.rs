@@ -1,12 +1,5 @@
 //! What makes a whole account wait: tokens, the wrong account, a full account, no network; and that it goes on by itself.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::disallowed_methods,
-    clippy::indexing_slicing,
-    missing_docs
-)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::disallowed_methods)]
 
 mod harness;
 
@@ -14,33 +7,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use ferrybox_standin::{AccountSpec, Effect, Fault, Settings};
-use harness::{World, text};
+use harness::{FINISH_BATCH, World, link, status, text, wait_for_socket, write_secret};
 
-const FINISH_BATCH: &str = "files/upload_session/finish_batch";
-
-fn status(world: &World) -> serde_json::Value {
-    world.until("the socket", |_| std::os::unix::net::UnixStream::connect(world.socket()).is_ok());
-    let out = world.command(&["status", "--json"]).output().unwrap();
-    serde_json::from_slice(&out.stdout).unwrap_or_else(|_| panic!("{}", text(&out)))
-}
-
-/// Waits until the account's state is one of these, and gives its reason.
+/// Waits until the account is in this state, and gives the reason.
 fn until_state(world: &World, state: &str) -> String {
-    let deadline = std::time::Instant::now() + harness::PATIENCE;
-    loop {
-        let status = status(world);
-        let account = &status["accounts"][0];
-        if account["state"] == state {
-            return account["reason"].as_str().unwrap_or_default().to_owned();
-        }
-        assert!(std::time::Instant::now() < deadline, "in vain: {state}\n{status:#}\n{}", world.log());
-        std::thread::sleep(Duration::from_millis(100));
-    }
-}
-
-fn link(world: &World, refresh_token: &str) {
-    let secret = format!(r#"{{"refresh_token": "{refresh_token}", "app_key": "key"}}"#);
-    std::fs::write(world.dir.path().join("credentials.json"), secret).unwrap();
+    let status = world.until_status(state, |s| s["accounts"][0]["state"] == state);
+    status["accounts"][0]["reason"].as_str().unwrap_or_default().to_owned()
 }
 
 #[test]
@@ -54,11 +26,7 @@ fn o2_a_revoked_link_keeps_queueing_and_goes_on_when_linked_again() {
     let reason = until_state(&world, "auth_required");
     assert!(reason.contains("ferrybox link test"), "{reason}");
     world.write("later", "3");
-    let deadline = std::time::Instant::now() + harness::PATIENCE;
-    while status(&world)["accounts"][0]["folders"][0]["pending"]["uploads"] != 2 {
-        assert!(std::time::Instant::now() < deadline, "{:#}", status(&world));
-        std::thread::sleep(Duration::from_millis(100));
-    }
+    world.until_status("both wait", |s| s["accounts"][0]["folders"][0]["pending"]["uploads"] == 2);
     let calls = world.standin.calls_of("oauth2/token");
     link(&world, &world.standin.refresh_token());
     world.until("both", |s| s.file_count() == 3);
@@ -190,15 +158,14 @@ fn d7_d8_a_refused_name_or_place_is_one_path_s_problem_until_it_changes() {
     world.write("c", "3");
     let daemon = world.daemon();
     world.until("the good one", |s| s.file("/T/c").is_some());
-    world.until("the socket", |_| std::os::unix::net::UnixStream::connect(world.socket()).is_ok());
+    wait_for_socket(&world);
     let out = world.command(&["sync", "--wait"]).output().unwrap();
     assert_eq!(out.status.code(), Some(3), "{}", text(&out));
     let out = world.command(&["problems", "--json"]).output().unwrap();
     assert!(text(&out).contains("\"name\"") && text(&out).contains("\"permission\""), "{}", text(&out));
     // Not tried again by itself, but when the path changes.
     let commits = world.standin.calls_of(FINISH_BATCH);
-    std::thread::sleep(Duration::from_secs(2));
-    assert_eq!(world.standin.calls_of(FINISH_BATCH), commits);
+    world.never("it was tried again", Duration::from_secs(2), |s| s.calls_of(FINISH_BATCH) != commits);
     std::fs::rename(world.folder.join("a.forbidden"), world.folder.join("a.allowed")).unwrap();
     world.standin.set(|s| s.read_only.clear());
     world.write("shared/b", "2 again");
@@ -225,7 +192,7 @@ fn d7_what_dropbox_refused_is_not_sent_again_by_each_scan() {
     assert_eq!(appends(&world), 2);
     world.standin.set(|s| s.disallowed_names.clear());
     let daemon = world.daemon();
-    harness::wait_for_socket(&world);
+    wait_for_socket(&world);
     let out = world.command(&["sync", "--wait"]).output().unwrap();
     assert_eq!(out.status.code(), Some(0), "{}", text(&out));
     drop(daemon);
@@ -276,14 +243,8 @@ fn d1_a_pause_that_dropbox_asked_for_is_kept_and_shown() {
 fn a_root_that_moved_is_asked_for_again() {
     let mut world = World::new();
     world.write("a", "1");
-    world.extra = String::new();
-    world.write_config();
-    let config = std::fs::read_to_string(world.config_file()).unwrap();
-    let config = config.replace("app_key = \"key\"\n", "app_key = \"key\"\npath_root = \"root\"\n");
-    std::fs::write(world.config_file(), config).unwrap();
-    let log = std::fs::File::create(world.dir.path().join("daemon.log")).unwrap();
-    let child = world.command(&["run"]).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
-    let daemon = harness::Daemon { child, log: world.dir.path().join("daemon.log") };
+    world.account_extra = "path_root = \"root\"".into();
+    let daemon = world.daemon();
     world.until("the first", |s| s.file("/T/a").is_some());
     world.standin.set_root_namespace_id("77777");
     world.write("b", "2");
@@ -324,10 +285,8 @@ fn t6_no_token_ends_up_in_a_log_a_reply_or_the_database() {
     ] {
         world.standin.faults().add(Fault::once("files/*", effect));
     }
-    let log = std::fs::File::create(world.dir.path().join("daemon.log")).unwrap();
     link(&world, &canary);
-    let child = world.command(&["--log", "trace", "run"]).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
-    let daemon = harness::Daemon { child, log: world.dir.path().join("daemon.log") };
+    let daemon = world.spawn(world.command(&["--log", "trace", "run"]));
     world.until("the files", |s| s.file_count() == 40);
     let mut replies = status(&world).to_string();
     replies.push_str(&text(&world.command(&["problems", "--json"]).output().unwrap()));
@@ -349,27 +308,10 @@ fn t6_no_token_ends_up_in_a_log_a_reply_or_the_database() {
 fn with_another_account(world: &mut World, local: &Path, refresh_token: &str) {
     std::fs::create_dir(local).unwrap();
     let credentials = world.dir.path().join("other.json");
-    std::fs::write(&credentials, format!(r#"{{"refresh_token": "{refresh_token}", "app_key": "key"}}"#)).unwrap();
-    std::fs::set_permissions(&credentials, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
-    let url = world.standin.url();
-    world.folder_extra = format!(
-        r#"
-[[account]]
-name = "other"
-app_key = "key"
-credentials = "file:{credentials}"
-[account.endpoints]
-api = "{url}"
-content = "{url}"
-notify = "{url}"
-web = "{url}"
-[[account.folder]]
-local = {local:?}
-remote = "/T"
-mode = "backup"
-"#,
-        credentials = credentials.display(),
-    );
+    write_secret(&credentials, refresh_token);
+    let account = world.account("other", &credentials, "");
+    world.folder_extra =
+        format!("{account}\n[[account.folder]]\nlocal = {local:?}\nremote = \"/T\"\nmode = \"backup\"\n");
 }
 
 /// Files that keep a folder busy for some seconds after another one has shown its trouble.

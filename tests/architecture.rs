@@ -1,5 +1,5 @@
 //! Who may know whom: the `use` lines and paths of every file under `src/`, against the table in `src/lib.rs`.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

@@ -1,13 +1,6 @@
 //! Whose listing it is, and whether it is believed: other accounts' tokens, other namespaces, empty listings and waves of changes.
 //! The names carry the rows of group E of the faults' catalogue.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::disallowed_methods,
-    clippy::indexing_slicing,
-    missing_docs
-)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::disallowed_methods)]
 
 #[path = "harness/cache.rs"]
 mod cache;
@@ -17,11 +10,8 @@ use std::time::Duration;
 
 use cache::{cached, eventually, filled, status, until_equal};
 use ferrybox_standin::{AccountSpec, Settings};
-use harness::{World, text};
+use harness::{CONTINUE, LONGPOLL, World, link, text};
 use serde_json::{Value, json};
-
-const CONTINUE: &str = "files/list_folder/continue";
-const LONGPOLL: &str = "files/list_folder/longpoll";
 
 #[test]
 fn e8_a_root_that_changed_is_listed_anew_beside_what_is_known() {
@@ -59,8 +49,7 @@ fn e9_another_accounts_token_changes_nothing() {
     assert_eq!(before.len(), 15);
     let other = world.standin.add_account(AccountSpec::default());
     world.write_config();
-    let secret = json!({"refresh_token": other.refresh_token(), "app_key": "key"}).to_string();
-    std::fs::write(world.dir.path().join("credentials.json"), secret).unwrap();
+    link(&world, &other.refresh_token());
     world.standin.reset_counters();
     let out = world.command(&["run", "--once"]).output().unwrap();
     assert_eq!(out.status.code(), Some(4), "{}", text(&out));
@@ -81,11 +70,7 @@ fn e8_e9_a_token_of_another_account_while_it_runs_lists_nothing_of_that_account(
     other.write("/T/theirs", "x");
     world.standin.revoke_refresh();
     world.standin.reset_cursors();
-    let secret = json!({"refresh_token": other.refresh_token(), "app_key": "key"}).to_string();
-    let path = world.dir.path().join("credentials.json");
-    std::fs::write(path.with_extension("new"), secret).unwrap();
-    std::fs::set_permissions(path.with_extension("new"), std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
-    std::fs::rename(path.with_extension("new"), &path).unwrap();
+    link(&world, &other.refresh_token());
     world.standin.reset_counters();
     let account = world.until_status("it says whose token it is", |s| s["accounts"][0]["state"] == "account_mismatch")
         ["accounts"][0]

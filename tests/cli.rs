@@ -444,7 +444,7 @@ async fn link_shows_whose_account_it_is_and_hides_the_token() {
     let mut command = home.command();
     command.args(["link", "--app-key", "key"]).write_stdin("the-code\n");
     let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
-    let said = said_of(&output, &home);
+    let said = self::said(&output, home.path());
     assert_eq!(said.code, 0, "{}{}", said.out, said.err);
     assert!(said.out.contains(&format!("{address}/oauth2/authorize?client_id=key&")), "{}", said.out);
     assert!(said.out.contains("Linked home to the account of Ann <ann@example.com>.\n"), "{}", said.out);
@@ -469,8 +469,4 @@ async fn link_shows_whose_account_it_is_and_hides_the_token() {
     let said = home.ask(&["unlink", "home", "--forget"]).await;
     assert_eq!(said.code, 0, "{}", said.err);
     assert!(!token.try_exists().unwrap());
-}
-
-fn said_of(output: &Output, home: &Home) -> Said {
-    said(output, home.path())
 }

@@ -16,7 +16,7 @@ use ferrybox::model::status::{
 };
 use ferrybox::model::told::PauseAnswer;
 use tempfile::TempDir;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -25,6 +25,8 @@ struct Served {
     dir: TempDir,
     cancel: CancellationToken,
     tasks: JoinSet<()>,
+    /// How many clients wait for the end of a sync.
+    waiting: watch::Receiver<usize>,
 }
 
 impl Served {
@@ -32,17 +34,21 @@ impl Served {
         let dir = TempDir::new().unwrap();
         let cancel = CancellationToken::new();
         let (tx, mut rx) = mpsc::channel(8);
+        let (told, waiting) = watch::channel(0);
         let mut tasks = JoinSet::new();
         tasks.spawn(control::serve(&dir.path().join("run/f.sock"), tx, cancel.clone()).unwrap());
         tasks.spawn(async move {
-            let mut waiting = Vec::new();
+            let mut kept = Vec::new();
             while let Some(request) = rx.recv().await {
                 match request {
                     Request::Status(reply) => drop(reply.send(status())),
                     Request::Health(reply) => {
                         drop(reply.send(Health { ok: false, reason: Some("personal: offline".to_owned()) }));
                     }
-                    Request::Sync { wait: true, reply, .. } => waiting.push(reply),
+                    Request::Sync { wait: true, reply, .. } => {
+                        kept.push(reply);
+                        told.send_replace(kept.len());
+                    }
                     Request::Sync { path: Some(path), reply, .. } => {
                         drop(reply.send(Err(format!("no folder holds {}", path.display()))));
                     }
@@ -69,7 +75,7 @@ impl Served {
                 }
             }
         });
-        Self { dir, cancel, tasks }
+        Self { dir, cancel, tasks, waiting }
     }
 
     fn socket(&self) -> PathBuf {
@@ -376,7 +382,9 @@ async fn stopping_ends_every_connection_and_takes_the_socket_away() {
         exchange(&waiting, format!("POST /v1/sync HTTP/1.1\r\nHost: x\r\nContent-Length: 14\r\n\r\n{body}").as_bytes())
     });
     let silent = UnixStream::connect(&socket).unwrap();
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    served.waiting.wait_for(|n| *n == 1).await.unwrap();
+    // Who connects after the silent one is let in after it.
+    assert_eq!(served.call("GET", "/v1/status", "").await.0, 200);
     let begun = Instant::now();
     served.cancel.cancel();
     while served.tasks.join_next().await.is_some() {}

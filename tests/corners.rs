@@ -1,12 +1,5 @@
-//! Corners that a reviewer found: names that Dropbox does not tell apart, things that change their kind, problems that outlive their path.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::disallowed_methods,
-    clippy::indexing_slicing,
-    missing_docs
-)]
+//! Corners: names that Dropbox does not tell apart, things that change their kind, problems that outlive their path.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::disallowed_methods)]
 
 mod harness;
 
@@ -104,6 +97,7 @@ fn an_ignore_file_that_cannot_be_read_is_a_problem_and_not_a_silence() {
 
 #[test]
 fn deletions_that_never_stop_do_not_wait_for_ever() {
+    const PACE: std::time::Duration = std::time::Duration::from_millis(700);
     let mut world = World::new();
     world.mode = "mirror";
     for i in 0..60 {
@@ -111,15 +105,14 @@ fn deletions_that_never_stop_do_not_wait_for_ever() {
     }
     let daemon = world.daemon();
     world.until("the files", |s| s.files().len() == 60);
-    // One a second, as a spool does it: the first are passed on while the last are yet to come.
+    // One at a time, as a spool does it: the first are passed on while the last are yet to come.
     let made = std::sync::atomic::AtomicU32::new(0);
     std::thread::scope(|scope| {
         let spool = scope.spawn(|| {
             for i in 0..40 {
                 std::fs::remove_file(world.folder.join(format!("{i}"))).unwrap();
                 made.store(i + 1, std::sync::atomic::Ordering::Relaxed);
-                std::thread::sleep(std::time::Duration::from_millis(700));
-                if world.standin.files().len() < 60 {
+                if world.standin.wait_for_blocking(PACE, |s| s.files().len() < 60) {
                     return;
                 }
             }

@@ -1,7 +1,7 @@
 //! Two daemons with two folders on one account: whatever both do at once, all three sides end equal, and nobody's last word is lost.
 //!
 //! `cargo test --test devices -- --ignored`; `FERRYBOX_LONG=1` runs 2,000 operations a side, `FERRYBOX_SEED=N` another course.
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::disallowed_methods)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::disallowed_methods)]
 
 mod harness;
 
@@ -11,7 +11,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use ferrybox_standin::{Effect, Fault, Settings, Standin, ViolationKind, When};
-use harness::{Daemon, World};
+use harness::{Daemon, World, look_for};
+
+/// The sides are equal when they have been for so long.
+const QUIET: Duration = Duration::from_secs(3);
 
 /// A small generator: the same course for the same seed.
 struct Dice(u64);
@@ -131,8 +134,8 @@ fn dirs(root: &Path) -> BTreeSet<String> {
     found
 }
 
-fn device(name: char, url: Option<&World>) -> Device {
-    let mut world = match url {
+fn device(name: char, first: Option<&World>) -> Device {
+    let mut world = match first {
         None => World::with(Settings { longpoll_limit: Some(Duration::from_secs(2)), ..Settings::default() }),
         Some(first) => first.sibling(),
     };
@@ -143,7 +146,7 @@ fn device(name: char, url: Option<&World>) -> Device {
 }
 
 fn sides_agree(standin: &Standin, a: &Device, b: &Device) -> Result<(), String> {
-    let (here, there, server) = (a.world.disk(), b.world.disk(), remote(standin));
+    let (here, there, server) = (a.world.disk(), b.world.disk(), a.world.remote());
     if here != there || here != server {
         return Err(format!("files:\na {here:#?}\nb {there:#?}\nserver {server:#?}"));
     }
@@ -164,11 +167,6 @@ fn approve(device: &Device) {
         let token = one["token"].as_str().unwrap_or_default();
         device.world.command(&["approve", token]).output().unwrap();
     }
-}
-
-fn remote(standin: &Standin) -> BTreeMap<String, String> {
-    let files = standin.files().into_iter();
-    files.filter_map(|f| Some((f.path_display.strip_prefix("/T/")?.to_owned(), f.content_hash))).collect()
 }
 
 #[test]
@@ -196,32 +194,30 @@ fn p5_two_devices_end_equal_and_lose_nothing() {
     for i in 0..operations {
         a.act(&mut dice);
         b.act(&mut dice);
-        // Bursts, and pauses in which the daemons get somewhere.
+        // Bursts, and pauses of the course's own in which the daemons get somewhere.
         if i % 10 == 9 {
             std::thread::sleep(Duration::from_millis(dice.roll(1500)));
         }
     }
     a.world.standin.faults().clear();
     let standin = &a.world.standin;
-    let until = Instant::now() + Duration::from_secs(if long { 600 } else { 150 });
-    let mut quiet = 0;
-    loop {
-        let agreed = sides_agree(standin, &a, &b);
-        quiet = if agreed.is_ok() { quiet + 1 } else { 0 };
-        if quiet >= 20 {
-            break;
-        }
-        if quiet == 0 {
+    let within = Duration::from_secs(if long { 600 } else { 150 });
+    let (mut since, mut agreed) = (None, Ok(()));
+    let rested = look_for(within, || {
+        agreed = sides_agree(standin, &a, &b);
+        if agreed.is_err() {
+            since = None;
             approve(&a);
             approve(&b);
+            return None;
         }
-        if Instant::now() > until {
-            let problems = |d: &Device| {
-                ["problems", "status", "plan"].map(|c| harness::text(&d.world.command(&[c]).output().unwrap())).concat()
-            };
-            panic!("seed {seed}: {}\na: {}\nb: {}", agreed.unwrap_err(), problems(&a), problems(&b));
-        }
-        std::thread::sleep(Duration::from_millis(100));
+        (since.get_or_insert_with(Instant::now).elapsed() >= QUIET).then_some(())
+    });
+    if rested.is_none() {
+        let problems = |d: &Device| {
+            ["problems", "status", "plan"].map(|c| harness::text(&d.world.command(&[c]).output().unwrap())).concat()
+        };
+        panic!("seed {seed}: {agreed:?}\na: {}\nb: {}", problems(&a), problems(&b));
     }
     // What somebody saved, and did not overwrite, rename over or delete, is on both disks, or in a trash.
     let (here, there) = (a.contents(), b.contents());

@@ -1,31 +1,10 @@
 //! `ferrybox explain` and `ferrybox plan`: what is known of a path, what would be done, and that asking does nothing.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::disallowed_methods,
-    clippy::indexing_slicing,
-    missing_docs
-)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::disallowed_methods)]
 
 mod harness;
 
-use harness::{World, text, wait_for_socket};
+use harness::{World, json, text, told, wait_for_socket};
 use serde_json::Value;
-
-fn json(world: &World, args: &[&str]) -> Value {
-    let mut command = world.command(args);
-    let out = command.current_dir(&world.folder).output().unwrap();
-    assert_eq!(out.status.code(), Some(0), "{}", text(&out));
-    serde_json::from_slice(&out.stdout).unwrap()
-}
-
-fn told(world: &World, args: &[&str]) -> String {
-    let mut command = world.command(args);
-    let out = command.current_dir(&world.folder).output().unwrap();
-    assert_eq!(out.status.code(), Some(0), "{}", text(&out));
-    String::from_utf8(out.stdout).unwrap()
-}
 
 fn explain(world: &World, path: &str) -> Value {
     json(world, &["explain", path, "--json"])
@@ -61,7 +40,7 @@ fn explain_tells_the_views_the_rule_and_the_log() {
     );
     assert_eq!((&a["history"][0]["what"], &a["history"][0]["rev"]), (&"uploaded".into(), &rev.into()), "{a}");
     // What the listing says of it arrives by itself.
-    world.until("the listing", |_| explain(&world, "a.txt")["remote"]["kind"] == "file");
+    world.eventually("the listing", || explain(&world, "a.txt")["remote"]["kind"] == "file");
     let absolute = world.folder.join("a.txt");
     assert_eq!(explain(&world, absolute.to_str().unwrap())["path"], "a.txt");
 

@@ -1,24 +1,15 @@
 //! Every fault that the stand-in can produce, alone and all together: everything arrives once, with at most half of the bytes more.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::disallowed_methods,
-    clippy::indexing_slicing,
-    missing_docs
-)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::disallowed_methods)]
 
 mod harness;
 
 use std::time::Duration;
 
 use ferrybox_standin::{Contents, Effect, Entries, Fault, Garbage, Pace, Settings, When};
-use harness::{World, text};
+use harness::{APPEND_BATCH, FINISH_BATCH, World, text};
 
 const ALL: &str = "files/*";
 const APPENDS: &str = "files/upload_session/append*";
-const APPEND_BATCH: &str = "files/upload_session/append_batch";
-const FINISH_BATCH: &str = "files/upload_session/finish_batch";
 const CHECK: &str = "files/upload_session/finish_batch/check";
 /// Longer than any run of unlucky draws takes.
 const LONG: Duration = Duration::from_secs(240);

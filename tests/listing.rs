@@ -1,13 +1,6 @@
 //! The remote cache, end to end: the real binary against the stand-in server. The names carry the rows of group E of the faults' catalogue;
 //! for rows about downloads or two-way folders the cache's part is tried: nothing is lost, invented or sent.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::disallowed_methods,
-    clippy::indexing_slicing,
-    missing_docs
-)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::disallowed_methods)]
 
 #[path = "harness/cache.rs"]
 mod cache;
@@ -17,11 +10,8 @@ use std::time::{Duration, Instant};
 
 use cache::{cached, eventually, filled, ls, served, status, until_equal};
 use ferrybox_standin::{Effect, Fault, Garbage, Settings};
-use harness::World;
+use harness::{CONTINUE, LONGPOLL, World};
 use serde_json::{Value, json};
-
-const CONTINUE: &str = "files/list_folder/continue";
-const LONGPOLL: &str = "files/list_folder/longpoll";
 
 fn small_pages() -> Settings {
     Settings { page_size: 5, empty_page_every: 6, ..Settings::default() }

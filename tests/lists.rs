@@ -1,29 +1,10 @@
 //! The lists of what was done and of what is kept twice: `conflicts`, `history`.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::disallowed_methods,
-    clippy::indexing_slicing,
-    missing_docs
-)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::disallowed_methods)]
 
 mod harness;
 
-use harness::{World, text};
+use harness::{World, json, text, told};
 use serde_json::Value;
-
-fn json(world: &World, args: &[&str]) -> Value {
-    let out = world.command(args).output().unwrap();
-    assert_eq!(out.status.code(), Some(0), "{}", text(&out));
-    serde_json::from_slice(&out.stdout).unwrap()
-}
-
-fn told(world: &World, args: &[&str]) -> String {
-    let out = world.command(args).output().unwrap();
-    assert_eq!(out.status.code(), Some(0), "{}", text(&out));
-    String::from_utf8(out.stdout).unwrap()
-}
 
 #[test]
 fn conflicts_are_listed_until_they_are_resolved() {

@@ -1,12 +1,5 @@
 //! `ferrybox ls` and `GET /v1/entries`, end to end: the real binary, the database, and the stand-in server where no folder covers a path.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::disallowed_methods,
-    clippy::indexing_slicing,
-    missing_docs
-)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::disallowed_methods)]
 
 #[path = "harness/cache.rs"]
 mod cache;

@@ -1,14 +1,7 @@
 //! The root: unmounted, renamed, emptied, replaced, never there. Nothing is deleted in Dropbox, and the folder goes on by itself.
 //!
 //! Mounts are made in user namespaces, so no test needs root; where a system allows none, these tests fail and say so.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::disallowed_methods,
-    clippy::indexing_slicing,
-    missing_docs
-)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::disallowed_methods)]
 
 mod harness;
 #[path = "harness/namespace.rs"]
@@ -35,7 +28,7 @@ const LONG_ENOUGH: Duration = Duration::from_millis(4_500);
 /// Waits that long for what must not come.
 fn assert_no_deletion(world: &World) {
     let deleted = |s: &Standin| s.calls().keys().any(|route| route.contains("delete"));
-    assert!(!world.standin.wait_for_blocking(LONG_ENOUGH, deleted), "a deletion reached the server\n{}", world.log());
+    world.never("a deletion reached the server", LONG_ENOUGH, deleted);
 }
 
 #[test]
@@ -174,7 +167,7 @@ fn states(status: &serde_json::Value) -> Vec<String> {
     folders.iter().skip(1).map(|f| f["state"].as_str().unwrap().to_owned()).collect()
 }
 
-/// Random enough for moments; a failure prints the round.
+/// Lets a random time pass, the moment being what is tried; a failure prints the round.
 fn pause(up_to_ms: u64) {
     let nanos = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().subsec_nanos();
     std::thread::sleep(Duration::from_millis(u64::from(nanos / 1000) % up_to_ms.max(1)));

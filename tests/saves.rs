@@ -1,12 +1,5 @@
 //! How programs save: each save is one revision of the document, no temporary file goes up, and what never rests is sent now and then.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::disallowed_methods,
-    clippy::indexing_slicing,
-    missing_docs
-)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::disallowed_methods)]
 
 mod harness;
 
@@ -29,6 +22,7 @@ fn put(path: &Path, text: &str) {
     file.sync_all().unwrap();
 }
 
+/// What editors take between two steps of a save: shorter than any quiet time.
 fn pause() {
     std::thread::sleep(Duration::from_millis(40));
 }
@@ -160,6 +154,7 @@ fn g6_ten_saves_a_second_make_few_revisions_and_the_last_content_wins() {
     while began.elapsed() < Duration::from_secs(8) {
         saves += 1;
         world.write("doc", format!("save {saves}"));
+        // The saves' own pace.
         std::thread::sleep(Duration::from_millis(100));
     }
     let during = world.standin.file("/T/doc").unwrap().revisions;
@@ -173,7 +168,7 @@ fn g6_ten_saves_a_second_make_few_revisions_and_the_last_content_wins() {
 
 #[test]
 fn g3_a_large_file_that_never_rests_goes_up_from_a_copy_and_says_so() {
-    let mut world = World::with(Settings::default());
+    let mut world = World::new();
     world.extra = "restless = \"1s\"\nsnapshot_every = \"4s\"\n".into();
     let path = world.folder.join("db");
     fs::write(&path, vec![0; 3 << 20]).unwrap();
@@ -183,6 +178,7 @@ fn g3_a_large_file_that_never_rests_goes_up_from_a_copy_and_says_so() {
     while began.elapsed() < Duration::from_secs(8) {
         n += 1;
         file.write_all_at(&n.to_le_bytes(), n % 300_000 * 8).unwrap();
+        // The writes' own pace.
         std::thread::sleep(Duration::from_millis(5));
         if n.is_multiple_of(100) && busy.is_none() {
             let out = world.command(&["problems", "--json"]).output().unwrap();
@@ -216,6 +212,7 @@ fn g1_g2_what_is_written_or_replaced_while_it_is_read_is_never_torn() {
         file.write_all_at(&content(n), 0).unwrap();
         fs::write(world.folder.join(".goutputstream-1"), content(n)).unwrap();
         fs::rename(world.folder.join(".goutputstream-1"), world.folder.join("replaced")).unwrap();
+        // Another moment of the reading and sending each time.
         std::thread::sleep(Duration::from_millis(u64::from(n) * 13 % 400));
         for name in ["/T/in-place", "/T/replaced"] {
             if let Some(bytes) = world.standin.content(name) {

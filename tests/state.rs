@@ -1,12 +1,5 @@
 //! The state database: newer, damaged, gone, an older copy, another account's, on a full disk. Nothing is deleted on either side.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::disallowed_methods,
-    clippy::indexing_slicing,
-    missing_docs
-)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::disallowed_methods)]
 
 mod harness;
 #[path = "harness/namespace.rs"]

@@ -1,16 +1,16 @@
 //! Both directions: what another device does in Dropbox arrives on the disk, what is done on the disk arrives in Dropbox, and where both did something
 //! nobody loses anything.
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::disallowed_methods)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::disallowed_methods)]
 
 mod harness;
 
 use std::fs;
 
-use ferrybox_standin::{Settings, Standin};
-use harness::{PATIENCE, World, text, wait_for_socket};
+use ferrybox_standin::Standin;
+use harness::{World, text, wait_for_socket};
 
 fn world() -> World {
-    let mut world = World::with(Settings::default());
+    let mut world = World::new();
     world.mode = "two-way";
     world
 }
@@ -45,12 +45,8 @@ fn dirs(world: &World) -> Vec<String> {
 }
 
 /// Waits for something of the disk.
-fn until_disk(world: &World, what: &str, mut done: impl FnMut() -> bool) {
-    let until = std::time::Instant::now() + PATIENCE;
-    while !done() {
-        assert!(std::time::Instant::now() < until, "in vain: {what}\n{}", world.log());
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
+fn until_disk(world: &World, what: &str, done: impl FnMut() -> bool) {
+    world.eventually(what, done);
 }
 
 /// Both sides hold the same files and folders.

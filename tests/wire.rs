@@ -7,6 +7,8 @@
     reason = "helpers of tests: Clippy's exemption covers test functions only"
 )]
 
+#[path = "harness/poll.rs"]
+mod poll;
 #[path = "wire/script.rs"]
 mod script;
 

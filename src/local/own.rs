@@ -120,10 +120,7 @@ pub(super) fn move_out(handle: &Handle, ours: BorrowedFd<'_>, name: &str, to: Bo
     match rename_new(handle, ours, name, to, new) {
         Err(Errno::NOTSUP) => match look(ours, name)?.map(|stat| FileType::from_raw_mode(stat.st_mode)) {
             // A directory has one name only, and replaces nothing but an empty directory.
-            Some(FileType::Directory) => match look(to, new)? {
-                Some(_) => Err(Errno::EXIST),
-                None => renameat(ours, name, to, new),
-            },
+            Some(FileType::Directory) => rename_to_free(ours, name, to, new),
             // A second name, then the first one goes: nobody else touches our side.
             _ => {
                 linkat(ours, name, to, new, AtFlags::empty())?;
@@ -143,12 +140,16 @@ pub(super) fn move_in(
     new: &str,
 ) -> Result<()> {
     match rename_new(handle, from, name, ours, new) {
-        Err(Errno::NOTSUP) => match statat(ours, new, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(_) => Err(Errno::EXIST),
-            Err(error) if is_absence(error) => renameat(from, name, ours, new),
-            Err(error) => Err(error),
-        },
+        Err(Errno::NOTSUP) => rename_to_free(from, name, ours, new),
         other => other,
+    }
+}
+
+/// Moves an entry in two steps, a look and a rename: for places where nothing can come in between that would be lost.
+fn rename_to_free(from: BorrowedFd<'_>, name: &str, to: BorrowedFd<'_>, new: &str) -> Result<()> {
+    match look(to, new)? {
+        Some(_) => Err(Errno::EXIST),
+        None => renameat(from, name, to, new),
     }
 }
 

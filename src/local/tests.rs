@@ -237,16 +237,17 @@ fn ran_without_privileges(name: &str) -> bool {
     if !rustix::process::geteuid().is_root() || std::env::var_os(MARK).is_some() {
         return false;
     }
-    let output = std::process::Command::new("setpriv")
-        .args(["--bounding-set=-all", "--inh-caps=-all", "--ambient-caps=-all"])
-        .arg(std::env::current_exe().unwrap())
-        .args(["--exact", name])
-        .env(MARK, "1")
-        .output()
-        .unwrap();
+    let mut wrapper = std::process::Command::new("setpriv");
+    run_again(wrapper.args(["--bounding-set=-all", "--inh-caps=-all", "--ambient-caps=-all"]), name, MARK);
+    true
+}
+
+/// Runs the named test again by `wrapper`, with the variable `mark` set; it must pass.
+fn run_again(wrapper: &mut std::process::Command, name: &str, mark: &str) {
+    let wrapper = wrapper.arg(std::env::current_exe().unwrap());
+    let output = wrapper.args(["--exact", name]).env(mark, "1").output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && text.contains("1 passed"), "{text}");
-    true
 }
 
 fn chmod(at: &Path, mode: u32) {

@@ -1,13 +1,12 @@
 //! The remote cache as a person sees it, beside what the server has.
-#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::panic, clippy::disallowed_methods, missing_docs)]
+#![allow(clippy::unwrap_used, dead_code, unreachable_pub)]
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
 
 use ferrybox_standin::Settings;
 use serde_json::Value;
 
-use super::harness::{PATIENCE, World, text};
+use super::harness::{World, text};
 
 /// `ls -R --json` of everything, offline, straight from the database.
 pub fn ls(world: &World, args: &[&str]) -> Vec<Value> {
@@ -32,12 +31,8 @@ pub fn served(world: &World) -> BTreeMap<String, String> {
 }
 
 /// Looks again until it holds: the database's changes are no event that a test could await.
-pub fn eventually(what: &str, world: &World, mut done: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !done() {
-        assert!(Instant::now() < deadline, "in vain: {what}\n{}", world.log());
-        std::thread::sleep(Duration::from_millis(20));
-    }
+pub fn eventually(what: &str, world: &World, done: impl FnMut() -> bool) {
+    world.eventually(what, done);
 }
 
 pub fn until_equal(world: &World) {

@@ -1,14 +1,6 @@
 //! A read-only FUSE file system of one directory, spoken by hand (the kernel's include/uapi/linux/fuse.h, protocol 7.31): a file system that the
 //! kernel does not know the changes of.
-#![allow(
-    dead_code,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::disallowed_methods,
-    clippy::indexing_slicing,
-    unreachable_pub
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, unreachable_pub)]
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{ErrorKind, Read as _, Write as _};

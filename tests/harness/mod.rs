@@ -1,13 +1,5 @@
 //! The real binary against the real stand-in server, over TCP, in a directory of its own.
-#![allow(
-    dead_code,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::disallowed_methods,
-    unreachable_pub,
-    missing_docs
-)]
+#![allow(clippy::unwrap_used, clippy::panic, dead_code, unreachable_pub)]
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
@@ -17,8 +9,16 @@ use std::time::{Duration, Instant};
 
 use ferrybox_standin::{Settings, Standin, content_hash};
 
-/// Longer than anything here may take on a slow, shared machine: a test that waits this long has failed.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+mod poll;
+
+pub use poll::{PATIENCE, look_for};
+
+// Routes, as the stand-in counts them.
+pub const APPEND: &str = "files/upload_session/append_v2";
+pub const APPEND_BATCH: &str = "files/upload_session/append_batch";
+pub const FINISH_BATCH: &str = "files/upload_session/finish_batch";
+pub const CONTINUE: &str = "files/list_folder/continue";
+pub const LONGPOLL: &str = "files/list_folder/longpoll";
 
 /// A stand-in, a configuration and a folder.
 pub struct World {
@@ -76,16 +76,13 @@ impl World {
         self.dir.path().join("config.toml")
     }
 
+    pub fn credentials(&self) -> PathBuf {
+        self.dir.path().join("credentials.json")
+    }
+
     /// Writes configuration and credentials as they are now.
     pub fn write_config(&self) {
-        let credentials = self.dir.path().join("credentials.json");
-        let secret = format!(r#"{{"refresh_token": "{}", "app_key": "key"}}"#, self.standin.refresh_token());
-        // Whole at every moment: a daemon that runs looks at it, too.
-        let new = credentials.with_extension("new");
-        std::fs::write(&new, secret).unwrap();
-        std::fs::set_permissions(&new, std::fs::Permissions::from_mode(0o600)).unwrap();
-        std::fs::rename(&new, &credentials).unwrap();
-        let url = self.standin.url();
+        link(self, &self.standin.refresh_token());
         let text = format!(
             r#"
 [daemon]
@@ -95,19 +92,7 @@ socket = {socket:?}
 [watch]
 settle = "200ms"
 {extra}
-
-[[account]]
-name = "test"
-app_key = "key"
-credentials = "file:{credentials}"
-{account_extra}
-
-[account.endpoints]
-api = "{url}"
-content = "{url}"
-notify = "{url}"
-web = "{url}"
-
+{account}
 [[account.folder]]
 local = {folder:?}
 remote = "/T"
@@ -116,17 +101,36 @@ mode = "{mode}"
 "#,
             state = self.state(),
             socket = self.socket(),
-            credentials = credentials.display(),
+            account = self.account("test", &self.credentials(), &self.account_extra),
             folder = self.folder,
             mode = self.mode,
             extra = self.extra,
             folder_extra = self.folder_extra,
-            account_extra = self.account_extra,
         );
         // Whole at every moment, too: a daemon that starts just now reads it.
         let new = self.config_file().with_extension("new");
         std::fs::write(&new, text).unwrap();
         std::fs::rename(&new, self.config_file()).unwrap();
+    }
+
+    /// An account's table up to its first folder; `extra` is more lines of it.
+    pub fn account(&self, name: &str, credentials: &Path, extra: &str) -> String {
+        let (credentials, url) = (credentials.display(), self.standin.url());
+        format!(
+            r#"
+[[account]]
+name = "{name}"
+app_key = "key"
+credentials = "file:{credentials}"
+{extra}
+
+[account.endpoints]
+api = "{url}"
+content = "{url}"
+notify = "{url}"
+web = "{url}"
+"#
+        )
     }
 
     pub fn command(&self, args: &[&str]) -> Command {
@@ -144,9 +148,7 @@ mode = "{mode}"
     /// `run --once`, with its output.
     pub fn once(&self) -> Output {
         self.write_config();
-        self.command(&["--log", &std::env::var("HARNESS_LOG").unwrap_or_else(|_| "info".into()), "run", "--once"])
-            .output()
-            .unwrap()
+        self.command(&["--log", &log_level(), "run", "--once"]).output().unwrap()
     }
 
     /// `run --once` that must end in sync.
@@ -173,41 +175,34 @@ mode = "{mode}"
     /// `run`, in the background.
     pub fn daemon(&self) -> Daemon {
         self.write_config();
-        let log = std::fs::File::create(self.dir.path().join("daemon.log")).unwrap();
-        let child = self
-            .command(&["--log", &std::env::var("HARNESS_LOG").unwrap_or_else(|_| "info".into()), "run"])
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
-            .spawn()
-            .unwrap();
-        Daemon { child, log: self.dir.path().join("daemon.log") }
+        self.spawn(self.command(&["--log", &log_level(), "run"]))
     }
 
     /// `run`, in the background, started by `wrapper`: a command that ends in the program's name.
     pub fn daemon_by(&self, wrapper: Command) -> Daemon {
         self.write_config();
-        let log = std::fs::File::create(self.dir.path().join("daemon.log")).unwrap();
         let mut command = wrapper;
         command.arg("--config").arg(self.config_file()).arg("run").env("NO_COLOR", "1").env_remove("RUST_LOG");
+        self.spawn(command)
+    }
+
+    /// Any command as a daemon, with its log where [`World::log`] looks.
+    pub fn spawn(&self, mut command: Command) -> Daemon {
+        let path = self.dir.path().join("daemon.log");
+        let log = std::fs::File::create(&path).unwrap();
         let child = command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
-        Daemon { child, log: self.dir.path().join("daemon.log") }
+        Daemon { child, log: path }
     }
 
     /// The status, once the daemon answers and it is as it ought to be.
     pub fn until_status(&self, what: &str, mut done: impl FnMut(&serde_json::Value) -> bool) -> serde_json::Value {
-        let until = Instant::now() + PATIENCE;
         let mut last = String::new();
-        while Instant::now() < until {
+        let found = look_for(PATIENCE, || {
             let out = self.command(&["status", "--json"]).output().unwrap();
-            if let Ok(status) = serde_json::from_slice(&out.stdout)
-                && done(&status)
-            {
-                return status;
-            }
             last = text(&out);
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        panic!("in vain: {what}\n{last}\n{}", self.log());
+            serde_json::from_slice(&out.stdout).ok().filter(&mut done)
+        });
+        found.unwrap_or_else(|| panic!("in vain: {what}\n{last}\n{}", self.log()))
     }
 
     /// Waits until the only folder is in this state, and gives the reason.
@@ -224,6 +219,17 @@ mode = "{mode}"
     /// Waits for something of the server.
     pub fn until(&self, what: &str, done: impl FnMut(&Standin) -> bool) {
         assert!(self.standin.wait_for_blocking(PATIENCE, done), "in vain: {what}\n{}", self.log());
+    }
+
+    /// Waits that long for what must not come to the server.
+    pub fn never(&self, what: &str, within: Duration, seen: impl FnMut(&Standin) -> bool) {
+        assert!(!self.standin.wait_for_blocking(within, seen), "{what}\n{}", self.log());
+    }
+
+    /// Waits for what is no event of the server's: on the disk, in the database, in the log.
+    pub fn eventually(&self, what: &str, mut done: impl FnMut() -> bool) {
+        let found = look_for(PATIENCE, || done().then_some(()));
+        assert!(found.is_some(), "in vain: {what}\n{}", self.log());
     }
 
     pub fn log(&self) -> String {
@@ -280,6 +286,37 @@ fn walk(root: &Path, dir: &Path, found: &mut BTreeMap<String, String>) {
     }
 }
 
+/// Of the daemons that tests start.
+fn log_level() -> String {
+    std::env::var("HARNESS_LOG").unwrap_or_else(|_| "info".into())
+}
+
+/// As `ferrybox link` leaves it: another token in the world's credentials.
+pub fn link(world: &World, refresh_token: &str) {
+    write_secret(&world.credentials(), refresh_token);
+}
+
+/// A credentials file, whole at every moment: a daemon that runs looks at it, too.
+pub fn write_secret(path: &Path, refresh_token: &str) {
+    let new = path.with_extension("new");
+    std::fs::write(&new, format!(r#"{{"refresh_token": "{refresh_token}", "app_key": "key"}}"#)).unwrap();
+    std::fs::set_permissions(&new, std::fs::Permissions::from_mode(0o600)).unwrap();
+    std::fs::rename(&new, path).unwrap();
+}
+
+/// What a command prints that must succeed, run in the folder.
+pub fn told(world: &World, args: &[&str]) -> String {
+    let mut command = world.command(args);
+    let out = command.current_dir(&world.folder).output().unwrap();
+    assert_eq!(out.status.code(), Some(0), "{}", text(&out));
+    String::from_utf8(out.stdout).unwrap()
+}
+
+/// As [`told`], of a command that prints JSON.
+pub fn json(world: &World, args: &[&str]) -> serde_json::Value {
+    serde_json::from_str(&told(world, args)).unwrap()
+}
+
 pub fn text(out: &Output) -> String {
     format!("{}\n{}\n{}", out.status, String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr))
 }
@@ -314,7 +351,7 @@ impl Drop for Daemon {
 }
 
 pub fn wait_for_socket(world: &World) {
-    world.until("the socket", |_| std::os::unix::net::UnixStream::connect(world.socket()).is_ok());
+    world.eventually("the socket", || std::os::unix::net::UnixStream::connect(world.socket()).is_ok());
 }
 
 pub fn status(world: &World) -> serde_json::Value {

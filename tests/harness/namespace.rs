@@ -1,16 +1,11 @@
 //! A user and mount namespace of its own: mounts, limits and file systems of a test's own, without root.
-#![allow(
-    dead_code,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::disallowed_methods,
-    unreachable_pub
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, dead_code, unreachable_pub)]
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use super::harness::look_for;
 
 /// The namespaces, held open by a process that sleeps; they and their mounts go with it.
 pub struct Namespace {
@@ -26,17 +21,18 @@ impl Namespace {
             .spawn()
             .expect("this test needs `unshare` and `nsenter` of util-linux");
         let comm = format!("/proc/{}/comm", holder.id());
-        let until = Instant::now() + Duration::from_secs(20);
+        let mut ended = None;
         // unshare becomes sleep when everything is set up.
-        while std::fs::read_to_string(&comm).is_ok_and(|name| name.trim() != "sleep") {
-            let ended = holder.try_wait().unwrap();
-            assert!(
-                ended.is_none() && Instant::now() < until,
-                "no user namespaces here ({ended:?}): allow them (sysctl kernel.unprivileged_userns_clone=1, or \
-                 kernel.apparmor_restrict_unprivileged_userns=0), or run the tests as root; docs/service.md says more"
-            );
-            std::thread::yield_now();
-        }
+        let set_up = look_for(Duration::from_secs(20), || {
+            ended = holder.try_wait().unwrap();
+            let set_up = std::fs::read_to_string(&comm).is_ok_and(|name| name.trim() == "sleep");
+            (set_up || ended.is_some()).then_some(set_up)
+        });
+        assert!(
+            set_up == Some(true),
+            "no user namespaces here ({ended:?}): allow them (sysctl kernel.unprivileged_userns_clone=1, or \
+             kernel.apparmor_restrict_unprivileged_userns=0), or run the tests as root; docs/service.md says more"
+        );
         Self { holder }
     }
 

@@ -1,8 +1,7 @@
 //! Bodies: streamed, checked, repeated only where they can be.
 
 use std::io;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -12,9 +11,7 @@ use ferrybox::dropbox::{
 use ferrybox::model::ContentHasher;
 use futures_util::{StreamExt, stream};
 
-use crate::script::{Answer, Asked, CANARY, Server, json};
-
-const EXPIRED: &str = r#"{"error_summary": "expired_access_token/..", "error": {".tag": "expired_access_token"}}"#;
+use crate::script::{Answer, CANARY, Server, json};
 
 #[derive(Debug, thiserror::Error)]
 #[error("the file changed")]
@@ -73,17 +70,7 @@ async fn the_stream_s_own_error_comes_back_as_it_was() {
 /// A body that can be read again is sent again after a renewal; one that cannot is given back to the caller.
 #[tokio::test]
 async fn a_body_after_a_renewal() {
-    let renewals = Arc::new(AtomicUsize::new(0));
-    let r = renewals.clone();
-    let server = Server::start(move |asked: &Asked| match asked.path.as_str() {
-        "/oauth2/token" => {
-            let n = r.fetch_add(1, Ordering::SeqCst) + 1;
-            json(200, &format!(r#"{{"access_token": "{CANARY}-{n}", "expires_in": 14400}}"#))
-        }
-        _ if asked.headers["authorization"].ends_with("-1") => json(401, EXPIRED),
-        _ => json(200, "null"),
-    })
-    .await;
+    let (server, renewals) = Server::expiring(json(200, "null")).await;
     let list = pieces(3);
     let hash = Body::from_bytes(list.clone()).content_hash();
     let again = list.clone();
@@ -162,10 +149,11 @@ async fn a_connection_that_breaks_leaves_the_outcome_unknown() {
     assert!(matches!(&error, CallError::Transport(t) if t.kind == TransportKind::Tls), "{error:?}");
     assert!(!error.outcome_unknown());
 
-    let gone = Server::always(Answer::Hang).await;
-    let mut settings = gone.settings();
+    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let base = format!("http://{}", gone.local_addr().unwrap());
     drop(gone);
-    tokio::time::sleep(Duration::from_millis(50)).await;
+    let mut settings = plain.settings();
+    settings.endpoints = ferrybox::dropbox::Endpoints::new(&base, &base, &base, &base).unwrap();
     settings.connections = 1;
     let client = ferrybox::dropbox::Dropbox::new(
         settings,

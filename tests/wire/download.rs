@@ -1,14 +1,13 @@
 //! Downloads: against the stand-in server, and against a server that says what a test wants.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use ferrybox::dropbox::{CallError, Download, PathRoot, TransportKind, Version};
 use ferrybox::model::{Next, RemotePath};
 use ferrybox_standin::{Effect, Fault, Standin};
 
-use crate::script::{Answer, Asked, CANARY, Server, json};
+use crate::script::{Answer, CANARY, Server};
 use crate::standin::client;
 
 const SIZE: usize = 300_000;
@@ -263,19 +262,8 @@ async fn b3_a_body_of_another_length_is_an_error() {
 
 #[tokio::test]
 async fn a_token_that_expired_is_renewed_before_the_download() {
-    let renewals = Arc::new(AtomicUsize::new(0));
-    let r = renewals.clone();
-    let server = Server::start(move |asked: &Asked| match asked.path.as_str() {
-        "/oauth2/token" => {
-            let n = r.fetch_add(1, Ordering::SeqCst) + 1;
-            json(200, &format!(r#"{{"access_token": "{CANARY}-{n}", "expires_in": 14400}}"#))
-        }
-        _ if asked.headers["authorization"].ends_with("-1") => {
-            json(401, r#"{"error_summary": "expired_access_token/..", "error": {".tag": "expired_access_token"}}"#)
-        }
-        _ => raw("200 OK", &[("dropbox-api-result", META), ("content-length", "10")], "0123456789"),
-    })
-    .await;
+    let whole_file = raw("200 OK", &[("dropbox-api-result", META), ("content-length", "10")], "0123456789");
+    let (server, renewals) = Server::expiring(whole_file).await;
     let download = server.renewing().download(Version::Rev("5f"), None).await.unwrap();
     assert_eq!(whole(download).await, b"0123456789");
     assert_eq!(renewals.load(Ordering::SeqCst), 2);

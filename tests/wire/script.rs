@@ -1,6 +1,7 @@
 //! A server that answers what a test tells it, and remembers what it was asked. Plain sockets, so that it can break off anywhere.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -11,6 +12,8 @@ use tokio::task::JoinSet;
 
 pub(crate) const CANARY: &str = "sl.CANARY-access-0123456789";
 pub(crate) const REFRESH: &str = "CANARY-refresh-9876543210";
+pub(crate) const EXPIRED: &str =
+    r#"{"error_summary": "expired_access_token/..", "error": {".tag": "expired_access_token"}}"#;
 
 #[derive(Debug, Clone)]
 pub(crate) struct Asked {
@@ -84,6 +87,21 @@ impl Server {
             }
         });
         Self { base, asked, _tasks: tasks }
+    }
+
+    /// The first access token has expired when it comes; a call with a later one gets this answer. With it goes how many tokens were given.
+    pub(crate) async fn expiring(answer: Answer) -> (Self, Arc<AtomicUsize>) {
+        let renewals = Arc::new(AtomicUsize::new(0));
+        let given = renewals.clone();
+        let server = Self::start(move |asked: &Asked| match asked.path.as_str() {
+            "/oauth2/token" => {
+                let n = given.fetch_add(1, Ordering::SeqCst) + 1;
+                json(200, &format!(r#"{{"access_token": "{CANARY}-{n}", "expires_in": 14400}}"#))
+            }
+            _ if asked.headers["authorization"].ends_with("-1") => json(401, EXPIRED),
+            _ => answer.clone(),
+        });
+        (server.await, renewals)
     }
 
     /// Answers every call with the same.

@@ -1,7 +1,5 @@
 //! The wire against the stand-in server, which is written from Dropbox's specification and is itself tried with Dropbox's own SDK.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use ferrybox::dropbox::{
     AppendEntry, Body, CallError, Credentials, DeleteEntry, Dropbox, Endpoints, FinishEntry, Launch, Metadata,
@@ -9,6 +7,8 @@ use ferrybox::dropbox::{
 };
 use ferrybox::model::{RemotePath, WriteMode};
 use ferrybox_standin::{Effect, Fault, Standin};
+
+use crate::poll::{PATIENCE, look_for_async};
 
 pub(crate) fn client(standin: &Standin, path_root: PathRoot) -> Dropbox {
     let url = standin.url();
@@ -20,21 +20,19 @@ pub(crate) fn client(standin: &Standin, path_root: PathRoot) -> Dropbox {
 }
 
 pub(crate) async fn finished<T>(
-    mut launch: Launch<T>,
+    launch: Launch<T>,
     check: impl AsyncFn(&str) -> Result<Poll<T>, CallError>,
 ) -> Vec<Result<T, ferrybox::dropbox::EntryError>> {
-    loop {
-        let job = match launch {
-            Launch::Done(done) => return done,
-            Launch::Job(job) => job,
-        };
-        match check(&job).await.unwrap() {
-            Poll::Done(done) => return done,
-            Poll::Failed(e) => panic!("{e:?}"),
-            Poll::InProgress => tokio::time::sleep(Duration::from_millis(20)).await,
-        }
-        launch = Launch::Job(job);
-    }
+    let job = match launch {
+        Launch::Done(done) => return done,
+        Launch::Job(job) => job,
+    };
+    let done = look_for_async(PATIENCE, async || match check(&job).await.unwrap() {
+        Poll::Done(done) => Some(done),
+        Poll::Failed(e) => panic!("{e:?}"),
+        Poll::InProgress => None,
+    });
+    done.await.unwrap_or_else(|| panic!("the job never ended"))
 }
 
 #[tokio::test]
