@@ -182,7 +182,8 @@ impl RemoteCache {
         Ok(views.into_iter().next().unwrap_or(View { remote: Remote::Unlisted, late: true }))
     }
 
-    /// Whether Dropbox has a file anywhere in one of its folders; `None`: the cache cannot say until it has caught up with our own commits. Blocks.
+    /// Whether Dropbox has a file anywhere in one of its folders; `None`: the cache cannot say until it has caught up, with Dropbox since the start
+    /// and with our own commits. Blocks.
     pub(crate) fn has_files_blocking(
         &self,
         store: &Store,
@@ -202,7 +203,10 @@ impl RemoteCache {
             }
             match page.last() {
                 Some(last) if page.len() == WALK => last.path_lower.clone_into(&mut at.after),
-                _ => return Ok((!ours).then_some(false)),
+                // None was seen; of an old listing, or half of one, that says nothing.
+                _ => {
+                    return Ok((!ours && lane.echo.listed() && store.knows_absence_blocking(lane.id)?).then_some(false));
+                }
             }
         }
     }
