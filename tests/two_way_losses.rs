@@ -70,3 +70,42 @@ fn b9_a_folder_s_deletion_of_the_last_run_takes_nobody_s_new_file() {
     assert_eq!(read(&world, "d/new").as_deref(), Some("somebody's work"));
     world.assert_clean();
 }
+
+/// What went missing on a side whose deletions were nobody's business is no deletion when the mode makes it one.
+#[test]
+fn another_mode_makes_no_deletion_of_what_is_gone_already() {
+    let cases = [
+        ("backup", "two-way"),
+        ("backup", "mirror"),
+        ("backup", "download"),
+        ("mirror", "two-way"),
+        ("mirror", "download"),
+        ("download", "two-way"),
+        ("download", "mirror"),
+    ];
+    for (before, after) in cases {
+        let mut world = world(before);
+        for i in 0..6 {
+            if before == "download" {
+                world.standin.write(&format!("/T/{i}"), format!("{i}"));
+            } else {
+                world.write(&format!("{i}"), format!("{i}"));
+            }
+        }
+        world.once_in_sync();
+        if before != "mirror" {
+            fs::remove_file(world.folder.join("0")).unwrap();
+        }
+        if before != "download" {
+            world.standin.delete("/T/1");
+        }
+        world.once_in_sync();
+        world.mode = after;
+        world.standin.reset_counters();
+        world.once_in_sync();
+        assert!(remote(&world, "0").is_some(), "{before} to {after}: it was deleted in Dropbox");
+        assert!(read(&world, "1").is_some(), "{before} to {after}: it was deleted here");
+        assert_eq!(world.standin.calls_of("files/delete_batch"), 0);
+        world.assert_clean();
+    }
+}
