@@ -109,3 +109,116 @@ fn another_mode_makes_no_deletion_of_what_is_gone_already() {
         world.assert_clean();
     }
 }
+
+/// H7: a file, a directory and an empty one are renamed in their letters only: they keep the new ones, and nothing goes on either side.
+#[test]
+fn h7_a_name_in_other_letters_is_kept() {
+    let world = world("two-way");
+    world.write("foo.txt", "0");
+    world.write("Docs/a", "1");
+    world.write("Docs/Sub/b", "2");
+    world.write("keep", "k");
+    fs::create_dir(world.folder.join("Empty")).unwrap();
+    world.once_in_sync();
+    for (old, new) in [("foo.txt", "FOO.txt"), ("Docs/Sub", "Docs/sub"), ("Docs", "docs"), ("Empty", "empty")] {
+        fs::rename(world.folder.join(old), world.folder.join(new)).unwrap();
+    }
+    for _ in 0..2 {
+        assert_eq!(comes_to_rest(&world), 0);
+        let disk: Vec<_> = world.disk().into_keys().collect();
+        assert_eq!(disk, ["FOO.txt", "docs/a", "docs/sub/b", "keep"]);
+        assert!(world.folder.join("empty").is_dir() && !world.folder.join("Empty").exists());
+        assert!(!world.folder.join("Docs").exists() && !world.folder.join("docs/Sub").exists());
+        assert!(world.standin.folder("/T/Empty") && world.standin.file_count() == 4);
+    }
+    // What comes into it comes under the new name.
+    world.standin.write("/T/Docs/new", "3");
+    assert_eq!(comes_to_rest(&world), 0);
+    assert_eq!(read(&world, "docs/new").as_deref(), Some("3"));
+    assert!(!world.folder.join("Docs").exists());
+    world.assert_clean();
+}
+
+/// I1: the twin of a synced file goes again. It was never in Dropbox, and the synced one keeps its name.
+#[test]
+fn i1_a_twin_that_goes_takes_nothing_along() {
+    let world = world("two-way");
+    world.write("foo.txt", "1");
+    world.write("keep", "k");
+    world.once_in_sync();
+    world.write("FOO.txt", "2");
+    assert_eq!(comes_to_rest(&world), 3);
+    fs::remove_file(world.folder.join("FOO.txt")).unwrap();
+    for _ in 0..2 {
+        assert_eq!(comes_to_rest(&world), 0);
+        assert_eq!(read(&world, "foo.txt").as_deref(), Some("1"));
+        assert_eq!(world.disk().len(), 2);
+        assert_eq!(world.standin.file_count(), 2);
+    }
+    world.assert_clean();
+}
+
+/// B9: a directory is deleted here, and in Dropbox its folder holds what never came down. It stays, that is said, and the run ends. When it goes
+/// there, too, nothing is left to say.
+#[test]
+fn b9_a_folder_that_stays_for_what_is_ignored_comes_to_rest() {
+    let mut world = world("two-way");
+    world.folder_extra = "ignore = [\"*.tmp\"]".into();
+    world.write("d/a", "1");
+    world.write("keep", "k");
+    world.standin.write("/T/d/x.tmp", "theirs");
+    world.once_in_sync();
+    fs::remove_dir_all(world.folder.join("d")).unwrap();
+    assert_eq!(comes_to_rest(&world), 3);
+    assert_eq!(remote(&world, "d/x.tmp").as_deref(), Some("theirs"));
+    assert!(world.standin.file("/T/d/a").is_none());
+    world.standin.delete("/T/d");
+    assert_eq!(comes_to_rest(&world), 0);
+    assert!(!world.folder.join("d").exists());
+    world.assert_clean();
+}
+
+/// B9: a folder is deleted in Dropbox, and here it holds what cannot be sent. It stays, that is said, and the run ends. When that goes, so does it.
+#[test]
+fn b9_a_directory_that_stays_for_what_cannot_be_sent_comes_to_rest() {
+    let world = world("two-way");
+    world.write("d/a", "1");
+    world.write("keep", "k");
+    world.once_in_sync();
+    world.write("d/x.", "2");
+    assert_eq!(comes_to_rest(&world), 3);
+    world.standin.delete("/T/d");
+    assert_eq!(comes_to_rest(&world), 3);
+    assert_eq!(read(&world, "d/x.").as_deref(), Some("2"));
+    fs::remove_file(world.folder.join("d/x.")).unwrap();
+    assert_eq!(comes_to_rest(&world), 0);
+    assert!(!world.folder.join("d").exists() && !world.standin.folder("/T/d"));
+    world.assert_clean();
+}
+
+/// B5: the same version of a file is put aside twice, and somebody works in the first copy: there are two.
+#[test]
+fn b5_a_conflicted_copy_whose_name_is_taken_gets_another() {
+    let world = world("two-way");
+    world.write("f", "base");
+    world.once_in_sync();
+    let ours = || {
+        world.write("f", "ours");
+        let file = fs::File::options().write(true).open(world.folder.join("f")).unwrap();
+        file.set_modified(std::time::UNIX_EPOCH + Duration::from_secs(1_700_000_000)).unwrap();
+    };
+    world.standin.write("/T/f", "theirs");
+    ours();
+    world.once_in_sync();
+    let copy = world.disk().into_keys().find(|p| p.contains("conflicted")).unwrap();
+    world.write(&copy, "edited in the copy");
+    world.once_in_sync();
+    world.standin.write("/T/f", "theirs 2");
+    ours();
+    assert_eq!(comes_to_rest(&world), 0);
+    world.assert_equal();
+    let mut all: Vec<_> = world.disk().into_keys().map(|p| read(&world, &p).unwrap()).collect();
+    all.sort();
+    assert_eq!(all, ["edited in the copy", "ours", "theirs 2"]);
+    world.assert_clean();
+}
