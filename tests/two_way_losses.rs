@@ -222,3 +222,24 @@ fn b5_a_conflicted_copy_whose_name_is_taken_gets_another() {
     assert_eq!(all, ["edited in the copy", "ours", "theirs 2"]);
     world.assert_clean();
 }
+
+/// H10: a file is moved in Dropbox from one synced folder to another: it does not come back where it was.
+#[test]
+fn h10_a_move_there_between_two_folders_is_one_here() {
+    let mut world = world("two-way");
+    let other = world.dir.path().join("other");
+    fs::create_dir(&other).unwrap();
+    world.folder_extra = format!("[[account.folder]]\nlocal = {other:?}\nremote = \"/U\"\nmode = \"two-way\"\n");
+    for i in 0..6 {
+        world.write(&format!("{i}"), format!("{i}"));
+    }
+    fs::write(other.join("x"), "x").unwrap();
+    world.once_in_sync();
+    world.standin.rename("/T/0", "/U/0");
+    for _ in 0..2 {
+        assert_eq!(comes_to_rest(&world), 0);
+        assert_eq!(fs::read_to_string(other.join("0")).unwrap(), "0");
+        assert!(read(&world, "0").is_none() && remote(&world, "0").is_none());
+    }
+    world.assert_clean();
+}
