@@ -151,6 +151,25 @@ fn b5_two_saves_around_the_exchange() {
     }
 }
 
+/// A program writes into the download itself, as soon as it is in its place. What is agreed on is what came down, and not that.
+#[test]
+fn a18_what_is_written_into_a_download_is_not_taken_for_it() {
+    let write: Act = |at| fs::write(at, "written into it").unwrap();
+    for n in 0..2 {
+        let (_dir, root, at, seen) = setting(n);
+        let placed = meanwhile(&[("exchanged", write)], &at, || {
+            download(&root, "k", b"new").place(&path("f"), &seen, Some(1), NOW).unwrap()
+        });
+        assert_eq!(fs::read_to_string(&at).unwrap(), "written into it");
+        assert_ne!(root.observe(&path("f")), Local::File(placed.stat));
+    }
+    for n in 0..3 {
+        let (_dir, root, _, seen) = setting(n);
+        let placed = download(&root, "k", b"new").place(&path("f"), &seen, Some(1), NOW).unwrap();
+        assert_eq!(root.observe(&path("f")), Local::File(placed.stat), "nobody wrote");
+    }
+}
+
 /// The name is taken again before the wrong file could go back: that one stays in the trash.
 #[test]
 fn a_wrong_file_stays_in_the_trash_if_its_name_is_taken() {
