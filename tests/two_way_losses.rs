@@ -27,7 +27,12 @@ fn remote(world: &World, path: &str) -> Option<String> {
 fn comes_to_rest(world: &World) -> i32 {
     world.write_config();
     let log = fs::File::create(world.dir.path().join("daemon.log")).unwrap();
-    let mut child = world.command(&["--log", "info", "run", "--once"]).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
+    let mut child = world
+        .command(&["--log", "info", "run", "--once"])
+        .stdout(log.try_clone().unwrap())
+        .stderr(log)
+        .spawn()
+        .unwrap();
     let until = Instant::now() + Duration::from_secs(45);
     loop {
         if let Some(status) = child.try_wait().unwrap() {
@@ -36,7 +41,8 @@ fn comes_to_rest(world: &World) -> i32 {
         if Instant::now() > until {
             child.kill().unwrap();
             child.wait().unwrap();
-            let rows = world.stored("SELECT path || ' ' || state || ' ' || generation || ' ' || coalesce(text, '') FROM job");
+            let rows =
+                world.stored("SELECT path || ' ' || state || ' ' || generation || ' ' || coalesce(text, '') FROM job");
             panic!("it never comes to rest: {rows:?}\n{:?}\n{}", world.disk(), world.log());
         }
         std::thread::sleep(Duration::from_millis(50));
@@ -241,5 +247,49 @@ fn h10_a_move_there_between_two_folders_is_one_here() {
         assert_eq!(fs::read_to_string(other.join("0")).unwrap(), "0");
         assert!(read(&world, "0").is_none() && remote(&world, "0").is_none());
     }
+    world.assert_clean();
+}
+
+/// I2: letters whose case a server may fold in its own way keep no deletion from coming down, and a name that is only like another one's does.
+#[test]
+fn i2_names_with_umlauts_are_deleted_too() {
+    let world = world("two-way");
+    for i in 0..9 {
+        world.write(&format!("{i}"), format!("{i}"));
+    }
+    world.write("Grüße.txt", "1");
+    world.write("Büro/Österreich/a", "2");
+    world.write("Büro/b", "3");
+    fs::create_dir(world.folder.join("Äpfel")).unwrap();
+    world.once_in_sync();
+    world.standin.delete("/T/Grüße.txt");
+    world.standin.delete("/T/Äpfel");
+    world.standin.delete("/T/Büro/Österreich");
+    assert_eq!(comes_to_rest(&world), 0);
+    world.assert_equal();
+    assert!(!world.folder.join("Äpfel").exists() && !world.folder.join("Büro/Österreich").exists());
+    // Gone on both sides.
+    world.standin.delete("/T/Büro");
+    fs::remove_dir_all(world.folder.join("Büro")).unwrap();
+    assert_eq!(comes_to_rest(&world), 0);
+    world.assert_equal();
+    world.assert_clean();
+}
+
+/// I2: Dropbox folds a name in a way that nobody would guess. That it is not found under its likely key does not mean that it is gone.
+#[test]
+fn i2_a_name_that_is_folded_otherwise_is_not_gone() {
+    let world =
+        World { mode: "two-way", ..World::with(Settings { fold: vec![('ß', "ss".into())], ..Settings::default() }) };
+    world.write("Straße/İ.txt", "1");
+    world.write("Straße/b", "2");
+    world.write("keep", "k");
+    world.once_in_sync();
+    world.standin.write("/T/Straße/b", "changed there");
+    world.standin.write("/T/keep", "changed there, too");
+    assert_eq!(comes_to_rest(&world), 0);
+    assert_eq!(world.disk().len(), 3);
+    assert_eq!(world.standin.file_count(), 3);
+    assert_eq!(read(&world, "keep").as_deref(), Some("changed there, too"));
     world.assert_clean();
 }

@@ -71,6 +71,7 @@ impl<'a> Meeting<'a> {
         match action {
             Action::Nothing if self.view.late => self.wait(),
             Action::Nothing => self.done(Settled::Nothing),
+            Action::Wait if !self.view.late && self.is_stuck() => self.fail(unlisted()),
             Action::Wait => self.wait(),
             Action::Adopt { rev } => {
                 let base = self.base.clone().map(|base| Base { rev, ..base });
@@ -382,6 +383,14 @@ fn stays() -> Failure {
         "dir_kept",
         "it was deleted here, and in Dropbox it stays because of what is in it and is not synced here (ignored, not to be downloaded, or a problem of \
          its own): delete it there if it is not needed",
+    )
+}
+
+/// The failure of a path that the listing says nothing about, again and again.
+fn unlisted() -> Failure {
+    Failure::look(
+        "unlisted",
+        "the listing does not say whether Dropbox still has it: it is listed anew, or has a name very like another one; it is looked at again",
     )
 }
 
