@@ -403,11 +403,9 @@ impl ScanRun {
             // And a directory that was kept for what is in it: that may have gone.
             let kept =
                 |path: &RelPath| folder.comes_down() && store.agreed_dir_blocking(folder.id, path).unwrap_or(false);
-            let vanished = page.into_iter().filter(|path| match root.observe(path) {
-                Local::Absent => true,
-                Local::Dir => kept(path),
-                Local::File(_) | Local::Other(_) | Local::Unknown(_) => false,
-            });
+            let seen = |path: &RelPath| root.observe(path);
+            let vanished =
+                page.into_iter().filter(|path| seen(path) == Local::Absent || seen(path) == Local::Dir && kept(path));
             let mut due: Vec<Due> = vanished.map(|path| Due { path, size: 0, due_at: now }).collect();
             self.flush(&mut due)?;
         }

@@ -203,3 +203,29 @@ fn b2_at_every_moment_the_old_file_is_at_its_place_or_in_the_trash() {
         assert_eq!(*moments.borrow(), expected);
     }
 }
+
+/// A kill at any moment of a move leaves the file at one of its two places, on a file system with plain renames, too: what lies with the unfinished
+/// downloads only would be swept with them.
+#[test]
+fn h6_at_every_moment_a_moved_file_has_one_of_its_names() {
+    for n in 0..3 {
+        let (dir, root, _, seen) = setting(n);
+        let top = dir.path().to_owned();
+        let moments = std::rc::Rc::new(std::cell::Cell::new(0));
+        let count = moments.clone();
+        MEANWHILE.set(Some(Box::new(move |which| {
+            count.set(count.get() + 1);
+            let there = ["f", "g"].map(|name| fs::read_to_string(top.join(name)).unwrap_or_default());
+            assert!(there.iter().any(|text| text == "seen"), "{which}: {there:?}");
+        })));
+        root.rename(&path("f"), &path("g"), &seen).unwrap();
+        MEANWHILE.set(None);
+        assert_eq!(moments.get(), if n == 2 { 3 } else { 1 });
+        assert_eq!(contents(dir.path()), [("g".to_owned(), "seen".to_owned())]);
+    }
+    // Saved over in the middle: what was saved stays where it was saved.
+    let (dir, root, at, seen) = setting(2);
+    let moved = meanwhile(&[("linked", FIRST)], &at, || root.rename(&path("f"), &path("g"), &seen));
+    assert_eq!(moved.unwrap_err(), Refused::Changed);
+    assert_eq!(contents(dir.path()), [("f".to_owned(), "first".to_owned())]);
+}
