@@ -153,8 +153,13 @@ impl Deletions {
                         Local::File(_) => base.is_none(),
                         Local::Other(_) | Local::Unknown(_) => false,
                     };
+                    // A folder goes with all that is in it, and no revision protects that: it may have waited for long, even since the last run.
+                    let empty = || {
+                        let there = ours.remote.has_files_blocking(&ours.store, id, &at.home(path));
+                        base.is_some() || !at.comes_down() || matches!(there, Ok(Some(false)))
+                    };
                     // What is ignored by now, or may be, is not gone.
-                    absent && passes && at.ignored(path, base.is_none()).is_none()
+                    absent && passes && at.ignored(path, base.is_none()).is_none() && empty()
                 };
                 // Of a root that is away nothing can be said: they wait as they are, and the commit asks the root itself.
                 let open = root.is_open();

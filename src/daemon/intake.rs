@@ -203,7 +203,8 @@ impl Intake {
                     Local::Dir => {
                         dirs.push(path.clone());
                         // A file was here: what became of it is to be decided, too. And where folders meet, so is the directory itself.
-                        let known = account.store.agreed_dir_blocking(folder.id, &path)?;
+                        let known = account.store.agreed_dir_blocking(folder.id, &path)?
+                            && !account.store.is_wedged_blocking(folder.id, &path)?;
                         let is_news = folder.comes_down() && !known && !path.is_root();
                         if !is_news && account.store.base_blocking(folder.id, &path)?.is_none() {
                             continue;
@@ -399,7 +400,12 @@ impl ScanRun {
             let page = store.wedged_blocking(folder.id, under, &after, TOGETHER)?;
             let Some(last) = page.last() else { return Ok(()) };
             last.as_str().clone_into(&mut after);
-            let vanished = page.into_iter().filter(|path| matches!(root.observe(path), Local::Absent));
+            // And a directory that was kept for what is in it: that may have gone.
+            let kept =
+                |path: &RelPath| folder.comes_down() && store.agreed_dir_blocking(folder.id, path).unwrap_or(false);
+            let seen = |path: &RelPath| root.observe(path);
+            let vanished =
+                page.into_iter().filter(|path| seen(path) == Local::Absent || seen(path) == Local::Dir && kept(path));
             let mut due: Vec<Due> = vanished.map(|path| Due { path, size: 0, due_at: now }).collect();
             self.flush(&mut due)?;
         }

@@ -25,6 +25,9 @@ const SOON_MS: UnixMs = 300;
 /// A file and a folder that stand in each other's way get out of it by themselves within this time, in ms, or not at all.
 const STUCK_MS: UnixMs = 30_000;
 
+/// Among more directories than this none is looked for by its letters.
+const MANY: usize = 2_000;
+
 /// One path, with its three views.
 pub(crate) struct Meeting<'a> {
     pub(crate) account: &'a Account,
@@ -68,6 +71,7 @@ impl<'a> Meeting<'a> {
         match action {
             Action::Nothing if self.view.late => self.wait(),
             Action::Nothing => self.done(Settled::Nothing),
+            Action::Wait if !self.view.late && self.is_stuck() => self.fail(unlisted()),
             Action::Wait => self.wait(),
             Action::Adopt { rev } => {
                 let base = self.base.clone().map(|base| Base { rev, ..base });
@@ -76,6 +80,7 @@ impl<'a> Meeting<'a> {
             Action::Wedge(failure) | Action::PutOff(failure) => self.fail(failure),
             Action::Forget => self.done(Settled::Again(None)),
             Action::AgreeDir => self.done(Settled::InSyncDir(DirStat::default())),
+            Action::MakeDir if self.is_agreed_respelled() => self.done(Settled::Nothing),
             Action::MakeDir => match self.root.make_dir(&self.job.path) {
                 Ok(_) => self.done(Settled::InSyncDir(DirStat::default())),
                 Err(refused) => self.refused(refused),
@@ -118,6 +123,20 @@ impl<'a> Meeting<'a> {
     fn holds_news(&self) -> bool {
         let agreed = self.account.store.busy_below_blocking(self.job.folder, &self.job.path).unwrap_or(true);
         (!agreed || self.is_stuck()) && holds_a_file(self.root, &self.job.path)
+    }
+
+    /// Whether the folder is agreed on in other letters. Among very many directories that is not looked for: a second one does no harm.
+    fn is_agreed_respelled(&self) -> bool {
+        let Some(above) = self.job.path.parent() else { return false };
+        let name = self.job.path.name();
+        let known = self.account.store.agreed_dirs_blocking(self.job.folder, &above).unwrap_or_default();
+        known.len() <= MANY
+            && known.iter().any(|other| {
+                let path = above.child(other);
+                other != name
+                    && key_of(other) == key_of(name)
+                    && path.is_ok_and(|path| self.root.observe(&path) == Local::Dir)
+            })
     }
 
     /// Whether paths that wait for each other have done so for long enough: then keeping both is the way out that loses nothing.
@@ -192,6 +211,9 @@ impl<'a> Meeting<'a> {
     /// A folder goes in one entry, and only when no file is left in it: none that was agreed on, none that the listing shows.
     fn delete_folder(self) -> Looked {
         let store = &self.account.store;
+        if self.local == Local::Absent && is_respelled(self.root, &self.job.path) {
+            return self.done(Settled::InSync(None));
+        }
         let here = store.busy_below_blocking(self.job.folder, &self.job.path);
         let there = self.account.remote.has_files_blocking(store, self.job.folder, &self.home());
         match (here, there) {
@@ -204,6 +226,12 @@ impl<'a> Meeting<'a> {
                 if matches!(self.local, Local::File(_)) && (matches!(here, Ok(false)) || self.is_stuck()) =>
             {
                 self.move_aside()
+            }
+            // Nor do they come down: ignored here, only to be looked at online, or a problem of their own.
+            (Ok(false), Ok(Some(true)))
+                if matches!(store.moves_below_blocking(self.job.folder, &self.job.path), Ok(false)) =>
+            {
+                self.done(Settled::Wedge(stays()))
             }
             (_, there) => {
                 if matches!(there, Ok(None)) {
@@ -232,21 +260,23 @@ impl<'a> Meeting<'a> {
         Looked::Fetch(Box::new(Fetch { job, folder: Arc::clone(folder), expected: local, wanted }))
     }
 
-    /// Dropbox's file was moved (or its name written in other letters): the local file goes along, with whatever was written into it meanwhile.
+    /// Dropbox's file was moved: the local file goes along, with whatever was written into it meanwhile.
     /// `None`: there is no such file.
     fn renamed(&self, other: &RelPath) -> Option<Looked> {
         let account = self.account;
         let base = account.store.base_blocking(self.job.folder, other).ok()??;
         let Local::File(stat) = Folder::look_at(self.root, other, Some(&base)) else { return None };
         let (here, there) = (self.folder.home(&self.job.path), self.folder.home(other));
-        if key_of(here.as_str()) != key_of(there.as_str()) {
-            // Moved, if nothing is at the old place any more. If that is not known yet, it will be.
-            let view = account.remote.view_blocking(account, self.job.folder, other).ok()?;
-            match view.remote {
-                Remote::Absent | Remote::Folder => {}
-                Remote::Unlisted => return Some(self.again_soon()),
-                Remote::File { .. } => return None,
-            }
+        if key_of(here.as_str()) == key_of(there.as_str()) {
+            // It is here, in other letters: those of whoever renamed it last. Renamed once more, each name's row would take it from the other.
+            return Some(Looked::Done(self.job.clone(), Settled::Nothing));
+        }
+        // Moved, if nothing is at the old place any more. If that is not known yet, it will be.
+        let view = account.remote.view_blocking(account, self.job.folder, other).ok()?;
+        match view.remote {
+            Remote::Absent | Remote::Folder => {}
+            Remote::Unlisted => return Some(self.again_soon()),
+            Remote::File { .. } => return None,
         }
         match self.root.rename(other, &self.job.path, &Local::File(stat)) {
             Ok(Local::File(now)) => {
@@ -274,13 +304,16 @@ impl<'a> Meeting<'a> {
         };
         let mtime = if let Local::File(stat) = self.local { stat.mtime_ns.div_euclid(1_000_000) } else { now_ms() };
         let home = self.home();
-        let place = match conflict::copy_path(&home, &self.account.host, &day(mtime), &hash) {
-            Ok(place) => place,
-            Err(error) => return self.fail(Failure::wedge("name", error.to_string())),
+        let above = self.job.path.parent().unwrap_or_default();
+        let named = |hash: &ContentHash| {
+            let wrong = |error: &dyn std::fmt::Display| Failure::wedge("name", error.to_string());
+            let place = conflict::copy_path(&home, &self.account.host, &day(mtime), hash).map_err(|e| wrong(&e))?;
+            let copy = above.child(place.name()).map_err(|e| wrong(&e))?;
+            Ok((place, copy))
         };
-        let copy = match self.job.path.parent().unwrap_or_default().child(place.name()) {
-            Ok(copy) => copy,
-            Err(error) => return self.fail(Failure::wedge("name", error.to_string())),
+        let (mut place, mut copy) = match named(&hash) {
+            Ok(named) => named,
+            Err(failure) => return self.fail(failure),
         };
         if let (Local::File(stat), Local::File(there)) = (&self.local, self.root.observe(&copy))
             && self::hash(self.root, &copy, &there).is_ok_and(|there| there == hash)
@@ -289,6 +322,13 @@ impl<'a> Meeting<'a> {
             return match self.root.trash(&self.job.path, &Local::File(*stat), now_ms()) {
                 Ok(_) => self.done(Settled::Aside { copy, place }),
                 Err(refused) => self.refused(refused),
+            };
+        }
+        // Somebody works in that copy, or gave something else its name: this one gets a name of its own.
+        if self.root.observe(&copy) != Local::Absent {
+            (place, copy) = match named(&stamp(now_ms())) {
+                Ok(named) => named,
+                Err(failure) => return self.fail(failure),
             };
         }
         match self.root.rename(&self.job.path, &copy, &self.local) {
@@ -335,6 +375,38 @@ impl<'a> Meeting<'a> {
     fn again_soon(&self) -> Looked {
         Looked::Done(self.job.clone(), Settled::Wait(now_ms() + SOON_MS))
     }
+}
+
+/// The failure of a folder that stays in Dropbox although its directory is gone.
+fn stays() -> Failure {
+    Failure::wedge(
+        "dir_kept",
+        "it was deleted here, and in Dropbox it stays because of what is in it and is not synced here (ignored, not to be downloaded, or a problem of \
+         its own): delete it there if it is not needed",
+    )
+}
+
+/// The failure of a path that the listing says nothing about, again and again.
+fn unlisted() -> Failure {
+    Failure::look(
+        "unlisted",
+        "the listing does not say whether Dropbox still has it: it is listed anew, or has a name very like another one; it is looked at again",
+    )
+}
+
+/// Whether a directory that Dropbox does not tell from this one is there: then this one was only renamed, in its own letters or those of a
+/// directory above it.
+fn is_respelled(root: &Root, path: &RelPath) -> bool {
+    fn finds(root: &Root, at: &RelPath, rest: &[&str], other: bool) -> bool {
+        let Some((name, rest)) = rest.split_first() else { return other };
+        let Ok(listing) = root.read_dir(at) else { return false };
+        listing.entries.iter().any(|(found, kind)| {
+            *kind == crate::local::Kind::Dir
+                && key_of(found) == key_of(name)
+                && at.child(found).is_ok_and(|dir| finds(root, &dir, rest, other || found != name))
+        })
+    }
+    finds(root, &RelPath::root(), &path.components().collect::<Vec<_>>(), false)
 }
 
 /// In the place of a hash: eight digits that differ from those of any other time within weeks.

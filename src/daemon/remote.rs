@@ -2,6 +2,7 @@
 //!
 //! [`Reader`] is the same for programs that look into the database without a daemon (`ferrybox ls`).
 
+mod absent;
 mod reader;
 
 pub use reader::{Covered, Reader, ReaderError, list_online};
@@ -169,8 +170,29 @@ impl RemoteCache {
             .collect();
         let sought: Vec<_> = sought.into_iter().map(|sought| sought.map(|s| s.at)).collect();
         let remotes = account.store.remote_views_blocking(&sought)?;
-        let views = remotes.into_iter().zip(late);
-        Ok(views.map(|(remote, late)| View { remote: if late { Remote::Unlisted } else { remote }, late }).collect())
+        let mut views = Vec::with_capacity(claimed.len());
+        for ((claimed, remote), late) in claimed.iter().zip(remotes).zip(late) {
+            let remote = match remote {
+                _ if late => Remote::Unlisted,
+                // Of what was never agreed on nothing is believed gone, so that it is all the same. Who asks for one path wants to know.
+                Remote::Unlisted if claimed.base.is_some() || claimed.dir || claimed.job.id == JobId(0) => {
+                    self.sure(account, &claimed.job)?
+                }
+                remote => remote,
+            };
+            views.push(View { remote, late });
+        }
+        Ok(views)
+    }
+
+    /// What was not found under its likely key: surely absent, or still unlisted.
+    fn sure(&self, account: &Account, job: &Job) -> Result<Remote, StoreError> {
+        let (Some(lane), Some(folder)) = (self.lane_of(job.folder), account.folder(job.folder)) else {
+            return Ok(Remote::Unlisted);
+        };
+        let home = folder.home(&job.path);
+        let absent = folder.comes_down() && !is_sure(home.as_str()) && absent::is_absent(&account.store, lane, &home)?;
+        Ok(if absent { Remote::Absent } else { Remote::Unlisted })
     }
 
     /// The remote view of one path. Blocks.
@@ -187,7 +209,8 @@ impl RemoteCache {
         Ok(views.into_iter().next().unwrap_or(View { remote: Remote::Unlisted, late: true }))
     }
 
-    /// Whether Dropbox has a file anywhere in one of its folders; `None`: the cache cannot say until it has caught up with our own commits. Blocks.
+    /// Whether Dropbox has a file anywhere in one of its folders; `None`: the cache cannot say until it has caught up, with Dropbox since the start
+    /// and with our own commits. Blocks.
     pub(crate) fn has_files_blocking(
         &self,
         store: &Store,
@@ -207,7 +230,10 @@ impl RemoteCache {
             }
             match page.last() {
                 Some(last) if page.len() == WALK => last.path_lower.clone_into(&mut at.after),
-                _ => return Ok((!ours).then_some(false)),
+                // None was seen; of an old listing, or half of one, that says nothing.
+                _ => {
+                    return Ok((!ours && lane.echo.listed() && store.knows_absence_blocking(lane.id)?).then_some(false));
+                }
             }
         }
     }

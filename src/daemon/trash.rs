@@ -115,7 +115,7 @@ fn one(account: &Account, change: &Change) -> Result<Outcome, StoreError> {
         return Ok(Outcome::Look { at: now_ms(), failure: Some(failure) });
     }
     if is_dir(change) {
-        return Ok(directory(&root, folder, change));
+        return directory(account, &root, folder, change);
     }
     let Some(base) = account.store.base_blocking(change.folder, &change.path)? else { return Ok(again) };
     match root.trash(&change.path, &Local::File(base.stat), now_ms()) {
@@ -128,14 +128,19 @@ fn one(account: &Account, change: &Change) -> Result<Outcome, StoreError> {
     }
 }
 
-fn directory(root: &Root, folder: &Folder, change: &Change) -> Outcome {
-    match root.remove_dir(&change.path) {
+fn directory(account: &Account, root: &Root, folder: &Folder, change: &Change) -> Result<Outcome, StoreError> {
+    Ok(match root.remove_dir(&change.path) {
         Ok(Removed::Yes | Removed::Absent) => Outcome::Settled(None),
-        Ok(Removed::NotEmpty) if holds_only_ours(root, folder, change) => Outcome::Wedge(kept()),
+        Ok(Removed::NotEmpty)
+            if holds_only_ours(root, folder, change)
+                || !account.store.moves_below_blocking(change.folder, &change.path)? =>
+        {
+            Outcome::Wedge(kept())
+        }
         Ok(Removed::NotEmpty) => Outcome::Look { at: now_ms() + DIR_AGAIN_MS, failure: None },
         Err(Refused::Failed(failure)) => Outcome::Look { at: now_ms() + 10_000, failure: Some(failure) },
         Err(Refused::Changed | Refused::Dir | Refused::InTheWay(_)) => Outcome::Look { at: now_ms(), failure: None },
-    }
+    })
 }
 
 /// Whether everything in a directory is of the kind that is never synced: it will not go by itself.
@@ -153,8 +158,8 @@ fn holds_only_ours(root: &Root, folder: &Folder, change: &Change) -> bool {
 fn kept() -> Failure {
     Failure::wedge(
         "dir_kept",
-        "its folder is gone in Dropbox, and here it stays because of what is in it and is not synced (ignored, or of no synced kind): remove that if \
-         it is not needed",
+        "its folder is gone in Dropbox, and here it stays because of what is in it and is not synced (ignored, of no synced kind, or a problem of its \
+         own): remove that if it is not needed",
     )
 }
 

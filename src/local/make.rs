@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, fstatvfs, mkdirat, renameat, unlinkat};
+use rustix::fs::{Access, AtFlags, FileType, Mode, OFlags, accessat, fstatvfs, linkat, mkdirat, renameat, unlinkat};
 use rustix::io::Errno;
 
 use super::Root;
@@ -143,7 +143,8 @@ impl Root {
         before: &rustix::fs::Stat,
     ) -> Result<(), Refused> {
         let doing = "moving it";
-        if look(b, to).map_err(refuse(doing))?.is_some_and(|there| !same_inode(&there, before)) {
+        let there = look(b, to).map_err(refuse(doing))?;
+        if there.as_ref().is_some_and(|there| !same_inode(there, before)) {
             return Err(occupied(b, to, doing));
         }
         if FileType::from_raw_mode(before.st_mode) == FileType::Directory {
@@ -152,9 +153,41 @@ impl Root {
         // Through our own directory, so that what is removed is what was moved.
         let tmp = own::own_place(handle, own::TMP).map_err(refuse(doing))?;
         let name = own::random_name("mv-")?;
-        match renameat(a, from, &tmp, name.as_str()) {
-            Err(Errno::NOENT) => return Err(Refused::Changed),
-            other => other.map_err(refuse(doing))?,
+        // It has its new name before it loses the old one: a crash in between leaves both. Not where the new name is another spelling of the old one.
+        let linked = there.is_none();
+        if linked {
+            // A name that cannot go must not be joined by another.
+            accessat(a, ".", Access::WRITE_OK, AtFlags::EACCESS).map_err(refuse(doing))?;
+            let made = linkat(a, from, b, to, AtFlags::empty());
+            let is_it = |dir, name| look(dir, name).ok().flatten().is_some_and(|there| same_inode(&there, before));
+            match made {
+                Err(Errno::EXIST) => return Err(occupied(b, to, doing)),
+                Err(error) if is_it(a, from) => return Err(refuse(doing)(error)),
+                Err(_) => return Err(Refused::Changed),
+                Ok(()) if is_it(b, to) => {}
+                // Another file had the old name by then, and has it still.
+                Ok(()) => {
+                    unlinkat(b, to, AtFlags::empty()).map_err(refuse(doing))?;
+                    return Err(Refused::Changed);
+                }
+            }
+            own::moment("linked");
+        }
+        if let Err(error) = renameat(a, from, &tmp, name.as_str()) {
+            if linked {
+                let _ = unlinkat(b, to, AtFlags::empty());
+            }
+            return Err(if error == Errno::NOENT { Refused::Changed } else { refuse(doing)(error) });
+        }
+        own::moment("aside");
+        if linked {
+            if look(tmp.as_fd(), &name).map_err(refuse(doing))?.is_some_and(|there| same_inode(&there, before)) {
+                return unlinkat(&tmp, name.as_str(), AtFlags::empty()).map_err(refuse(doing));
+            }
+            // Somebody saved over the old name meanwhile: that stays there, and what they saved over goes.
+            own::move_out(handle, tmp.as_fd(), &name, a, from).map_err(refuse(doing))?;
+            unlinkat(b, to, AtFlags::empty()).map_err(refuse(doing))?;
+            return Err(Refused::Changed);
         }
         own::move_out(handle, tmp.as_fd(), &name, b, to).map_err(|error| {
             let _ = own::move_out(handle, tmp.as_fd(), &name, a, from);
@@ -170,7 +203,8 @@ impl Root {
 }
 
 fn same_inode(a: &rustix::fs::Stat, b: &rustix::fs::Stat) -> bool {
-    (device(a), a.st_ino) == (device(b), b.st_ino)
+    let kind = |stat: &rustix::fs::Stat| FileType::from_raw_mode(stat.st_mode);
+    (device(a), a.st_ino, kind(a)) == (device(b), b.st_ino, kind(b))
 }
 
 /// The directory that holds `path`, opened.

@@ -98,6 +98,7 @@ impl Incoming {
             return Err(failure.into());
         }
         let (tmp, at) = ((self.dir.as_fd(), self.name.as_str()), target.at);
+        let dressed = fstat(&self.file).map_err(refuse(DOING))?;
         moment("checked");
         let trashed = match target.seen {
             None => {
@@ -107,9 +108,7 @@ impl Incoming {
             Some(seen) => Some(self.over(handle, target, seen, state)?),
         };
         self.left(state);
-        // What the handle says, not the name: whoever saves over it now makes another file.
-        let stat = fstat(&self.file).map_err(refuse(DOING))?;
-        Ok(Placed { stat: stat_from(&stat), trashed })
+        Ok(Placed { stat: as_placed(&self.file, &dressed)?, trashed })
     }
 
     /// Over the file `seen`.
@@ -175,7 +174,10 @@ impl Incoming {
         let placed = own::copy(&self.file, &file, DOING)
             .and_then(|_| dress(&file, at, &target.looks))
             .map_err(Refused::from)
-            .and_then(|()| beside(handle, target, side, &file));
+            .and_then(|()| {
+                let dressed = fstat(&file).map_err(refuse(DOING))?;
+                beside(handle, target, side, &file, &dressed)
+            });
         match &placed {
             Ok(_) => {
                 let _ = unlinkat(&self.dir, self.name.as_str(), AtFlags::empty());
@@ -192,7 +194,13 @@ impl Incoming {
 }
 
 /// From the name `side` to the place beside it.
-fn beside(handle: &Handle, target: &Target<'_>, side: Entry<'_>, file: &File) -> Result<Placed, Refused> {
+fn beside(
+    handle: &Handle,
+    target: &Target<'_>,
+    side: Entry<'_>,
+    file: &File,
+    dressed: &rustix::fs::Stat,
+) -> Result<Placed, Refused> {
     let at = target.at;
     let trashed = match target.seen {
         None => {
@@ -214,8 +222,15 @@ fn beside(handle: &Handle, target: &Target<'_>, side: Entry<'_>, file: &File) ->
             Err(error) => return Err(refuse(DOING)(error)),
         },
     };
-    let stat = fstat(file).map_err(refuse(DOING))?;
-    Ok(Placed { stat: stat_from(&stat), trashed })
+    Ok(Placed { stat: as_placed(file, dressed)?, trashed })
+}
+
+/// The download as it is in its place. What the handle says, not the name: whoever saves over it now makes another file. And if somebody has
+/// written into it already, it is told as it was before: what it holds now is not what came down.
+fn as_placed(file: &File, dressed: &rustix::fs::Stat) -> Result<Stat, Refused> {
+    let (now, dressed) = (stat_from(&fstat(file).map_err(refuse(DOING))?), stat_from(dressed));
+    // Its new name changes the inode's own time, and nothing else.
+    Ok(if (Stat { ctime_ns: dressed.ctime_ns, ..now }) == dressed { now } else { dressed })
 }
 
 /// Lets our `file` at `ours` and what is at `target` change places, and back again if that was not `seen`.

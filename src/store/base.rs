@@ -204,6 +204,10 @@ pub(super) fn put(conn: &Connection, folder: FolderId, path: &RelPath, base: Opt
     }
     if let Some(file_id) = &base.file_id {
         for (other_folder, other) in sharers(conn, folder, path, file_id)? {
+            // Folders lie apart in Dropbox: a file that came here from another one was moved, and what is left there goes by its own row.
+            if other_folder != folder {
+                continue;
+            }
             put(conn, other_folder, &other, None, now)?;
             conn.prepare_cached(
                 "DELETE FROM change WHERE kind IN ('delete', 'trash') AND batch IS NULL

@@ -47,6 +47,41 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Whether anything below a directory is agreed on, or has yet to be looked at: it may go by itself. What failed does not. Blocks.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn moves_below_blocking(&self, folder: FolderId, dir: &RelPath) -> Result<bool, StoreError> {
+        self.read_blocking(|conn| {
+            let mut select = conn.prepare_cached(
+                "SELECT EXISTS (SELECT 1 FROM dir WHERE folder = ?1 AND path >= ?2 AND path < ?3)
+                     OR EXISTS (SELECT 1 FROM job WHERE folder = ?1 AND path >= ?2 AND path < ?3 AND path <> ?4 AND code IS NULL)",
+            )?;
+            for span in at_or_below(dir) {
+                if select.query_row(params![folder.0, span.low, span.high, dir.as_str()], |r| r.get(0))? {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        })
+    }
+
+    /// Whether a path has been given up until it changes. Blocks.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn is_wedged_blocking(&self, folder: FolderId, path: &RelPath) -> Result<bool, StoreError> {
+        self.read_blocking(|conn| is_wedged(conn, folder, path))
+    }
+}
+
+/// Whether a path has been given up until it changes.
+pub(super) fn is_wedged(conn: &Connection, folder: FolderId, path: &RelPath) -> Step<bool> {
+    let mut select = conn.prepare_cached("SELECT 1 FROM job WHERE folder = ?1 AND path = ?2 AND state = 'wedged'")?;
+    Ok(select.exists(params![folder.0, path.as_str()])?)
+}
+
 /// Whether a directory was agreed on.
 pub(super) fn has(conn: &Connection, folder: FolderId, path: &RelPath) -> Step<bool> {
     let Some(parent) = path.parent() else { return Ok(false) };

@@ -21,8 +21,8 @@ pub struct Folder {
 }
 
 impl Store {
-    /// Finds the folder of a local directory, or creates it. A changed mode is noted. A changed remote path is a new meeting: what was known of
-    /// the old pair is dropped in the same step, and nothing on disk or in Dropbox is touched.
+    /// Finds the folder of a local directory, or creates it. A changed remote path is a new meeting, and so is a mode that passes deletions which
+    /// the last one did not: what was known of the old pair is dropped in the same step, and nothing on disk or in Dropbox is touched.
     ///
     /// # Errors
     /// When the database cannot be written.
@@ -102,13 +102,13 @@ impl Store {
 
 fn find_or_create(conn: &Connection, local: &str, remote: &str, mode: &str) -> Step<Folder> {
     let known = conn
-        .prepare_cached("SELECT id, remote, root_id, held FROM folder WHERE local = ?1")?
+        .prepare_cached("SELECT id, remote, root_id, held, mode FROM folder WHERE local = ?1")?
         .query_row([local], |row| {
             let folder = Folder { id: FolderId(row.get(0)?), root_id: row.get(2)?, held: row.get(3)?, fresh: false };
-            Ok((folder, row.get::<_, String>(1)?))
+            Ok((folder, row.get::<_, String>(1)?, row.get::<_, String>(4)?))
         })
         .optional()?;
-    let Some((mut folder, old_remote)) = known else {
+    let Some((mut folder, old_remote, old_mode)) = known else {
         conn.execute("INSERT INTO folder (local, remote, mode) VALUES (?1, ?2, ?3)", [local, remote, mode])?;
         let id = FolderId(conn.last_insert_rowid());
         compare_again(conn)?;
@@ -122,12 +122,24 @@ fn find_or_create(conn: &Connection, local: &str, remote: &str, mode: &str) -> S
         )?;
         (folder.root_id, folder.held) = (None, None);
     }
-    if conn.execute("UPDATE folder SET mode = ?2 WHERE id = ?1 AND mode <> ?2", params![folder.id.0, mode])? > 0 {
+    if old_mode != mode {
         // What only Dropbox has may concern it now.
         compare_again(conn)?;
+        if acts_on_more(&old_mode, mode) {
+            drop_rows(conn, folder.id)?;
+        }
+        conn.execute("UPDATE folder SET mode = ?2 WHERE id = ?1", params![folder.id.0, mode])?;
     }
     folder.fresh = folder.root_id.is_none();
     Ok(folder)
+}
+
+/// Whether the new mode passes deletions in a direction in which the old one let them be. What went missing there meanwhile was nobody's business
+/// then, so it is no deletion now: both sides meet anew.
+fn acts_on_more(old: &str, new: &str) -> bool {
+    let up = |mode: &str| matches!(mode, "two-way" | "mirror");
+    let down = |mode: &str| matches!(mode, "two-way" | "download");
+    up(new) && !up(old) || down(new) && !down(old)
 }
 
 /// Drops all that is known of a folder except the folder itself.

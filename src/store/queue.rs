@@ -193,7 +193,7 @@ impl Store {
             .read(move |conn| {
                 let rows = "SELECT 1 FROM job WHERE folder = ?1 AND state = 'due' AND due_at > ?2";
                 let changes =
-                    "SELECT 1 FROM change WHERE kind IN ('upload', 'delete') AND folder = ?1 AND batch IS NULL AND not_before > ?2";
+                    "SELECT 1 FROM change WHERE kind IN ('upload', 'delete', 'folder', 'trash') AND folder = ?1 AND batch IS NULL AND not_before > ?2";
                 for folder in row::folders_without(conn, &[])? {
                     for sql in [rows, changes] {
                         if conn.prepare_cached(sql)?.exists(params![folder.0, last])? {

@@ -144,7 +144,9 @@ pub(super) fn compare_again(conn: &Connection) -> Step<()> {
 
 fn enqueue(conn: &Connection, found: &Found, now: UnixMs) -> Step<()> {
     if found.dirs_below {
-        let seen = "ON CONFLICT (folder, path) DO UPDATE SET generation = generation + 1";
+        let seen = "ON CONFLICT (folder, path) DO UPDATE SET generation = generation + 1,
+            attempts = iif(state = 'wedged', 0, attempts), code = iif(state = 'wedged', NULL, code),
+            text = iif(state = 'wedged', NULL, text), state = iif(state = 'wedged', 'due', state)";
         base_dir::enqueue_gone(conn, found.folder, &found.path, now, now, seen)?;
         if found.path.is_root() || base_dir::has(conn, found.folder, &found.path)? {
             return Ok(());
@@ -310,7 +312,10 @@ impl<'a> Look<'a> {
         if entry.kind == "folder" {
             let dir = names.dir(&entry.path_lower, &entry.path)?;
             let Some(dir) = dir else { return Ok((None, None)) };
-            let agreed = dir.path.is_root() || base_dir::has(self.conn, names.folder(), &dir.path)?;
+            // What was given up is looked at again.
+            let agreed = dir.path.is_root()
+                || base_dir::has(self.conn, names.folder(), &dir.path)?
+                    && !base_dir::is_wedged(self.conn, names.folder(), &dir.path)?;
             return Ok(((!agreed).then_some(dir.path), None));
         }
         if !entry.is_downloadable {

@@ -44,6 +44,14 @@ impl Store {
         })
     }
 
+    /// Whether what a listing does not show is surely not in Dropbox, as of its last page. Blocks.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn knows_absence_blocking(&self, id: ListingId) -> Result<bool, StoreError> {
+        self.read_blocking(|conn| Ok(knows_absence(&remote::get(conn, id)?)))
+    }
+
     /// The next entries of a walk, at most `limit`; fewer only at its end.
     ///
     /// # Errors

@@ -120,8 +120,8 @@ impl Home {
               (SELECT count(*) FROM job WHERE folder = f.id AND state = 'wedged'),
               (SELECT count(*) FROM job WHERE folder = f.id AND state <> 'wedged' AND code IS NOT NULL),
               (SELECT sum(size) FROM job WHERE folder = f.id AND state <> 'wedged'),
-              (SELECT count(*) FROM change WHERE folder = f.id AND kind = 'upload'),
-              (SELECT count(*) FROM change WHERE folder = f.id AND kind = 'delete'),
+              (SELECT count(*) FROM change WHERE folder = f.id AND kind IN ('upload', 'folder')),
+              (SELECT count(*) FROM change WHERE folder = f.id AND kind IN ('delete', 'trash')),
               (SELECT count(*) FROM odd WHERE folder = f.id),
               (SELECT count(*) FROM conflict WHERE folder = f.id)) FROM folder f ORDER BY f.id";
         assert_eq!(self.texts(sql), self.texts(counted));

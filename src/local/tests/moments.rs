@@ -151,6 +151,25 @@ fn b5_two_saves_around_the_exchange() {
     }
 }
 
+/// A program writes into the download itself, as soon as it is in its place. What is agreed on is what came down, and not that.
+#[test]
+fn a18_what_is_written_into_a_download_is_not_taken_for_it() {
+    let write: Act = |at| fs::write(at, "written into it").unwrap();
+    for n in 0..2 {
+        let (_dir, root, at, seen) = setting(n);
+        let placed = meanwhile(&[("exchanged", write)], &at, || {
+            download(&root, "k", b"new").place(&path("f"), &seen, Some(1), NOW).unwrap()
+        });
+        assert_eq!(fs::read_to_string(&at).unwrap(), "written into it");
+        assert_ne!(root.observe(&path("f")), Local::File(placed.stat));
+    }
+    for n in 0..3 {
+        let (_dir, root, _, seen) = setting(n);
+        let placed = download(&root, "k", b"new").place(&path("f"), &seen, Some(1), NOW).unwrap();
+        assert_eq!(root.observe(&path("f")), Local::File(placed.stat), "nobody wrote");
+    }
+}
+
 /// The name is taken again before the wrong file could go back: that one stays in the trash.
 #[test]
 fn a_wrong_file_stays_in_the_trash_if_its_name_is_taken() {
@@ -183,4 +202,30 @@ fn b2_at_every_moment_the_old_file_is_at_its_place_or_in_the_trash() {
             .map(|(which, there, trash)| (which.to_owned(), there.to_owned(), trash));
         assert_eq!(*moments.borrow(), expected);
     }
+}
+
+/// A kill at any moment of a move leaves the file at one of its two places, on a file system with plain renames, too: what lies with the unfinished
+/// downloads only would be swept with them.
+#[test]
+fn h6_at_every_moment_a_moved_file_has_one_of_its_names() {
+    for n in 0..3 {
+        let (dir, root, _, seen) = setting(n);
+        let top = dir.path().to_owned();
+        let moments = std::rc::Rc::new(std::cell::Cell::new(0));
+        let count = moments.clone();
+        MEANWHILE.set(Some(Box::new(move |which| {
+            count.set(count.get() + 1);
+            let there = ["f", "g"].map(|name| fs::read_to_string(top.join(name)).unwrap_or_default());
+            assert!(there.iter().any(|text| text == "seen"), "{which}: {there:?}");
+        })));
+        root.rename(&path("f"), &path("g"), &seen).unwrap();
+        MEANWHILE.set(None);
+        assert_eq!(moments.get(), if n == 2 { 3 } else { 1 });
+        assert_eq!(contents(dir.path()), [("g".to_owned(), "seen".to_owned())]);
+    }
+    // Saved over in the middle: what was saved stays where it was saved.
+    let (dir, root, at, seen) = setting(2);
+    let moved = meanwhile(&[("linked", FIRST)], &at, || root.rename(&path("f"), &path("g"), &seen));
+    assert_eq!(moved.unwrap_err(), Refused::Changed);
+    assert_eq!(contents(dir.path()), [("f".to_owned(), "first".to_owned())]);
 }

@@ -107,7 +107,7 @@ impl Home {
         for dir in dirs_of(paths.iter().copied()) {
             let (parent, name) = dir.rsplit_once('/').unwrap_or(("", &dir));
             let row = rusqlite::params![self.folder.0, parent, name];
-            conn.execute("INSERT INTO base_dir VALUES (?1, ?2, ?3, 0, 0)", row).unwrap();
+            conn.execute("INSERT OR IGNORE INTO base_dir VALUES (?1, ?2, ?3, 0, 0)", row).unwrap();
         }
     }
 }
@@ -115,7 +115,8 @@ impl Home {
 #[tokio::test]
 async fn what_only_dropbox_has_gets_rows_where_things_come_down_and_nowhere_else() {
     let home = super::home().await;
-    home.agreed(&[("same", None), ("older", None), ("gone", None), ("sub/in base", None)]).await;
+    let agreed = [("same", None), ("older", None), ("gone", None), ("sub/in base", None)];
+    home.agreed(&agreed).await;
     let mut doc = facts("/R/doc.gdoc", "1", 5);
     doc.marks = Marks { not_downloadable: true, ..Marks::default() };
     let id = home
@@ -139,8 +140,10 @@ async fn what_only_dropbox_has_gets_rows_where_things_come_down_and_nowhere_else
     home.compare(id, false).await;
     assert_eq!(home.found(), ["gone 3", "older 3"], "a backup asks for nothing that only Dropbox has");
     home.clear();
-    // Another mode: what only Dropbox has concerns it now.
+    // Another mode: what only Dropbox has concerns it now. It passes more deletions, so that nothing is agreed on before both have met.
     home.store.folder("/l", "/r", "two-way").await.unwrap();
+    assert_eq!(home.store.base(home.folder, &super::rel("same")).await, Ok(None));
+    home.agreed(&agreed).await;
     home.compare(id, true).await;
     let expected = ["Empty 0", "Far 0", "Far/away 90", "gone 0", "older 70", "sub/New 80"];
     assert_eq!(home.found(), expected);

@@ -135,6 +135,12 @@ async fn a_clock_that_was_set_back_puts_nothing_off() {
     assert_eq!(home.rows(), ["bogus 1 due 1000 -", "legit 1 due 1600 -", "staged 1 staged 0 busy"]);
     assert_eq!(home.store.ready(1_000, &[]).await.unwrap()[0].entries, 1);
     assert_eq!(home.store.shorten_waits(600, 1_000).await, Ok(0));
+    // What was staged before and may go at once, whatever it is.
+    home.enqueue(&["dir"]).await;
+    let staged = home.claim(1_600).await.into_iter().find(|c| c.job.path == rel("dir")).unwrap().job;
+    let trash = RemoteChange::Trash { path: remote("/r/dir"), rev: None };
+    home.store.stage(vec![(staged, trash)], 9_000_000).await.unwrap();
+    assert_eq!(home.store.shorten_waits(600, 1_000).await, Ok(1));
     let by_index = plan(&home.store, "SELECT 1 FROM job WHERE folder = ?1 AND state = 'due' AND due_at > ?2");
     assert!(by_index.contains("job_due (folder=? AND due_at>?)"), "{by_index}");
     home.counts_agree();
