@@ -96,7 +96,8 @@ impl Deletions {
             } else {
                 let empty = is_empty(folder).await?;
                 let held_before = held::is_open(&account, folder).await?;
-                let asked = guard::Asked { waiting: asked, recent, files: summary.files, held_before, empty };
+                let arrived = account.store.arrived_beside_deletions(folder.id).await?;
+                let asked = guard::Asked { waiting: asked, recent, files: summary.files, arrived, held_before, empty };
                 guard::check(asked, limits)
             };
             // The root is checked in the same round as the deletion, on the handle that the paths were looked at with or a newer one.

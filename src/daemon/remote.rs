@@ -2,7 +2,6 @@
 //!
 //! [`Reader`] is the same for programs that look into the database without a daemon (`ferrybox ls`).
 
-mod absent;
 mod reader;
 
 pub use reader::{Covered, Reader, ReaderError, list_online};
@@ -170,29 +169,8 @@ impl RemoteCache {
             .collect();
         let sought: Vec<_> = sought.into_iter().map(|sought| sought.map(|s| s.at)).collect();
         let remotes = account.store.remote_views_blocking(&sought)?;
-        let mut views = Vec::with_capacity(claimed.len());
-        for ((claimed, remote), late) in claimed.iter().zip(remotes).zip(late) {
-            let remote = match remote {
-                _ if late => Remote::Unlisted,
-                // Of what was never agreed on nothing is believed gone, so that it is all the same. Who asks for one path wants to know.
-                Remote::Unlisted if claimed.base.is_some() || claimed.dir || claimed.job.id == JobId(0) => {
-                    self.sure(account, &claimed.job)?
-                }
-                remote => remote,
-            };
-            views.push(View { remote, late });
-        }
-        Ok(views)
-    }
-
-    /// What was not found under its likely key: surely absent, or still unlisted.
-    fn sure(&self, account: &Account, job: &Job) -> Result<Remote, StoreError> {
-        let (Some(lane), Some(folder)) = (self.lane_of(job.folder), account.folder(job.folder)) else {
-            return Ok(Remote::Unlisted);
-        };
-        let home = folder.home(&job.path);
-        let absent = folder.comes_down() && !is_sure(home.as_str()) && absent::is_absent(&account.store, lane, &home)?;
-        Ok(if absent { Remote::Absent } else { Remote::Unlisted })
+        let views = remotes.into_iter().zip(late);
+        Ok(views.map(|(remote, late)| View { remote: if late { Remote::Unlisted } else { remote }, late }).collect())
     }
 
     /// The remote view of one path. Blocks.

@@ -35,6 +35,8 @@ pub struct Asked {
     pub recent: u64,
     /// Files in sync, those that wait among them.
     pub files: u64,
+    /// Files in sync that came down while the others went: they say nothing of what a person keeps here.
+    pub arrived: u64,
     /// These deletions, or more of them, were held before and nobody has decided: files that come back one by one do not set the others free.
     pub held_before: bool,
     /// Nothing that is synced is left in the folder: what was there a moment ago may not even be counted yet.
@@ -47,7 +49,7 @@ pub struct Asked {
 /// # Errors
 /// [`Held`] with the limit that was met.
 pub fn check(asked: Asked, limits: Limits) -> Result<(), Held> {
-    let Asked { waiting, recent, files, held_before, empty } = asked;
+    let Asked { waiting, recent, files, arrived, held_before, empty } = asked;
     let gone = waiting.saturating_add(recent);
     let before = files.saturating_add(recent);
     #[expect(clippy::cast_precision_loss, reason = "a share of 2^53 files needs no more digits")]
@@ -56,7 +58,7 @@ pub fn check(asked: Asked, limits: Limits) -> Result<(), Held> {
         format!("safety.max_deletions = {}", limits.max_deletions)
     } else if gone > SHARE_FROM && share > limits.max_share {
         format!("safety.max_deletion_share = {:.0}%", limits.max_share * 100.0)
-    } else if waiting > 1 && waiting >= files || empty && files > 1 {
+    } else if waiting > 1 && waiting.saturating_add(arrived) >= files || empty && files > 1 {
         "that is all the folder has".to_owned()
     } else if held_before {
         "what is left of those that were held before".to_owned()
@@ -143,16 +145,19 @@ mod tests {
     const LIMITS: Limits = Limits { max_deletions: 1_000, max_share: 0.25 };
 
     fn check(waiting: u64, recent: u64, files: u64, limits: Limits) -> Result<(), Held> {
-        super::check(Asked { waiting, recent, files, held_before: false, empty: false }, limits)
+        super::check(Asked { waiting, recent, files, arrived: 0, held_before: false, empty: false }, limits)
     }
 
     #[test]
     fn an_emptied_folder_is_held_however_few_files_are_counted() {
-        let asked = Asked { waiting: 12, recent: 0, files: 15, held_before: false, empty: true };
+        let asked = Asked { waiting: 12, recent: 0, files: 15, arrived: 0, held_before: false, empty: true };
         assert!(super::check(asked, LIMITS).is_err());
         super::check(Asked { empty: false, ..asked }, LIMITS).unwrap();
         assert!(super::check(Asked { empty: false, held_before: true, ..asked }, LIMITS).is_err());
         super::check(Asked { waiting: 1, files: 1, ..asked }, LIMITS).unwrap();
+        // What comes down into an emptied folder does not make it any less emptied.
+        assert!(super::check(Asked { empty: false, arrived: 3, ..asked }, LIMITS).is_err());
+        super::check(Asked { empty: false, arrived: 2, ..asked }, LIMITS).unwrap();
     }
 
     #[test]

@@ -16,6 +16,9 @@ use crate::model::{Base, Change, FolderId, RelPath, RemoteChange, RemotePath, Un
 /// Rows that the log keeps unless [`Store::set_history`] says otherwise.
 pub(super) const KEPT: u64 = 100_000;
 
+/// A folder is emptied, its loss seen and its deletions staged within this time, in ms.
+const SHORTLY_MS: UnixMs = 15_000;
+
 /// One deed, on its way into the log.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Note<'a> {
@@ -139,6 +142,24 @@ impl Store {
         limit: usize,
     ) -> Result<(Vec<HistoryRow>, u64), StoreError> {
         self.read(move |conn| page(conn, under.as_ref(), offset, limit)).await
+    }
+
+    /// Files that came down since shortly before the oldest of a folder's staged deletions, and are not among these.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn arrived_beside_deletions(&self, folder: FolderId) -> Result<u64, StoreError> {
+        self.read(move |conn| {
+            let mut select = conn.prepare_cached(
+                "SELECT count(DISTINCT h.path) FROM history h
+                  WHERE h.folder = ?1 AND h.what = ?2
+                    AND h.at >= (SELECT min(created_at) FROM change WHERE folder = ?1 AND kind IN ('delete', 'trash')) - ?3
+                    AND NOT EXISTS (SELECT 1 FROM job j JOIN change c ON c.job = j.id
+                                     WHERE j.folder = h.folder AND j.path = h.path AND c.kind IN ('delete', 'trash'))",
+            )?;
+            Ok(select.query_row(params![folder.0, Deed::Downloaded.word(), SHORTLY_MS], |r| row::count(r, 0))?)
+        })
+        .await
     }
 }
 
