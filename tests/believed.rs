@@ -1,4 +1,5 @@
-//! Whose listing it is, and whether it is believed: other accounts' tokens, other namespaces, empty listings and waves of changes.
+//! Whose listing it is, and whether it is believed: other accounts' tokens, other namespaces, empty listings and waves of changes;
+//! and that every call says whose it is.
 //! The names carry the rows of group E of the faults' catalogue.
 #![allow(
     clippy::unwrap_used,
@@ -13,10 +14,11 @@
 mod cache;
 mod harness;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use cache::{cached, eventually, filled, status, until_equal};
-use ferrybox_standin::{AccountSpec, Settings};
+use ferrybox_standin::{AccountSpec, Effect, Fault, Settings};
 use harness::{World, text};
 use serde_json::{Value, json};
 
@@ -156,5 +158,86 @@ fn e4_an_account_that_lists_as_empty_is_held_shown_and_a_persons_to_judge() {
     assert_eq!(out.status.code(), Some(0), "{}", text(&out));
     until_equal(&world);
     assert_eq!(listed(), json!([]));
+    world.assert_clean();
+}
+
+/// A member of a team, in the team's space.
+fn of_a_team(mode: &'static str, select: &str) -> World {
+    let mut world = World::new();
+    world.mode = mode;
+    world.account_extra = format!("path_root = \"root\"\n{select} = \"dbmid:A_member\"");
+    world.extra = "[upload]\nchunk_size = \"4 MiB\"".to_owned();
+    world
+}
+
+/// Every request says whose it is and below which root: but for the token's own call, the longpoll, which carries no token, and (of the root)
+/// the call that asks for the root.
+fn assert_heads(world: &World, select_user: Option<&str>, select_admin: Option<&str>) -> BTreeSet<String> {
+    let root = format!(r#"{{".tag":"root","root":"{}"}}"#, world.standin.root_namespace_id());
+    let mut routes = BTreeSet::new();
+    for told in world.standin.heads() {
+        let noauth = told.route.starts_with("oauth2/") || told.route == "files/list_folder/longpoll";
+        let who = if noauth { (None, None) } else { (select_user, select_admin) };
+        assert_eq!((told.select_user.as_deref(), told.select_admin.as_deref()), who, "{told:?}");
+        assert_eq!(told.authorized, !noauth, "{told:?}");
+        let rootless = noauth || told.route == "users/get_current_account";
+        assert_eq!(told.path_root.as_deref(), Some(root.as_str()).filter(|_| !rootless), "{told:?}");
+        routes.insert(told.route);
+    }
+    routes
+}
+
+#[test]
+fn every_call_of_a_team_s_member_names_the_member_and_the_root() {
+    let world = of_a_team("two-way", "select_user");
+    world.standin.write("/T/theirs", "t");
+    world.standin.write("/T/there/deep", "d");
+    world.write("small", "s");
+    world.write("large", vec![7; 9 << 20]);
+    std::fs::create_dir(world.folder.join("empty")).unwrap();
+    // A commit whose reply is lost is looked up.
+    world.standin.faults().add(Fault::once("files/upload_session/finish_batch", Effect::DropAfter));
+    let daemon = world.daemon();
+    world.until("up and down", |s| s.folder("/T/empty") && world.disk() == world.remote() && s.file_count() == 4);
+    world.until_status("it is idle", |s| s["accounts"][0]["state"] == "idle");
+    std::fs::remove_file(world.folder.join("small")).unwrap();
+    world.until("the deletion", |s| s.file_count() == 3);
+    world.standin.write("/T/there/late", "l");
+    world.until("what came later", |_| world.disk() == world.remote());
+    drop(daemon);
+    let mut online = world.command(&["ls", "--online", "/"]);
+    assert!(online.output().unwrap().status.success());
+    let routes = assert_heads(&world, Some("dbmid:A_member"), None);
+    for route in [
+        "oauth2/token",
+        "users/get_current_account",
+        "users/get_space_usage",
+        "files/list_folder",
+        "files/list_folder/continue",
+        "files/list_folder/longpoll",
+        "files/download",
+        "files/upload_session/start_batch",
+        "files/upload_session/append_batch",
+        "files/upload_session/append_v2",
+        "files/upload_session/finish_batch",
+        "files/create_folder_batch",
+        "files/delete_batch",
+        "files/get_metadata",
+    ] {
+        assert!(routes.contains(route), "{route} was never called: {routes:?}");
+    }
+    world.assert_clean();
+}
+
+#[test]
+fn every_call_of_a_team_s_admin_names_the_admin_and_the_root() {
+    let world = of_a_team("mirror", "select_admin");
+    world.write("a", "1");
+    world.once_in_sync();
+    world.write("b", "2");
+    std::fs::remove_file(world.folder.join("a")).unwrap();
+    world.once();
+    let routes = assert_heads(&world, None, Some("dbmid:A_member"));
+    assert!(routes.contains("files/upload_session/finish_batch") && routes.len() > 5, "{routes:?}");
     world.assert_clean();
 }

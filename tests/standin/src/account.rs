@@ -78,6 +78,17 @@ impl Account {
         self.change(|account| id.clone_into(&mut account.root_namespace));
     }
 
+    /// Its home namespace has changed to this id, and so has the root's where both were one: who has no team's root in its paths is told by
+    /// `users/get_current_account` only.
+    pub fn set_home_namespace_id(&self, id: &str) {
+        self.change(|account| {
+            if account.root_namespace == account.home_namespace {
+                id.clone_into(&mut account.root_namespace);
+            }
+            id.clone_into(&mut account.home_namespace);
+        });
+    }
+
     /// A code as `/oauth2/authorize` shows it, for this S256 challenge (`None`: no PKCE) and this client.
     #[must_use]
     pub fn issue_code(&self, client_id: &str, challenge: Option<&str>) -> String {
