@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use cache::{cached, eventually, filled, status, until_equal};
 use ferrybox_standin::{AccountSpec, Effect, Fault, Settings};
-use harness::{World, text};
+use harness::{Daemon, World, text};
 use serde_json::{Value, json};
 
 const CONTINUE: &str = "files/list_folder/continue";
@@ -50,6 +50,91 @@ fn e8_a_root_that_changed_is_listed_anew_beside_what_is_known() {
     let _daemon = world.daemon();
     eventually("it lists anew after a restart", &world, || calls("files/list_folder") == 3);
     until_equal(&world);
+    world.assert_clean();
+}
+
+/// Ten files on both sides, and a daemon that keeps them so.
+fn ten(path_root: Option<&str>) -> (World, Daemon) {
+    let mut world = World::new();
+    world.mode = "two-way";
+    world.account_extra = path_root.map(|id| format!("path_root = \"{id}\"")).unwrap_or_default();
+    for i in 0..10 {
+        world.standin.write(&format!("/T/f{i}"), format!("{i}"));
+    }
+    let daemon = world.daemon();
+    eventually("all are here", &world, || world.disk().len() == 10 && world.disk() == world.remote());
+    world.until_status("it is idle", |s| s["accounts"][0]["state"] == "idle");
+    (world, daemon)
+}
+
+#[test]
+fn e8_what_another_home_namespace_lacks_is_held_and_no_deletion() {
+    let (world, _daemon) = ten(None);
+    let mine = world.disk();
+    // Pages take their time, so that the first one that is served is the other namespace's.
+    world.standin.set(|s| s.listing_time = Duration::from_millis(500));
+    world.standin.set_home_namespace_id("777000");
+    world.standin.reset_cursors();
+    for i in 0..3 {
+        world.standin.delete(&format!("/T/f{i}"));
+    }
+    let remote =
+        &world.until_status("it is held", |s| !s["accounts"][0]["remote"]["held"].is_null())["accounts"][0]["remote"];
+    let (token, why) = (remote["held"]["token"].as_str().unwrap(), remote["reason"].as_str().unwrap());
+    assert!(why.contains("another namespace") && why.contains("3 of the 11") && why.contains("path_root"), "{why}");
+    assert_eq!(world.disk(), mine);
+    assert_eq!(world.deletions(), 0);
+    // A person has looked.
+    assert_eq!(world.command(&["approve", token]).output().unwrap().status.code(), Some(0));
+    eventually("the three go", &world, || world.disk() == world.remote());
+    assert_eq!(world.disk().len(), 7);
+    world.assert_clean();
+}
+
+#[test]
+fn e8_another_home_namespace_that_has_everything_is_taken_over_at_the_next_look() {
+    let (world, _daemon) = ten(None);
+    let mine = world.disk();
+    let lists = world.standin.calls_of("files/list_folder");
+    world.standin.set_home_namespace_id("777000");
+    assert_eq!(world.command(&["sync"]).output().unwrap().status.code(), Some(0));
+    world.until("it lists anew", |s| s.calls_of("files/list_folder") == lists + 1);
+    world.standin.write("/T/later", "l");
+    eventually("what is new comes", &world, || world.disk().len() == 11);
+    let remote = &status(&world)["accounts"][0]["remote"];
+    assert!(remote["held"].is_null() && remote["listed"] == 0, "{remote}");
+    assert!(mine.iter().all(|(path, hash)| world.disk().get(path) == Some(hash)));
+    world.assert_clean();
+}
+
+#[test]
+fn e8_a_namespace_that_may_not_be_looked_into_stops_everything_with_its_reason() {
+    let (world, daemon) = ten(Some("3235641"));
+    let mine = world.disk();
+    let before = cached(&world);
+    world.standin.set_home_namespace_id("777000");
+    world.standin.delete("/T/f0");
+    world.standin.write("/T/f1", "theirs");
+    let said = |s: &Value| s["accounts"][0]["state"] == "account_mismatch";
+    let account = world.until_status("it says so", said)["accounts"][0].clone();
+    let reason = account["reason"].as_str().unwrap();
+    assert!(reason.contains("path_root") && reason.contains("no_permission"), "{account}");
+    let calls = |route: &str| world.standin.calls_of(route);
+    let sent = calls("files/upload_session/start_batch") + calls("files/upload_session/append_batch");
+    world.write("new", "n");
+    std::fs::remove_file(world.folder.join("f9")).unwrap();
+    eventually("both are seen", &world, || status(&world)["accounts"][0]["folders"][0]["pending"]["uploads"] == 2);
+    drop(daemon);
+    // At a start, too.
+    let out = world.command(&["run", "--once"]).output().unwrap();
+    assert_eq!(out.status.code(), Some(4), "{}", text(&out));
+    assert!(text(&out).contains("no_permission"), "{}", text(&out));
+    assert_eq!(cached(&world), before);
+    assert_eq!(calls("files/upload_session/start_batch") + calls("files/upload_session/append_batch"), sent);
+    assert_eq!(world.deletions(), 0);
+    let expected = mine.into_iter().filter(|(path, _)| path != "f9").map(|(path, _)| path);
+    assert_eq!(world.disk().into_keys().filter(|path| path != "new").collect::<Vec<_>>(), expected.collect::<Vec<_>>());
+    assert_eq!(std::fs::read(world.folder.join("f1")).unwrap(), b"1");
     world.assert_clean();
 }
 
@@ -198,12 +283,14 @@ fn every_call_of_a_team_s_member_names_the_member_and_the_root() {
     // A commit whose reply is lost is looked up.
     world.standin.faults().add(Fault::once("files/upload_session/finish_batch", Effect::DropAfter));
     let daemon = world.daemon();
-    world.until("up and down", |s| s.folder("/T/empty") && world.disk() == world.remote() && s.file_count() == 4);
+    eventually("up and down", &world, || {
+        world.standin.folder("/T/empty") && world.disk() == world.remote() && world.disk().len() == 4
+    });
     world.until_status("it is idle", |s| s["accounts"][0]["state"] == "idle");
     std::fs::remove_file(world.folder.join("small")).unwrap();
     world.until("the deletion", |s| s.file_count() == 3);
     world.standin.write("/T/there/late", "l");
-    world.until("what came later", |_| world.disk() == world.remote());
+    eventually("what came later", &world, || world.disk() == world.remote());
     drop(daemon);
     let mut online = world.command(&["ls", "--online", "/"]);
     assert!(online.output().unwrap().status.success());

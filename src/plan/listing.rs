@@ -77,6 +77,22 @@ pub fn believable(known: u64, found: u64, limits: Limits) -> Result<(), String> 
     ))
 }
 
+/// Whether the first listing after the account's paths came to be another namespace's may take the place of one of `known` entries, of which it
+/// lacks `lost`. What is missing there was deleted by nobody, so that it is no deletion here before a person says so.
+///
+/// # Errors
+/// One sentence: what is held, and what to do.
+pub fn moved(known: u64, lost: u64) -> Result<(), String> {
+    if lost == 0 {
+        return Ok(());
+    }
+    Err(format!(
+        "the account's paths are in another namespace now (a team was joined or left, or `path_root` is another), and {lost} of the {known} \
+         entries that were known are not in it: nothing is deleted here, and the old listing is used. Run `ferrybox approve` with the token \
+         shown if they are really gone; else set `path_root` and the folders' `remote` to where the files are now, and restart"
+    ))
+}
+
 /// The fewest cursors that follow all these remote folders without listing the whole account for them.
 ///
 /// A folder below another needs none of its own, and folders with a common ancestor share its cursor, unless that ancestor is the
@@ -204,6 +220,13 @@ mod tests {
         assert!(believable(51, 0, limits).is_err());
         assert!(believable(4, 0, limits).is_ok());
         assert!(believable(0, 0, limits).is_ok());
+    }
+
+    #[test]
+    fn e8_what_another_namespace_lacks_is_no_deletion() {
+        assert_eq!(moved(10, 0), Ok(()));
+        let why = moved(1_000_000, 1).unwrap_err();
+        assert!(why.contains("1 of the 1000000") && why.contains("path_root"), "{why}");
     }
 
     #[test]
