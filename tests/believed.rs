@@ -18,7 +18,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use cache::{cached, eventually, filled, status, until_equal};
-use ferrybox_standin::{AccountSpec, Effect, Fault, Settings};
+use ferrybox_standin::{AccountSpec, Effect, Fault, Settings, content_hash};
 use harness::{Daemon, World, text};
 use serde_json::{Value, json};
 
@@ -202,6 +202,39 @@ fn e12_a_mass_rewrite_by_another_client_changes_nothing_here() {
     eventually("it is idle", &world, || status(&world)["accounts"][0]["state"] == "idle");
     assert_eq!(world.disk(), mine);
     drop(daemon);
+    world.assert_clean();
+}
+
+#[test]
+fn e12_slices_of_a_mass_change_do_not_pass_one_by_one() {
+    let mut world = World::new();
+    world.mode = "two-way";
+    for i in 0..100 {
+        world.standin.write(&format!("/T/f{i}"), format!("{i}"));
+    }
+    let _daemon = world.daemon();
+    eventually("all are here", &world, || world.disk().len() == 100 && world.disk() == world.remote());
+    let ransomed = || world.disk().values().filter(|hash| **hash == content_hash(b"ransom")).count();
+    let held = || status(&world)["accounts"][0]["remote"]["held"].clone();
+    for slice in 0..2 {
+        for i in slice * 20..slice * 20 + 20 {
+            world.standin.write(&format!("/T/f{i}"), "ransom");
+        }
+        eventually("a slice comes down", &world, || ransomed() == slice * 20 + 20);
+        world.until_status("it is idle", |s| s["accounts"][0]["state"] == "idle");
+    }
+    for i in 40..60 {
+        world.standin.delete(&format!("/T/f{i}"));
+    }
+    eventually("the third is held", &world, || held()["reason"].as_str().is_some_and(|why| why.contains("40 others")));
+    assert_eq!((ransomed(), world.disk().len()), (40, 100));
+    // What we delete ourselves meanwhile is nobody's wave, and a person's word lets the rest come.
+    std::fs::remove_file(world.folder.join("f99")).unwrap();
+    world.until("our own deletion", |s| s.file("/T/f99").is_none());
+    let token = held()["token"].as_str().unwrap().to_owned();
+    assert_eq!(world.command(&["approve", &token]).output().unwrap().status.code(), Some(0));
+    eventually("the third comes down", &world, || world.disk() == world.remote());
+    assert_eq!(world.disk().len(), 79);
     world.assert_clean();
 }
 
