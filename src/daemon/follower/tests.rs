@@ -170,7 +170,9 @@ async fn history(standin: &Standin, store: &Store, seed: u64) -> u32 {
     }
     plague(standin, seed);
     let scope = if dice.roll(4) == 0 { "/a" } else { "" };
+    // Another account's database, as far as listings go.
     store.open_listings(&[], "q").await.unwrap();
+    store.set_namespace(&account.root_namespace_id()).await.unwrap();
     let mut follower = follower(store, client(standin, &account), scope).await;
     let mut failures = 0;
     for _ in 0..dice.roll(30) + 5 {
