@@ -143,6 +143,11 @@ pub fn is_sure(text: &str) -> bool {
     text.is_ascii() || text.nfc().all(|c| c.is_ascii() || (c.to_lowercase().eq([c]) && c.to_uppercase().eq([c])))
 }
 
+/// Whether Dropbox tells these two names apart, of which a disk takes one for the other: then one of them cannot lie there.
+pub fn tells_apart(name: &str, listed: &str) -> bool {
+    key_of(name) != key_of(listed)
+}
+
 /// Bytes that a name may have on nearly every disk.
 const NAME_MAX: usize = 255;
 
@@ -233,6 +238,13 @@ mod tests {
     fn i8_a_guess_knows_when_it_is_sure() {
         assert!(is_sure("Plain.TXT") && is_sure("日本") && !is_sure("Ä") && !is_sure("straße") && !is_sure("İ"));
         assert_eq!(key_of("A\u{308}/B"), "ä/b");
+    }
+
+    #[test]
+    fn e15_names_that_only_the_disk_takes_for_one_another() {
+        assert!(tells_apart("straße", "strasse"));
+        // One file in Dropbox, too: as it may lie on such a disk in other letters, or decomposed.
+        assert!(!tells_apart("Straße", "straße") && !tells_apart("é", "e\u{301}"));
     }
 
     #[test]
