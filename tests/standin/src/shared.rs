@@ -39,6 +39,8 @@ pub(crate) struct Record {
     listings: HashSet<(String, String, [u8; 32])>,
     pub(crate) requests: u64,
     pub(crate) heads: Vec<Told>,
+    /// The last arguments, by route.
+    pub(crate) arguments: HashMap<&'static str, String>,
 }
 
 /// Heads that are kept, the first ones.

@@ -132,6 +132,13 @@ impl Standin {
         lock(&self.shared.record).heads.clone()
     }
 
+    /// The argument of the last call of a route, as it came; null if there was none.
+    #[must_use]
+    pub fn last_argument(&self, route: &str) -> serde_json::Value {
+        let record = lock(&self.shared.record);
+        record.arguments.get(route).and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
+    }
+
     /// How often one route was called.
     #[must_use]
     pub fn calls_of(&self, route: &str) -> u64 {

@@ -206,6 +206,7 @@ async fn call(
         headers: head.headers.clone(),
     };
     let argument = argument.map_err(|why| why.into_refusal(&call))?;
+    lock(&shared.record).arguments.insert(route.name, argument.clone());
     call.argument = argument;
     let fingerprint = call.fingerprint();
     let telling = Some(fingerprint).filter(|_| route.argument_tells_work());
