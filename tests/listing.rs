@@ -384,13 +384,11 @@ fn e7_what_is_deleted_and_comes_back_in_one_run_of_pages_is_never_missing_here()
             .collect::<Vec<_>>()
     };
     let first = inodes();
-    world.standin.delete("/T/shared");
-    for i in 0..6 {
-        world.standin.write(&format!("/T/between {i}"), "x");
-    }
-    for i in 0..10 {
-        world.standin.write(&format!("/T/shared/f{i}"), format!("{i}"));
-    }
+    world.standin.reshare("/T/shared", |account| {
+        for i in 0..6 {
+            drop(account.write(&format!("/T/between {i}"), "x"));
+        }
+    });
     let downloads = world.standin.calls_of("files/download");
     let _daemon = world.daemon();
     while world.disk().len() < 16 {

@@ -152,6 +152,15 @@ impl Account {
         self.change(|account| account.links.clear());
     }
 
+    /// A folder is shared, or not shared any more: listings tell of it as deleted, then of what happens in `between`, then of the folder and all
+    /// that is in it as if it were new (docs/dropbox-api.md, "Listing"). Nothing has changed in it.
+    pub fn reshare(&self, path: &str, between: impl FnOnce(&Self)) {
+        let key = self.fold(path);
+        self.change(|account| account.tree.leave(&key));
+        between(self);
+        self.change(|account| account.tree.come_back(&key));
+    }
+
     /// What longpolls answer as `backoff`, in seconds.
     pub fn set_longpoll_backoff(&self, backoff: Option<u64>) {
         self.change(|account| account.backoff = backoff);
