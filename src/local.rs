@@ -11,6 +11,7 @@ use crate::model::RelPath;
 mod beneath;
 mod bin;
 mod dress;
+mod folds;
 mod fs_kind;
 mod incoming;
 mod list;

@@ -14,6 +14,7 @@ pub mod names;
 pub mod outcome;
 pub mod pace;
 pub mod pack;
+pub mod recent;
 pub mod retry;
 pub mod tell;
 pub mod wait;

@@ -28,6 +28,7 @@ mod remote;
 mod remote_compare;
 mod remote_inbound;
 mod remote_names;
+mod remote_namespace;
 mod remote_page;
 mod remote_read;
 mod remote_touched;

@@ -294,3 +294,127 @@ fn uploads_do_not_wait_for_a_listing_that_fails() {
     until_equal(&world);
     world.assert_clean();
 }
+
+#[test]
+fn every_argument_of_the_listing_is_a_setting() {
+    let mut world = filled(Settings::default(), 3);
+    let configured = json!({
+        "limit": 7,
+        "include_deleted": true,
+        "include_media_info": true,
+        "include_has_explicit_shared_members": true,
+        "include_mounted_folders": false,
+        "include_property_groups": ["ptid:1a5n2i6d3OYEAAAAAAAAAYa"],
+        "include_non_downloadable_files": false,
+        "include_restorable_info": true,
+    });
+    let lines = configured.as_object().unwrap().iter().map(|(key, value)| format!("{key} = {value}\n"));
+    world.extra = format!("[listing]\n{}", lines.collect::<String>());
+    world.standin.delete("/T/d1");
+    let daemon = world.daemon();
+    until_equal(&world);
+    let asked = world.standin.last_argument("files/list_folder");
+    for (key, value) in configured.as_object().unwrap() {
+        let expected = if key == "include_property_groups" {
+            json!({".tag": "filter_some", "filter_some": value})
+        } else {
+            value.clone()
+        };
+        assert_eq!(asked[key], expected, "{asked}");
+    }
+    assert_eq!((&asked["path"], &asked["recursive"]), (&json!("/T"), &json!(true)));
+    // "Cursors retrieved by setting include_media_info to true are not supported" by longpolls.
+    eventually("it is idle", &world, || status(&world)["accounts"][0]["state"] == "idle");
+    assert_eq!(world.standin.calls_of(LONGPOLL), 0);
+    drop(daemon);
+    // Another question is listed anew, beside what is known, and followed by longpolls.
+    world.extra = "[listing]\nlimit = 5\nlongpoll = \"45s\"".to_owned();
+    let _daemon = world.daemon();
+    eventually("it listens", &world, || world.standin.calls_of(LONGPOLL) > 0);
+    let (asked, listens) = (world.standin.last_argument("files/list_folder"), world.standin.last_argument(LONGPOLL));
+    assert_eq!((&asked["limit"], &asked["include_deleted"]), (&json!(5), &json!(false)));
+    assert!((30..=45).contains(&listens["timeout"].as_u64().unwrap()), "{listens}");
+    until_equal(&world);
+    world.assert_clean();
+}
+
+#[test]
+fn a_kind_of_entry_that_is_not_known_is_told_once_and_hides_nothing() {
+    let world = filled(small_pages(), 12);
+    for i in 0..5 {
+        world.standin.write(&format!("/T/odd {i}"), "x");
+        world.standin.decorate(&format!("/T/odd {i}"), json!({".tag": "shortcut"}));
+    }
+    let _daemon = world.daemon();
+    let good = || served(&world).into_iter().filter(|(path, _)| !path.contains("odd")).collect::<Vec<_>>();
+    eventually("the others are here", &world, || cached(&world).into_iter().collect::<Vec<_>>() == good());
+    world.standin.reset_cursors();
+    world.standin.write("/T/later", "x");
+    eventually("and after a reset", &world, || cached(&world).into_iter().collect::<Vec<_>>() == good());
+    assert!(status(&world)["accounts"][0]["remote"]["unknown"].as_u64() >= Some(5));
+    assert_eq!(world.log().matches("shortcut").count(), 1, "{}", world.log());
+    world.assert_clean();
+}
+
+#[test]
+fn e7_what_is_deleted_and_comes_back_in_one_run_of_pages_is_never_missing_here() {
+    // Sharing or unsharing a folder looks like this; the pages between are many.
+    let mut world =
+        World::with(Settings { page_size: 2, listing_time: Duration::from_millis(100), ..Settings::default() });
+    world.mode = "two-way";
+    for i in 0..10 {
+        world.standin.write(&format!("/T/shared/f{i}"), format!("{i}"));
+    }
+    world.once_in_sync();
+    let before: Vec<_> = world.disk().keys().map(|path| world.folder.join(path)).collect();
+    let inodes = || {
+        before
+            .iter()
+            .map(|path| std::fs::metadata(path).map(|m| std::os::unix::fs::MetadataExt::ino(&m)).ok())
+            .collect::<Vec<_>>()
+    };
+    let first = inodes();
+    world.standin.reshare("/T/shared", |account| {
+        for i in 0..6 {
+            drop(account.write(&format!("/T/between {i}"), "x"));
+        }
+    });
+    let downloads = world.standin.calls_of("files/download");
+    let _daemon = world.daemon();
+    while world.disk().len() < 16 {
+        assert_eq!(inodes(), first, "{}", world.log());
+        std::thread::yield_now();
+    }
+    eventually("it is idle", &world, || status(&world)["accounts"][0]["state"] == "idle");
+    assert_eq!(inodes(), first);
+    assert_eq!(world.standin.calls_of("files/download"), downloads + 6);
+    world.assert_clean();
+}
+
+#[test]
+fn e16_a_file_that_came_back_under_another_id_is_found_by_its_path_and_hash() {
+    let mut world = World::new();
+    world.mode = "two-way";
+    world.write("kept", "same");
+    world.write("reused", "mine");
+    world.once_in_sync();
+    let id = |path: &str| world.standin.file(path).unwrap().id;
+    let (old, reused) = (id("/T/kept"), id("/T/reused"));
+    // Moved into another namespace and back, or deleted and restored: another id; and that of another file is given out again.
+    world.standin.delete("/T/kept");
+    world.standin.write("/T/kept", "same");
+    world.standin.delete("/T/reused");
+    world.standin.write("/T/fresh", "theirs");
+    world.standin.decorate("/T/fresh", json!({"id": reused}));
+    assert_ne!(id("/T/kept"), old);
+    let downloads = world.standin.calls_of("files/download");
+    world.once_in_sync();
+    world.assert_equal();
+    assert_eq!(std::fs::read_to_string(world.folder.join("fresh")).unwrap(), "theirs");
+    assert!(world.standin.calls_of("files/download") <= downloads + 1);
+    // The next edit goes over the file that is there now.
+    world.write("kept", "edited");
+    world.once_in_sync();
+    assert_eq!((world.standin.content("/T/kept").unwrap(), world.standin.file_count()), ("edited".into(), 2));
+    world.assert_clean();
+}

@@ -10,7 +10,7 @@ use std::time::Duration;
 use cache::{cached, filled, ls, until_equal};
 use ferrybox_standin::{AccountSpec, Settings};
 use harness::{World, text};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 #[test]
 fn ls_lists_offline_with_patterns_marks_and_exit_codes() {
@@ -145,5 +145,50 @@ fn a_shared_link_is_listed_with_its_password_and_without_a_path_of_ours() {
     assert!(code == Some(1) && told.contains("no such shared link"), "{told}");
     // The specification knows no recursive listing of a link.
     assert_eq!(link(&open, &["-R"]).output().unwrap().status.code(), Some(64));
+    world.assert_clean();
+}
+
+#[test]
+fn what_the_listing_says_is_kept_and_shown() {
+    let world = World::new();
+    world.standin.write("/T/Every.thing", "x");
+    let said = json!({
+        "client_modified": "2015-05-12T15:50:38Z",
+        "server_modified": "2016-12-31T23:59:59Z",
+        "has_explicit_shared_members": true,
+        "is_downloadable": false,
+        "sharing_info": {"read_only": true, "parent_shared_folder_id": "84528192421"},
+        "symlink_info": {"target": "/elsewhere"},
+        "property_groups": [{"template_id": "ptid:1a5n2i6d3OYEAAAAAAAAAYa", "fields": [{"name": "Policy", "value": "P"}]}],
+        "file_lock_info": {"is_lockholder": true, "lockholder_name": "Imaginary User"},
+        "never_heard_of": {"by": "this version"},
+    });
+    world.standin.decorate("/T/Every.thing", said.clone());
+    world.once_in_sync();
+    let file = world.standin.file("/T/Every.thing").unwrap();
+    let listed = ls(&world, &["/T/every.thing"]).remove(0);
+    for (field, expected) in [
+        ("path", json!("/T/Every.thing")),
+        ("path_lower", json!("/t/every.thing")),
+        ("kind", json!("file")),
+        ("id", json!(file.id)),
+        ("rev", json!(file.rev)),
+        ("size", json!(1)),
+        ("content_hash", json!(file.content_hash)),
+        ("client_modified", json!(1_431_445_838)),
+        ("server_modified", json!(1_483_228_799)),
+        ("read_only", json!(true)),
+        ("shared", json!(true)),
+        ("is_downloadable", json!(false)),
+        ("symlink", json!(true)),
+        ("has_explicit_shared_members", json!(true)),
+    ] {
+        assert_eq!(listed[field], expected, "{field}: {listed}");
+    }
+    let more: Value = serde_json::from_str(listed["more"].as_str().unwrap()).unwrap();
+    for field in ["sharing_info", "symlink_info", "property_groups", "file_lock_info"] {
+        assert_eq!(more[field], said[field], "{field}: {more}");
+    }
+    assert!(more.get("never_heard_of").is_none());
     world.assert_clean();
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, AtomicU32};
 use std::sync::{Arc, Mutex};
 
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::config;
@@ -38,6 +38,8 @@ pub(crate) struct Account {
     pub(crate) live: Live,
     /// Whose account it is, once Dropbox has said so and it is the database's.
     pub(crate) who: watch::Sender<Option<Who>>,
+    /// Asks now whose account it is, and where its paths are.
+    pub(crate) recheck: Notify,
     /// What stops the whole account, until when.
     pub(crate) trouble: watch::Sender<Option<Trouble>>,
     /// A person wants nothing done for now.

@@ -2,6 +2,8 @@
 //!
 //! The cache itself always follows Dropbox; what waits is the work. The token names exactly the files and the revisions that would come over
 //! them, so that another wave has another token. What was approved stays approved until that comparison has ended, across restarts.
+//!
+//! A wave that comes in slices is weighed together with what came down of late. A person's word, whichever it is, begins that count anew.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,6 +13,7 @@ use crate::daemon::remote::{HeldChanges, Lane};
 use crate::model::FolderId;
 use crate::plan::guard::{Limits, Seal, Wave, inbound};
 use crate::plan::listing::{holds, key_of};
+use crate::plan::recent::{Passed, Recent};
 use crate::store::{Fate, Inbound, Naming, Store, StoreError, Tree, TreeId};
 
 /// Paths that are shown.
@@ -30,6 +33,18 @@ pub(crate) struct Brake {
 /// The key of a person's word on a listing's changes.
 pub(crate) fn approved(lane: &Lane) -> String {
     format!("listing.{}.approved", lane.id.0)
+}
+
+/// The key of what came down of late, by folder.
+pub(crate) fn recent(lane: &Lane) -> String {
+    format!("listing.{}.recent", lane.id.0)
+}
+
+/// What a comparison comes to.
+struct Weighed {
+    held: Option<HeldChanges>,
+    waves: BTreeMap<FolderId, Passed>,
+    recent: BTreeMap<i64, Recent>,
 }
 
 impl Brake {
@@ -52,7 +67,9 @@ impl Brake {
         if self.weighed == Some((live.id, live.pages)) && word.is_none() {
             return Ok(false);
         }
-        let held = weigh(store, lane, limits).await?;
+        let Some(Weighed { held, waves, recent: mut late }) = weigh(store, lane, limits).await? else {
+            return Ok(false);
+        };
         match held {
             Some(held) if word.as_deref() != Some(held.token.as_str()) => {
                 if lane.held().as_ref().map(|h| &h.token) != Some(&held.token) {
@@ -69,6 +86,14 @@ impl Brake {
             held => {
                 if held.is_some() {
                     store.set_meta(&approved(lane), RUNNING).await?;
+                    store.unset_meta(&recent(lane)).await?;
+                } else if !waves.is_empty() {
+                    for (folder, wave) in waves {
+                        late.entry(folder.0).or_default().pass(wave);
+                    }
+                    if let Ok(text) = serde_json::to_string(&late) {
+                        store.set_meta(&recent(lane), &text).await?;
+                    }
                 }
                 lane.set(|now| now.held = None);
                 self.cleared = true;
@@ -88,36 +113,48 @@ impl Brake {
     }
 }
 
-/// What would come down, if that is too much to come unasked.
-async fn weigh(store: &Store, lane: &Arc<Lane>, limits: Limits) -> Result<Option<HeldChanges>, StoreError> {
+/// What would come down, and whether that is too much to come unasked. `None`: it could not be weighed.
+async fn weigh(store: &Store, lane: &Arc<Lane>, limits: Limits) -> Result<Option<Weighed>, StoreError> {
     let (at, of) = (store.clone(), Arc::clone(lane));
     let read = tokio::task::spawn_blocking(move || {
-        let mut waves: BTreeMap<FolderId, (Wave, Vec<String>)> = BTreeMap::new();
+        let mut waves: BTreeMap<FolderId, (Wave, Vec<String>, Passed)> = BTreeMap::new();
         let mut seal = Seal::new("changes");
         let mut each = |change: Inbound| {
-            let (wave, sample) = waves.entry(change.folder).or_default();
+            let (wave, sample, passed) = waves.entry(change.folder).or_default();
+            let path = change.path.as_str();
             match change.fate {
-                Fate::Gone => wave.gone += 1,
-                Fate::Replaced => wave.replaced += 1,
+                Fate::Gone => {
+                    wave.gone += 1;
+                    passed.gone(path);
+                }
+                Fate::Replaced => {
+                    wave.replaced += 1;
+                    passed.replaced(path);
+                }
                 Fate::Same => return,
             }
-            seal.add(change.path.as_str(), &change.rev);
+            seal.add(path, &change.rev);
             if sample.len() < SAMPLE {
-                sample.push(change.path.to_string());
+                sample.push(path.to_owned());
             }
         };
         at.inbound_blocking(of.id, &of.folders, Naming { key_of, holds }, &mut each)?;
+        waves.retain(|_, (wave, ..)| wave.gone + wave.replaced > 0);
         Ok::<_, StoreError>((waves, seal.token()))
     });
     let Ok(read) = read.await else { return Ok(None) };
     let (waves, token) = read?;
-    let mut held: Option<HeldChanges> = None;
-    for (folder, (wave, sample)) in waves {
+    let late = store.meta(&recent(lane)).await?;
+    let late: BTreeMap<i64, Recent> = late.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+    let mut weighed = Weighed { held: None, waves: BTreeMap::new(), recent: late };
+    for (folder, (wave, sample, passed)) in waves {
         let wave = Wave { files: store.files_in_sync(folder).await?, ..wave };
-        let Err(limit) = inbound(wave, limits) else { continue };
+        let late = weighed.recent.entry(folder.0).or_default().with(&passed, wave.files, now_ms());
+        weighed.waves.insert(folder, passed);
+        let Err(limit) = inbound(wave, late, limits) else { continue };
         let place = lane.folders.iter().find(|f| f.folder == folder).map(|f| f.remote.to_string()).unwrap_or_default();
         let Wave { gone, replaced, files } = wave;
-        let told = held.get_or_insert_with(|| HeldChanges {
+        let told = weighed.held.get_or_insert_with(|| HeldChanges {
             token: token.clone(),
             since: lane.held().map_or_else(now_ms, |held| held.since),
             ..HeldChanges::default()
@@ -125,11 +162,13 @@ async fn weigh(store: &Store, lane: &Arc<Lane>, limits: Limits) -> Result<Option
         told.changes += gone + replaced;
         told.files += files;
         told.sample.extend(sample.into_iter().take(SAMPLE - told.sample.len().min(SAMPLE)));
+        let before = late.changed.saturating_sub(gone + replaced);
+        let before = if before == 0 { String::new() } else { format!(", after {before} others of late") };
         told.reason = format!(
-            "in Dropbox {gone} files of {place} were deleted and {replaced} got another content, of {files} ({limit}): nothing of it is brought down. \
-             `ferrybox approve {token}` lets it, `ferrybox reject {token}` keeps what is here; or restore the files in Dropbox"
+            "in Dropbox {gone} files of {place} were deleted and {replaced} got another content, of {files}{before} ({limit}): nothing of it is \
+             brought down. `ferrybox approve {token}` lets it, `ferrybox reject {token}` keeps what is here; or restore the files in Dropbox"
         );
         told.place = place;
     }
-    Ok(held)
+    Ok(Some(weighed))
 }

@@ -13,6 +13,7 @@ use crate::daemon::lock::Lock;
 use crate::local::{Root, RootId};
 use crate::model::{Base, Failure, FolderId, Local, Mode, RelPath, RemotePath, UnixMs};
 use crate::plan::ignore::{NESTED, Rules, Why};
+use crate::plan::listing::tells_apart;
 
 /// One synced folder.
 #[derive(Debug)]
@@ -172,7 +173,12 @@ impl Folder {
     /// Looks at a path. What is absent where another file system used to be mounted is not gone but out of sight: its file's device is not the
     /// root's, and what stands where it was is on the root's.
     pub(crate) fn look_at(root: &Root, path: &RelPath, base: Option<&Base>) -> Local {
-        let local = root.observe(path);
+        let local = match (root.observe(path), base) {
+            (Local::File(stat), Some(base)) if stat.ino == base.stat.ino => Local::File(stat),
+            // Not there, but another one's name leads here: that is not this one's content.
+            (Local::File(_) | Local::Dir, _) if taken_for(root, path).is_some() => Local::Absent,
+            (local, _) => local,
+        };
         let Some(base) = base.filter(|_| local == Local::Absent) else { return local };
         if base.stat.dev == root.dev() || root.nearest_dev(path) == Some(base.stat.dev) {
             return local;
@@ -194,6 +200,34 @@ impl Folder {
     pub(crate) fn home(&self, path: &RelPath) -> RemotePath {
         self.remote.join(path)
     }
+}
+
+/// What lies where this path would, under a name that only the disk does not tell from this one's.
+fn taken_for(root: &Root, path: &RelPath) -> Option<RelPath> {
+    let listed = root.folds().then(|| root.other_name(path)).flatten()?;
+    tells_apart(path.name(), &listed).then(|| path.parent()?.child(&listed).ok()).flatten()
+}
+
+/// The failure of a path that cannot come down, because the disk takes it (or a directory above it that is not `agreed` on) for something else that is
+/// there already: neither may be written over the other.
+pub(crate) fn case_conflict(root: &Root, path: &RelPath, agreed: impl Fn(&RelPath) -> bool) -> Option<Failure> {
+    if !root.folds() {
+        return None;
+    }
+    let mut at = Some(path.clone());
+    while let Some(place) = at.filter(|place| !place.is_root() && !agreed(place)) {
+        if let Some(other) = taken_for(root, &place) {
+            return Some(Failure::wedge(
+                "case_conflict",
+                format!(
+                    "this disk does not tell `{place}` from `{other}`, which is there already: it is not brought down, and both stay as they are; \
+                     rename one of them in Dropbox to have both here"
+                ),
+            ));
+        }
+        at = place.parent();
+    }
+    None
 }
 
 /// The failure of a file that was on a disk of its own, mounted inside the folder, and is not there any more.

@@ -9,8 +9,8 @@ use crate::dropbox::{CallError, Dropbox};
 use crate::model::Disk;
 use crate::model::listing::{Page, Question, Refused, What};
 use crate::plan::guard::Limits;
-use crate::plan::listing::{believable, collapsed, holds, key_of, rule, unholdable};
-use crate::store::{Listing, Naming, Place, Store, StoreError, Tree};
+use crate::plan::listing::{believable, collapsed, holds, key_of, moved, rule, unholdable};
+use crate::store::{Listing, Naming, Place, Store, StoreError, Tree, TreeId};
 
 /// Pages in a row that may lead nowhere: the same cursor again, with more to come.
 const SAME_CURSOR: u32 = 20;
@@ -29,6 +29,8 @@ pub(crate) struct Follower {
     root: Option<String>,
     same: u32,
     empty: u32,
+    /// What a next tree of another namespace lacks: of this tree, after so many pages.
+    lost: Option<(TreeId, u64, Option<u64>)>,
     /// When the last call began that had nothing more to fetch: our commits of before are in the cache, once that is compared.
     began: Option<u64>,
 }
@@ -70,6 +72,7 @@ impl Follower {
             root: None,
             same: 0,
             empty: 0,
+            lost: None,
             began: None,
         }
     }
@@ -131,11 +134,17 @@ impl Follower {
     }
 
     /// A complete next tree is believed or held. `true` if it was believed.
-    async fn settle(&self, listing: &Listing) -> Result<bool, StoreError> {
+    async fn settle(&mut self, listing: &Listing) -> Result<bool, StoreError> {
         let Some(next) = listing.next.as_ref().filter(|next| next.complete && !next.running) else { return Ok(false) };
         let known = listing.live.as_ref().map_or(0, |live| live.entries);
         let approved = listing.held.as_deref() == Some("approved");
-        match believable(known, next.entries, self.limits) {
+        let lost = match self.lost {
+            Some((tree, pages, lost)) if (tree, pages) == (next.id, next.pages) => lost,
+            _ => self.store.lost_elsewhere(listing.id).await?,
+        };
+        self.lost = Some((next.id, next.pages, lost));
+        let elsewhere = lost.map_or(Ok(()), |lost| moved(known, lost));
+        match elsewhere.and_then(|()| believable(known, next.entries, self.limits)) {
             Err(why) if !approved => {
                 if listing.held.as_ref() != Some(&why) {
                     tracing::warn!(scope = %self.lane.scope, %why, "a new listing is held");
@@ -186,12 +195,21 @@ impl Follower {
                 self.stage(place, page).await
             }
             Err(error) if error.is("reset") || error.is("path/not_found") || error.is("path/not_folder") => {
-                tracing::info!(why = %error, "the listing begins anew, beside the old one");
-                self.store.lose_cursor(self.lane.id).await?;
-                Ok(Stepped::Went(0))
+                self.begin_anew(&error).await
             }
             Err(error) => Err(Stuck::Call(error)),
         }
+    }
+
+    /// The cursor is worth nothing any more: everything is listed anew, beside what is known. Why that is so is asked first, since a tree of
+    /// another namespace is not judged like one in which files were deleted.
+    pub(crate) async fn begin_anew(&mut self, why: &CallError) -> Result<Stepped, Stuck> {
+        let account = self.dropbox.current_account().await.map_err(Stuck::Call)?;
+        if !self.enter(self.dropbox.namespace_of(&account)).await? {
+            tracing::info!(%why, "the listing begins anew, beside the old one");
+            self.store.lose_cursor(self.lane.id).await?;
+        }
+        Ok(Stepped::Went(0))
     }
 
     /// Whether Dropbox shows another tree than that of the last call: the path root is asked for by name, and has become another. Then all
@@ -201,13 +219,18 @@ impl Follower {
         if now.is_none() || now == self.root {
             return Ok(false);
         }
-        self.root = now;
-        let moved = match &self.root {
-            Some(root) => self.store.set_namespace(root).await?,
-            None => false,
-        };
+        self.root.clone_from(&now);
+        match now {
+            Some(root) => self.enter(&root).await,
+            None => Ok(false),
+        }
+    }
+
+    /// Paths are in this namespace. `true` if they were in another one.
+    async fn enter(&self, namespace: &str) -> Result<bool, StoreError> {
+        let moved = self.store.set_namespace(namespace).await?;
         if moved {
-            tracing::warn!(scope = %self.lane.scope, "the account's root is another namespace now: everything is listed anew, and nothing is deleted");
+            tracing::warn!(scope = %self.lane.scope, "the account's paths are in another namespace now: everything is listed anew, and nothing is deleted");
         }
         Ok(moved)
     }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::daemon::account::{Account, Fatal, Who};
-use crate::dropbox::{Dropbox, PathRoot, Tokens};
+use crate::dropbox::{Dropbox, Tokens};
 use crate::model::Failure;
 use crate::model::status::{AccountState, Space};
 
@@ -52,9 +52,14 @@ pub(crate) async fn run(account: &Account) -> Result<(), Fatal> {
             () = tokio::time::sleep(pause) => {}
             _ = trouble.changed() => continue,
             _ = quota.changed() => continue,
+            () = account.recheck.notified() => {}
         }
         match state {
             Some((AccountState::Offline, _)) if known && account.dropbox.check_user().await.is_ok() => account.works(),
+            // Whose account it is and which namespace its paths are in may change while it runs.
+            None if !full => {
+                step(account).await?;
+            }
             None => {
                 let Some(now) = space(account).await else { continue };
                 account.who.send_if_modified(|who| who.as_mut().is_some_and(|who| who.space.replace(now) != Some(now)));
@@ -94,13 +99,9 @@ pub(crate) async fn step(account: &Account) -> Result<bool, Fatal> {
         None => account.store.set_meta("account_id", &found.account_id).await?,
     }
     remember(account.store.path(), &found.account_id);
-    let namespace = match &account.dropbox.settings().path_root {
-        PathRoot::Home => &found.home_namespace_id,
-        PathRoot::Root => &found.root_namespace_id,
-        PathRoot::Namespace(id) => id,
-    };
-    if account.store.set_namespace(namespace).await? {
+    if account.store.set_namespace(account.dropbox.namespace_of(&found)).await? {
         tracing::warn!(account = %account.name, "the account's files lie in another namespace now: everything is listed anew, and nothing is deleted");
+        account.remote.lanes.iter().for_each(|lane| lane.nudge.notify_one());
     }
     let space = space(account).await;
     account.who.send_replace(Some(Who { account_id: found.account_id, email: found.email, space }));

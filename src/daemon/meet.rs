@@ -50,6 +50,13 @@ pub(crate) enum Met<'a> {
 impl<'a> Meeting<'a> {
     /// Carries out an action.
     pub(crate) fn act(mut self, action: Action) -> Met<'a> {
+        let agreed = |dir: &RelPath| self.account.store.agreed_dir_blocking(self.job.folder, dir).unwrap_or(false);
+        if self.base.is_none()
+            && matches!(self.view.remote, Remote::File { .. } | Remote::Folder)
+            && let Some(failure) = folder::case_conflict(self.root, &self.job.path, agreed)
+        {
+            return Met::Looked(self.fail(failure));
+        }
         match action {
             Action::Upload(mode) | Action::AdoptOrUpload(mode) => {
                 if mode == WriteMode::Add {

@@ -109,6 +109,7 @@ async fn one(config: &Config, account: &config::Account, stop: &CancellationToke
         looks: senders,
         live: Live::default(),
         who: watch::channel(None).0,
+        recheck: tokio::sync::Notify::new(),
         trouble: watch::channel(None).0,
         paused: watch::channel(paused).0,
         ceilings: Mutex::new(ceilings),

@@ -159,10 +159,7 @@ async fn wait(account: &Account, follower: &mut Follower, course: &mut Course, c
     let said = tokio::select! {
         said = changes(account, course, cursor) => match said {
             Ok(said) => said,
-            Err(error) if error.is("reset") => {
-                account.store.lose_cursor(lane.id).await?;
-                return Ok(Stepped::Went(0));
-            }
+            Err(error) if error.is("reset") => return follower.begin_anew(&error).await,
             Err(error) => return Err(Stuck::Call(error)),
         },
         fatal = free(account) => return Err(fatal),

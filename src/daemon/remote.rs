@@ -348,6 +348,7 @@ impl RemoteCache {
             store.set_meta(&brake::approved(lane), text).await?;
         } else {
             store.drop_comparison(lane.id).await?;
+            store.unset_meta(&brake::recent(lane)).await?;
             lane.set(|now| now.held = None);
         }
         lane.nudge.notify_one();

@@ -141,6 +141,7 @@ impl Account {
     pub(crate) fn hurry(&self) {
         hurry(&self.trouble);
         hurry(&self.upward.quota);
+        self.recheck.notify_one();
         self.store.poke();
     }
 

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::client::Dropbox;
 use super::error::{CallError, Transport, tame};
 use super::route;
+use super::settings::PathRoot;
 
 pub use crate::model::status::Space;
 
@@ -62,6 +63,15 @@ impl Dropbox {
             root_namespace_id: wire.root_info.root_namespace_id,
             home_namespace_id: wire.root_info.home_namespace_id,
         })
+    }
+
+    /// The namespace that paths are in, with this client's path root.
+    pub fn namespace_of<'a>(&'a self, account: &'a Account) -> &'a str {
+        match &self.settings().path_root {
+            PathRoot::Home => &account.home_namespace_id,
+            PathRoot::Root => &account.root_namespace_id,
+            PathRoot::Namespace(id) => id,
+        }
     }
 
     /// How full it is. In a team's shared space the figures are the team's, or the member's own where a limit was set for them.

@@ -35,7 +35,7 @@ struct Inner {
     tokens: Tokens,
     api: reqwest::Client,
     content: reqwest::Client,
-    /// `Select-User`, `Select-Admin`: the same with every call.
+    /// `Select-User`, `Select-Admin`: the same with every call that carries a token.
     fixed: HeaderMap,
     /// The path root's header, once it is known; it must be asked for where the configuration says `root`.
     root: tokio::sync::Mutex<Option<HeaderValue>>,
@@ -285,11 +285,9 @@ impl Dropbox {
     ) -> Result<Value, CallError> {
         let inner = &*self.0;
         inner.gates.pass(route.class).await;
-        let mut headers = inner.fixed.clone();
+        // Neither a member nor a root: they say more about who carries a token, and the cursor says which tree it is about.
+        let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        if let Some(root) = self.root().await? {
-            headers.insert(PATH_ROOT, root);
-        }
         let address = address(inner.settings.endpoints.notify(), &format!("2/{}", route.name));
         let request = inner.api.post(address).headers(headers).body(json);
         let exchange = async {

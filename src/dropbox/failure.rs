@@ -64,6 +64,11 @@ fn api(e: &ApiError) -> Failure {
             text: "the account's root has moved (a team was joined or left): it is asked for again".to_owned(),
             next: Next::Retry { after: Some(Duration::ZERO) },
         },
+        422 if e.is("no_permission") => Failure::account(
+            "path_root",
+            "this account may not look into the namespace that `account.path_root` names (no_permission): ask who owns it, or set `path_root` to \
+             home or root, then restart; until then nothing is changed on either side",
+        ),
         422 => Failure::account(
             "path_root",
             format!("`path_root` does not fit this account any more ({said}): check `account.path_root`, then restart"),

@@ -4,12 +4,13 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, fstat, openat, statat};
 use rustix::io::Errno;
 
 use super::beneath::{Beneath, SEARCH};
+use super::folds::Names;
 use super::marker::RootId;
 use super::trouble::{LocalError, failure, is_absence};
 use crate::model::{Failure, Local, RelPath, Stat};
@@ -39,13 +40,21 @@ pub(super) struct Handle {
     ino: u64,
     /// As on a file system that cannot exchange two entries, nor rename without replacing.
     pub(super) plain_renames: bool,
+    /// The names of the directory that was listed last to find out what a name leads to.
+    pub(super) names: Mutex<Option<Names>>,
 }
 
 impl Handle {
     fn open(path: &Path, beneath: impl FnOnce(OwnedFd) -> Beneath) -> rustix::io::Result<Self> {
         let top = open_top(path)?;
         let stat = fstat(&top)?;
-        Ok(Self { beneath: beneath(top), dev: device(&stat), ino: stat.st_ino, plain_renames: false })
+        Ok(Self {
+            beneath: beneath(top),
+            dev: device(&stat),
+            ino: stat.st_ino,
+            plain_renames: false,
+            names: Mutex::default(),
+        })
     }
 
     pub(super) fn top(&self) -> BorrowedFd<'_> {

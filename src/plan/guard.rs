@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 
 use sha2::{Digest, Sha256};
 
+use crate::plan::recent::Late;
+
 /// The limits of `[safety]`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Limits {
@@ -85,20 +87,24 @@ pub struct Wave {
 }
 
 /// Whether so many files may go or be overwritten here at once. Somebody else's mass restore, or a program that encrypts everything, looks like
-/// a mass deletion: most of what there was is not there any more.
+/// a mass deletion: most of what there was is not there any more. `late` is the same with what came down before it, since slices add up.
 ///
 /// # Errors
 /// Which limit was met.
-pub fn inbound(wave: Wave, limits: Limits) -> Result<(), String> {
-    let Wave { gone, replaced, files } = wave;
-    let all = gone.saturating_add(replaced);
+pub fn inbound(wave: Wave, late: Late, limits: Limits) -> Result<(), String> {
+    let here = wave.gone.saturating_add(wave.replaced);
+    if here == 0 {
+        return Ok(());
+    }
+    let (gone, files) = (late.gone.max(wave.gone), late.files.max(wave.files));
+    let all = late.changed.max(here);
     #[expect(clippy::cast_precision_loss, reason = "a share of 2^53 files needs no more digits")]
     let share = if files == 0 { 0.0 } else { all as f64 / files as f64 };
     if gone > limits.max_deletions {
         Err(format!("safety.max_deletions = {}", limits.max_deletions))
     } else if all > SHARE_FROM && share > limits.max_share {
         Err(format!("safety.max_deletion_share = {:.0}%", limits.max_share * 100.0))
-    } else if gone > 1 && gone >= files {
+    } else if wave.gone > 1 && wave.gone >= wave.files {
         Err("that is all the folder has".to_owned())
     } else {
         Ok(())
@@ -193,7 +199,7 @@ mod tests {
 
     #[test]
     fn e12_overwriting_most_of_a_folder_is_held_like_deleting_it() {
-        let wave = |gone, replaced, files| inbound(Wave { gone, replaced, files }, LIMITS);
+        let wave = |gone, replaced, files| inbound(Wave { gone, replaced, files }, Late::default(), LIMITS);
         assert!(wave(0, 60, 100).unwrap_err().contains("25%"));
         assert!(wave(30, 30, 100).is_err());
         assert!(wave(1_001, 0, 1_000_000).unwrap_err().contains("max_deletions"));
@@ -202,6 +208,17 @@ mod tests {
         wave(0, 50, 60).unwrap();
         wave(0, 5_000, 1_000_000).unwrap();
         wave(1, 0, 1).unwrap();
+    }
+
+    #[test]
+    fn e12_a_slice_is_weighed_with_those_before_it() {
+        let slice = |here: u64, gone, changed, files| {
+            inbound(Wave { gone: here, replaced: 0, files: 80 }, Late { gone, changed, files }, LIMITS)
+        };
+        slice(10, 10, 50, 100).unwrap();
+        assert!(slice(10, 10, 51, 100).unwrap_err().contains("25%"));
+        assert!(slice(10, 1_001, 1_001, 1_000_000).unwrap_err().contains("max_deletions"));
+        slice(0, 1_001, 1_001, 1_000).unwrap();
     }
 
     #[test]

@@ -77,6 +77,22 @@ pub fn believable(known: u64, found: u64, limits: Limits) -> Result<(), String> 
     ))
 }
 
+/// Whether the first listing after the account's paths came to be another namespace's may take the place of one of `known` entries, of which it
+/// lacks `lost`. What is missing there was deleted by nobody, so that it is no deletion here before a person says so.
+///
+/// # Errors
+/// One sentence: what is held, and what to do.
+pub fn moved(known: u64, lost: u64) -> Result<(), String> {
+    if lost == 0 {
+        return Ok(());
+    }
+    Err(format!(
+        "the account's paths are in another namespace now (a team was joined or left, or `path_root` is another), and {lost} of the {known} \
+         entries that were known are not in it: nothing is deleted here, and the old listing is used. Run `ferrybox approve` with the token \
+         shown if they are really gone; else set `path_root` and the folders' `remote` to where the files are now, and restart"
+    ))
+}
+
 /// The fewest cursors that follow all these remote folders without listing the whole account for them.
 ///
 /// A folder below another needs none of its own, and folders with a common ancestor share its cursor, unless that ancestor is the
@@ -125,6 +141,11 @@ pub fn key_of(text: &str) -> String {
 /// Whether nobody can fold this text otherwise: ASCII, or letters that have no case at all.
 pub fn is_sure(text: &str) -> bool {
     text.is_ascii() || text.nfc().all(|c| c.is_ascii() || (c.to_lowercase().eq([c]) && c.to_uppercase().eq([c])))
+}
+
+/// Whether Dropbox tells these two names apart, of which a disk takes one for the other: then one of them cannot lie there.
+pub fn tells_apart(name: &str, listed: &str) -> bool {
+    key_of(name) != key_of(listed)
 }
 
 /// Bytes that a name may have on nearly every disk.
@@ -207,9 +228,23 @@ mod tests {
     }
 
     #[test]
+    fn e8_what_another_namespace_lacks_is_no_deletion() {
+        assert_eq!(moved(10, 0), Ok(()));
+        let why = moved(1_000_000, 1).unwrap_err();
+        assert!(why.contains("1 of the 1000000") && why.contains("path_root"), "{why}");
+    }
+
+    #[test]
     fn i8_a_guess_knows_when_it_is_sure() {
         assert!(is_sure("Plain.TXT") && is_sure("日本") && !is_sure("Ä") && !is_sure("straße") && !is_sure("İ"));
         assert_eq!(key_of("A\u{308}/B"), "ä/b");
+    }
+
+    #[test]
+    fn e15_names_that_only_the_disk_takes_for_one_another() {
+        assert!(tells_apart("straße", "strasse"));
+        // One file in Dropbox, too: as it may lie on such a disk in other letters, or decomposed.
+        assert!(!tells_apart("Straße", "straße") && !tells_apart("é", "e\u{301}"));
     }
 
     #[test]

@@ -189,7 +189,7 @@ pub(super) fn put(conn: &Connection, folder: FolderId, path: &RelPath, base: Opt
             .execute(params![folder.0, path.as_str()])?;
         // Whoever had to stand back for this path may try again.
         conn.prepare_cached(
-            "UPDATE job SET state = 'due', due_at = ?2 WHERE folder = ?1 AND code = 'case_clash' AND state = 'wedged'",
+            "UPDATE job SET state = 'due', due_at = ?2 WHERE folder = ?1 AND code IN ('case_clash', 'case_conflict') AND state = 'wedged'",
         )?
         .execute(params![folder.0, now])?;
         conn.prepare_cached(

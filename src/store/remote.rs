@@ -8,6 +8,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::Store;
 use super::error::{Fault, Step, StoreError};
+use super::remote_namespace;
 use super::remote_page::Applied;
 use super::row;
 use crate::model::UnixMs;
@@ -164,7 +165,7 @@ impl Store {
                   WHERE id = ?1 AND next IS NOT NULL",
                 [id.0],
             )?;
-            Ok(())
+            remote_namespace::arrived(conn, id)
         })
         .await
     }
@@ -187,38 +188,6 @@ impl Store {
     /// When the database cannot be written.
     pub async fn lose_cursor(&self, id: ListingId) -> Result<(), StoreError> {
         self.write_and_wake(move |conn| begin_anew(conn, id)).await
-    }
-
-    /// The tree that Dropbox shows is that of this namespace. If it was another one's before, every listing begins anew beside what is known,
-    /// in the same step; `true` then.
-    ///
-    /// # Errors
-    /// When the database cannot be written.
-    pub async fn set_namespace(&self, namespace: &str) -> Result<bool, StoreError> {
-        let namespace = namespace.to_owned();
-        self.write_rows(usize::MAX, move |conn| {
-            let before: Option<String> = conn
-                .prepare_cached("SELECT value FROM meta WHERE key = 'namespace'")?
-                .query_row([], |r| r.get(0))
-                .optional()?;
-            if before.as_ref() == Some(&namespace) {
-                return Ok(false);
-            }
-            conn.prepare_cached(
-                "INSERT INTO meta VALUES ('namespace', ?1) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-            )?
-            .execute([namespace])?;
-            if before.is_none() {
-                return Ok(false);
-            }
-            let ids: Vec<i64> = conn
-                .prepare_cached("SELECT id FROM remote_listing")?
-                .query_map([], |r| r.get(0))?
-                .collect::<Result<_, _>>()?;
-            ids.into_iter().try_for_each(|id| begin_anew(conn, ListingId(id)))?;
-            Ok(true)
-        })
-        .await
     }
 
     /// Lets the next tree of this number through, whatever it lost: a person has looked. `true` if there was such a held tree.
@@ -325,7 +294,7 @@ fn tree(conn: &Connection, id: TreeId) -> Step<Tree> {
     Ok(select.query_row([id.0], read)?)
 }
 
-fn begin_anew(conn: &Connection, id: ListingId) -> Step<()> {
+pub(super) fn begin_anew(conn: &Connection, id: ListingId) -> Step<()> {
     conn.execute(
         "UPDATE remote_tree SET listing = NULL WHERE id = (SELECT next FROM remote_listing WHERE id = ?1)",
         [id.0],

@@ -347,7 +347,8 @@ impl<'a> Look<'a> {
             }
             Remote::Unlisted => true,
             Remote::File { content_hash: Some(hash), .. } => self.ours(folder.folder, &path, *hash)?,
-            _ => false,
+            Remote::File { .. } => false,
+            Remote::Absent | Remote::Folder => self.our_deletion(folder.folder, &path)?,
         };
         if same {
             return Ok(None);
@@ -378,5 +379,15 @@ impl<'a> Look<'a> {
                 "SELECT 1 FROM change WHERE content_hash = ?3 AND job = (SELECT id FROM job WHERE folder = ?1 AND path = ?2)",
             )?
             .exists(params![folder.0, path.as_str(), hash.0])?)
+    }
+
+    /// Our own deletion, under way or yet to be made: nothing that is here would go.
+    fn our_deletion(&self, folder: FolderId, path: &RelPath) -> Step<bool> {
+        Ok(self
+            .conn
+            .prepare_cached(
+                "SELECT 1 FROM change WHERE kind = 'delete' AND job = (SELECT id FROM job WHERE folder = ?1 AND path = ?2)",
+            )?
+            .exists(params![folder.0, path.as_str()])?)
     }
 }

@@ -108,7 +108,7 @@ fn served(account: &ferrybox_standin::Account) -> Tree {
 
 fn change(account: &ferrybox_standin::Account, dice: &mut Dice) {
     let (path, other) = (dice.path(), dice.path());
-    match dice.roll(12) {
+    match dice.roll(13) {
         0..=4 => drop(account.write(&path, format!("{}", dice.roll(1000)))),
         5 | 6 => drop(account.delete(&path)),
         7 => drop(account.make_folder(&path)),
@@ -123,6 +123,8 @@ fn change(account: &ferrybox_standin::Account, dice: &mut Dice) {
             account.make_folder(&path);
             account.write(&format!("{path}/inner"), "swap");
         }
+        // A folder is shared, or not any more.
+        11 => account.reshare(&path, |account| drop(account.write(&other, "between"))),
         // A shared folder is left, and mounted again under another name.
         _ => {
             let target = account.delete(&path).then(|| format!("{other} (1)"));
@@ -170,7 +172,9 @@ async fn history(standin: &Standin, store: &Store, seed: u64) -> u32 {
     }
     plague(standin, seed);
     let scope = if dice.roll(4) == 0 { "/a" } else { "" };
+    // Another account's database, as far as listings go.
     store.open_listings(&[], "q").await.unwrap();
+    store.set_namespace(&account.root_namespace_id()).await.unwrap();
     let mut follower = follower(store, client(standin, &account), scope).await;
     let mut failures = 0;
     for _ in 0..dice.roll(30) + 5 {

@@ -78,6 +78,17 @@ impl Account {
         self.change(|account| id.clone_into(&mut account.root_namespace));
     }
 
+    /// Its home namespace has changed to this id, and so has the root's where both were one: who has no team's root in its paths is told by
+    /// `users/get_current_account` only.
+    pub fn set_home_namespace_id(&self, id: &str) {
+        self.change(|account| {
+            if account.root_namespace == account.home_namespace {
+                id.clone_into(&mut account.root_namespace);
+            }
+            id.clone_into(&mut account.home_namespace);
+        });
+    }
+
     /// A code as `/oauth2/authorize` shows it, for this S256 challenge (`None`: no PKCE) and this client.
     #[must_use]
     pub fn issue_code(&self, client_id: &str, challenge: Option<&str>) -> String {
@@ -139,6 +150,15 @@ impl Account {
     /// All shared links of this account are taken back.
     pub fn revoke_links(&self) {
         self.change(|account| account.links.clear());
+    }
+
+    /// A folder is shared, or not shared any more: listings tell of it as deleted, then of what happens in `between`, then of the folder and all
+    /// that is in it as if it were new (docs/dropbox-api.md, "Listing"). Nothing has changed in it.
+    pub fn reshare(&self, path: &str, between: impl FnOnce(&Self)) {
+        let key = self.fold(path);
+        self.change(|account| account.tree.leave(&key));
+        between(self);
+        self.change(|account| account.tree.come_back(&key));
     }
 
     /// What longpolls answer as `backoff`, in seconds.

@@ -39,5 +39,5 @@ pub use settings::{Contents, Pace, RepeatedFinish, Settings};
 pub use standin::{FaultPlan, Standin};
 pub use state::AccountKey;
 pub use state::account::AccountSpec;
-pub use stats::RouteStats;
+pub use stats::{RouteStats, Told};
 pub use violation::{Violation, ViolationKind};

@@ -12,7 +12,7 @@ use crate::fault::Faults;
 use crate::settings::Settings;
 use crate::state::World;
 use crate::state::job::Now;
-use crate::stats::Stats;
+use crate::stats::{Stats, Told};
 use crate::violation::{Violation, ViolationKind};
 
 /// Locks, and goes on after a panic elsewhere: a test that failed should not make others fail.
@@ -38,6 +38,20 @@ pub(crate) struct Record {
     /// Listings under way, by account, route and argument.
     listings: HashSet<(String, String, [u8; 32])>,
     pub(crate) requests: u64,
+    pub(crate) heads: Vec<Told>,
+    /// The last arguments, by route.
+    pub(crate) arguments: HashMap<&'static str, String>,
+}
+
+/// Heads that are kept, the first ones.
+const HEADS: usize = 100_000;
+
+impl Record {
+    pub(crate) fn tell(&mut self, told: Told) {
+        if self.heads.len() < HEADS {
+            self.heads.push(told);
+        }
+    }
 }
 
 /// Wakes tasks and threads when anything has changed.

@@ -19,7 +19,7 @@ use crate::settings::{Pace, Settings};
 use crate::shared::{Shared, lock};
 use crate::state::AccountKey;
 use crate::state::account::{Account as AccountState, AccountSpec};
-use crate::stats::RouteStats;
+use crate::stats::{RouteStats, Told};
 use crate::violation::{Violation, ViolationKind};
 
 /// A running server. It derefs to its default [`Account`]; dropping it stops it.
@@ -126,6 +126,19 @@ impl Standin {
         lock(&self.shared.record).stats.routes.clone()
     }
 
+    /// The heads of the requests since the start or [`Standin::reset_counters`], in their order, refused ones too; at most the first 100,000.
+    #[must_use]
+    pub fn heads(&self) -> Vec<Told> {
+        lock(&self.shared.record).heads.clone()
+    }
+
+    /// The argument of the last call of a route, as it came; null if there was none.
+    #[must_use]
+    pub fn last_argument(&self, route: &str) -> serde_json::Value {
+        let record = lock(&self.shared.record);
+        record.arguments.get(route).and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
+    }
+
     /// How often one route was called.
     #[must_use]
     pub fn calls_of(&self, route: &str) -> u64 {
@@ -143,6 +156,7 @@ impl Standin {
         let mut record = lock(&self.shared.record);
         record.stats.reset();
         record.violations.clear();
+        record.heads.clear();
     }
 
     /// The faults of this server.

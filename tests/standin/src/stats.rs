@@ -23,6 +23,21 @@ pub struct RouteStats {
     pub running: u64,
 }
 
+/// What a request's head said of whose and which tree it is about.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Told {
+    /// The route.
+    pub route: String,
+    /// Whether it had an `Authorization` header.
+    pub authorized: bool,
+    /// `Dropbox-API-Select-User`.
+    pub select_user: Option<String>,
+    /// `Dropbox-API-Select-Admin`.
+    pub select_admin: Option<String>,
+    /// `Dropbox-API-Path-Root`, as it came.
+    pub path_root: Option<String>,
+}
+
 /// All routes.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Stats {

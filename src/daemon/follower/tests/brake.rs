@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::daemon::echo::Echo;
-use crate::model::{Base, Disk, FolderId, Settled, Stat};
+use crate::model::{Base, Disk, Due, FolderId, Settled, Stat};
 use crate::store::{Claim, Compared};
 
 /// A folder that brings things down, in sync with 100 files.
@@ -143,5 +143,81 @@ async fn e12_what_is_rejected_stays_as_it_is_here() {
     standin.write("/T/f99", "an ordinary edit");
     rest(&mut follower).await;
     assert_eq!(claimed(&store).await, ["f99"]);
+    assert!(standin.violations().is_empty(), "{:#?}", standin.violations());
+}
+
+/// The rows of a slice are made, worked on, and settled as the new base.
+async fn brought_down(standin: &Standin, store: &Store) {
+    let all = Claim { max_files: 1000, max_bytes: u64::MAX, small: u64::MAX, now: i64::MAX };
+    store.release_claims().await.unwrap();
+    let done = store.claim(all).await.unwrap().into_iter().map(|claimed| {
+        let stat = Stat { size: 1, mtime_ns: 0, ctime_ns: 0, ino: 1, dev: 1 };
+        let base = standin.file(&format!("/T/{}", claimed.job.path)).map(|file| Base {
+            stat,
+            content_hash: file.content_hash.parse().unwrap(),
+            rev: file.rev,
+            file_id: Some(file.id),
+            remote: None,
+        });
+        (claimed.job, Settled::InSync(base))
+    });
+    store.settle(done.collect(), 1).await.unwrap();
+}
+
+#[tokio::test]
+async fn e12_a_wave_in_slices_is_weighed_as_one_across_restarts() {
+    let (standin, _dir, store, _) = world(Settings::default()).await;
+    let (mut follower, _) = in_sync(&standin, &store).await;
+    // Each slice alone is nothing; the same files again are nothing new.
+    for (slice, name) in [(0..20, "ransom"), (0..20, "ransom2"), (20..40, "ransom")] {
+        for i in slice {
+            standin.write(&format!("/T/f{i:02}"), name);
+        }
+        rest(&mut follower).await;
+        assert_eq!(follower.lane.held(), None);
+        assert_eq!(claimed(&store).await.len(), 20);
+        brought_down(&standin, &store).await;
+        follower = restarted(&follower);
+    }
+    for i in 40..51 {
+        standin.delete(&format!("/T/f{i:02}"));
+    }
+    rest(&mut follower).await;
+    let held = follower.lane.held().unwrap();
+    assert_eq!(held.changes, 11);
+    assert!(held.reason.contains("after 40 others of late"), "{}", held.reason);
+    assert_eq!(claimed(&store).await, [""; 0]);
+    // What a person lets through is not held against what comes later.
+    store.set_meta(&crate::daemon::brake::approved(&follower.lane), &held.token).await.unwrap();
+    rest(&mut follower).await;
+    assert_eq!(claimed(&store).await.len(), 11);
+    brought_down(&standin, &store).await;
+    standin.write("/T/f99", "an ordinary edit");
+    rest(&mut follower).await;
+    assert_eq!(follower.lane.held(), None);
+    assert_eq!(claimed(&store).await, ["f99"]);
+    assert!(standin.violations().is_empty(), "{:#?}", standin.violations());
+}
+
+#[tokio::test]
+async fn e12_our_own_deletions_that_come_back_with_the_listing_are_no_wave() {
+    let (standin, _dir, store, _) = world(Settings::default()).await;
+    let (mut follower, folder) = in_sync(&standin, &store).await;
+    let paths: Vec<_> = (0..90).map(|i| crate::model::RelPath::parse(&format!("f{i:02}")).unwrap()).collect();
+    store.enqueue(folder, paths.into_iter().map(|path| Due { path, size: 0, due_at: 0 }).collect(), 0).await.unwrap();
+    let all = Claim { max_files: 1000, max_bytes: u64::MAX, small: u64::MAX, now: i64::MAX };
+    let staged = store.claim(all).await.unwrap().into_iter().map(|claimed| {
+        let path = RemotePath::parse(&format!("/T/{}", claimed.job.path)).unwrap();
+        (claimed.job, crate::model::RemoteChange::Delete { path, rev: claimed.base.unwrap().rev })
+    });
+    assert_eq!(store.stage(staged.collect(), 1).await.unwrap(), 90);
+    // They are carried out, and the listing is here before the reply.
+    for i in 0..90 {
+        standin.delete(&format!("/T/f{i:02}"));
+    }
+    standin.delete("/T/f95");
+    rest(&mut follower).await;
+    assert_eq!(follower.lane.held(), None);
+    assert_eq!(claimed(&store).await, ["f95"], "somebody else's");
     assert!(standin.violations().is_empty(), "{:#?}", standin.violations());
 }

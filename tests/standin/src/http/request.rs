@@ -21,6 +21,7 @@ use crate::routes::{self, Outcome, Route, Style, oauth};
 use crate::settings::Settings;
 use crate::shared::{Shared, lock};
 use crate::state::AccountKey;
+use crate::stats::Told;
 use crate::violation::ViolationKind;
 use crate::wire::{self, Refusal};
 
@@ -42,6 +43,15 @@ pub(crate) async fn serve(shared: Arc<Shared>, request: Request<Incoming>) -> Re
         let mut record = lock(&shared.record);
         record.stats.begin(&name);
         record.requests += 1;
+        let said =
+            |header: &str| head.headers.get(header).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+        record.tell(Told {
+            route: name.clone(),
+            authorized: head.headers.contains_key(AUTHORIZATION),
+            select_user: said("dropbox-api-select-user"),
+            select_admin: said("dropbox-api-select-admin"),
+            path_root: said("dropbox-api-path-root"),
+        });
         record.requests
     };
     shared.pulse.beat();
@@ -196,6 +206,7 @@ async fn call(
         headers: head.headers.clone(),
     };
     let argument = argument.map_err(|why| why.into_refusal(&call))?;
+    lock(&shared.record).arguments.insert(route.name, argument.clone());
     call.argument = argument;
     let fingerprint = call.fingerprint();
     let telling = Some(fingerprint).filter(|_| route.argument_tells_work());

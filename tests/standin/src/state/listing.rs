@@ -25,10 +25,12 @@ impl Account {
             // docs/dropbox-api.md, "Limits": "pages may be empty with has_more true".
             return Page { entries: Vec::new(), cursor, has_more: true };
         }
-        let mut keys = Vec::new();
+        let mut entries = Vec::new();
         let done = match cursor.position.clone() {
             Position::First(after, seq) => {
+                let mut keys = Vec::new();
                 let last = self.walk(&cursor, &after, &mut keys);
+                entries.extend(keys.iter().filter_map(|key| self.metadata(settings, key)));
                 match last {
                     Some(last) => cursor.position = Position::First(last, seq),
                     None => cursor.position = Position::Changes(seq),
@@ -41,11 +43,12 @@ impl Account {
                 let mut more = false;
                 for (seq, key) in self.tree.log.range((Bound::Excluded(seq), Bound::Unbounded)) {
                     if self.in_scope(&cursor, key) && self.is_reported(key) {
-                        if keys.len() == cursor.limit {
+                        if entries.len() == cursor.limit {
                             more = true;
                             break;
                         }
-                        keys.push(key.to_string());
+                        let left = self.tree.left.contains(seq);
+                        entries.extend(if left { self.deletion(settings, key) } else { self.metadata(settings, key) });
                     }
                     at = *seq;
                 }
@@ -53,7 +56,6 @@ impl Account {
                 !more
             }
         };
-        let entries = keys.iter().filter_map(|key| self.metadata(settings, key)).collect();
         Page { entries, cursor, has_more: !done }
     }
 
@@ -112,10 +114,11 @@ impl Account {
     }
 
     /// What was deleted with its folder is not reported beside it: who removes the folder removes its children. If the folder has been
-    /// made again since, they are.
+    /// made again since, they are; and so is what was deleted before its folder was, since a page may end between the two.
     fn is_reported(&self, key: &str) -> bool {
-        let deleted = |node: &Node| matches!(node.kind, Kind::Deleted { .. });
-        let parent = path::parent_of(key);
-        !self.tree.nodes.get(key).is_some_and(deleted) || parent.is_empty() || self.tree.live(parent).is_some()
+        let deleted = |node: &&Node| matches!(node.kind, Kind::Deleted { .. });
+        let Some(node) = self.tree.nodes.get(key).filter(deleted) else { return true };
+        let parent = self.tree.nodes.get(path::parent_of(key)).filter(deleted);
+        parent.is_none_or(|parent| parent.seq > node.seq)
     }
 }

@@ -32,6 +32,12 @@ impl Account {
         })
     }
 
+    /// The metadata of a deletion of what is there (again) by now.
+    pub(crate) fn deletion(&self, settings: &Settings, key: &str) -> Option<Value> {
+        self.tree.nodes.get(key)?;
+        Some(wire::tagged("deleted", Value::Object(base(key, &self.shown(settings, key)))))
+    }
+
     /// As [`Account::metadata`], without the tag, for results whose type is `FileMetadata` or `FolderMetadata` itself.
     pub(crate) fn untagged(&self, settings: &Settings, key: &str) -> Value {
         let mut value = self.metadata(settings, key).unwrap_or(Value::Null);

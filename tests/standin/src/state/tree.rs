@@ -3,7 +3,7 @@
 //! Every path that ever held something has one node, and one place in the change log: that of its last change. A listing walks the
 //! nodes in path order, a delta walks the log, so a page costs what it holds and not what the account holds.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -81,6 +81,8 @@ impl Node {
 pub(crate) struct Tree {
     pub(crate) nodes: BTreeMap<Arc<str>, Node>,
     pub(crate) log: BTreeMap<u64, Arc<str>>,
+    /// Places in the log that tell of a folder that went and came back.
+    pub(crate) left: HashSet<u64>,
     /// Where a file or folder with this id was last.
     pub(crate) ids: HashMap<u64, Arc<str>>,
     /// Where a revision was made. A file's first revision has the number of its id and is not listed.
@@ -207,6 +209,28 @@ impl Tree {
             let Some(node) = self.nodes.get(&key).filter(|node| node.is_live()) else { continue };
             let (display, was_file) = (node.display(&key).to_owned(), node.file().is_some());
             self.put(&key, &display, Kind::Deleted { at: now, was_file });
+        }
+    }
+
+    /// A folder is told as deleted, and some other changes later as made again with all that is in it: the first part.
+    pub(crate) fn leave(&mut self, lower: &str) {
+        let Some((key, _)) = self.nodes.get_key_value(lower) else { return };
+        self.seq += 1;
+        self.log.insert(self.seq, Arc::clone(key));
+        self.left.insert(self.seq);
+    }
+
+    /// The second part.
+    pub(crate) fn come_back(&mut self, lower: &str) {
+        let mut all: Vec<Arc<str>> = vec![Arc::from(lower)];
+        all.extend(self.below(lower).map(|(key, _)| Arc::clone(key)));
+        for key in all {
+            if let Some(node) = self.nodes.get_mut(&key) {
+                self.log.remove(&node.seq);
+                self.seq += 1;
+                node.seq = self.seq;
+                self.log.insert(self.seq, key);
+            }
         }
     }
 

@@ -84,6 +84,35 @@ async fn a_folder_that_is_deleted_and_made_again_loses_its_children_for_the_clie
 }
 
 #[tokio::test]
+async fn what_was_deleted_before_its_folder_is_told_even_if_the_folder_came_back_between_two_pages() {
+    let (standin, raw) = pair(Settings { page_size: 1, ..Settings::default() }).await;
+    standin.write("/f/sub/x", "1").unwrap();
+    let all = json!({ "path": "", "recursive": true });
+    let (_, cursor) = to_the_end(&raw, raw.rpc("files/list_folder", &all).await.json).await;
+    standin.delete("/f/sub");
+    standin.write("/other", "1").unwrap();
+    standin.delete("/f");
+    let page = raw.rpc("files/list_folder/continue", &json!({ "cursor": cursor })).await.json;
+    assert_eq!(shown(page["entries"].as_array().unwrap()), ["deleted /f/sub"]);
+    standin.write("/f/new", "2").unwrap();
+    let (rest, _) = to_the_end(&raw, page).await;
+    assert_eq!(shown(&rest)[1..], ["file /other", "folder /f", "file /f/new"]);
+}
+
+#[tokio::test]
+async fn a_reshared_folder_is_told_as_deleted_and_made_again() {
+    let (standin, raw) = pair(Settings { page_size: 2, ..Settings::default() }).await;
+    standin.write("/f/x", "1").unwrap();
+    standin.write("/f/y", "1").unwrap();
+    let all = json!({ "path": "", "recursive": true });
+    let (_, cursor) = to_the_end(&raw, raw.rpc("files/list_folder", &all).await.json).await;
+    standin.reshare("/f", |account| drop(account.write("/z", "1")));
+    let next = raw.rpc("files/list_folder/continue", &json!({ "cursor": cursor })).await.json;
+    let (told, _) = to_the_end(&raw, next).await;
+    assert_eq!(shown(&told), ["deleted /f", "file /z", "folder /f", "file /f/x", "file /f/y"]);
+}
+
+#[tokio::test]
 async fn a_million_entries_are_made_in_seconds_and_listed_by_the_page() {
     let entries = if cfg!(debug_assertions) { 200_000 } else { 1_000_000 };
     let (standin, raw) = pair(Settings::default()).await;

@@ -1,0 +1,204 @@
+//! A disk that takes names for one another which Dropbox tells apart, as those of Macs and of many NAS boxes do.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    clippy::indexing_slicing,
+    missing_docs
+)]
+
+#[path = "harness/folding.rs"]
+mod folding;
+mod harness;
+#[path = "harness/namespace.rs"]
+mod namespace;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Child;
+use std::time::Instant;
+
+use harness::{World, text};
+use namespace::Namespace;
+use serde_json::Value;
+
+/// Run in a namespace by the tests below it: a disk of its own, until that is unmounted.
+#[test]
+#[ignore = "the inner half of the tests of this file, which run it in a namespace: cargo test --test folding"]
+fn inside_serves_a_folding_disk() {
+    let named = |name: &str| std::env::var(name).unwrap();
+    folding::serve(Path::new(&named("FUSE_FROM")), Path::new(&named("FUSE_AT")));
+}
+
+/// A two-way folder on such a disk.
+struct Folding {
+    world: World,
+    namespace: Namespace,
+    /// The ordinary directory beneath it.
+    from: PathBuf,
+    server: Child,
+}
+
+impl Folding {
+    fn new() -> Self {
+        let namespace = Namespace::new();
+        let mut world = World::new();
+        world.mode = "two-way";
+        world.extra = "rescan = \"1s\"\n".to_owned();
+        let from = world.dir.path().join("elsewhere");
+        fs::create_dir(&from).unwrap();
+        fs::write(from.join("Seen"), "").unwrap();
+        let mut server = namespace
+            .command(std::env::current_exe().unwrap())
+            .args(["--ignored", "--exact", "inside_serves_a_folding_disk"])
+            .env("FUSE_FROM", &from)
+            .env("FUSE_AT", &world.folder)
+            .spawn()
+            .unwrap();
+        let seen = namespace.path(&world.folder).join("seen");
+        let until = Instant::now() + harness::PATIENCE;
+        while !seen.exists() {
+            let ended = server.try_wait().unwrap();
+            assert!(ended.is_none() && Instant::now() < until, "the disk is not served: {ended:?}");
+            std::thread::yield_now();
+        }
+        fs::remove_file(seen).unwrap();
+        Self { world, namespace, from, server }
+    }
+
+    fn daemon(&self) -> harness::Daemon {
+        let daemon = self.world.daemon_by(self.namespace.command(env!("CARGO_BIN_EXE_ferrybox")));
+        self.world.until_status("it is known", |s| s["accounts"][0]["account_id"].is_string());
+        daemon
+    }
+
+    /// What is on the disk, without our own directory.
+    fn disk(&self) -> BTreeMap<String, String> {
+        let mut found = BTreeMap::new();
+        walk(&self.from, &self.from, &mut found);
+        found
+    }
+
+    fn eventually(&self, what: &str, mut done: impl FnMut(&Self) -> bool) {
+        let until = Instant::now() + harness::PATIENCE;
+        while !done(self) {
+            assert!(
+                Instant::now() < until,
+                "in vain: {what}\n{:#?}\n{:#?}\n{}",
+                self.disk(),
+                self.problems(),
+                self.world.log()
+            );
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+    }
+
+    /// Path below the folder -> code.
+    fn problems(&self) -> BTreeMap<String, String> {
+        let out = self.world.command(&["problems", "--json"]).output().unwrap();
+        let listed: Value = serde_json::from_slice(&out.stdout).unwrap_or_else(|_| panic!("{}", text(&out)));
+        let line = |p: &Value| (p["path"].as_str().unwrap().to_owned(), p["code"].as_str().unwrap().to_owned());
+        listed["items"].as_array().unwrap().iter().map(line).collect()
+    }
+
+    fn end(mut self, daemon: harness::Daemon) {
+        assert_eq!(daemon.stop().0, Some(0));
+        self.namespace.run(&format!("umount {}", self.world.folder.display()));
+        assert!(self.server.wait().unwrap().success());
+        self.world.assert_clean();
+    }
+}
+
+fn walk(root: &Path, dir: &Path, found: &mut BTreeMap<String, String>) {
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.ends_with(".ferrybox") {
+            continue;
+        }
+        if path.is_dir() {
+            walk(root, &path, found);
+        } else if let Ok(content) = fs::read_to_string(&path) {
+            found.insert(path.strip_prefix(root).unwrap().to_str().unwrap().to_owned(), content);
+        }
+    }
+}
+
+#[test]
+fn e15_two_files_of_dropboxs_that_are_one_name_to_the_disk_overwrite_nothing() {
+    let folding = Folding::new();
+    let standin = &folding.world.standin;
+    for (path, content) in [
+        ("straße", "one"),
+        ("strasse", "two"),
+        ("Maße/a", "in one"),
+        ("Masse/a", "in two"),
+        ("Masse/b", "only in two"),
+        ("plain", "p"),
+    ] {
+        standin.write(&format!("/T/{path}"), content);
+    }
+    let served = folding.world.remote();
+    let daemon = folding.daemon();
+    // One of each pair is here, and the other a problem.
+    let shown = |f: &Folding| {
+        f.problems().into_iter().filter(|(_, code)| code == "case_conflict").map(|(path, _)| path).collect::<Vec<_>>()
+    };
+    let whole = |f: &Folding| {
+        let (disk, told) = (f.disk(), shown(f));
+        let (sharp, double) = (told.contains(&"straße".to_owned()), told.contains(&"strasse".to_owned()));
+        let (dir, other) = (told.contains(&"Maße".to_owned()), told.contains(&"Masse".to_owned()));
+        sharp != double
+            && dir != other
+            && disk.get(if sharp { "strasse" } else { "straße" }).map(String::as_str)
+                == Some(if sharp { "two" } else { "one" })
+            && disk.get(if dir { "Masse/a" } else { "Maße/a" }).map(String::as_str)
+                == Some(if dir { "in two" } else { "in one" })
+            && disk.len() == if dir { 4 } else { 3 }
+            && told.iter().filter(|path| path.contains('/')).count() == if dir { 1 } else { 2 }
+    };
+    folding.eventually("one of each is here", whole);
+    assert_eq!(folding.world.remote(), served, "{}", folding.world.log());
+    let (before, calls) = (folding.disk(), standin.data_transport_calls());
+    // Nothing more comes of it, not with scans and not at a start.
+    let scans = || folding.world.command(&["sync", "--wait"]).output().unwrap();
+    scans();
+    drop(daemon);
+    let daemon = folding.daemon();
+    folding.eventually("the same after a restart", |f| whole(f));
+    scans();
+    assert_eq!((folding.disk(), folding.world.remote()), (before, served));
+    assert_eq!((standin.data_transport_calls(), folding.world.deletions()), (calls, 0));
+    // Where the way is free, the other one comes.
+    let (gone, content) = if folding.disk().contains_key("straße") { ("straße", "two") } else { ("strasse", "one") };
+    let left = if gone == "straße" { "strasse" } else { "straße" };
+    standin.delete(&format!("/T/{gone}"));
+    folding.eventually("the other one comes", |f| f.disk().get(left).map(String::as_str) == Some(content));
+    assert_eq!(standin.content(&format!("/T/{left}")).unwrap(), content);
+    assert!(!folding.disk().contains_key(gone));
+    folding.end(daemon);
+}
+
+#[test]
+fn e15_a_file_that_went_is_not_taken_for_the_one_whose_name_leads_there() {
+    let folding = Folding::new();
+    let standin = &folding.world.standin;
+    standin.write("/T/strasse", "two");
+    let daemon = folding.daemon();
+    folding.eventually("it is here", |f| f.disk().len() == 1);
+    // In one blow, as far as a scan can see.
+    fs::write(folding.from.join("straße"), "another file").unwrap();
+    fs::remove_file(folding.from.join("strasse")).unwrap();
+    folding.world.command(&["sync", "--wait"]).output().unwrap();
+    folding.eventually("the new name goes up", |f| {
+        f.world.standin.content("/T/straße").is_some_and(|content| content == "another file")
+    });
+    folding.eventually("the old one goes", |f| f.world.standin.file("/T/strasse").is_none());
+    folding.world.command(&["sync", "--wait"]).output().unwrap();
+    assert!(standin.file("/T/strasse").is_none(), "{}", folding.world.log());
+    assert_eq!(folding.disk().into_keys().collect::<Vec<_>>(), ["straße"]);
+    let revisions = standin.file("/T/straße").unwrap().revisions;
+    assert_eq!(revisions, 1);
+    folding.end(daemon);
+}
