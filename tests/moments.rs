@@ -104,9 +104,13 @@ impl Trial {
         }
     }
 
-    /// Waits until every folder is in sync and holds the same on both sides.
+    /// Waits until every folder is in sync and holds the same on both sides. Whatever is held, a person says no to.
     fn rest(&self, what: &str) {
         let rested = harness::look_for(harness::PATIENCE * 2, || {
+            let held = harness::json(&self.world, &["approve", "--json"]);
+            for one in held["items"].as_array().into_iter().flatten() {
+                self.world.command(&["reject", one["token"].as_str().unwrap()]).output().unwrap();
+            }
             let status = harness::status(&self.world);
             (states(&status).iter().all(|state| *state == "in_sync") && self.differing().is_empty()).then_some(())
         });
@@ -179,6 +183,7 @@ impl Trial {
         let faults = self.world.standin.faults();
         faults.add(Fault::always("files/list_folder", outage.clone()));
         faults.add(Fault::always("files/list_folder/continue", outage));
+        faults.add(Fault::always(harness::LONGPOLL, Effect::Stall(LONG_ENOUGH * 2)));
         self.world.standin.reset_cursors();
         std::thread::sleep(LONG_ENOUGH);
         let after = here(&self.disks);
@@ -187,15 +192,7 @@ impl Trial {
         }
         faults.clear();
         self.world.standin.reset_cursors();
-        // What is held because nearly everything seemed to go is for a person to judge: wrong, it is asked for anew.
-        self.world.until_status("all folders go on", |status| {
-            let out = self.world.command(&["approve", "--json"]).output().unwrap();
-            let held: Value = serde_json::from_slice(&out.stdout).unwrap_or_default();
-            for one in held["items"].as_array().into_iter().flatten() {
-                self.world.command(&["reject", one["token"].as_str().unwrap()]).output().unwrap();
-            }
-            states(status).iter().all(|state| *state == "in_sync") && self.differing().is_empty()
-        });
+        self.rest(&format!("round {round}"));
     }
 }
 

@@ -18,6 +18,8 @@ use crate::store::{Fate, Inbound, Naming, Store, StoreError, Tree, TreeId};
 
 /// Paths that are shown.
 const SAMPLE: usize = 5;
+/// Files of a rejected wave that are put back in one step.
+const AT_ONCE: usize = 20_000;
 /// In the place of a token: that comparison is under way.
 const RUNNING: &str = "running";
 
@@ -113,6 +115,30 @@ impl Brake {
     }
 }
 
+/// A person says no: base forgets every file that the held changes would delete or replace, so that what is here goes up again, and where Dropbox has
+/// another content both are kept.
+pub(crate) async fn put_back(store: &Store, lane: &Arc<Lane>) -> Result<(), StoreError> {
+    loop {
+        let (at, of) = (store.clone(), Arc::clone(lane));
+        let read = tokio::task::spawn_blocking(move || {
+            let mut some = Vec::new();
+            let mut each = |change: Inbound| {
+                if change.fate != Fate::Same && some.len() < AT_ONCE {
+                    some.push((change.folder, change.path));
+                }
+            };
+            at.inbound_blocking(of.id, &of.folders, Naming { key_of, holds }, &mut each)?;
+            Ok::<_, StoreError>(some)
+        });
+        let Ok(some) = read.await else { return Ok(()) };
+        let some = some?;
+        if some.is_empty() {
+            return Ok(());
+        }
+        store.forget_paths(some, now_ms()).await?;
+    }
+}
+
 /// What would come down, and whether that is too much to come unasked. `None`: it could not be weighed.
 async fn weigh(store: &Store, lane: &Arc<Lane>, limits: Limits) -> Result<Option<Weighed>, StoreError> {
     let (at, of) = (store.clone(), Arc::clone(lane));
@@ -166,7 +192,7 @@ async fn weigh(store: &Store, lane: &Arc<Lane>, limits: Limits) -> Result<Option
         let before = if before == 0 { String::new() } else { format!(", after {before} others of late") };
         told.reason = format!(
             "in Dropbox {gone} files of {place} were deleted and {replaced} got another content, of {files}{before} ({limit}): nothing of it is \
-             brought down. `ferrybox approve {token}` lets it, `ferrybox reject {token}` keeps what is here; or restore the files in Dropbox"
+             brought down. `ferrybox approve {token}` lets it, `ferrybox reject {token}` sends what is here up again; or restore the files in Dropbox"
         );
         told.place = place;
     }

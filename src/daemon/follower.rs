@@ -1,6 +1,9 @@
 //! Following one listing: which call is next, and what becomes of its answer. No waiting in here: who calls [`Follower::step`] decides when.
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::daemon::brake::Brake;
 use crate::daemon::clock::now_ms;
@@ -14,6 +17,8 @@ use crate::store::{Listing, Naming, Place, Store, StoreError, Tree, TreeId};
 
 /// Pages in a row that may lead nowhere: the same cursor again, with more to come.
 const SAME_CURSOR: u32 = 20;
+/// So long after a refused cursor another one that is refused is believed to be worth nothing, too.
+const BELIEVED: Duration = Duration::from_secs(600);
 /// Empty pages in a row that may have new cursors.
 const EMPTY: u32 = 1000;
 
@@ -33,6 +38,8 @@ pub(crate) struct Follower {
     lost: Option<(TreeId, u64, Option<u64>)>,
     /// When the last call began that had nothing more to fetch: our commits of before are in the cache, once that is compared.
     began: Option<u64>,
+    /// When a cursor was refused, and no other one has led anywhere since.
+    refused: Option<Instant>,
 }
 
 /// What a step came to.
@@ -74,6 +81,7 @@ impl Follower {
             empty: 0,
             lost: None,
             began: None,
+            refused: None,
         }
     }
 
@@ -100,9 +108,11 @@ impl Follower {
         }
         if !listing.comparing {
             self.brake.ended(&self.store, &self.lane).await?;
+            self.lane.set(|now| now.unweighed = false);
         } else if let Some(live) = listing.live.as_ref().filter(|live| live.complete && !live.running)
             && self.brake.lets(&self.store, &self.lane, self.limits, live).await?
         {
+            self.lane.set(|now| now.unweighed = false);
             let folders = self.lane.folders.clone();
             if self.store.compare_listing(self.lane.id, folders, Naming { key_of, holds }, now_ms()).await? {
                 return Ok(Stepped::Went(0));
@@ -154,6 +164,7 @@ impl Follower {
             }
             _ => {
                 tracing::info!(entries = next.entries, pages = next.pages, "a listing is complete");
+                self.lane.set(|now| now.unweighed = true);
                 self.store.adopt_listing(listing.id).await?;
                 Ok(true)
             }
@@ -194,11 +205,21 @@ impl Follower {
                 }
                 self.stage(place, page).await
             }
-            Err(error) if error.is("reset") || error.is("path/not_found") || error.is("path/not_folder") => {
-                self.begin_anew(&error).await
-            }
+            Err(error) if error.is("path/not_found") || error.is("path/not_folder") => self.begin_anew(&error).await,
+            Err(error) if self.is_lost(&error) => self.begin_anew(&error).await,
             Err(error) => Err(Stuck::Call(error)),
         }
+    }
+
+    /// Whether the error says that the cursor is worth nothing: it was reset, or Dropbox does not know it for one. The latter is believed once in a while:
+    /// should a new cursor be refused, too, the fault lies elsewhere, and a listing is no small thing to ask for.
+    pub(crate) fn is_lost(&mut self, error: &CallError) -> bool {
+        let unknown = matches!(error, CallError::Api(error) if error.status == 400);
+        if !unknown || self.refused.is_some_and(|at| at.elapsed() < BELIEVED) {
+            return error.is("reset");
+        }
+        self.refused = Some(Instant::now());
+        true
     }
 
     /// The cursor is worth nothing any more: everything is listed anew, beside what is known. Why that is so is asked first, since a tree of
@@ -243,6 +264,10 @@ impl Follower {
         let entries = page.entries.len() as u64;
         self.notice(&mut page);
         page.entries = collapsed(std::mem::take(&mut page.entries));
+        if matches!(place, Place::After(..)) {
+            self.refused = None;
+        }
+        self.lane.set(|now| now.unweighed = true);
         let staged = self.store.stage_page(self.lane.id, place, page, rule, now_ms()).await?;
         self.lane.set(|now| {
             now.confirmed = Some(now_ms());

@@ -9,7 +9,7 @@ use crate::daemon::clock::{day, now_ms};
 use crate::daemon::fetch::Fetch;
 use crate::daemon::folder::{self, Folder};
 use crate::daemon::judge::case_clash;
-use crate::daemon::remote::View;
+use crate::daemon::remote::{Gate, View};
 use crate::daemon::uploader::{Looked, failed, twin};
 use crate::local::{Refused, Root};
 use crate::model::{
@@ -70,7 +70,21 @@ impl<'a> Meeting<'a> {
                 Met::Upload(Box::new(self), mode)
             }
             Action::Compare => self.compare(),
-            action => Met::Looked(self.settle(action)),
+            action => Met::Looked(self.settle_down(action)),
+        }
+    }
+
+    /// What would take something away here passes the brake, or is one of those that are held: then the comparison looks at it when they are let go.
+    fn settle_down(self, action: Action) -> Looked {
+        let takes = match &action {
+            Action::Trash | Action::RemoveDir => true,
+            Action::Download(_) => self.base.is_some(),
+            _ => false,
+        };
+        match self.account.remote.gate(self.job.folder) {
+            Gate::Weighing if takes => self.wait(),
+            Gate::Held if takes => self.done(Settled::Nothing),
+            _ => self.settle(action),
         }
     }
 

@@ -159,7 +159,7 @@ async fn wait(account: &Account, follower: &mut Follower, course: &mut Course, c
     let said = tokio::select! {
         said = changes(account, course, cursor) => match said {
             Ok(said) => said,
-            Err(error) if error.is("reset") => return follower.begin_anew(&error).await,
+            Err(error) if follower.is_lost(&error) => return follower.begin_anew(&error).await,
             Err(error) => return Err(Stuck::Call(error)),
         },
         fatal = free(account) => return Err(fatal),

@@ -74,6 +74,18 @@ pub(crate) struct LaneNow {
     pub(crate) unknown: BTreeMap<String, u64>,
     /// Changes that would come down, and are too many to come unasked.
     pub(crate) held: Option<HeldChanges>,
+    /// The cache shows changes that the brake has not let through.
+    pub(crate) unweighed: bool,
+}
+
+/// Whether what Dropbox has may take the place of what is here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Gate {
+    Open,
+    /// It is not known yet whether that is one of too many.
+    Weighing,
+    /// It may be one of too many, and a person is asked.
+    Held,
 }
 
 /// Changes that would come down, and wait for a person.
@@ -223,6 +235,17 @@ impl RemoteCache {
         }
     }
 
+    /// Whether a deletion or a new content may come down in this folder.
+    pub(crate) fn gate(&self, folder: FolderId) -> Gate {
+        let Some(lane) = self.lane_of(folder) else { return Gate::Weighing };
+        let now = lock(&lane.now);
+        match (&now.held, now.unweighed) {
+            (Some(_), _) => Gate::Held,
+            (None, true) => Gate::Weighing,
+            (None, false) => Gate::Open,
+        }
+    }
+
     /// A row waits for the listing to catch up with our own commits.
     pub(crate) fn hurry(&self, folder: FolderId) {
         if let Some(lane) = self.lane_of(folder) {
@@ -336,10 +359,10 @@ impl RemoteCache {
         Ok(all)
     }
 
-    /// A person's verdict on held changes: they come down, or never.
+    /// A person's verdict on held changes: they come down, or what is here goes up again.
     async fn answer_changes(
         store: &Store,
-        lane: &Lane,
+        lane: &Arc<Lane>,
         text: &str,
         approve: bool,
     ) -> Result<Option<status::Answered>, StoreError> {
@@ -347,7 +370,7 @@ impl RemoteCache {
         if approve {
             store.set_meta(&brake::approved(lane), text).await?;
         } else {
-            store.drop_comparison(lane.id).await?;
+            brake::put_back(store, lane).await?;
             store.unset_meta(&brake::recent(lane)).await?;
             lane.set(|now| now.held = None);
         }

@@ -1,12 +1,12 @@
 //! What a comparison would bring down over files that both sides had agreed on, before it is let do so.
 
-use rusqlite::{Connection, params};
+use rusqlite::Connection;
 
 use super::error::{Step, StoreError};
 use super::remote::ListingId;
 use super::remote_compare::{Compared, Fate, Look, Naming, Position};
-use super::{Store, row};
-use crate::model::{FolderId, RelPath};
+use super::{Store, base, base_dir, row};
+use crate::model::{FolderId, RelPath, UnixMs};
 
 /// One file of base that is another one in Dropbox, or none.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,14 +49,16 @@ impl Store {
         .await
     }
 
-    /// The comparison under way ends without rows: what is here stays as it is until one of the sides changes again.
+    /// Nothing is agreed on any more at these paths, and they are looked at again: what is on either side is kept.
     ///
     /// # Errors
     /// When the database cannot be written.
-    pub async fn drop_comparison(&self, id: ListingId) -> Result<(), StoreError> {
-        self.write_and_wake(move |conn| {
-            conn.prepare_cached("UPDATE remote_listing SET compare_at = NULL WHERE id = ?1")?.execute([id.0])?;
-            conn.prepare_cached("DELETE FROM remote_touched WHERE listing = ?1")?.execute(params![id.0])?;
+    pub async fn forget_paths(&self, paths: Vec<(FolderId, RelPath)>, now: UnixMs) -> Result<(), StoreError> {
+        self.write_rows(paths.len(), move |conn| {
+            for (folder, path) in &paths {
+                base::put(conn, *folder, path, None, now)?;
+                base_dir::look(conn, *folder, path, 0, now)?;
+            }
             Ok(())
         })
         .await
