@@ -299,6 +299,37 @@ fn i9_our_own_names_are_never_sent() {
     world.write(".ferrybox/mine", "x");
     world.write("sub/.ferrybox", "x");
     world.once_in_sync();
-    assert!(world.remote().keys().all(|name| !name.starts_with(".ferrybox/")), "{:?}", world.remote());
+    assert!(world.remote().keys().all(|name| !name.contains(".ferrybox")), "{:?}", world.remote());
     world.assert_clean();
+}
+
+/// A directory that was a folder of its own keeps its marker and its trash, and they stay here however the outer folder comes to look at them.
+#[test]
+fn i9_what_an_older_folder_left_inside_this_one_is_never_sent() {
+    let mut inner = World::new();
+    inner.mode = "two-way";
+    inner.write("a", "1");
+    inner.once_in_sync();
+    let mut outer = World::new();
+    outer.mode = "two-way";
+    fs::rename(&inner.folder, outer.folder.join("was-one")).unwrap();
+    outer.write("was-one/.ferrybox/trash/2026-01-01/old", "thrown away");
+    outer.write("was-one/.ferrybox/tmp/half", "half a download");
+    outer.once_in_sync();
+    assert_eq!(outer.remote().keys().collect::<Vec<_>>(), ["was-one/a"]);
+    let daemon = outer.daemon();
+    outer.until_folder("in_sync");
+    // By events too: one that changes, one that is made, and one that comes along with its directory.
+    outer.write("was-one/.ferrybox/trash/2026-01-01/new", "thrown away");
+    outer.write("made/deeper/.ferrybox/root-id", "0");
+    fs::rename(outer.folder.join("was-one"), outer.folder.join("moved")).unwrap();
+    outer.write("last", "l");
+    outer.until("what is to go up", |s| s.file("/T/last").is_some() && s.file("/T/moved/a").is_some());
+    let out = outer.command(&["sync", "--wait"]).output().unwrap();
+    assert_eq!(out.status.code(), Some(0), "{}", text(&out));
+    assert_eq!(daemon.stop().0, Some(0));
+    assert_eq!(outer.remote().keys().collect::<Vec<_>>(), ["last", "moved/a"]);
+    assert!(outer.standin.tree_hashes().keys().all(|path| !path.contains(".ferrybox")));
+    assert_eq!(fs::read(outer.folder.join("moved/.ferrybox/trash/2026-01-01/new")).unwrap(), b"thrown away");
+    outer.assert_clean();
 }
