@@ -295,6 +295,48 @@ fn a17_after_a_power_loss_no_leftover_is_uploaded_and_nothing_is_sent_twice() {
     world.assert_clean();
 }
 
+/// The disk knew of the file's last write, and lost its bytes.
+#[test]
+fn a17_a_file_that_was_cut_off_under_its_old_time_is_told_and_not_sent() {
+    let world = mirror(1);
+    for name in ["empty", "half", "shorter", "left"] {
+        world.write(name, name.repeat(50));
+    }
+    world.once_in_sync();
+    let before = world.remote();
+    for (name, len) in [("empty", 0), ("half", 100), ("shorter", 100)] {
+        let file = fs::File::options().write(true).open(world.folder.join(name)).unwrap();
+        let time = file.metadata().unwrap().modified().unwrap();
+        file.set_len(len).unwrap();
+        if name != "shorter" {
+            file.set_modified(time).unwrap();
+        }
+    }
+    let out = world.once();
+    assert_eq!(out.status.code(), Some(3), "{}", text(&out));
+    let remote = world.remote();
+    assert_eq!((&remote["empty"], &remote["half"]), (&before["empty"], &before["half"]));
+    assert_ne!(remote["shorter"], before["shorter"], "somebody wrote that one");
+    // A daemon says so too, and whoever asks learns why.
+    let daemon = world.daemon();
+    world.until_status("problems", |s| s["accounts"][0]["folders"][0]["problems"] == 2);
+    let out = world.command(&["problems"]).output().unwrap();
+    assert!(text(&out).contains("100 of the 200 bytes") && text(&out).contains("touch"), "{}", text(&out));
+    let out = world.command(&["plan"]).output().unwrap();
+    assert!(text(&out).contains("loss of power"), "{}", text(&out));
+    // Put back as it was, or said to be right: both are in sync again.
+    world.write("half", "half".repeat(50));
+    let file = fs::File::options().write(true).open(world.folder.join("empty")).unwrap();
+    file.set_modified(std::time::SystemTime::now()).unwrap();
+    world.until("the empty one", |s| s.file("/T/empty").is_some_and(|f| f.size == 0));
+    world.until_folder("in_sync");
+    assert_eq!(daemon.stop().0, Some(0));
+    assert_eq!(world.standin.file("/T/half").unwrap().revisions, 1);
+    assert_eq!(world.deletions(), 0);
+    world.assert_equal();
+    world.assert_clean();
+}
+
 #[test]
 fn n4_a_log_that_is_lost_with_a_killed_daemon_loses_no_file() {
     for ending in ["-wal", "-shm"] {

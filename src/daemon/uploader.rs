@@ -14,6 +14,7 @@ use crate::daemon::judge::case_clash;
 use crate::daemon::live::lock;
 use crate::daemon::meet::{Meeting, Met};
 use crate::daemon::remote::View;
+use crate::daemon::views::not_sent;
 use crate::daemon::{large, pack};
 use crate::local::{self, SmallRead, Snapshot};
 use crate::model::{
@@ -22,8 +23,8 @@ use crate::model::{
 };
 use crate::plan::decide::{Action, decide};
 use crate::plan::pack::{Queue, claim_at};
+use crate::plan::retry;
 use crate::plan::wait::is_ahead;
-use crate::plan::{names, retry};
 use crate::store::Claim;
 
 /// Files up to this size are read once and sent from memory; larger ones are read twice, once to hash and once to send.
@@ -401,8 +402,7 @@ fn upload(
             {
                 return Looked::Done(job, Settled::Wedge(case_clash(&other)));
             }
-            let max = account.config.upload.max_file_size;
-            if let Some(failure) = names::disallowed(&job.path).or_else(|| too_large(stat.size, max)) {
+            if let Some(failure) = not_sent(account, &job.path, &stat, base.as_ref()) {
                 return Looked::Done(job, Settled::Wedge(failure));
             }
             let folder = Arc::clone(folder);
@@ -491,16 +491,4 @@ fn restless(account: &Account, job: &Job, stat: &Stat) -> Rest {
     known.retain(|_, next| *next > now);
     known.insert(key, now.saturating_add(wait));
     Rest::Due
-}
-
-/// The failure of a file that is larger than the configuration allows.
-pub(crate) fn too_large(size: u64, max: u64) -> Option<Failure> {
-    (size > max).then(|| {
-        Failure::wedge(
-            "too_large",
-            format!(
-                "{size} bytes are more than upload.max_file_size = {max} bytes; raise that key if Dropbox takes it"
-            ),
-        )
-    })
 }
