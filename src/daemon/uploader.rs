@@ -18,8 +18,8 @@ use crate::daemon::views::not_sent;
 use crate::daemon::{large, pack};
 use crate::local::{self, SmallRead, Snapshot};
 use crate::model::{
-    Agreed, Base, Claimed, ContentHash, Failure, Job, Local, Next, RelPath, Remote, RemoteChange, Settled, Stat,
-    UnixMs, WriteMode,
+    Agreed, Base, Claimed, ContentHash, Failure, FolderId, Job, Local, Next, RelPath, Remote, RemoteChange, Settled,
+    Stat, UnixMs, WriteMode,
 };
 use crate::plan::decide::{Action, decide};
 use crate::plan::pack::{Queue, claim_at};
@@ -177,11 +177,7 @@ impl Uploader {
         loop {
             account.beats.uploader();
             changed.borrow_and_update();
-            skip = account.folders_without_root();
-            skip.extend(account.remote.folders_to_wait_for());
-            // What comes down is decided from a listing of this run, or not at all.
-            let down = account.folders.iter().filter(|f| f.comes_down() && !account.remote.is_listed(f.id));
-            skip.extend(down.map(|f| f.id));
+            skip = self.to_skip();
             let now = now_ms();
             let due = account.store.due_summary(now, account.config.upload.chunk_size, &skip).await?;
             let more = account.scanning() || due.next_due_at.is_some_and(|at| at <= now + crate::plan::pack::GATHER_MS);
@@ -210,6 +206,17 @@ impl Uploader {
         Ok(claimed)
     }
 
+    /// Folders that nothing is claimed of now.
+    fn to_skip(&self) -> Vec<FolderId> {
+        let account = &self.account;
+        let mut skip = account.folders_without_root();
+        skip.extend(account.remote.folders_to_wait_for());
+        // What comes down is decided from a listing of this run, or not at all.
+        let down = account.folders.iter().filter(|f| f.comes_down() && !account.remote.is_listed(f.id));
+        skip.extend(down.map(|f| f.id));
+        skip
+    }
+
     fn limit(&self) -> Claim {
         let ceilings = self.account.pack_ceilings();
         Claim {
@@ -220,13 +227,13 @@ impl Uploader {
         }
     }
 
-    /// While the account is full: what needs no room, above all deletions.
+    /// While the account is full: what needs no room, as deletions and downloads.
     async fn claim_empty(&self) -> Result<Vec<Claimed>, Fatal> {
         let account = &self.account;
         let _turn = account.claim_turn.lock().await;
         let mut changed = account.store.changed();
         changed.borrow_and_update();
-        let claimed = account.store.claim_empty(self.limit(), &account.folders_without_root()).await?;
+        let claimed = account.store.claim_empty(self.limit(), &self.to_skip()).await?;
         if claimed.is_empty() {
             tokio::select! {
                 () = tokio::time::sleep(Duration::from_secs(2)) => {}

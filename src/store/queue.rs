@@ -233,7 +233,8 @@ impl Store {
         self.inner.writer.step(false, limit.max_files, move |conn| take(conn, &limit, &skip, i64::MAX)).await
     }
 
-    /// As [`Store::claim_skipping`], but only paths that were seen empty or gone: what goes on while the account has no room for more.
+    /// As [`Store::claim_skipping`], but only paths that were seen empty or gone here, or of which only Dropbox has told (their runs of local
+    /// changes never began): what goes on while the account has no room for more.
     ///
     /// # Errors
     /// When the database cannot be written.
@@ -254,7 +255,7 @@ impl Store {
 
 /// The candidates of one folder: id, `due_at`, size.
 pub(super) const CANDIDATES: &str = "SELECT id, due_at, size FROM job
-    WHERE folder = ?1 AND state = 'due' AND due_at <= ?2 AND size <= ?4 ORDER BY due_at LIMIT ?3";
+    WHERE folder = ?1 AND state = 'due' AND due_at <= ?2 AND (size <= ?4 OR burst = 0) ORDER BY due_at LIMIT ?3";
 /// The claim itself.
 pub(super) const TAKE: &str =
     "UPDATE job SET state = 'claimed' WHERE id = ?1 RETURNING folder, path, generation, attempts, since";
