@@ -9,36 +9,21 @@
 )]
 
 mod harness;
+#[path = "harness/preload.rs"]
+mod preload;
 
-use std::fs::File;
-use std::os::unix::fs::FileExt as _;
 use std::process::Command;
 use std::time::Duration;
 
 use ferrybox_standin::{Effect, Fault, Settings};
 use harness::{Daemon, PATIENCE, World};
+use preload::Told;
 
-/// A wall clock that is so many seconds off as a file says, for a program that is loaded together with it.
+/// A wall clock that is as many seconds off as it is told.
 const CLOCK: &str = r#"
-#define _GNU_SOURCE
-#include <fcntl.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <sys/mman.h>
-#include <sys/syscall.h>
-#include <time.h>
-#include <unistd.h>
-static volatile int64_t *off;
-__attribute__((constructor)) static void begin(void) {
-  int fd = open(getenv("CLOCK_FILE"), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) abort();
-  void *at = mmap(0, 8, PROT_READ, MAP_SHARED, fd, 0);
-  if (at == MAP_FAILED) abort();
-  off = at;
-}
 int clock_gettime(clockid_t id, struct timespec *ts) {
   int result = (int)syscall(SYS_clock_gettime, id, ts);
-  if (result == 0 && id == CLOCK_REALTIME && off) ts->tv_sec += *off;
+  if (result == 0 && id == CLOCK_REALTIME && told) ts->tv_sec += *told;
   return result;
 }
 "#;
@@ -47,26 +32,10 @@ const DAY: i64 = 86_400;
 const YEAR: i64 = 365 * DAY;
 
 /// A daemon with a clock of its own.
-struct Clock(File);
-
-impl Clock {
-    fn start(world: &World) -> (Self, Daemon) {
-        let at = |name: &str| world.dir.path().join(name);
-        std::fs::write(at("clock.c"), CLOCK).unwrap();
-        std::fs::write(at("clock"), 0_i64.to_ne_bytes()).unwrap();
-        // Whoever links Rust programs has a C compiler.
-        let made = Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(at("clock.so")).arg(at("clock.c")).output();
-        let made = made.expect("this test needs a C compiler");
-        assert!(made.status.success(), "{}", harness::text(&made));
-        let mut command = Command::new(env!("CARGO_BIN_EXE_ferrybox"));
-        command.env("LD_PRELOAD", at("clock.so")).env("CLOCK_FILE", at("clock"));
-        let daemon = world.daemon_by(command);
-        (Self(File::options().write(true).open(at("clock")).unwrap()), daemon)
-    }
-
-    fn set(&self, off: i64) {
-        self.0.write_all_at(&off.to_ne_bytes(), 0).unwrap();
-    }
+fn start(world: &World) -> (Told, Daemon) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ferrybox"));
+    let clock = preload::load(world.dir.path(), CLOCK, &mut command);
+    (clock, world.daemon_by(command))
 }
 
 /// Wherever the clock jumps to: a year's worth of errors in a row, back and forth.
@@ -75,7 +44,7 @@ fn m1_what_is_saved_after_the_clock_was_set_goes_up() {
     let mut world = World::new();
     world.mode = "mirror";
     world.write("first", "1");
-    let (clock, daemon) = Clock::start(&world);
+    let (clock, daemon) = start(&world);
     world.until("the first", |s| s.file("/T/first").is_some());
     for (i, off) in [10 * YEAR, -DAY, DAY, -50 * YEAR, 0, -3600, 200 * YEAR, 0].into_iter().enumerate() {
         clock.set(off);
@@ -109,7 +78,7 @@ fn m1_what_waits_for_its_next_try_when_the_clock_is_set_back_is_tried() {
     ] {
         let world = World::with(Settings::default());
         world.write("first", "1");
-        let (clock, daemon) = Clock::start(&world);
+        let (clock, daemon) = start(&world);
         clock.set(YEAR);
         world.until("the first", |s| s.file("/T/first").is_some());
         let fault = world.standin.faults();
@@ -132,7 +101,7 @@ fn m5_a_wrong_clock_neither_keeps_nor_loses_a_token() {
     for off in [10 * YEAR, -10 * YEAR] {
         let world = World::with(Settings::default());
         world.write("first", "1");
-        let (clock, daemon) = Clock::start(&world);
+        let (clock, daemon) = start(&world);
         world.until("the first", |s| s.file("/T/first").is_some());
         clock.set(off);
         // The server's clock alone decides when it has expired.
