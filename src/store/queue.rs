@@ -383,12 +383,15 @@ impl Store {
     }
 }
 
-/// After a crash nobody holds a claim, and a staged row without its change (there should be none) has to be looked at.
+/// After a crash nobody holds a claim. What belongs to no row (there should be none) would never end: it goes. A staged row without its change
+/// has to be looked at.
 pub(super) fn recover(conn: &Connection) -> Step<()> {
-    conn.execute(
-        "UPDATE job SET state = 'due' WHERE state = 'claimed'
-             OR state = 'staged' AND NOT EXISTS (SELECT 1 FROM change WHERE change.job = job.id)",
-        [],
+    conn.execute_batch(
+        "DELETE FROM change WHERE NOT EXISTS (SELECT 1 FROM job WHERE job.id = change.job);
+         DELETE FROM upload WHERE NOT EXISTS (SELECT 1 FROM job WHERE job.id = upload.job);
+         DELETE FROM part WHERE NOT EXISTS (SELECT 1 FROM upload WHERE upload.job = part.job);
+         UPDATE job SET state = 'due' WHERE state = 'claimed'
+             OR state = 'staged' AND NOT EXISTS (SELECT 1 FROM change WHERE change.job = job.id);",
     )?;
     Ok(())
 }
