@@ -86,13 +86,18 @@ fn n1_a_database_that_is_gone_is_built_from_both_sides() {
 #[test]
 fn n2_n4_damage_of_every_kind_is_moved_aside_and_nothing_is_deleted() {
     type Damage = (&'static str, fn(&Path));
-    let kinds: [Damage; 6] = [
+    let kinds: [Damage; 7] = [
         ("garbage", |p| fs::write(p, vec![0xa5; 70_000]).unwrap()),
         ("zeros", |p| fs::write(p, vec![0; 70_000]).unwrap()),
         ("zero pages inside", |p| overwrite(p, 4096, &vec![0; 8 * 4096])),
         ("half of it", |p| fs::OpenOptions::new().write(true).open(p).unwrap().set_len(20_000).unwrap()),
         ("nothing in it", |p| fs::write(p, "").unwrap()),
         ("another program's", |p| overwrite(p, 68, b"LITE")),
+        ("a letter of its tables", |p| {
+            let bytes = fs::read(p).unwrap();
+            let at = bytes.windows(14).enumerate().filter(|(_, some)| *some == b"value TEXT NOT");
+            at.for_each(|(at, _)| overwrite(p, at as u64, b"w"));
+        }),
     ];
     for (i, (what, damage)) in kinds.iter().enumerate() {
         let world = mirror(60);
