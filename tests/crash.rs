@@ -366,6 +366,45 @@ fn a9_a_job_whose_name_was_lost_in_the_crash_is_let_come_to_its_end() {
     world.assert_clean();
 }
 
+/// The daemon is killed, killed while it finds out what became of that, and killed once more while it finds out about that.
+#[test]
+fn a16_kills_inside_the_recovery_three_deep_end_as_one_clean_recovery_does() {
+    const CHECK: &str = "files/upload_session/finish_batch/check";
+    const ASK: &str = "files/get_metadata";
+    let hold = || Effect::StallReply(Duration::from_secs(20));
+    // Where each life ends; a name that the recovery does not come by in that order is killed when everything is done.
+    let orders = [
+        [APPEND_BATCH, APPEND_BATCH, FINISH_BATCH],
+        [APPEND_BATCH, FINISH_BATCH, ASK],
+        [FINISH_BATCH, ASK, ASK],
+        [FINISH_BATCH, ASK, FINISH_BATCH],
+        [CHECK, CHECK, CHECK],
+        [CHECK, FINISH_BATCH, ASK],
+    ];
+    for order in orders {
+        let world = World::with(Settings {
+            commit: Pace { per_batch: Duration::from_millis(300), ..Pace::default() },
+            ..Settings::default()
+        });
+        for i in 0..20 {
+            world.write(&format!("{i}"), bytes(i, 1_000));
+        }
+        for route in order {
+            let before = world.standin.calls_of(route);
+            world.standin.faults().add(Fault::once(route, hold()));
+            kill_when(&world, route, |s| s.calls_of(route) > before || s.file_count() == 20);
+            world.standin.faults().clear();
+        }
+        world.once_in_sync();
+        world.assert_equal();
+        assert!(world.standin.files().iter().all(|f| f.revisions == 1), "{order:?}");
+        // Each life may lose its own request, and no more.
+        assert!(sent(&world) <= 4 * 20_000, "{order:?}: {}", sent(&world));
+        assert_eq!(world.deletions(), 0);
+        world.assert_clean();
+    }
+}
+
 #[test]
 fn a8_an_intent_whose_call_was_never_made_is_committed() {
     let world = World::new();

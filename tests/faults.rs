@@ -352,3 +352,43 @@ fn d10_a_hash_that_does_not_fit_makes_the_file_be_read_again() {
     assert_eq!(world.standin.calls()["files/upload_session/start"].calls, 2, "a new session for the large one");
     world.assert_clean();
 }
+
+/// What needs no room in Dropbox does not wait for it.
+#[test]
+fn d6_a_full_account_goes_on_with_downloads_deletions_and_empty_files() {
+    let mut world = World::new();
+    world.mode = "two-way";
+    world.write("ours", vec![1; 50_000]);
+    world.write("doomed", vec![2; 5_000]);
+    let daemon = world.daemon();
+    world.until("the first", |s| s.file_count() == 2);
+    world.until_folder("in_sync");
+    world.standin.set_quota(160_000);
+    world.write("large", vec![3; 200_000]);
+    world.until_status("quota_full", |s| s["accounts"][0]["state"] == "quota_full");
+    // Others still find room for smaller files.
+    world.standin.write("/T/theirs", vec![4; 70_000]);
+    world.standin.write("/T/deep/er/theirs", vec![5; 700]);
+    world
+        .until("the downloads", |_| world.disk().contains_key("theirs") && world.disk().contains_key("deep/er/theirs"));
+    world.standin.write("/T/ours", vec![6; 50_001]);
+    let new = ferrybox_standin::content_hash(&vec![6; 50_001]);
+    world.until("the new version", |_| world.disk()["ours"] == new);
+    world.standin.delete("/T/deep/er/theirs");
+    world.until("the deletion there", |_| !world.disk().contains_key("deep/er/theirs"));
+    std::fs::remove_file(world.folder.join("doomed")).unwrap();
+    world.until("the deletion here", |s| s.file("/T/doomed").is_none());
+    world.write("empty", "");
+    std::fs::create_dir(world.folder.join("empty folder")).unwrap();
+    world
+        .until("what is empty", |s| s.file("/T/empty").is_some() && s.folders().iter().any(|f| f == "/T/empty folder"));
+    // And what has no room still waits.
+    let state = world.until_status("a status", |_| true)["accounts"][0]["state"].clone();
+    assert!(state == "quota_full" && world.standin.file("/T/large").is_none(), "{state}");
+    world.standin.set_quota(1_000_000);
+    world.until("the large one", |s| s.file("/T/large").is_some());
+    world.until_status("idle", |s| s["accounts"][0]["state"] == "idle");
+    assert_eq!(daemon.stop().0, Some(0));
+    world.assert_equal();
+    world.assert_clean();
+}

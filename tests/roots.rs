@@ -63,6 +63,40 @@ fn q1_a_folder_that_was_never_met_must_be_there() {
     world.assert_clean();
 }
 
+/// Q9: a home that is not unlocked yet is a directory with other things in it, and the right one is mounted over it later.
+#[test]
+fn q9_a_home_that_is_not_unlocked_yet_is_waited_for() {
+    let namespace = Namespace::new();
+    let world = mirror();
+    // What is seen while it is locked.
+    world.write("ACCESS-YOUR-PRIVATE-DATA.desktop", "unlock me");
+    world.write("ECRYPTFS_FNEK_ENCRYPTED.FWaxyz/ECRYPTFS_FNEK_ENCRYPTED.FXb", "not ours");
+    let clear = world.dir.path().join("clear");
+    fs::create_dir(&clear).unwrap();
+    for name in ["a", "deep/b"] {
+        fs::create_dir_all(clear.join(name).parent().unwrap()).unwrap();
+        fs::write(clear.join(name), name).unwrap();
+    }
+    let unlock = format!("mount --bind {} {}", clear.display(), world.folder.display());
+    namespace.run(&unlock);
+    let daemon = world.daemon_by(namespace.command(env!("CARGO_BIN_EXE_ferrybox")));
+    world.until("the files", |s| s.file_count() == 2);
+    world.until_folder("in_sync");
+    assert_eq!(daemon.stop().0, Some(0));
+    namespace.run(&format!("umount {}", world.folder.display()));
+    let daemon = world.daemon_by(namespace.command(env!("CARGO_BIN_EXE_ferrybox")));
+    let reason = world.until_folder("root_missing");
+    assert!(reason.contains("mount"), "{reason}");
+    assert!(!world.folder.join(".ferrybox").exists(), "nothing is made there");
+    fs::write(clear.join("c"), "3").unwrap();
+    namespace.run(&unlock);
+    world.until("the new file", |s| s.file("/T/c").is_some());
+    world.until_folder("in_sync");
+    assert_eq!(daemon.stop().0, Some(0));
+    assert_eq!((world.deletions(), world.standin.file_count()), (0, 3));
+    world.assert_clean();
+}
+
 /// Q3: renamed away, replaced by an empty directory, by a link, by a file; in each case it goes on by itself.
 #[test]
 fn q3_a_root_that_is_replaced_stops_the_folder_until_it_is_back() {

@@ -79,13 +79,18 @@ fn n1_a_database_that_is_gone_is_built_from_both_sides() {
 #[test]
 fn n2_n4_damage_of_every_kind_is_moved_aside_and_nothing_is_deleted() {
     type Damage = (&'static str, fn(&Path));
-    let kinds: [Damage; 6] = [
+    let kinds: [Damage; 7] = [
         ("garbage", |p| fs::write(p, vec![0xa5; 70_000]).unwrap()),
         ("zeros", |p| fs::write(p, vec![0; 70_000]).unwrap()),
         ("zero pages inside", |p| overwrite(p, 4096, &vec![0; 8 * 4096])),
         ("half of it", |p| fs::OpenOptions::new().write(true).open(p).unwrap().set_len(20_000).unwrap()),
         ("nothing in it", |p| fs::write(p, "").unwrap()),
         ("another program's", |p| overwrite(p, 68, b"LITE")),
+        ("a letter of its tables", |p| {
+            let bytes = fs::read(p).unwrap();
+            let at = bytes.windows(14).enumerate().filter(|(_, some)| *some == b"value TEXT NOT");
+            at.for_each(|(at, _)| overwrite(p, at as u64, b"w"));
+        }),
     ];
     for (i, (what, damage)) in kinds.iter().enumerate() {
         let world = mirror(60);
@@ -285,6 +290,48 @@ fn a17_after_a_power_loss_no_leftover_is_uploaded_and_nothing_is_sent_twice() {
         assert_eq!(sent(&world), before, "{cut}: what Dropbox has is recognised and not sent");
     }
     assert_eq!(world.deletions(), 0);
+    world.assert_clean();
+}
+
+/// The disk knew of the file's last write, and lost its bytes.
+#[test]
+fn a17_a_file_that_was_cut_off_under_its_old_time_is_told_and_not_sent() {
+    let world = mirror(1);
+    for name in ["empty", "half", "shorter", "left"] {
+        world.write(name, name.repeat(50));
+    }
+    world.once_in_sync();
+    let before = world.remote();
+    for (name, len) in [("empty", 0), ("half", 100), ("shorter", 100)] {
+        let file = fs::File::options().write(true).open(world.folder.join(name)).unwrap();
+        let time = file.metadata().unwrap().modified().unwrap();
+        file.set_len(len).unwrap();
+        if name != "shorter" {
+            file.set_modified(time).unwrap();
+        }
+    }
+    let out = world.once();
+    assert_eq!(out.status.code(), Some(3), "{}", text(&out));
+    let remote = world.remote();
+    assert_eq!((&remote["empty"], &remote["half"]), (&before["empty"], &before["half"]));
+    assert_ne!(remote["shorter"], before["shorter"], "somebody wrote that one");
+    // A daemon says so too, and whoever asks learns why.
+    let daemon = world.daemon();
+    world.until_status("problems", |s| s["accounts"][0]["folders"][0]["problems"] == 2);
+    let out = world.command(&["problems"]).output().unwrap();
+    assert!(text(&out).contains("100 of the 200 bytes") && text(&out).contains("touch"), "{}", text(&out));
+    let out = world.command(&["plan"]).output().unwrap();
+    assert!(text(&out).contains("loss of power"), "{}", text(&out));
+    // Put back as it was, or said to be right: both are in sync again.
+    world.write("half", "half".repeat(50));
+    let file = fs::File::options().write(true).open(world.folder.join("empty")).unwrap();
+    file.set_modified(std::time::SystemTime::now()).unwrap();
+    world.until("the empty one", |s| s.file("/T/empty").is_some_and(|f| f.size == 0));
+    world.until_folder("in_sync");
+    assert_eq!(daemon.stop().0, Some(0));
+    assert_eq!(world.standin.file("/T/half").unwrap().revisions, 1);
+    assert_eq!(world.deletions(), 0);
+    world.assert_equal();
     world.assert_clean();
 }
 

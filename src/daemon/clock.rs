@@ -12,6 +12,18 @@ pub(crate) fn now_ms() -> UnixMs {
     ms(since)
 }
 
+/// When the machine was started, as the wall clock of this moment counts: one that is set back takes this along.
+pub(crate) fn booted_ms() -> UnixMs {
+    use rustix::time::{ClockId, clock_gettime};
+    // Where the ordinary clock goes on while the machine sleeps, no other is needed.
+    #[cfg(target_os = "linux")]
+    const SINCE_THE_START: ClockId = ClockId::Boottime;
+    #[cfg(not(target_os = "linux"))]
+    const SINCE_THE_START: ClockId = ClockId::Monotonic;
+    let up = clock_gettime(SINCE_THE_START);
+    now_ms().saturating_sub(up.tv_sec.saturating_mul(1000))
+}
+
 /// A duration in milliseconds.
 pub(crate) fn ms(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)

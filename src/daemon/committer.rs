@@ -97,10 +97,14 @@ impl Committer {
         let waiting = account.store.ready(now, &[]).await?;
         let mut next: Option<i64> = None;
         for ready in &waiting {
-            if full && ready.kind == BatchKind::Upload {
-                continue;
-            }
             next = [next, ready.next_not_before].into_iter().flatten().min();
+            if full && ready.kind == BatchKind::Upload {
+                // An empty file finds room everywhere.
+                match account.store.begin_empty_batch(self.pace.entries, now).await? {
+                    Some(batch) => return self.finish(batch, false).await,
+                    None => continue,
+                }
+            }
             let (skip, at) = match ready.kind {
                 BatchKind::Upload => (Vec::new(), self.uploads_when(ready, now).await?),
                 BatchKind::Folder if ready.entries > 0 => (Vec::new(), When::Now),
@@ -241,7 +245,13 @@ impl Committer {
         let full = tags.iter().find(|e| e.tags.iter().any(|t| t == "insufficient_space"));
         match (results, full) {
             (_, Some(error)) => self.account.note(&error.failure()),
-            (Results::Files(list), None) if list.iter().any(Result::is_ok) => self.account.has_room(),
+            (Results::Files(list), None) => {
+                let filled =
+                    |(result, change): (&Result<_, _>, &Change)| Result::is_ok(result) && change.what.bytes() > 0;
+                if list.iter().zip(&batch.changes).any(filled) {
+                    self.account.has_room();
+                }
+            }
             _ => {}
         }
     }

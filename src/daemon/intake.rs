@@ -4,7 +4,6 @@
 //! made before that were seen by nobody. Whatever cannot be told apart becomes a scan.
 
 use std::collections::BTreeSet;
-use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,14 +11,19 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
+use self::scanning::ScanRun;
 use crate::daemon::account::{Account, Fatal};
 use crate::daemon::clock::{chance, moment, ms, now_ms};
 use crate::daemon::folder::Folder;
 use crate::daemon::{meeting, trash};
-use crate::local::{Ignored, Scanned, Seen, Watcher, scan};
-use crate::model::{Due, Failure, Local, RelPath};
-use crate::plan::{debounce, diff};
+use crate::local::{Ignored, Seen, Watcher};
+use crate::model::{Due, Local, RelPath};
+use crate::plan::debounce;
 use crate::store::StoreError;
+
+mod scanning;
+#[cfg(test)]
+mod tests;
 
 /// Rows that one transaction takes, at most.
 const TOGETHER: usize = 1000;
@@ -27,6 +31,8 @@ const TOGETHER: usize = 1000;
 const GATHER: Duration = Duration::from_millis(30);
 /// How often folders that cannot be watched wholly are scanned.
 const POLL: Duration = Duration::from_mins(1);
+/// A watcher that dies so soon after another one is not replaced at once.
+const YOUNG: Duration = Duration::from_secs(if cfg!(test) { 5 } else { 50 });
 /// How often it is looked whether the root is still there, or there again.
 const ROOT_CHECK: Duration = Duration::from_secs(2);
 
@@ -51,6 +57,9 @@ pub(crate) struct Intake {
     seen: mpsc::Receiver<Seen>,
     next_scan: Instant,
     next_check: Instant,
+    /// When the last watcher died, and until when no other is started after one that died young.
+    died: Option<Instant>,
+    next_watch: Instant,
     /// When `.ferryboxignore` files that cannot be read are looked at again, and the pause after that.
     next_rules: Instant,
     rules_pause: Duration,
@@ -70,6 +79,8 @@ impl Intake {
             seen: mpsc::channel(1).1,
             next_scan: now,
             next_check: now,
+            died: None,
+            next_watch: now,
             next_rules: now,
             rules_pause: RULES,
         }
@@ -103,9 +114,10 @@ impl Intake {
                 Ok(())
             }
             () = tokio::time::sleep_until(self.next_scan) => self.scan(RelPath::root()).await,
-            Some(seen) = self.seen.recv() => {
+            seen = self.seen.recv(), if self.watcher.is_some() => {
                 tokio::time::sleep(GATHER).await;
-                self.take(seen).await
+                // Whoever sends this says so when it ends, unless it panics.
+                self.take(seen.unwrap_or_else(|| Seen::Dead("its thread broke off".to_owned()))).await
             }
         }
     }
@@ -232,10 +244,25 @@ impl Intake {
         .await
     }
 
+    /// Another watcher takes its place, and a scan finds what was missed. One that dies young again and again is not worth a scan each time.
     fn restart_watcher(&mut self, reason: &str) {
-        tracing::warn!(account = %self.account.name, %reason, "the watcher died; starting another, and scanning");
-        self.watch();
-        self.next_scan = Instant::now();
+        let now = Instant::now();
+        let young = self.died.replace(now).is_some_and(|last| now - last < YOUNG);
+        let next = if young { "the folder is scanned every minute instead" } else { "another one was started" };
+        tracing::warn!(account = %self.account.name, %reason, "the watcher died; {next}");
+        if young {
+            self.next_watch = now + YOUNG;
+            self.watcher = None;
+        } else {
+            self.watch();
+        }
+        if young || self.watcher.is_some() {
+            self.folder.set(|state| {
+                state.degraded =
+                    Some(format!("the watcher died ({reason}): {next}, and what was missed is looked for"));
+            });
+        }
+        self.next_scan = now;
     }
 
     /// Starts a watcher in the place of the last one, where events can be had.
@@ -257,7 +284,7 @@ impl Intake {
     /// Scans one subtree and enqueues what differs from base.
     async fn scan(&mut self, under: RelPath) -> Result<(), Fatal> {
         let whole = under.is_root();
-        if whole && self.watcher.is_none() {
+        if whole && self.watcher.is_none() && Instant::now() >= self.next_watch {
             // What kept it from being watched may be over.
             self.watch();
         }
@@ -324,173 +351,6 @@ pub(crate) async fn blocking<T: Send + 'static>(
     match tokio::task::spawn_blocking(f).await {
         Ok(outcome) => outcome.map_err(Fatal::Store),
         Err(error) => Err(Fatal::Task(format!("a task on the disk died: {error}"))),
-    }
-}
-
-/// One run of the scanner, on a blocking thread.
-struct ScanRun {
-    account: Arc<Account>,
-    folder: Arc<Folder>,
-    watcher: Option<Arc<Watcher>>,
-    handle: Handle,
-}
-
-impl ScanRun {
-    /// The reason why not everything is watched, if so.
-    fn run(&self, under: &RelPath) -> Result<Option<String>, StoreError> {
-        if self.folder.verify().is_err() {
-            // The root is not ours: nothing that is seen there means anything.
-            return Ok(None);
-        }
-        let mut failed = None;
-        let mut limit: Option<String> = None;
-        let mut due: Vec<Due> = Vec::new();
-        let watcher = self.watcher.clone();
-        let rules = Arc::clone(&self.folder.rules);
-        let mut before_list = |dirs: &[RelPath]| {
-            // A scan reads every `.ferryboxignore` anew: it may have changed unseen.
-            dirs.iter().for_each(|dir| rules.forget(dir));
-            match watcher.as_ref().map(|w| w.add_dirs(dirs)) {
-                Some(Err(trouble)) if trouble.is_limit() => {
-                    limit = Some(format!("{trouble}; they are scanned every minute instead"));
-                }
-                // A directory that cannot be read is a problem of its own, told where it is listed.
-                Some(Err(trouble)) => tracing::debug!(%trouble, "not all directories are watched"),
-                Some(Ok(())) | None => {}
-            }
-        };
-        let mut sink = |scanned: Scanned| match self.directory(scanned, &mut due) {
-            Ok(()) if self.account.stop.is_cancelled() => ControlFlow::Break(()),
-            Ok(()) => ControlFlow::Continue(()),
-            Err(error) => {
-                failed = Some(error);
-                ControlFlow::Break(())
-            }
-        };
-        let ignored = |path: &RelPath, is_dir: bool| self.folder.ignored(path, is_dir).is_some();
-        // One handle for the whole scan: half of it on another disk would make no sense.
-        let end = scan(&self.folder.root.pin(), &ignored, under, &mut before_list, &mut sink);
-        if let Some(error) = failed {
-            return Err(error);
-        }
-        self.flush(&mut due)?;
-        if !end.stopped {
-            self.look_after_problems(under)?;
-        }
-        Ok(limit)
-    }
-
-    /// A scan sees what is there; problems of what is there no longer are looked for by themselves.
-    fn look_after_problems(&self, under: &RelPath) -> Result<(), StoreError> {
-        let (store, folder) = (&self.account.store, &self.folder);
-        let root = folder.root.pin();
-        let now = now_ms();
-        for dir in store.odd_dirs_blocking(folder.id, under)? {
-            let gone = match root.observe(&dir) {
-                Local::Dir => folder.ignored(&dir, true).is_some(),
-                Local::Unknown(_) => false,
-                Local::Absent | Local::File(_) | Local::Other(_) => true,
-            };
-            if gone {
-                self.handle.block_on(store.set_odd(folder.id, &dir, Vec::new(), now))?;
-            }
-        }
-        let mut after = String::new();
-        loop {
-            let page = store.wedged_blocking(folder.id, under, &after, TOGETHER)?;
-            let Some(last) = page.last() else { return Ok(()) };
-            last.as_str().clone_into(&mut after);
-            // And a directory that was kept for what is in it: that may have gone.
-            let kept =
-                |path: &RelPath| folder.comes_down() && store.agreed_dir_blocking(folder.id, path).unwrap_or(false);
-            let seen = |path: &RelPath| root.observe(path);
-            let vanished =
-                page.into_iter().filter(|path| seen(path) == Local::Absent || seen(path) == Local::Dir && kept(path));
-            let mut due: Vec<Due> = vanished.map(|path| Due { path, size: 0, due_at: now }).collect();
-            self.flush(&mut due)?;
-        }
-    }
-
-    fn flush(&self, due: &mut Vec<Due>) -> Result<(), StoreError> {
-        if due.is_empty() {
-            return Ok(());
-        }
-        self.handle.block_on(self.account.store.enqueue(self.folder.id, std::mem::take(due), now_ms()))?;
-        Ok(())
-    }
-
-    fn directory(&self, scanned: Scanned, due: &mut Vec<Due>) -> Result<(), StoreError> {
-        let (store, folder) = (&self.account.store, &self.folder);
-        folder.beat.strike();
-        let now = now_ms();
-        let settle = ms(self.account.config.watch.settle);
-        match scanned {
-            Scanned::Unreadable { dir, failure } => {
-                // Its children are unknown, not gone.
-                self.handle.block_on(store.set_odd(folder.id, &dir, vec![(dir.to_string(), failure)], now))?;
-            }
-            Scanned::Dir { dir, files, dirs, ignored_files, ignored_dirs, unknown, odd, others, .. } => {
-                let base = store.base_children_blocking(folder.id, &dir)?;
-                let diff = diff::directory(&files, &base);
-                let by_name = |name: &str| files.binary_search_by(|f| f.0.as_bytes().cmp(name.as_bytes())).ok();
-                let mut changed = Vec::with_capacity(diff.changed.len());
-                for (name, size) in diff.changed {
-                    let (Ok(path), Some((_, stat))) = (dir.child(name), by_name(name).and_then(|i| files.get(i)))
-                    else {
-                        continue;
-                    };
-                    changed.push((Due { path, size, due_at: debounce::scanned_due_at(now, stat, settle) }, *stat));
-                }
-                due.extend(store.without_refused_blocking(folder.id, changed, now)?);
-                if folder.comes_down() {
-                    let known = store.agreed_dirs_blocking(folder.id, &dir)?;
-                    let news = dirs
-                        .iter()
-                        .filter(|name| known.binary_search_by(|k| k.as_bytes().cmp(name.as_bytes())).is_err());
-                    for name in news {
-                        let Ok(path) = dir.child(name) else { continue };
-                        due.push(Due { path, size: 0, due_at: now + settle });
-                    }
-                }
-                if folder.passes_deletions() {
-                    // What is ignored, or could not be looked at, is not gone.
-                    let there =
-                        |name: &str| ignored_files.iter().any(|n| n == name) || unknown.iter().any(|(n, _)| n == name);
-                    for name in diff.gone.into_iter().filter(|name| !there(name)) {
-                        let Ok(path) = dir.child(name) else { continue };
-                        due.push(Due { path, size: 0, due_at: now + settle });
-                    }
-                    let mut known = store.base_dirs_blocking(folder.id, &dir)?;
-                    if folder.comes_down() {
-                        let agreed = store.agreed_dirs_blocking(folder.id, &dir)?;
-                        known.extend(agreed.iter().filter_map(|name| dir.child(name).ok()));
-                        known.sort_unstable();
-                        known.dedup();
-                    }
-                    for gone in known {
-                        let name = gone.name();
-                        let there = ignored_dirs.iter().any(|n| n == name) || unknown.iter().any(|(n, _)| n == name);
-                        if !there && dirs.binary_search_by(|d| d.as_bytes().cmp(name.as_bytes())).is_err() {
-                            self.handle.block_on(store.enqueue_gone(folder.id, &gone, true, now + settle, now))?;
-                        }
-                    }
-                }
-                let mut problems: Vec<(String, Failure)> = odd;
-                problems.extend(folder.rules.problems(&dir));
-                for (name, failure) in unknown {
-                    problems.push((dir.child(&name).map_or(name, String::from), failure));
-                }
-                for (name, kind) in others {
-                    let path = dir.child(&name).map_or(name, String::from);
-                    problems.push((path, crate::plan::decide::other_type(kind)));
-                }
-                self.handle.block_on(store.set_odd(folder.id, &dir, problems, now))?;
-                if due.len() >= TOGETHER {
-                    self.flush(due)?;
-                }
-            }
-        }
-        Ok(())
     }
 }
 

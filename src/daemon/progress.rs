@@ -138,7 +138,11 @@ fn account_state(
         return (trouble.state, Some(format!("{} (next try at {at})", trouble.reason)));
     }
     if let Some(full) = account.upward.quota.borrow().as_ref() {
-        let text = format!("{}; deletions go on, and uploads are tried again by {}", full.reason, rfc3339(full.until));
+        let text = format!(
+            "{}; downloads and deletions go on, and uploads are tried again by {}",
+            full.reason,
+            rfc3339(full.until)
+        );
         return (AccountState::QuotaFull, Some(text));
     }
     let waiting = account.dropbox.waiting();

@@ -18,15 +18,17 @@ use crate::daemon::judge::case_clash;
 use crate::daemon::live::lock;
 use crate::daemon::meet::{Meeting, Met};
 use crate::daemon::remote::View;
+use crate::daemon::views::not_sent;
 use crate::daemon::{large, pack};
 use crate::local::{self, SmallRead};
 use crate::model::{
-    Agreed, Base, Claimed, Failure, Job, Local, Next, RelPath, Remote, RemoteChange, Settled, Stat, UnixMs, WriteMode,
+    Agreed, Base, Claimed, Failure, FolderId, Job, Local, Next, RelPath, Remote, RemoteChange, Settled, Stat, UnixMs,
+    WriteMode,
 };
 use crate::plan::decide::{Action, decide};
 use crate::plan::pack::{GATHER_MS, Queue, SCAN_MS, claim_at};
+use crate::plan::retry;
 use crate::plan::wait::is_ahead;
-use crate::plan::{names, retry};
 use crate::store::Claim;
 
 /// Files up to this size are read once and sent from memory; larger ones are read twice, once to hash and once to send.
@@ -104,11 +106,7 @@ impl Uploader {
         loop {
             account.beats.uploader();
             changed.borrow_and_update();
-            skip = account.folders_without_root();
-            skip.extend(account.remote.folders_to_wait_for());
-            // What comes down is decided from a listing of this run, or not at all.
-            let down = account.folders.iter().filter(|f| f.comes_down() && !account.remote.is_listed(f.id));
-            skip.extend(down.map(|f| f.id));
+            skip = self.to_skip();
             let now = now_ms();
             let due = account.store.due_summary(now, account.config.upload.chunk_size, &skip).await?;
             let gather = match due.next_due_at {
@@ -141,6 +139,17 @@ impl Uploader {
         Ok(claimed)
     }
 
+    /// Folders that nothing is claimed of now.
+    fn to_skip(&self) -> Vec<FolderId> {
+        let account = &self.account;
+        let mut skip = account.folders_without_root();
+        skip.extend(account.remote.folders_to_wait_for());
+        // What comes down is decided from a listing of this run, or not at all.
+        let down = account.folders.iter().filter(|f| f.comes_down() && !account.remote.is_listed(f.id));
+        skip.extend(down.map(|f| f.id));
+        skip
+    }
+
     fn limit(&self) -> Claim {
         let ceilings = self.account.pack_ceilings();
         Claim {
@@ -151,13 +160,13 @@ impl Uploader {
         }
     }
 
-    /// While the account is full: what needs no room, above all deletions.
+    /// While the account is full: what needs no room, as deletions and downloads.
     async fn claim_empty(&self) -> Result<Vec<Claimed>, Fatal> {
         let account = &self.account;
         let _turn = account.claim_turn.lock().await;
         let mut changed = account.store.changed();
         changed.borrow_and_update();
-        let claimed = account.store.claim_empty(self.limit(), &account.folders_without_root()).await?;
+        let claimed = account.store.claim_empty(self.limit(), &self.to_skip()).await?;
         if claimed.is_empty() {
             tokio::select! {
                 () = tokio::time::sleep(Duration::from_secs(2)) => {}
@@ -333,8 +342,7 @@ fn upload(
             {
                 return Looked::Done(job, Settled::Wedge(case_clash(&other)));
             }
-            let max = account.config.upload.max_file_size;
-            if let Some(failure) = names::disallowed(&job.path).or_else(|| too_large(stat.size, max)) {
+            if let Some(failure) = not_sent(account, &job.path, &stat, base.as_ref()) {
                 return Looked::Done(job, Settled::Wedge(failure));
             }
             let folder = Arc::clone(folder);
@@ -423,16 +431,4 @@ fn restless(account: &Account, job: &Job, stat: &Stat) -> Rest {
     known.retain(|_, next| *next > now);
     known.insert(key, now.saturating_add(wait));
     Rest::Due
-}
-
-/// The failure of a file that is larger than the configuration allows.
-pub(crate) fn too_large(size: u64, max: u64) -> Option<Failure> {
-    (size > max).then(|| {
-        Failure::wedge(
-            "too_large",
-            format!(
-                "{size} bytes are more than upload.max_file_size = {max} bytes; raise that key if Dropbox takes it"
-            ),
-        )
-    })
 }

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use crate::daemon::account::Account;
+use crate::daemon::clock::{booted_ms, now_ms};
 use crate::daemon::folder::Folder;
 use crate::daemon::live::lock;
-use crate::daemon::uploader::too_large;
-use crate::model::{Agreed, Base, Local, RelPath, Remote};
+use crate::model::{Agreed, Base, Failure, Local, RelPath, Remote, Stat};
 use crate::plan::decide::{Action, decide};
+use crate::plan::diff::torn;
 use crate::plan::ignore::Why;
 use crate::plan::names;
 use crate::store::StoreError;
@@ -74,11 +75,30 @@ fn act(
     remote: &Remote,
 ) -> Action {
     let action = decide(local, agreed, remote, folder.mode);
+    let base = if let Agreed::File(base) = agreed { Some(base) } else { None };
     if let (Action::Upload(_) | Action::AdoptOrUpload(_), Local::File(stat)) = (&action, local)
-        && let Some(failure) =
-            names::disallowed(path).or_else(|| too_large(stat.size, account.config.upload.max_file_size))
+        && let Some(failure) = not_sent(account, path, stat, base)
     {
         return Action::Wedge(failure);
     }
     action
+}
+
+/// Why a file that would go up does not.
+pub(crate) fn not_sent(account: &Account, path: &RelPath, stat: &Stat, base: Option<&Base>) -> Option<Failure> {
+    names::disallowed(path)
+        .or_else(|| too_large(stat.size, account.config.upload.max_file_size))
+        .or_else(|| base.and_then(|base| torn(stat, &base.stat, booted_ms(), now_ms())))
+}
+
+/// The failure of a file that is larger than the configuration allows.
+fn too_large(size: u64, max: u64) -> Option<Failure> {
+    (size > max).then(|| {
+        Failure::wedge(
+            "too_large",
+            format!(
+                "{size} bytes are more than upload.max_file_size = {max} bytes; raise that key if Dropbox takes it"
+            ),
+        )
+    })
 }

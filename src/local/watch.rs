@@ -220,6 +220,8 @@ impl Shared {
 
     /// What the disk says now about a hint.
     fn look(&self, task: Task) -> Vec<Seen> {
+        #[cfg(test)]
+        tests::die_of(&task);
         let hint = match task {
             Task::Look(hint) => hint,
             Task::Lost(reason) => return vec![self.renew(reason)],

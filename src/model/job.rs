@@ -135,6 +135,11 @@ impl RemoteChange {
             | Self::Trash { path, .. } => path,
         }
     }
+
+    /// How many bytes of content it brings to Dropbox.
+    pub fn bytes(&self) -> u64 {
+        if let Self::Upload { size, .. } = self { *size } else { 0 }
+    }
 }
 
 /// A stored remote change.

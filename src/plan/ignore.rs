@@ -320,10 +320,12 @@ impl Rules {
         if let Some(pattern) = DROPBOX_UNSYNCED.iter().find(|pattern| has_form(name, pattern, true)) {
             return why(path, pattern, Source::Dropbox);
         }
-        match path {
-            OWN_DIR => return why(path, "/.ferrybox", Source::Ferrybox),
-            ".dropbox.cache" => return why(path, "/.dropbox.cache", Source::Dropbox),
-            _ => {}
+        // At any depth: a directory that was a folder of its own once keeps its marker and its trash.
+        if name == OWN_DIR {
+            return why(path, OWN_DIR, Source::Ferrybox);
+        }
+        if path == ".dropbox.cache" {
+            return why(path, "/.dropbox.cache", Source::Dropbox);
         }
         files
             .iter()

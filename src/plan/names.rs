@@ -5,7 +5,7 @@
 
 use crate::model::{Failure, RelPath};
 
-/// Our own directory at the root of every folder: the marker, unfinished downloads, the trash.
+/// Our own directory at the root of every folder (and of what was one once): the marker, unfinished downloads, the trash.
 pub const OWN_DIR: &str = ".ferrybox";
 
 /// Dropbox counts names in UTF-16 units.
@@ -33,11 +33,8 @@ pub(super) fn has_form(name: &str, pattern: &str, any_case: bool) -> bool {
 
 /// Why Dropbox cannot hold `path`; `None` if nothing is known against it.
 pub fn disallowed(path: &RelPath) -> Option<Failure> {
-    if path.components().next() == Some(OWN_DIR) {
-        return Some(Failure::wedge(
-            "reserved",
-            "the name `.ferrybox` at the top of a folder belongs to ferrybox: rename it to sync it",
-        ));
+    if path.components().any(|name| name == OWN_DIR) {
+        return Some(Failure::wedge("reserved", "the name `.ferrybox` belongs to ferrybox: rename it to sync it"));
     }
     path.components().find_map(disallowed_name)
 }
@@ -100,7 +97,7 @@ mod tests {
             ("~.tm", None),
             (".ferrybox", Some("reserved")),
             (".ferrybox/trash/x", Some("reserved")),
-            ("a/.ferrybox", None),
+            ("a/.ferrybox/trash/x", Some("reserved")),
             (&long, Some("name")),
             (&deep_bad, Some("name")),
             (&long[..255], None),

@@ -28,7 +28,15 @@ impl Store {
         let skip = skip_folders.to_vec();
         // Deletions that are no longer meant give their rows back to the workers, who must hear of it.
         let wakes = matches!(kind, BatchKind::Delete | BatchKind::Trash);
-        self.inner.writer.step(wakes, limit, move |conn| begin(conn, kind, limit, &skip, now)).await
+        self.inner.writer.step(wakes, limit, move |conn| begin(conn, kind, limit, &skip, i64::MAX, now)).await
+    }
+
+    /// As [`Store::begin_batch`] for uploads, but only those of no bytes: what can be committed while the account has no room for more.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn begin_empty_batch(&self, limit: usize, now: UnixMs) -> Result<Option<Batch>, StoreError> {
+        self.inner.writer.step(false, limit, move |conn| begin(conn, BatchKind::Upload, limit, &[], 0, now)).await
     }
 
     /// The server took the batch and named its job.
@@ -90,9 +98,17 @@ impl Store {
 
 /// The candidates of one folder: `not_before`, id, `to_path`.
 pub(super) const CANDIDATES: &str = "SELECT not_before, id, to_path FROM change
-    WHERE kind = ?1 AND folder = ?2 AND batch IS NULL AND not_before <= ?3 ORDER BY not_before, id LIMIT ?4";
+    WHERE kind = ?1 AND folder = ?2 AND batch IS NULL AND not_before <= ?3 AND size <= ?5
+    ORDER BY not_before, id LIMIT ?4";
 
-fn begin(conn: &Connection, kind: BatchKind, limit: usize, skip: &[FolderId], now: UnixMs) -> Step<Option<Batch>> {
+fn begin(
+    conn: &Connection,
+    kind: BatchKind,
+    limit: usize,
+    skip: &[FolderId],
+    most: i64,
+    now: UnixMs,
+) -> Step<Option<Batch>> {
     if let Some(open) = conn.query_row("SELECT id FROM batch", [], |r| r.get::<_, i64>(0)).optional()? {
         return Err(Fault::Said(format!("batch {open} is not settled yet: batches of one account never overlap")));
     }
@@ -100,7 +116,7 @@ fn begin(conn: &Connection, kind: BatchKind, limit: usize, skip: &[FolderId], no
     {
         let mut select = conn.prepare_cached(CANDIDATES)?;
         for folder in row::folders_without(conn, skip)? {
-            let found = select.query_map(params![word(kind), folder.0, now, row::limit(limit)], |r| {
+            let found = select.query_map(params![word(kind), folder.0, now, row::limit(limit), most], |r| {
                 Ok((r.get(0)?, r.get(1)?, r.get(2)?))
             })?;
             for candidate in found {

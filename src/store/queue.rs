@@ -233,7 +233,8 @@ impl Store {
         self.inner.writer.step(false, limit.max_files, move |conn| take(conn, &limit, &skip, i64::MAX)).await
     }
 
-    /// As [`Store::claim_skipping`], but only paths that were seen empty or gone: what goes on while the account has no room for more.
+    /// As [`Store::claim_skipping`], but only paths that were seen empty or gone here, or of which only Dropbox has told (their runs of local
+    /// changes never began): what goes on while the account has no room for more.
     ///
     /// # Errors
     /// When the database cannot be written.
@@ -254,7 +255,7 @@ impl Store {
 
 /// The candidates of one folder: id, `due_at`, size.
 pub(super) const CANDIDATES: &str = "SELECT id, due_at, size FROM job
-    WHERE folder = ?1 AND state = 'due' AND due_at <= ?2 AND size <= ?4 ORDER BY due_at LIMIT ?3";
+    WHERE folder = ?1 AND state = 'due' AND due_at <= ?2 AND (size <= ?4 OR burst = 0) ORDER BY due_at LIMIT ?3";
 /// The claim itself.
 pub(super) const TAKE: &str =
     "UPDATE job SET state = 'claimed' WHERE id = ?1 RETURNING folder, path, generation, attempts, since";
@@ -382,12 +383,15 @@ impl Store {
     }
 }
 
-/// After a crash nobody holds a claim, and a staged row without its change (there should be none) has to be looked at.
+/// After a crash nobody holds a claim. What belongs to no row (there should be none) would never end: it goes. A staged row without its change
+/// has to be looked at.
 pub(super) fn recover(conn: &Connection) -> Step<()> {
-    conn.execute(
-        "UPDATE job SET state = 'due' WHERE state = 'claimed'
-             OR state = 'staged' AND NOT EXISTS (SELECT 1 FROM change WHERE change.job = job.id)",
-        [],
+    conn.execute_batch(
+        "DELETE FROM change WHERE NOT EXISTS (SELECT 1 FROM job WHERE job.id = change.job);
+         DELETE FROM upload WHERE NOT EXISTS (SELECT 1 FROM job WHERE job.id = upload.job);
+         DELETE FROM part WHERE NOT EXISTS (SELECT 1 FROM upload WHERE upload.job = part.job);
+         UPDATE job SET state = 'due' WHERE state = 'claimed'
+             OR state = 'staged' AND NOT EXISTS (SELECT 1 FROM change WHERE change.job = job.id);",
     )?;
     Ok(())
 }

@@ -45,17 +45,18 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
             format!("it cannot keep a write-ahead log here (journal mode {journal}): not on a network file system");
         return Err(StoreError::Io { path: path.to_owned(), what });
     }
+    // What is asked here and the steps below are tried with every release: what they meet was not written by one.
+    let of_damage = |error| match error {
+        StoreError::Other { path, what } if version > 0 => StoreError::Corrupt { path, what },
+        other => other,
+    };
     if version > 0 {
-        check(&conn, path, bytes)?;
+        check(&conn, path, bytes).map_err(of_damage)?;
         if version < known() {
             keep_copy(&conn, path, version)?;
         }
     }
-    migrate(&mut conn, path).map_err(|error| match error {
-        // The steps are tried with every release: what they meet here was not written by one.
-        StoreError::Other { path, what } if version > 0 => StoreError::Corrupt { path, what },
-        other => other,
-    })?;
+    migrate(&mut conn, path).map_err(of_damage)?;
     if version > 0 {
         check_definitions(&conn, path)?;
     }

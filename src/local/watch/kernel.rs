@@ -67,7 +67,18 @@ struct Handler {
 impl EventHandler for Handler {
     fn handle_event(&mut self, event: notify::Result<Event>) {
         #[cfg(test)]
-        tests::die_of(&event);
+        {
+            tests::die_of(&event);
+            if let Some(events) = tests::mixed_up(self.root.path(), &event) {
+                return events.into_iter().for_each(|event| self.pass_on(Ok(event)));
+            }
+        }
+        self.pass_on(event);
+    }
+}
+
+impl Handler {
+    fn pass_on(&self, event: notify::Result<Event>) {
         match event {
             Ok(event) => deliver(self.root.path(), &event, &self.mailbox),
             Err(error) => {
@@ -154,6 +165,37 @@ mod tests {
     pub(super) fn die_of(event: &notify::Result<Event>) {
         let deadly = |event: &Event| event.paths.iter().any(|path| path.ends_with("kill-the-watcher"));
         assert!(!event.as_ref().is_ok_and(deadly), "the test asked for it");
+    }
+
+    thread_local! {
+        /// What a watcher's thread holds back, and what its dice show.
+        static HELD: std::cell::RefCell<(Vec<Event>, u64)> = const { std::cell::RefCell::new((Vec::new(), 7)) };
+    }
+
+    /// Below a directory `mixed-up`, events come late, twice and in another order; below `mixed-up-and-lost`, some never come. `None`: elsewhere.
+    pub(super) fn mixed_up(root: &Path, event: &notify::Result<Event>) -> Option<Vec<Event>> {
+        let loses = root.ends_with("mixed-up-and-lost");
+        if !loses && !root.ends_with("mixed-up") {
+            return None;
+        }
+        let event = event.as_ref().ok()?;
+        HELD.with_borrow_mut(|(held, dice)| {
+            let mut roll = |below: usize| {
+                *dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                usize::try_from(*dice >> 33).unwrap() % below
+            };
+            let times = match roll(5) {
+                0 => 2,
+                1 if loses => 0,
+                _ => 1,
+            };
+            held.extend(std::iter::repeat_n(event.clone(), times));
+            let mut out = Vec::new();
+            while held.len() > 6 {
+                out.push(held.swap_remove(roll(held.len())));
+            }
+            Some(out)
+        })
     }
 
     fn delivered(event: &Event) -> Option<Task> {
