@@ -259,7 +259,8 @@ fn e5_a_rename_in_letters_only_that_a_new_listing_shows_costs_nothing() {
         );
         let mut contents: Vec<_> = world.disk().into_values().collect();
         let mut theirs: Vec<_> = world.remote().into_values().collect();
-        (contents.sort(), theirs.sort());
+        contents.sort();
+        theirs.sort();
         assert_eq!((contents.len(), contents), (2, theirs));
     }
     // Still the same files to both sides.
