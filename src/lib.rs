@@ -40,7 +40,8 @@
 //!       3  store.compare_listing         when a run of pages has ended: rows for paths of base whose remote view differs, and where things
 //!                                        come down for paths that only Dropbox has, too
 //! ```
-//! Before 3, where things come down, `daemon/brake` weighs what the comparison would delete or overwrite: a wave waits for a person.
+//! Before 3, where things come down, `daemon/brake` weighs what the comparison would delete or overwrite, with what came down of
+//! late: a wave waits for a person, in slices too.
 //!
 //! Workers look a row's remote view up in it (`Remote::Unlisted` while in doubt), and adopt what Dropbox has already. `ferrybox ls` reads the
 //! database itself. Local moves are not built yet: they go up as new files.

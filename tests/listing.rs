@@ -166,22 +166,25 @@ fn e10_a_new_revision_of_the_same_content_is_taken_over_without_a_byte() {
 
 #[test]
 fn what_dropbox_has_is_adopted_by_a_new_database_without_a_transfer() {
-    let mut world = World::new();
-    world.extra = "[upload]\nchunk_size = \"4 MiB\"".to_owned();
-    world.write("small", "s");
-    world.write("sub/Medium", vec![5; 300_000]);
-    world.write("sub/large", vec![7; 9 << 20]);
-    world.write("Grüße/ß", "fold me");
-    world.once_in_sync();
-    std::fs::remove_dir_all(world.state()).unwrap();
-    world.standin.reset_counters();
-    world.once_in_sync();
-    assert_eq!(world.standin.data_transport_calls(), 0, "{:?}", world.standin.calls());
-    // And what differs still goes up.
-    world.write("small", "t");
-    world.once_in_sync();
-    world.assert_equal();
-    world.assert_clean();
+    for mode in ["backup", "mirror"] {
+        let mut world = World::new();
+        world.mode = mode;
+        world.extra = "[upload]\nchunk_size = \"4 MiB\"".to_owned();
+        world.write("small", "s");
+        world.write("sub/Medium", vec![5; 300_000]);
+        world.write("sub/large", vec![7; 9 << 20]);
+        world.write("Grüße/ß", "fold me");
+        world.once_in_sync();
+        std::fs::remove_dir_all(world.state()).unwrap();
+        world.standin.reset_counters();
+        world.once_in_sync();
+        assert_eq!(world.standin.data_transport_calls(), 0, "{:?}", world.standin.calls());
+        // And what differs still goes up.
+        world.write("small", "t");
+        world.once_in_sync();
+        world.assert_equal();
+        world.assert_clean();
+    }
 }
 
 #[test]
@@ -193,6 +196,70 @@ fn e11_without_a_hash_nothing_is_adopted_by_its_size() {
     world.once_in_sync();
     assert_eq!(world.standin.content("/T/a").unwrap(), "server");
     assert_eq!(world.standin.file_count(), 2, "both are kept");
+    world.assert_clean();
+}
+
+#[test]
+fn e11_what_comes_down_is_hashed_and_what_does_not_fit_is_put_nowhere() {
+    let mut world = World::new();
+    world.mode = "two-way";
+    world.write("met", "client");
+    for (name, content) in [("nohash", "content"), ("wrong", "content"), ("short", "content"), ("met", "server")] {
+        world.standin.write(&format!("/T/{name}"), content);
+    }
+    world.standin.decorate("/T/nohash", json!({"content_hash": null}));
+    world.standin.decorate("/T/met", json!({"content_hash": null}));
+    world.standin.decorate("/T/wrong", json!({"content_hash": "0".repeat(64)}));
+    world.standin.decorate("/T/short", json!({"size": 3}));
+    let daemon = world.daemon();
+    let read = |name: &str| std::fs::read_to_string(world.folder.join(name)).ok();
+    eventually("what fits is here", &world, || read("nohash").is_some() && read("met").as_deref() == Some("server"));
+    let told = || String::from_utf8(world.command(&["problems", "--json"]).output().unwrap().stdout).unwrap();
+    eventually("the others are told", &world, || told().contains("wrong") && told().contains("short"));
+    assert_eq!((read("nohash").as_deref(), read("wrong"), read("short")), (Some("content"), None, None));
+    // Same size, no hash: nothing says that they are the same, and both are kept.
+    eventually("both are kept", &world, || world.disk().len() == 3);
+    for name in ["wrong", "short"] {
+        world.standin.decorate(&format!("/T/{name}"), json!({}));
+        world.standin.write(&format!("/T/{name}"), "right");
+        eventually("what fits now comes", &world, || read(name).as_deref() == Some("right"));
+    }
+    drop(daemon);
+    world.assert_clean();
+}
+
+#[test]
+fn e5_a_rename_in_letters_only_that_a_new_listing_shows_costs_nothing() {
+    let mut world = World::new();
+    world.mode = "two-way";
+    world.write("mine.txt", "m");
+    world.write("dir/inner.txt", "i");
+    world.once_in_sync();
+    world.standin.rename("/T/mine.txt", "/T/MINE.txt");
+    world.standin.rename("/T/dir", "/T/DIR");
+    for reset in [false, true] {
+        if reset {
+            world.standin.reset_cursors();
+        }
+        world.standin.reset_counters();
+        world.once_in_sync();
+        assert_eq!(
+            (world.standin.data_transport_calls(), world.standin.calls_of("files/download"), world.deletions()),
+            (0, 0, 0)
+        );
+        let mut contents: Vec<_> = world.disk().into_values().collect();
+        let mut theirs: Vec<_> = world.remote().into_values().collect();
+        contents.sort();
+        theirs.sort();
+        assert_eq!((contents.len(), contents), (2, theirs));
+    }
+    // Still the same files to both sides.
+    world.standin.write("/T/MINE.txt", "theirs");
+    let inner = world.disk().into_keys().find(|path| path.to_lowercase() == "dir/inner.txt").unwrap();
+    world.write(&inner, "ours");
+    world.once_in_sync();
+    assert_eq!((world.disk().len(), world.standin.file_count()), (2, 2));
+    assert_eq!(world.standin.content("/T/dir/inner.txt").unwrap(), "ours");
     world.assert_clean();
 }
 
