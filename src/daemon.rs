@@ -47,6 +47,7 @@ mod progress;
 mod reconciler;
 pub mod remote;
 mod requests;
+mod restore;
 mod transfer;
 mod trash;
 mod trouble;
