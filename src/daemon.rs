@@ -27,6 +27,7 @@ mod explain;
 mod fetch;
 mod folder;
 mod follower;
+mod hashed;
 mod held;
 mod identify;
 mod intake;

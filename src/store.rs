@@ -17,6 +17,7 @@ mod changes;
 mod counts;
 mod error;
 mod folders;
+mod hash_cache;
 mod held;
 mod history;
 mod look;

@@ -18,7 +18,7 @@ use crate::daemon::remote::RemoteCache;
 use crate::daemon::trouble::Trouble;
 use crate::dropbox::{Dropbox, Source};
 use crate::model::status::Space;
-use crate::model::{FolderId, RelPath, UnixMs};
+use crate::model::{ContentHash, FolderId, RelPath, Stat, UnixMs};
 use crate::plan::pack::Ceilings;
 use crate::plan::wait::LONGEST_MS;
 use crate::store::{Store, StoreError};
@@ -74,6 +74,8 @@ pub(crate) struct Upward {
     pub(crate) hurried: AtomicI64,
     /// Files that never rest: when the next copy of one may be sent.
     pub(crate) restless: Mutex<BTreeMap<(FolderId, RelPath), UnixMs>>,
+    /// What files hold that were read, until that is written down.
+    pub(crate) hashed: Mutex<Vec<(Stat, ContentHash)>>,
     /// The account is full: uploads wait, deletions do not.
     pub(crate) quota: watch::Sender<Option<Trouble>>,
 }

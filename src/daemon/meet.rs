@@ -8,12 +8,13 @@ use crate::daemon::account::Account;
 use crate::daemon::clock::{day, now_ms};
 use crate::daemon::fetch::Fetch;
 use crate::daemon::folder::{self, Folder};
+use crate::daemon::hashed::{self, hash};
 use crate::daemon::judge::case_clash;
 use crate::daemon::remote::View;
 use crate::daemon::uploader::{Looked, failed, twin};
 use crate::local::{Refused, Root};
 use crate::model::{
-    Base, ContentHash, DirStat, Failure, Job, Local, RelPath, Remote, RemoteChange, Settled, Stat, UnixMs, WriteMode,
+    Base, ContentHash, DirStat, Failure, Job, Local, RelPath, Remote, RemoteChange, Settled, UnixMs, WriteMode,
 };
 use crate::plan::decide::{Action, Wanted};
 use crate::plan::listing::key_of;
@@ -151,11 +152,14 @@ impl<'a> Meeting<'a> {
         {
             return Met::Looked(self.done(Settled::Wedge(case_clash(&other))));
         }
-        let hash = match hash(self.root, &self.job.path, &stat) {
+        let hash = match hash(self.account, self.root, &self.job.path, &stat) {
             Ok(hash) => hash,
             Err(failure) => return Met::Looked(self.fail(failure)),
         };
         let action = meet::compared(&hash, self.base.as_ref(), &self.view.remote, self.folder.mode);
+        if !matches!(action, Action::Adopt { .. }) {
+            hashed::note(self.account, stat, hash);
+        }
         match (action, &self.view.remote) {
             (Action::Adopt { rev }, Remote::File { id, .. }) => {
                 let base = Base { stat, content_hash: hash, rev, file_id: Some(id.clone()), remote: None };
@@ -264,7 +268,7 @@ impl<'a> Meeting<'a> {
     /// Both are kept: what is here gets a conflicted copy's name, and the path is free for what is there.
     fn move_aside(self) -> Looked {
         let hash = match self.local {
-            Local::File(stat) => match hash(self.root, &self.job.path, &stat) {
+            Local::File(stat) => match hash(self.account, self.root, &self.job.path, &stat) {
                 Ok(hash) => hash,
                 Err(failure) => return self.fail(failure),
             },
@@ -283,7 +287,7 @@ impl<'a> Meeting<'a> {
             Err(error) => return self.fail(Failure::wedge("name", error.to_string())),
         };
         if let (Local::File(stat), Local::File(there)) = (&self.local, self.root.observe(&copy))
-            && self::hash(self.root, &copy, &there).is_ok_and(|there| there == hash)
+            && self::hash(self.account, self.root, &copy, &there).is_ok_and(|there| there == hash)
         {
             // This very content was put aside before: once is enough.
             return match self.root.trash(&self.job.path, &Local::File(*stat), now_ms()) {
@@ -353,13 +357,4 @@ fn holds_a_file(root: &Root, dir: &RelPath) -> bool {
         crate::local::Kind::Dir => dir.child(name).is_ok_and(|dir| holds_a_file(root, &dir)),
         _ => true,
     })
-}
-
-/// The content hash of a file that is as `stat` says, before and after.
-fn hash(root: &Root, path: &RelPath, stat: &Stat) -> Result<ContentHash, Failure> {
-    let (blocks, now) = crate::local::hash_file(root, path, None)?;
-    if now != *stat {
-        return Err(Failure::look("busy", "the file changed since it was looked at: it is looked at again"));
-    }
-    Ok(blocks.content_hash())
 }

@@ -40,7 +40,7 @@ pub(crate) async fn versions(progress: &Progress, path: &Path) -> Able<Versions>
     };
     let (left, trashed_below) = match in_trash(&place).await? {
         Ok(found) => found,
-        Err(failure) => return Ok(Err(later(&place.path, failure))),
+        Err(failure) => return Ok(Err(later(&place.path, &failure))),
     };
     let mut items: Vec<Version> = left.into_iter().map(of_trash).collect();
     let note = if place.path.is_root() {
@@ -73,7 +73,7 @@ pub(crate) async fn restore(progress: &Progress, path: &Path, rev: Option<&str>)
         Err(sentence) => return Ok(Err(Unable::Unknown(sentence))),
     };
     if let Err(failure) = vouched(&place).await? {
-        return Ok(Err(later(&place.path, failure)));
+        return Ok(Err(later(&place.path, &failure)));
     }
     // A time of the trash has letters that no revision has.
     let done = match rev {
@@ -111,7 +111,7 @@ async fn look_again(place: &Place) -> Result<(), Fatal> {
 async fn from_trash(place: &Place, stamp: Option<&str>) -> Able<Restored> {
     let (left, below) = match in_trash(place).await? {
         Ok(found) => found,
-        Err(failure) => return Ok(Err(later(&place.path, failure))),
+        Err(failure) => return Ok(Err(later(&place.path, &failure))),
     };
     let shown = place.folder.local.join(place.path.as_str());
     let shown = shown.display();
@@ -157,7 +157,7 @@ async fn from_trash(place: &Place, stamp: Option<&str>) -> Able<Restored> {
     .await?;
     let (at, replaced) = match put {
         Ok(put) => put,
-        Err(refused) => return Ok(Err(later(&place.path, refused.into_failure()))),
+        Err(refused) => return Ok(Err(later(&place.path, &refused.into_failure()))),
     };
     let size = left.stat.size;
     place.account.store.note_restored(place.folder.id, vec![(at.clone(), size, None)], now_ms()).await?;
@@ -188,7 +188,7 @@ async fn below_dir(place: &Place) -> Able<Restored> {
     .await?;
     let (files, bytes, noted, failed) = match done {
         Ok(done) => done,
-        Err(failure) => return Ok(Err(later(&place.path, failure))),
+        Err(failure) => return Ok(Err(later(&place.path, &failure))),
     };
     place.account.store.note_restored(place.folder.id, noted, now_ms()).await?;
     let whole = one(place, &place.path, ("trash", String::new()), bytes, false);
@@ -203,7 +203,7 @@ async fn from_dropbox(place: &Place, rev: &str) -> Able<Restored> {
             let text = format!("Dropbox has no revision {rev} of {home}: `ferrybox restore --list` shows those it has");
             return Ok(Err(Unable::Unknown(text)));
         }
-        Err(failure) => return Ok(Err(later(&place.path, failure))),
+        Err(failure) => return Ok(Err(later(&place.path, &failure))),
     };
     let wanted =
         Wanted { rev: file.rev.clone(), size: file.size, content_hash: file.content_hash, id: file.id.clone() };
@@ -213,7 +213,7 @@ async fn from_dropbox(place: &Place, rev: &str) -> Able<Restored> {
         let free = blocking(move || Ok(free_name(&folder.root, &path))).await?;
         let (at, expected) = match free {
             Ok(free) => free,
-            Err(failure) => return Ok(Err(later(&place.path, failure))),
+            Err(failure) => return Ok(Err(later(&place.path, &failure))),
         };
         let replaced = matches!(expected, Local::File(_));
         let job = Job { id: JobId(0), folder: place.folder.id, path: at.clone(), generation: 0, attempts: 0, since: 0 };
@@ -232,7 +232,7 @@ async fn from_dropbox(place: &Place, rev: &str) -> Able<Restored> {
             }
         }
     }
-    Ok(Err(later(&place.path, refused.into_failure())))
+    Ok(Err(later(&place.path, &refused.into_failure())))
 }
 
 /// Where a file can be put, and what stands there: the path itself, or a name beside the directory that has it.
@@ -312,6 +312,6 @@ fn one(place: &Place, at: &RelPath, (from, version): (&str, String), bytes: u64,
     }
 }
 
-fn later(path: &RelPath, failure: Failure) -> Unable {
+fn later(path: &RelPath, failure: &Failure) -> Unable {
     Unable::Later(format!("{path} is not restored: {}", failure.text))
 }

@@ -14,7 +14,7 @@ use crate::daemon::judge::case_clash;
 use crate::daemon::live::lock;
 use crate::daemon::meet::{Meeting, Met};
 use crate::daemon::remote::View;
-use crate::daemon::{large, pack};
+use crate::daemon::{hashed, large, pack};
 use crate::local::{self, SmallRead, Snapshot};
 use crate::model::{
     Agreed, Base, Claimed, ContentHash, Failure, Job, Local, Next, RelPath, Remote, RemoteChange, Settled, Stat,
@@ -259,6 +259,7 @@ impl Uploader {
             }
         }
         let account = &self.account;
+        hashed::keep(account).await?;
         for (job, settled) in &done {
             if matches!(settled, Settled::InSync(_) | Settled::InSyncDir(_)) {
                 account.live.settled(job.folder, 1);
@@ -406,6 +407,13 @@ fn upload(
                 return Looked::Done(job, Settled::Wedge(failure));
             }
             let folder = Arc::clone(folder);
+            let known = Send { job, folder, base, mode, remote, stat, source: Source::Disk };
+            if known.may_be_there()
+                && let Some(settled) = hashed::known(account, &stat).and_then(|hash| known.unchanged(&hash))
+            {
+                return Looked::Done(known.job, settled);
+            }
+            let Send { job, folder, base, mode, remote, .. } = known;
             let restless = match restless(account, &job, &stat) {
                 Rest::Quiet => false,
                 Rest::Due => true,
