@@ -52,6 +52,7 @@ mod restore;
 mod transfer;
 mod trash;
 mod trouble;
+mod unsynced;
 mod uploader;
 mod views;
 

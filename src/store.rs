@@ -38,6 +38,7 @@ mod sessions;
 mod settle;
 #[cfg(test)]
 mod tests;
+mod unsynced;
 mod uploads;
 mod writer;
 

@@ -209,7 +209,13 @@ impl<'a> Meeting<'a> {
             {
                 self.move_aside()
             }
-            (_, there) => {
+            (here, there) => {
+                if let (Ok(false), Ok(Some(true)), Local::Absent) = (&here, &there, &self.local)
+                    && let Ok(Some(failure)) =
+                        self.account.remote.stays_blocking(self.account, self.folder, &self.home())
+                {
+                    return self.done(Settled::Wedge(failure));
+                }
                 if matches!(there, Ok(None)) {
                     self.account.remote.hurry(self.job.folder);
                 }

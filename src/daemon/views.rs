@@ -5,9 +5,9 @@ use std::sync::Arc;
 use crate::daemon::account::Account;
 use crate::daemon::folder::Folder;
 use crate::daemon::live::lock;
-use crate::daemon::uploader::too_large;
+use crate::daemon::uploader::{too_large, touches_marked};
 use crate::model::{Agreed, Base, Local, RelPath, Remote};
-use crate::plan::decide::{Action, decide};
+use crate::plan::decide::{Action, decide, permitted, read_only};
 use crate::plan::ignore::Why;
 use crate::plan::names;
 use crate::store::StoreError;
@@ -72,7 +72,15 @@ fn act(
     agreed: Agreed<'_>,
     remote: &Remote,
 ) -> Action {
-    let action = decide(local, agreed, remote, folder.mode);
+    let mut action = decide(local, agreed, remote, folder.mode);
+    if touches_marked(&action)
+        && let Ok(marks) = account.remote.marks_blocking(account, folder.id, &folder.home(path))
+    {
+        action = permitted(action, local, marks, folder.mode, folder.report_symlinks);
+        if let (Action::Upload(_) | Action::AdoptOrUpload(_), true) = (&action, marks.read_only) {
+            return Action::Wedge(read_only());
+        }
+    }
     if let (Action::Upload(_) | Action::AdoptOrUpload(_), Local::File(stat)) = (&action, local)
         && let Some(failure) =
             names::disallowed(path).or_else(|| too_large(stat.size, account.config.upload.max_file_size))
