@@ -3,7 +3,14 @@
 //!
 //! "MiB read" is what the process read in all (`rchar`), its database and the listing included, less what it read while it met an empty folder. The
 //! files have 16 KiB each: 1,563 MiB for 100,000 of them, so that a life that reads them cannot hide it.
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::disallowed_methods, clippy::cast_precision_loss)]
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    clippy::indexing_slicing,
+    clippy::cast_precision_loss
+)]
 
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;

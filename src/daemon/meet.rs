@@ -258,6 +258,10 @@ impl<'a> Meeting<'a> {
                 Remote::File { .. } => return None,
             }
         }
+        // A twin of it was here for a while: Dropbox's file is where it was.
+        if account.remote.shows_blocking(account, self.job.folder, &there).ok()? {
+            return Some(Looked::Done(self.job.clone(), Settled::Nothing));
+        }
         match self.root.rename(other, &self.job.path, &Local::File(stat)) {
             Ok(Local::File(now)) => {
                 tracing::debug!(from = %other, to = %self.job.path, "moved in Dropbox: moved here, too");

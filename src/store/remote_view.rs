@@ -108,6 +108,20 @@ impl Store {
     }
 }
 
+impl Store {
+    /// How people write the path with this key, if something is there. Blocks.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn remote_shown_blocking(&self, id: ListingId, key: String) -> Result<Option<String>, StoreError> {
+        self.read_blocking(move |conn| {
+            let listing = remote::get(conn, id)?;
+            let Some(tree) = listing.seen() else { return Ok(None) };
+            Ok(one(conn, tree.id, &key)?.map(|entry| entry.path))
+        })
+    }
+}
+
 /// Entries of the live tree that are looked at for a sample of those that the next tree has not.
 const LOOKED_AT: usize = 20_000;
 

@@ -60,6 +60,18 @@ impl RemoteCache {
         )))
     }
 
+    /// Whether Dropbox shows a path in exactly these letters. Blocks.
+    pub(crate) fn shows_blocking(
+        &self,
+        account: &Account,
+        folder: FolderId,
+        place: &RemotePath,
+    ) -> Result<bool, StoreError> {
+        let Some(lane) = self.lane_of(folder) else { return Ok(false) };
+        let shown = account.store.remote_shown_blocking(lane.id, key_of(place.as_str()))?;
+        Ok(shown.is_some_and(|shown| shown == place.as_str()))
+    }
+
     /// The marks of what is at a path; if nothing is there, whether the folder that it would lie in may be written. Blocks.
     pub(crate) fn marks_blocking(
         &self,
