@@ -22,6 +22,7 @@ mod progress;
 mod reject;
 mod remove;
 mod render;
+mod restore;
 mod resume;
 mod run;
 mod service;
@@ -107,6 +108,7 @@ enum Command {
     History(history::History),
     Approve(approve::Approve),
     Reject(reject::Reject),
+    Restore(restore::Restore),
     Add(add::Add),
     Remove(remove::Remove),
     Config(config::ConfigCommand),
@@ -210,6 +212,7 @@ where
         Command::History(history) => history.execute(common),
         Command::Approve(approve) => approve.execute(common),
         Command::Reject(reject) => reject.execute(common),
+        Command::Restore(restore) => restore.execute(common),
         Command::Add(add) => add.execute(common),
         Command::Remove(remove) => remove.execute(common),
         Command::Config(config) => config.execute(common),

@@ -132,6 +132,10 @@ pub struct Folder {
     pub mode: Mode,
     /// Patterns as in `.gitignore`.
     pub ignore: Vec<String>,
+    /// Remote folders and files, from the folder's own remote path on, that are not synced.
+    pub exclude: Vec<RemotePath>,
+    /// Whether symlinks are told as problems; else they are left alone without a word.
+    pub report_symlinks: bool,
 }
 
 /// `[upload]`.

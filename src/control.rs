@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::model::listing::Listed;
 use crate::model::status::{Answered, Health, Held, Problem, Status, SyncAnswer};
-use crate::model::told::{Conflict, Done, Explained, PauseAnswer, PlanPage};
+use crate::model::told::{Conflict, Done, Explained, PauseAnswer, PlanPage, Restored, Versions};
 
 /// Connections at a time; more wait in the kernel's queue.
 const CONNECTIONS: usize = 64;
@@ -131,6 +131,22 @@ pub enum Request {
         /// `Err`: one sentence; the client sees it with status 404.
         reply: oneshot::Sender<Result<PlanPage, String>>,
     },
+    /// `GET /v1/versions`.
+    Versions {
+        /// An absolute local path.
+        path: PathBuf,
+        /// The client sees the refusal with its status.
+        reply: oneshot::Sender<Result<Versions, Unable>>,
+    },
+    /// `POST /v1/restore`.
+    Restore {
+        /// An absolute local path.
+        path: PathBuf,
+        /// Which; `None`: the newest in the trash.
+        rev: Option<String>,
+        /// The client sees the refusal with its status.
+        reply: oneshot::Sender<Result<Restored, Unable>>,
+    },
     /// `GET /v1/entries`.
     Entries {
         /// Which.
@@ -168,6 +184,15 @@ pub struct Entries {
     pub next: Option<String>,
     /// Whether the first listing was complete.
     pub complete: bool,
+}
+
+/// Why something was not done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unable {
+    /// There is no such thing: status 404.
+    Unknown(String),
+    /// Not now: status 503.
+    Later(String),
 }
 
 /// A part of a list.

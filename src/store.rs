@@ -17,6 +17,7 @@ mod changes;
 mod counts;
 mod error;
 mod folders;
+mod hash_cache;
 mod held;
 mod history;
 mod look;
@@ -39,6 +40,7 @@ mod sessions;
 mod settle;
 #[cfg(test)]
 mod tests;
+mod unsynced;
 mod uploads;
 mod writer;
 

@@ -80,8 +80,16 @@ fn t2_every_mistake_is_one_sentence_with_key_file_and_line() {
             "unknown key upload.max_entries in c.toml line 2: did you mean commit.max_entries?",
         ),
         (
-            account("", "exclude = []"),
-            "unknown key account.folder.exclude in c.toml line 7: did you mean account.folder.local? The keys here are local, remote, mode, ignore",
+            account("", "colour = []"),
+            "unknown key account.folder.colour in c.toml line 7: did you mean account.folder.exclude? The keys here are local, remote, mode, ignore, exclude, symlinks",
+        ),
+        (
+            account("", "exclude = [\"/\"]"),
+            "account.folder.exclude in c.toml line 7: `/` is the whole folder: remove the folder, or name something in it",
+        ),
+        (
+            account("", "symlinks = \"follow\""),
+            "account.folder.symlinks in c.toml line 7: `follow` is no policy for symlinks: write report or ignore",
         ),
         (account("apikey = \"x\"", ""), "unknown key account.apikey in c.toml line 3: did you mean account.app_key?"),
         (

@@ -191,6 +191,16 @@ pub(super) fn endpoint(given: &str) -> Result<String, String> {
     }
 }
 
+/// A remote path that counts from the folder's own remote path: `/Photos/Raw`.
+pub(super) fn excluded(given: &str) -> Result<RemotePath, String> {
+    let rooted = if given.starts_with('/') { given.to_owned() } else { format!("/{given}") };
+    match RemotePath::parse(rooted.trim_end_matches('/')) {
+        Ok(path) if !path.as_str().is_empty() => Ok(path),
+        Ok(_) => Err(format!("`{given}` is the whole folder: remove the folder, or name something in it")),
+        Err(error) => Err(format!("`{given}` is not a remote path below the folder, such as /Photos/Raw: {error}")),
+    }
+}
+
 /// A pattern as in `.gitignore`.
 pub(super) fn pattern(given: &str) -> Result<(), String> {
     if given.trim().is_empty() {

@@ -50,7 +50,14 @@ const TIME: Kind = Kind::Text("a duration such as \"30s\"");
 const SIZE: Kind = Kind::TextOrCount("a size such as \"16 MiB\"");
 const URL: Kind = Kind::Text("an address such as \"https://api.dropboxapi.com\"");
 
-const FOLDER: &[Key] = &[key("local", PATH), key("remote", PATH), key("mode", TEXT), key("ignore", Kind::Texts)];
+const FOLDER: &[Key] = &[
+    key("local", PATH),
+    key("remote", PATH),
+    key("mode", TEXT),
+    key("ignore", Kind::Texts),
+    key("exclude", Kind::Texts),
+    key("symlinks", TEXT),
+];
 
 const ENDPOINTS: &[Key] =
     &[key("api", URL), key("content", URL), key("notify", URL), key("web", URL), key("ca_file", PATH)];

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::{EntriesOf, REQUEST_TIME, Request};
+use super::{EntriesOf, REQUEST_TIME, Request, Unable};
 
 /// Bytes of a request's body at most.
 const BODY: usize = 64 << 10;
@@ -33,11 +33,13 @@ const ROUTES: &[&str] = &[
     "GET /v1/plan",
     "GET /v1/held",
     "GET /v1/entries",
+    "GET /v1/versions",
     "POST /v1/sync",
     "POST /v1/pause",
     "POST /v1/resume",
     "POST /v1/approve",
     "POST /v1/reject",
+    "POST /v1/restore",
 ];
 
 #[derive(Clone)]
@@ -62,6 +64,8 @@ pub(super) fn router(daemon: Daemon) -> Router {
         .route("/v1/resume", post(resume))
         .route("/v1/approve", post(approve))
         .route("/v1/reject", post(reject))
+        .route("/v1/versions", get(versions))
+        .route("/v1/restore", post(restore))
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
         .with_state(daemon)
@@ -193,6 +197,35 @@ async fn explain(State(daemon): State<Daemon>, uri: Uri) -> Result<Response, Pro
     let Which { path } = query(&uri)?;
     absolute(&path)?;
     found(daemon.ask(Some(ANSWER_TIME), |reply| Request::Explain { path, reply }).await?)
+}
+
+async fn versions(State(daemon): State<Daemon>, uri: Uri) -> Result<Response, Problem> {
+    let Which { path } = query(&uri)?;
+    absolute(&path)?;
+    able(daemon.ask(None, |reply| Request::Versions { path, reply }).await?)
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Restore {
+    #[serde(default)]
+    path: PathBuf,
+    rev: Option<String>,
+}
+
+async fn restore(State(daemon): State<Daemon>, body: Body) -> Result<Response, Problem> {
+    let Restore { path, rev } = json_body(body).await?;
+    absolute(&path)?;
+    able(daemon.ask(None, |reply| Request::Restore { path, rev, reply }).await?)
+}
+
+/// What was done, or why not.
+fn able<T: Serialize>(answer: Result<T, Unable>) -> Result<Response, Problem> {
+    match answer {
+        Ok(answer) => Ok(axum::Json(answer).into_response()),
+        Err(Unable::Unknown(sentence)) => Err(Problem::new(StatusCode::NOT_FOUND, sentence)),
+        Err(Unable::Later(sentence)) => Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, sentence)),
+    }
 }
 
 #[derive(Deserialize)]

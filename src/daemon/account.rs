@@ -1,7 +1,7 @@
 //! One account: everything its tasks share. Tasks meet in the store; what stands here is configuration, the wire and what goes on right now.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicI64, AtomicU32};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32};
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
@@ -18,7 +18,7 @@ use crate::daemon::remote::RemoteCache;
 use crate::daemon::trouble::Trouble;
 use crate::dropbox::{Dropbox, Source};
 use crate::model::status::Space;
-use crate::model::{FolderId, RelPath, UnixMs};
+use crate::model::{ContentHash, FolderId, RelPath, Stat, UnixMs};
 use crate::plan::pack::Ceilings;
 use crate::plan::wait::LONGEST_MS;
 use crate::store::{Store, StoreError};
@@ -76,6 +76,10 @@ pub(crate) struct Upward {
     pub(crate) hurried: AtomicI64,
     /// Files that never rest: when the next copy of one may be sent.
     pub(crate) restless: Mutex<BTreeMap<(FolderId, RelPath), UnixMs>>,
+    /// What files hold that were read, until that is written down.
+    pub(crate) hashed: Mutex<Vec<(Stat, ContentHash)>>,
+    /// A file of patterns in a tree changed: what only Dropbox has may be wanted now.
+    pub(crate) patterns: AtomicBool,
     /// The account is full: uploads wait, deletions do not.
     pub(crate) quota: watch::Sender<Option<Trouble>>,
 }

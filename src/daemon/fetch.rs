@@ -62,7 +62,7 @@ async fn one(account: &Arc<Account>, fetch: Fetch) -> Result<(Job, Settled), Fat
 }
 
 /// From the first byte to its place.
-async fn arrive(account: &Arc<Account>, fetch: &Fetch) -> Result<Result<Base, Refused>, Fatal> {
+pub(crate) async fn arrive(account: &Arc<Account>, fetch: &Fetch) -> Result<Result<Base, Refused>, Fatal> {
     let Wanted { rev, size, content_hash, id } = fetch.wanted.clone();
     let root = fetch.folder.root.pin();
     let reserve = account.config.safety.disk_reserve;

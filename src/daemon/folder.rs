@@ -34,6 +34,8 @@ pub(crate) struct Folder {
     pub(crate) emptied: AtomicBool,
     /// Held while the root is open: one daemon a folder.
     pub(crate) lock: Mutex<Option<Lock>>,
+    /// Whether symlinks are told as problems.
+    pub(crate) report_symlinks: bool,
     /// What is not synced.
     pub(crate) rules: Arc<Rules>,
     /// What is wrong, and what goes on.

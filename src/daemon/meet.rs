@@ -8,12 +8,13 @@ use crate::daemon::account::Account;
 use crate::daemon::clock::{day, now_ms};
 use crate::daemon::fetch::Fetch;
 use crate::daemon::folder::{self, Folder};
+use crate::daemon::hashed::{self, hash};
 use crate::daemon::judge::case_clash;
 use crate::daemon::remote::{Gate, View};
 use crate::daemon::uploader::{Looked, failed, twin};
 use crate::local::{Refused, Root};
 use crate::model::{
-    Base, ContentHash, DirStat, Failure, Job, Local, RelPath, Remote, RemoteChange, Settled, Stat, UnixMs, WriteMode,
+    Base, ContentHash, DirStat, Failure, Job, Local, RelPath, Remote, RemoteChange, Settled, UnixMs, WriteMode,
 };
 use crate::plan::decide::{Action, Wanted};
 use crate::plan::listing::key_of;
@@ -191,11 +192,14 @@ impl<'a> Meeting<'a> {
         {
             return Met::Looked(self.done(Settled::Wedge(case_clash(&other))));
         }
-        let hash = match hash(self.root, &self.job.path, &stat) {
+        let hash = match hash(self.account, self.root, &self.job.path, &stat) {
             Ok(hash) => hash,
             Err(failure) => return Met::Looked(self.fail(failure)),
         };
         let action = meet::compared(&hash, self.base.as_ref(), &self.view.remote, self.folder.mode);
+        if !matches!(action, Action::Adopt { .. }) {
+            hashed::note(self.account, stat, hash);
+        }
         match (action, &self.view.remote) {
             (Action::Adopt { rev }, Remote::File { id, .. }) => {
                 let base = Base { stat, content_hash: hash, rev, file_id: Some(id.clone()), remote: None };
@@ -248,13 +252,19 @@ impl<'a> Meeting<'a> {
             {
                 self.move_aside()
             }
-            // Nor do they come down: ignored here, only to be looked at online, or a problem of their own.
-            (Ok(false), Ok(Some(true)))
-                if matches!(store.moves_below_blocking(self.job.folder, &self.job.path), Ok(false)) =>
-            {
-                self.done(Settled::Wedge(stays()))
-            }
-            (_, there) => {
+            (here, there) => {
+                if let (Ok(false), Ok(Some(true)), Local::Absent) = (&here, &there, &self.local)
+                    && let Ok(Some(failure)) =
+                        self.account.remote.stays_blocking(self.account, self.folder, &self.home())
+                {
+                    return self.done(Settled::Wedge(failure));
+                }
+                // Nor do they come down: ignored here, or a problem of their own.
+                if let (Ok(false), Ok(Some(true))) = (&here, &there)
+                    && matches!(store.moves_below_blocking(self.job.folder, &self.job.path), Ok(false))
+                {
+                    return self.done(Settled::Wedge(stays()));
+                }
                 if matches!(there, Ok(None)) {
                     self.account.remote.hurry(self.job.folder);
                 }
@@ -299,6 +309,10 @@ impl<'a> Meeting<'a> {
             Remote::Unlisted => return Some(self.again_soon()),
             Remote::File { .. } => return None,
         }
+        // A twin of it was here for a while: Dropbox's file is where it was.
+        if account.remote.shows_blocking(account, self.job.folder, &there).ok()? {
+            return Some(Looked::Done(self.job.clone(), Settled::Nothing));
+        }
         match self.root.rename(other, &self.job.path, &Local::File(stat)) {
             Ok(Local::File(now)) => {
                 tracing::debug!(from = %other, to = %self.job.path, "moved in Dropbox: moved here, too");
@@ -315,7 +329,7 @@ impl<'a> Meeting<'a> {
     /// Both are kept: what is here gets a conflicted copy's name, and the path is free for what is there.
     fn move_aside(self) -> Looked {
         let hash = match self.local {
-            Local::File(stat) => match hash(self.root, &self.job.path, &stat) {
+            Local::File(stat) => match hash(self.account, self.root, &self.job.path, &stat) {
                 Ok(hash) => hash,
                 Err(failure) => return self.fail(failure),
             },
@@ -337,7 +351,7 @@ impl<'a> Meeting<'a> {
             Err(failure) => return self.fail(failure),
         };
         if let (Local::File(stat), Local::File(there)) = (&self.local, self.root.observe(&copy))
-            && self::hash(self.root, &copy, &there).is_ok_and(|there| there == hash)
+            && self::hash(self.account, self.root, &copy, &there).is_ok_and(|there| there == hash)
         {
             // This very content was put aside before: once is enough.
             return match self.root.trash(&self.job.path, &Local::File(*stat), now_ms()) {
@@ -446,13 +460,4 @@ fn holds_a_file(root: &Root, dir: &RelPath) -> bool {
         crate::local::Kind::Dir => dir.child(name).is_ok_and(|dir| holds_a_file(root, &dir)),
         _ => true,
     })
-}
-
-/// The content hash of a file that is as `stat` says, before and after.
-fn hash(root: &Root, path: &RelPath, stat: &Stat) -> Result<ContentHash, Failure> {
-    let (blocks, now) = crate::local::hash_file(root, path, None)?;
-    if now != *stat {
-        return Err(Failure::look("busy", "the file changed since it was looked at: it is looked at again"));
-    }
-    Ok(blocks.content_hash())
 }

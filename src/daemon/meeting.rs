@@ -16,6 +16,7 @@ use crate::daemon::folder::Folder;
 use crate::daemon::intake::Look;
 use crate::daemon::live::lock;
 use crate::daemon::open::OpenError;
+use crate::daemon::unsynced;
 use crate::local::{Root, RootId};
 use crate::model::{Failure, Mode};
 use crate::plan::ignore::Rules;
@@ -36,7 +37,7 @@ pub(crate) async fn open(
     let usage = |text: String| OpenError::Usage(format!("folder {}: {text}", config.local.display()));
     let local = config.local.to_string_lossy();
     let known = store.folder(&local, config.remote.as_str(), &config.mode.to_string()).await?;
-    let rules = Rules::new(&config.ignore).map_err(|e| usage(e.to_string()))?;
+    let rules = Rules::new(&config.ignore).map_err(|e| usage(e.to_string()))?.excluding(&config.exclude);
     let place = store.meta(&key(known.id.0, "place")).await?.map(PathBuf::from);
     let met = known.root_id.is_some();
     let root = match (Root::open(&config.local), place) {
@@ -58,6 +59,7 @@ pub(crate) async fn open(
         root_id: Mutex::new(root_id),
         emptied: AtomicBool::new(false),
         lock: Mutex::new(None),
+        report_symlinks: config.report_symlinks,
         rules: Arc::new(rules),
         now: Mutex::default(),
         beat: Beat::default(),
@@ -80,6 +82,7 @@ pub(crate) async fn open(
         folder.root.let_go(&folder.root.pin());
         folder.lose(&failure);
     }
+    unsynced::forget(store, &folder, config).await?;
     Ok(folder)
 }
 

@@ -2,6 +2,7 @@
 //!
 //! [`Reader`] is the same for programs that look into the database without a daemon (`ferrybox ls`).
 
+mod kept;
 mod reader;
 
 pub use reader::{Covered, Reader, ReaderError, list_online};

@@ -18,6 +18,7 @@ use crate::daemon::once;
 use crate::daemon::place::{self, Place};
 use crate::daemon::planned;
 use crate::daemon::progress::Progress;
+use crate::daemon::restore;
 use crate::model::RemotePath;
 use crate::model::status::{Answered, SyncAnswer};
 use crate::model::told::PauseAnswer;
@@ -69,6 +70,21 @@ async fn answer(progress: &Progress, request: Request) -> Result<(), Fatal> {
         }
         Request::Plan { path, after, limit, reply } => {
             let _ = reply.send(planned::plan(progress, path.as_deref(), &after, usize_of(limit)).await?);
+        }
+        Request::Versions { path, mut reply } => {
+            let found = tokio::select! {
+                found = restore::versions(progress, &path) => found?,
+                () = reply.closed() => return Ok(()),
+            };
+            let _ = reply.send(found);
+        }
+        Request::Restore { path, rev, mut reply } => {
+            let done = tokio::select! {
+                done = restore::restore(progress, &path, rev.as_deref()) => done?,
+                // The client left: a download breaks off, and what is in its place already stays.
+                () = reply.closed() => return Ok(()),
+            };
+            let _ = reply.send(done);
         }
         Request::Entries { what, reply } => {
             let _ = reply.send(entries(progress, what).await?);

@@ -7,6 +7,7 @@ mod send;
 pub(crate) use send::{Send, Source};
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::daemon::account::{Account, Fatal};
@@ -19,16 +20,17 @@ use crate::daemon::live::lock;
 use crate::daemon::meet::{Meeting, Met};
 use crate::daemon::remote::View;
 use crate::daemon::views::not_sent;
-use crate::daemon::{large, pack};
+use crate::daemon::{hashed, large, pack, unsynced};
 use crate::local::{self, SmallRead};
 use crate::model::{
     Agreed, Base, Claimed, Failure, FolderId, Job, Local, Next, RelPath, Remote, RemoteChange, Settled, Stat, UnixMs,
     WriteMode,
 };
-use crate::plan::decide::{Action, decide};
+use crate::plan::decide::{Action, permitted};
+use crate::plan::ignore::IGNORE_FILE;
 use crate::plan::pack::{GATHER_MS, Queue, SCAN_MS, claim_at};
-use crate::plan::retry;
 use crate::plan::wait::is_ahead;
+use crate::plan::{decide, retry};
 use crate::store::Claim;
 
 /// Files up to this size are read once and sent from memory; larger ones are read twice, once to hash and once to send.
@@ -200,6 +202,10 @@ impl Uploader {
             }
         }
         let account = &self.account;
+        hashed::keep(account).await?;
+        if account.upward.patterns.swap(false, Ordering::Relaxed) {
+            account.store.compare_anew().await?;
+        }
         for (job, settled) in &done {
             if matches!(settled, Settled::InSync(_) | Settled::InSyncDir(_)) {
                 account.live.settled(job.folder, 1);
@@ -265,9 +271,6 @@ fn look(account: &Account, claimed: Claimed, view: View, memory: &mut u64) -> Lo
     let Claimed { job, base, dir } = claimed;
     // A folder that left the configuration: nothing is done for it any more, on either side.
     let Some(folder) = account.folder(job.folder) else { return Looked::Done(job, Settled::Nothing) };
-    if folder.ignored(&job.path, false).is_some() {
-        return Looked::Done(job, Settled::Nothing);
-    }
     // Whatever is believed gone is believed only of the root that was synced, checked in this very round and on the same handle; and
     // a file that is there is not read from another root either.
     let root = folder.root.pin();
@@ -275,19 +278,37 @@ fn look(account: &Account, claimed: Claimed, view: View, memory: &mut u64) -> Lo
     if let Err(failure) = folder.vouch(&root) {
         return Looked::Done(job.clone(), failed(&job, failure));
     }
+    if folder.comes_down() && job.path.name() == IGNORE_FILE {
+        account.upward.patterns.store(true, Ordering::Relaxed);
+    }
+    let is_dir = local == Local::Dir || dir || matches!(view.remote, Remote::Folder);
+    if let Some(why) = folder.ignored(&job.path, is_dir) {
+        return Looked::Done(job, unsynced::settled(&why, base.is_some() || dir));
+    }
     let agreed = match (&base, dir) {
         (Some(base), _) => Agreed::File(base),
         (None, true) => Agreed::Dir,
         (None, false) => Agreed::Nothing,
     };
-    let action = decide(&local, agreed, &view.remote, folder.mode);
+    let mut action = decide::decide(&local, agreed, &view.remote, folder.mode);
+    if matches!(local, Local::Other("symlink")) && !folder.report_symlinks {
+        return Looked::Done(job, Settled::Nothing);
+    }
+    let mut read_only = false;
+    if touches_marked(&action) {
+        let Ok(marks) = account.remote.marks_blocking(account, folder.id, &folder.home(&job.path)) else {
+            return Looked::Done(job, Settled::Wait(now_ms() + 1000));
+        };
+        read_only = marks.read_only;
+        action = permitted(action, &local, marks, folder.mode, folder.report_symlinks);
+    }
     if folder.comes_down() {
         let meeting = Meeting { account, folder, root: &root, job, base, local, view };
         return match meeting.act(action) {
             Met::Looked(looked) => looked,
             Met::Upload(meeting, mode) => {
                 let Meeting { job, base, local, view, .. } = *meeting;
-                upload(account, folder, job, base, view.remote, &local, mode, memory)
+                upload(account, folder, job, base, view.remote, &local, mode, read_only, memory)
             }
         };
     }
@@ -304,7 +325,7 @@ fn look(account: &Account, claimed: Claimed, view: View, memory: &mut u64) -> Lo
             Looked::Stage(job, RemoteChange::Delete { path, rev })
         }
         Action::Upload(mode) | Action::AdoptOrUpload(mode) => {
-            upload(account, folder, job, base, remote, &local, mode, memory)
+            upload(account, folder, job, base, remote, &local, mode, read_only, memory)
         }
         // Those of the ways down, which `decide` gives to no other folder.
         Action::Download(_)
@@ -321,6 +342,21 @@ fn look(account: &Account, claimed: Claimed, view: View, memory: &mut u64) -> Lo
     }
 }
 
+/// Whether what Dropbox says of the path's nature matters for an action.
+pub(crate) fn touches_marked(action: &Action) -> bool {
+    matches!(
+        action,
+        Action::Upload(_)
+            | Action::AdoptOrUpload(_)
+            | Action::Delete { .. }
+            | Action::CreateFolder
+            | Action::DeleteFolder
+            | Action::Download(_)
+            | Action::Compare
+            | Action::MoveAside
+    )
+}
+
 /// A file that goes up, unless it turns out to be there already.
 #[expect(clippy::too_many_arguments, reason = "the three views, and whose they are")]
 fn upload(
@@ -331,6 +367,7 @@ fn upload(
     remote: Remote,
     local: &Local,
     mode: WriteMode,
+    read_only: bool,
     memory: &mut u64,
 ) -> Looked {
     {
@@ -346,6 +383,23 @@ fn upload(
                 return Looked::Done(job, Settled::Wedge(failure));
             }
             let folder = Arc::clone(folder);
+            let known = Send { job, folder, base, mode, remote, stat, source: Source::Disk };
+            if known.may_be_there()
+                && let Some(settled) = hashed::known(account, &stat).and_then(|hash| known.unchanged(&hash))
+            {
+                return Looked::Done(known.job, settled);
+            }
+            if read_only {
+                return match hashed::hash(account, &known.folder.root, &known.job.path, &stat) {
+                    Ok(hash) => {
+                        hashed::note(account, stat, hash);
+                        let settled = known.unchanged(&hash);
+                        Looked::Done(known.job, settled.unwrap_or_else(|| Settled::Wedge(decide::read_only())))
+                    }
+                    Err(failure) => Looked::Done(known.job.clone(), failed(&known.job, failure)),
+                };
+            }
+            let Send { job, folder, base, mode, remote, .. } = known;
             let restless = match restless(account, &job, &stat) {
                 Rest::Quiet => false,
                 Rest::Due => true,

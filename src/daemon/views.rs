@@ -6,8 +6,9 @@ use crate::daemon::account::Account;
 use crate::daemon::clock::{booted_ms, now_ms};
 use crate::daemon::folder::Folder;
 use crate::daemon::live::lock;
+use crate::daemon::uploader::touches_marked;
 use crate::model::{Agreed, Base, Failure, Local, RelPath, Remote, Stat};
-use crate::plan::decide::{Action, decide};
+use crate::plan::decide::{Action, decide, permitted, read_only};
 use crate::plan::diff::torn;
 use crate::plan::ignore::Why;
 use crate::plan::names;
@@ -74,8 +75,16 @@ fn act(
     agreed: Agreed<'_>,
     remote: &Remote,
 ) -> Action {
-    let action = decide(local, agreed, remote, folder.mode);
+    let mut action = decide(local, agreed, remote, folder.mode);
     let base = if let Agreed::File(base) = agreed { Some(base) } else { None };
+    if touches_marked(&action)
+        && let Ok(marks) = account.remote.marks_blocking(account, folder.id, &folder.home(path))
+    {
+        action = permitted(action, local, marks, folder.mode, folder.report_symlinks);
+        if let (Action::Upload(_) | Action::AdoptOrUpload(_), true) = (&action, marks.read_only) {
+            return Action::Wedge(read_only());
+        }
+    }
     if let (Action::Upload(_) | Action::AdoptOrUpload(_), Local::File(stat)) = (&action, local)
         && let Some(failure) = not_sent(account, path, stat, base)
     {

@@ -151,7 +151,7 @@ impl Root {
     }
 
     /// The directories of the trash, the oldest first.
-    fn stamps(&self) -> Result<Vec<(String, UnixMs)>, Failure> {
+    pub(super) fn stamps(&self) -> Result<Vec<(String, UnixMs)>, Failure> {
         let trash = RelPath::parse(&format!("{OWN}/{TRASH}")).map_err(|e| Failure::wedge("name", e.to_string()))?;
         if self.observe(&trash) == crate::model::Local::Absent {
             return Ok(Vec::new());
@@ -204,11 +204,11 @@ impl Root {
 }
 
 /// A write sets both times of a file to the same moment; going to the trash sets only the inode's own.
-fn written_since(stat: &Stat, when: UnixMs) -> bool {
+pub(super) fn written_since(stat: &Stat, when: UnixMs) -> bool {
     stat.mtime_ns == stat.ctime_ns && stat.mtime_ns / NANOS > when.saturating_add(SLACK_MS)
 }
 
-fn place(trashed: &Trashed) -> Result<RelPath, Failure> {
+pub(super) fn place(trashed: &Trashed) -> Result<RelPath, Failure> {
     if stamped(&trashed.stamp).is_none() || trashed.stamp.contains('/') {
         return Err(Failure::wedge("name", format!("`{}` is no time of the trash", trashed.stamp)));
     }
@@ -216,7 +216,7 @@ fn place(trashed: &Trashed) -> Result<RelPath, Failure> {
 }
 
 /// `a.txt` becomes `a (restored).txt`, then `a (restored 2).txt`.
-fn beside(name: &str, n: usize) -> String {
+pub(super) fn beside(name: &str, n: usize) -> String {
     let mark = if n == 1 { " (restored)".to_owned() } else { format!(" (restored {n})") };
     let (stem, ending) = match name.rsplit_once('.') {
         Some((stem, ending)) if !stem.is_empty() && ending.len() <= 16 => (stem, format!(".{ending}")),

@@ -44,7 +44,7 @@ struct Target<'a> {
 
 /// What became of an exchange.
 #[derive(Debug, PartialEq)]
-enum Swap {
+pub(super) enum Swap {
     /// The expected file came out.
     Done,
     /// Another one did, and both are where they were.
@@ -234,7 +234,13 @@ fn as_placed(file: &File, dressed: &rustix::fs::Stat) -> Result<Stat, Refused> {
 }
 
 /// Lets our `file` at `ours` and what is at `target` change places, and back again if that was not `seen`.
-fn swap(handle: &Handle, ours: Entry<'_>, target: Entry<'_>, file: &File, seen: &Stat) -> rustix::io::Result<Swap> {
+pub(super) fn swap(
+    handle: &Handle,
+    ours: Entry<'_>,
+    target: Entry<'_>,
+    file: &File,
+    seen: &Stat,
+) -> rustix::io::Result<Swap> {
     exchange(handle, ours.0, ours.1, target.0, target.1)?;
     moment("exchanged");
     if is_same(seen, look(ours.0, ours.1).unwrap_or(None).as_ref()) {

@@ -33,6 +33,61 @@ pub struct Conflict {
     pub since: String,
 }
 
+/// `GET /v1/versions`: what `restore` can put back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct Versions {
+    /// The folder's local directory.
+    pub folder: String,
+    /// Below it.
+    pub path: String,
+    /// Its own place in Dropbox.
+    pub remote_path: String,
+    /// Those in the trash first, then Dropbox's; each the newest first.
+    pub items: Vec<Version>,
+    /// Whether files that were below this path lie in the trash, too.
+    pub trashed_below: bool,
+    /// Why Dropbox's are not among them; null: they are.
+    pub note: Option<String>,
+}
+
+/// An earlier version of a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Version {
+    /// `trash` or `dropbox`.
+    pub from: String,
+    /// What `--rev` takes: when it went to the trash, or Dropbox's revision.
+    pub version: String,
+    /// Bytes.
+    pub size: u64,
+    /// When it went to the trash, or came to Dropbox (RFC 3339).
+    pub at: Option<String>,
+    /// Whether Dropbox has it at the path now.
+    pub current: bool,
+}
+
+/// `POST /v1/restore`: what was put back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Restored {
+    /// The folder's local directory.
+    pub folder: String,
+    /// Below it, as asked for.
+    pub path: String,
+    /// Where it is now, below the folder: another name if a directory has its own.
+    pub place: String,
+    /// `trash` or `dropbox`.
+    pub from: String,
+    /// Which version; null: several, of the files below a directory.
+    pub version: Option<String>,
+    /// How many files.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Whether a file stood there, which is in the trash now.
+    pub replaced: bool,
+    /// Paths that could not be put back, with the reason.
+    pub failed: Vec<String>,
+}
+
 /// One line of the log of what was done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Done {

@@ -1,5 +1,6 @@
 //! From three views of one path to one action.
 
+use crate::model::listing::Marks;
 use crate::model::{Agreed, Base, ContentHash, Failure, Local, Mode, Remote, WriteMode};
 use crate::plan::meet;
 
@@ -71,6 +72,62 @@ pub fn decide(local: &Local, agreed: Agreed<'_>, remote: &Remote, mode: Mode) ->
         // A directory that was agreed on when the folder was two-way: upwards, directories are nobody's business.
         (Mode::Backup | Mode::Mirror, Agreed::Nothing | Agreed::Dir) => upwards(local, None, remote, mode),
     }
+}
+
+/// What of an action may be done at a path with these marks.
+///
+/// | marks | action | then |
+/// |---|---|---|
+/// | symlink, not downloadable | download, and nothing is here | nothing (a symlink is a problem, unless `symlinks` is false) |
+/// | symlink, not downloadable | compare, move aside, download over something | wedge: both stay |
+/// | read-only | delete, delete the folder | forget, so that it comes down again; in a mirror: wedge |
+/// | read-only | create the folder | wedge |
+///
+/// A file that would go up to where nobody may write is wedged once its bytes are known to be others than Dropbox's: see [`read_only`].
+pub fn permitted(action: Action, local: &Local, marks: Marks, mode: Mode, symlinks: bool) -> Action {
+    match action {
+        Action::Download(_) | Action::Compare | Action::MoveAside if marks.symlink || marks.not_downloadable => {
+            match (local, marks.symlink) {
+                (Local::Absent, true) if symlinks => Action::Wedge(remote_symlink()),
+                (Local::Absent, _) => Action::Nothing,
+                (_, true) if !symlinks => Action::Nothing,
+                (_, true) => Action::Wedge(remote_symlink()),
+                (_, false) => Action::Wedge(cloud_only()),
+            }
+        }
+        Action::Delete { .. } | Action::DeleteFolder if marks.read_only => {
+            if mode.brings_down() {
+                Action::Forget
+            } else {
+                Action::Wedge(read_only())
+            }
+        }
+        Action::CreateFolder if marks.read_only => Action::Wedge(read_only()),
+        action => action,
+    }
+}
+
+/// The failure of a change to what may only be read in Dropbox.
+pub fn read_only() -> Failure {
+    Failure::wedge(
+        "read_only",
+        "it lies in a shared folder that this account may only read, so the change stays here: ask the folder's owner for the right to edit, or move the \
+         file elsewhere (Dropbox's version then comes down again)",
+    )
+}
+
+fn remote_symlink() -> Failure {
+    Failure::wedge(
+        "symlink",
+        "in Dropbox it is a symlink, which is never made here (it may lead anywhere): set symlinks = \"ignore\" for the folder to hear no more of it",
+    )
+}
+
+fn cloud_only() -> Failure {
+    Failure::wedge(
+        "cloud_only",
+        "Dropbox has a document of this name that cannot be downloaded: rename one of the two; both stay as they are",
+    )
 }
 
 /// Decides for one path of a folder whose mode passes changes upwards only (`backup`, `mirror`).

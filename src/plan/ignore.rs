@@ -12,8 +12,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use ignore::Match;
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
 
+use super::listing::key_of;
 use super::names::{DROPBOX_UNSYNCED, OWN_DIR, has_form};
-use crate::model::{Failure, RelPath};
+use crate::model::{Failure, RelPath, RemotePath};
 
 /// The file of patterns that a directory may hold. It is synced like any file.
 pub const IGNORE_FILE: &str = ".ferryboxignore";
@@ -51,6 +52,8 @@ pub enum Source {
     Temporary(&'static str),
     /// `ignore` in the configuration.
     Config,
+    /// `exclude` in the configuration.
+    Excluded,
     /// The `.ferryboxignore` file of this directory.
     File(RelPath),
     /// The `.ferryboxignore` file of this directory cannot be read: nothing of the directory is sent until it can.
@@ -65,6 +68,7 @@ impl fmt::Display for Source {
             Self::Ferrybox => f.write_str("ferrybox keeps its own files there"),
             Self::Temporary(whose) => write!(f, "a temporary name ({whose})"),
             Self::Config => f.write_str("the configuration"),
+            Self::Excluded => f.write_str("`exclude` in the configuration"),
             Self::File(dir) => f.write_str(&file(dir)),
             Self::Unreadable(dir, failure) => write!(f, "{} cannot be read ({failure})", file(dir)),
         }
@@ -188,6 +192,8 @@ struct Cache {
 #[derive(Debug)]
 pub struct Rules {
     config: Gitignore,
+    /// The keys of remote paths below the folder's own.
+    excluded: Vec<String>,
     cache: Mutex<Cache>,
 }
 
@@ -206,7 +212,14 @@ impl Rules {
         let config = builder
             .build()
             .map_err(|error| PatternError { pattern: config_patterns.join(" "), problem: error.to_string() })?;
-        Ok(Self { config, cache: Mutex::default() })
+        Ok(Self { config, excluded: Vec::new(), cache: Mutex::default() })
+    }
+
+    /// Leaves these remote paths out, which count from the folder's own remote path, in any letters that Dropbox takes for the same; and nothing
+    /// takes them back in.
+    #[must_use]
+    pub fn excluding(self, paths: &[RemotePath]) -> Self {
+        Self { excluded: paths.iter().map(|path| key_of(path.as_str())).collect(), ..self }
     }
 
     /// Why `path` is not synced; `None` if it is. A path below an ignored directory is ignored.
@@ -319,6 +332,12 @@ impl Rules {
         let name = path.rsplit_once('/').map_or(path, |(_, name)| name);
         if let Some(pattern) = DROPBOX_UNSYNCED.iter().find(|pattern| has_form(name, pattern, true)) {
             return why(path, pattern, Source::Dropbox);
+        }
+        if !self.excluded.is_empty() {
+            let key = key_of(&format!("/{path}"));
+            if self.excluded.contains(&key) {
+                return why(path, &key, Source::Excluded);
+            }
         }
         // At any depth: a directory that was a folder of its own once keeps its marker and its trash.
         if name == OWN_DIR {

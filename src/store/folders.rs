@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::error::{Step, StoreError};
 use super::remote_compare::compare_again;
-use super::{Store, base_dir, row};
+use super::{Store, base_dir, hash_cache, row};
 use crate::model::FolderId;
 
 /// A folder as the database knows it.
@@ -149,6 +149,7 @@ fn drop_rows(conn: &Connection, folder: FolderId) -> Step<()> {
     // changes of other folders in it is then looked up, since the server's answer counts entries that are no longer known.
     conn.execute("DELETE FROM change WHERE folder = ?1", id)?;
     conn.execute("DELETE FROM job WHERE folder = ?1", id)?;
+    hash_cache::keep_of_base(conn, folder)?;
     conn.execute("DELETE FROM base WHERE dir IN (SELECT id FROM dir WHERE folder = ?1)", id)?;
     base_dir::drop_all(conn, folder)?;
     conn.execute("DELETE FROM conflict WHERE folder = ?1", id)?;

@@ -131,6 +131,28 @@ impl Store {
         self.inner.history.load(Ordering::Relaxed)
     }
 
+    /// Notes that earlier versions were put back: path, bytes, and the revision if it came from Dropbox.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn note_restored(
+        &self,
+        folder: FolderId,
+        files: Vec<(RelPath, u64, Option<String>)>,
+        now: UnixMs,
+    ) -> Result<(), StoreError> {
+        let kept = self.history_kept();
+        self.write_rows(files.len(), move |conn| {
+            let log = Log::new(conn, kept, now);
+            for (path, size, rev) in &files {
+                let note = Note { size: Some(*size), rev: rev.as_deref(), place: None };
+                log.note(folder, path, Deed::Restored, &note)?;
+            }
+            log.cut()
+        })
+        .await
+    }
+
     /// A page of what was done at or below a path (everywhere if `None`), the newest first, and how many rows there are in all.
     ///
     /// # Errors

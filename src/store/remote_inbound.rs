@@ -86,8 +86,8 @@ fn inbound(
                 position = next;
                 found
             }
-            // Only what Dropbox alone has is left.
-            Some(Position::Listed { .. }) => return Ok(()),
+            // Only directories and what Dropbox alone has are left.
+            Some(Position::Dirs { .. } | Position::Listed { .. }) => return Ok(()),
             at => {
                 let Some((found, next, done)) = look.touched(at, &after)? else { return Ok(()) };
                 position = next;

@@ -89,6 +89,47 @@ impl Store {
     }
 }
 
+impl Store {
+    /// The marks of the entry with this key; if there is none, the read-only mark of the nearest folder above it. Blocks.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn remote_marks_blocking(&self, id: ListingId, key: String) -> Result<Marks, StoreError> {
+        self.read_blocking(move |conn| {
+            let listing = remote::get(conn, id)?;
+            let Some(tree) = listing.seen() else { return Ok(Marks::default()) };
+            let mut select = conn.prepare_cached(
+                "SELECT marks FROM remote_entry
+                  WHERE dir = (SELECT id FROM remote_dir WHERE tree = ?1 AND path = ?2) AND name = ?3",
+            )?;
+            let mut at = key.as_str();
+            while let Some((parent, name)) = at.rsplit_once('/') {
+                if let Some(bits) = select.query_row(params![tree.id.0, parent, name], |r| r.get(0)).optional()? {
+                    let marks = Marks::of_bits(bits);
+                    let inherited = Marks { read_only: marks.read_only, ..Marks::default() };
+                    return Ok(if at.len() == key.len() { marks } else { inherited });
+                }
+                at = parent;
+            }
+            Ok(Marks::default())
+        })
+    }
+}
+
+impl Store {
+    /// How people write the path with this key, if something is there. Blocks.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn remote_shown_blocking(&self, id: ListingId, key: String) -> Result<Option<String>, StoreError> {
+        self.read_blocking(move |conn| {
+            let listing = remote::get(conn, id)?;
+            let Some(tree) = listing.seen() else { return Ok(None) };
+            Ok(one(conn, tree.id, &key)?.map(|entry| entry.path))
+        })
+    }
+}
+
 /// Entries of the live tree that are looked at for a sample of those that the next tree has not.
 const LOOKED_AT: usize = 20_000;
 

@@ -121,6 +121,22 @@ impl Reader<'_> {
             let ValueKind::Array(list) = kind else { return Ok(Vec::new()) };
             list.iter().map(|v| text(&v.kind)).map(|p| folders::pattern(&p).map(|()| p)).collect()
         });
-        Some(Folder { local: local?, remote: remote?, mode: mode?, ignore: ignore.unwrap_or_default() })
+        let exclude = self.field(section, "exclude", |kind| {
+            let ValueKind::Array(list) = kind else { return Ok(Vec::new()) };
+            list.iter().map(|v| text(&v.kind)).map(|path| folders::excluded(&path)).collect()
+        });
+        let symlinks = self.text_or(section, "symlinks", "report", |t| match t {
+            "report" => Ok(true),
+            "ignore" => Ok(false),
+            _ => Err(format!("`{t}` is no policy for symlinks: write report or ignore")),
+        });
+        Some(Folder {
+            local: local?,
+            remote: remote?,
+            mode: mode?,
+            ignore: ignore.unwrap_or_default(),
+            exclude: exclude.unwrap_or_default(),
+            report_symlinks: symlinks.unwrap_or(true),
+        })
     }
 }

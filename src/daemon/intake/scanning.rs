@@ -139,6 +139,19 @@ impl ScanRun {
                         due.push(Due { path, size: 0, due_at: now + settle });
                     }
                 }
+                // What was agreed on and is ignored by now: the agreement is dropped, so that no change meanwhile counts as one since.
+                let is_in_base =
+                    |name: &&String| base.binary_search_by(|b| b.0.as_bytes().cmp(name.as_bytes())).is_ok();
+                for name in ignored_files.iter().filter(is_in_base) {
+                    let Ok(path) = dir.child(name) else { continue };
+                    due.push(Due { path, size: 0, due_at: now });
+                }
+                for name in &ignored_dirs {
+                    let Ok(path) = dir.child(name) else { continue };
+                    if store.knows_below_blocking(folder.id, &path)? {
+                        self.handle.block_on(store.enqueue_gone(folder.id, &path, true, now, now))?;
+                    }
+                }
                 if folder.passes_deletions() {
                     // What is ignored, or could not be looked at, is not gone.
                     let there =
@@ -156,7 +169,10 @@ impl ScanRun {
                     }
                     for gone in known {
                         let name = gone.name();
-                        let there = ignored_dirs.iter().any(|n| n == name) || unknown.iter().any(|(n, _)| n == name);
+                        // K6: behind a symlink everything may be as it was; the link itself is the problem.
+                        let is_link = others.iter().any(|(n, kind)| n == name && *kind == "symlink");
+                        let there =
+                            is_link || ignored_dirs.iter().any(|n| n == name) || unknown.iter().any(|(n, _)| n == name);
                         if !there && dirs.binary_search_by(|d| d.as_bytes().cmp(name.as_bytes())).is_err() {
                             self.handle.block_on(store.enqueue_gone(folder.id, &gone, true, now + settle, now))?;
                         }
@@ -167,7 +183,12 @@ impl ScanRun {
                 for (name, failure) in unknown {
                     problems.push((dir.child(&name).map_or(name, String::from), failure));
                 }
-                for (name, kind) in others {
+                for (name, kind) in others.into_iter().filter(|(_, kind)| folder.report_symlinks || *kind != "symlink")
+                {
+                    // In the place of a file that was agreed on: its row tells it.
+                    if folder.passes_deletions() && is_in_base(&&name) {
+                        continue;
+                    }
                     let path = dir.child(&name).map_or(name, String::from);
                     problems.push((path, crate::plan::decide::other_type(kind)));
                 }

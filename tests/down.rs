@@ -1,0 +1,193 @@
+//! What comes down under faults, and names that only one of the sides can tell apart, in folders that go both ways.
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::disallowed_methods)]
+
+mod harness;
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use harness::{PATIENCE, World, text};
+use serde_json::json;
+
+fn world() -> World {
+    let mut world = World::new();
+    world.mode = "two-way";
+    world.extra = "[safety]\nmax_deletion_share = \"100%\"\n".into();
+    world
+}
+
+fn read(world: &World, path: &str) -> Option<String> {
+    fs::read(world.folder.join(path)).ok().map(|bytes| String::from_utf8(bytes).unwrap())
+}
+
+fn remote(world: &World, path: &str) -> Option<String> {
+    world.standin.content(&format!("/T/{path}")).map(|bytes| String::from_utf8(bytes.to_vec()).unwrap())
+}
+
+/// Runs once, with problems or without.
+fn once(world: &World) -> i32 {
+    let out = world.once();
+    let code = out.status.code().unwrap();
+    assert!(matches!(code, 0 | 3), "{}", text(&out));
+    code
+}
+
+/// B2: kills at any moment while files come down over others. Each file is the old one or the new one, whole, and in the end nothing was sent or kept twice.
+#[test]
+fn b2_a_kill_while_files_come_down_leaves_whole_files() {
+    let world = world();
+    let content = |version: u8, i: u8| vec![version.wrapping_mul(100).wrapping_add(i); 300_000];
+    for i in 0..30 {
+        world.write(&format!("d/{i}"), content(0, i));
+    }
+    world.once_in_sync();
+    world.standin.reset_counters();
+    for round in 1..=3_u8 {
+        for i in 0..30 {
+            world.standin.write(&format!("/T/d/{i}"), content(round, i));
+        }
+        for kill in 0..3_u64 {
+            let daemon = world.daemon();
+            std::thread::sleep(Duration::from_millis(250 + 90 * kill + 40 * u64::from(round)));
+            daemon.kill();
+            for i in 0..30 {
+                let now = fs::read(world.folder.join(format!("d/{i}"))).unwrap();
+                assert!((0..=round).any(|version| now == content(version, i)), "d/{i} is neither old nor new");
+            }
+        }
+        world.once_in_sync();
+    }
+    world.assert_equal();
+    assert_eq!((world.disk().len(), world.standin.data_transport_calls()), (30, 0));
+    world.assert_clean();
+}
+
+/// B3: what comes down is not what Dropbox lists: it is not put in its place, and said.
+#[test]
+fn b3_content_of_another_hash_is_not_placed() {
+    let world = world();
+    world.write("f", "old");
+    world.write("keep", "k");
+    world.once_in_sync();
+    world.standin.write("/T/f", "new");
+    world.standin.decorate("/T/f", json!({"content_hash": "0".repeat(64)}));
+    let _daemon = world.daemon();
+    let out = world.until_status("the problem", |_| {
+        let out = world.command(&["problems", "--json"]).output().unwrap();
+        text(&out).contains("bad_content")
+    });
+    assert_eq!(read(&world, "f").as_deref(), Some("old"), "{out}");
+    world.standin.decorate("/T/f", json!({}));
+    world.standin.write("/T/f", "newer");
+    let until = Instant::now() + PATIENCE;
+    while read(&world, "f").as_deref() != Some("newer") {
+        assert!(Instant::now() < until, "{}", world.log());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    world.assert_clean();
+}
+
+/// B4: the file changes in Dropbox while its parts come down: no mixture of the two is ever there.
+#[test]
+fn b4_a_file_that_changes_while_it_comes_down_is_never_a_mixture() {
+    let mut world = world();
+    world.extra = "[upload]\nchunk_size = \"4 MiB\"\n".into();
+    let version = |n: u8| vec![n; 40 << 20];
+    world.standin.write("/T/big", version(1));
+    let _daemon = world.daemon();
+    for n in 2..=3_u8 {
+        let before = world.standin.calls_of("files/download");
+        world.until("a part", |s| s.calls_of("files/download") > before);
+        world.standin.write("/T/big", version(n));
+    }
+    let until = Instant::now() + PATIENCE;
+    loop {
+        assert!(Instant::now() < until, "{}", world.log());
+        let Ok(now) = fs::read(world.folder.join("big")) else { continue };
+        assert!((1..=3).any(|n| now == version(n)), "a mixture, of {} bytes", now.len());
+        if now == version(3) {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    world.assert_clean();
+}
+
+/// I1, I2: two local names that are one to Dropbox, by their case or by their composition. The first is synced, the second is told, and nothing that
+/// happens to either touches the other's file.
+#[test]
+fn i1_i2_twins_in_a_folder_that_goes_both_ways() {
+    for (first, second) in [("FOO", "foo"), ("caf\u{e9}", "cafe\u{301}"), ("D\u{c4}/x", "d\u{e4}/x")] {
+        let world = world();
+        world.write(first, "first");
+        world.write("keep", "k");
+        world.once_in_sync();
+        world.write(second, "the second");
+        for _ in 0..2 {
+            assert_eq!(once(&world), 3, "{first} {second}");
+            assert_eq!(remote(&world, first).as_deref(), Some("first"));
+            assert_eq!(
+                (read(&world, first).as_deref(), read(&world, second).as_deref()),
+                (Some("first"), Some("the second"))
+            );
+        }
+        // An edit in Dropbox is the first one's.
+        world.standin.write(&format!("/T/{first}"), "edited there");
+        once(&world);
+        assert_eq!(read(&world, first).as_deref(), Some("edited there"), "{second}");
+        assert_eq!(read(&world, second).as_deref(), Some("the second"));
+        // The second goes: nothing happens in Dropbox.
+        fs::remove_file(world.folder.join(second)).unwrap_or_else(|_| panic!("{second}: {:?}", world.disk()));
+        once(&world);
+        assert_eq!(remote(&world, first).as_deref(), Some("edited there"), "{second}");
+        assert_eq!(read(&world, first).as_deref(), Some("edited there"), "{second}: {:?}", world.disk());
+        // The first goes while the second is there: the second goes up, under its own name or a conflicted copy's.
+        world.write(second, "the second");
+        once(&world);
+        fs::remove_file(world.folder.join(first)).unwrap_or_else(|_| panic!("{first}: {:?}", world.disk()));
+        once(&world);
+        once(&world);
+        let kept: Vec<_> =
+            world.disk().into_keys().filter(|p| read(&world, p).as_deref() == Some("the second")).collect();
+        assert_eq!(kept.len(), 1, "{second}: {:?}", world.disk());
+        assert_eq!(remote(&world, &kept[0]).as_deref(), Some("the second"), "{second}");
+        world.assert_clean();
+    }
+}
+
+/// I2: a name comes down with the bytes that Dropbox shows, and stays as it is.
+#[test]
+fn i2_the_composition_of_a_name_is_kept() {
+    let world = world();
+    // Dropbox itself shows names composed, whoever wrote them how.
+    world.standin.write("/T/cafe\u{301}", "decomposed");
+    world.standin.write("/T/na\u{ef}ve", "composed");
+    world.once_in_sync();
+    world.standin.reset_counters();
+    world.once_in_sync();
+    assert_eq!(world.disk().into_keys().collect::<Vec<_>>(), ["caf\u{e9}", "na\u{ef}ve"]);
+    assert_eq!((world.standin.data_transport_calls(), world.standin.calls_of("files/download")), (0, 0));
+    world.assert_clean();
+}
+
+/// I9: what bears our own directory's name in Dropbox is told and not brought down, into whatever letters it is put; deeper down it is a name like others.
+#[test]
+fn i9_our_own_name_in_dropbox_is_refused() {
+    let world = world();
+    world.write("keep", "k");
+    world.once_in_sync();
+    let marker = fs::read(world.folder.join(".ferrybox/root-id")).unwrap();
+    world.standin.write("/T/.ferrybox/root-id", "evil");
+    world.standin.write("/T/.FERRYBOX/trash/x", "evil");
+    world.standin.write("/T/deep/.ferrybox/x", "fine");
+    once(&world);
+    assert_eq!(fs::read(world.folder.join(".ferrybox/root-id")).unwrap(), marker);
+    assert!(!world.folder.join(".FERRYBOX").exists() && !world.folder.join(".ferrybox/trash/x").exists());
+    assert_eq!(read(&world, "deep/.ferrybox/x").as_deref(), Some("fine"));
+    assert_eq!(world.standin.file_count(), 4, "nothing of it is deleted there");
+    let _daemon = world.daemon();
+    world.until_folder("in_sync");
+    let out = world.command(&["problems", "--json"]).output().unwrap();
+    assert!(text(&out).contains("\"reserved\""), "{}", text(&out));
+    world.assert_clean();
+}
