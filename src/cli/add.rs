@@ -15,7 +15,8 @@ const USUAL: &str = "personal";
 /// Add a folder to the configuration
 #[derive(Debug, Args)]
 #[command(after_help = "Example:
-  ferrybox add ~/Documents /Documents --mode backup
+  ferrybox add ~/Documents /Documents
+  ferrybox add /srv/photos /Photos --mode backup
 
 The configuration file is made if there is none; comments in it stay. A running daemon takes the change up
 when it is restarted.
@@ -29,8 +30,8 @@ pub(super) struct Add {
     /// The account; may be left out if there is only one
     #[arg(long, short, value_name = "A")]
     account: Option<String>,
-    /// backup (changes go up, deletions do not), mirror (deletions too), two-way, download
-    #[arg(long, short, value_name = "M", default_value = "backup")]
+    /// two-way, backup (changes go up, deletions do not), mirror (deletions too), download
+    #[arg(long, short, value_name = "M", default_value = "two-way")]
     mode: Mode,
 }
 

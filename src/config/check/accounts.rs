@@ -114,7 +114,7 @@ impl Reader<'_> {
         if let Some(path) = &remote {
             remotes.push(Placed { place: place("remote"), value: path.clone() });
         }
-        let mode = self.text_or(section, "mode", "backup", |t| {
+        let mode = self.text_or(section, "mode", "two-way", |t| {
             t.parse::<Mode>().map_err(|_| format!("`{t}` is not a mode: write backup, mirror, two-way or download"))
         });
         let ignore = self.field(section, "ignore", |kind| {
