@@ -161,8 +161,11 @@ impl RemoteCache {
             .zip(&sought)
             .map(|(c, sought)| {
                 let comes_down = account.folder(c.job.folder).is_some_and(|folder| folder.comes_down());
-                comes_down
-                    && sought.as_ref().is_none_or(|s| self.lane_of(c.job.folder).is_none_or(|l| l.echo.covers(&s.key)))
+                let lane = self.lane_of(c.job.folder);
+                if !comes_down {
+                    return sought.as_ref().zip(lane).is_some_and(|(s, lane)| lane.echo.covers_tree(&s.key));
+                }
+                sought.as_ref().is_none_or(|s| lane.is_none_or(|l| l.echo.covers(&s.key)))
             })
             .collect();
         let remotes = account.store.remote_views_blocking(&sought)?;
@@ -211,6 +214,13 @@ impl RemoteCache {
     pub(crate) fn echo(&self, folder: FolderId, places: impl IntoIterator<Item = RemotePath>) {
         if let Some(lane) = self.lane_of(folder) {
             lane.echo.note(places.into_iter().map(|place| key_of(place.as_str())));
+        }
+    }
+
+    /// As [`RemoteCache::echo`], of everything at or below these places.
+    pub(crate) fn echo_trees(&self, folder: FolderId, places: impl IntoIterator<Item = RemotePath>) {
+        if let Some(lane) = self.lane_of(folder) {
+            lane.echo.note_trees(places.into_iter().map(|place| key_of(place.as_str())));
         }
     }
 

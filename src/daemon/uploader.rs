@@ -14,7 +14,7 @@ use crate::daemon::judge::case_clash;
 use crate::daemon::live::lock;
 use crate::daemon::meet::{Meeting, Met};
 use crate::daemon::remote::View;
-use crate::daemon::{large, pack};
+use crate::daemon::{large, moves, pack};
 use crate::local::{self, SmallRead, Snapshot};
 use crate::model::{
     Agreed, Base, Claimed, ContentHash, Failure, Job, Local, Next, RelPath, Remote, RemoteChange, Settled, Stat,
@@ -32,6 +32,8 @@ const IN_MEMORY: u64 = 64 << 10;
 const MEMORY: u64 = 2 << 20;
 /// The largest file that is copied because it never rests, where the file system cannot share its blocks.
 const SNAPSHOT: u64 = 1 << 30;
+/// What is not known yet is looked at again after this long, in ms.
+const SOON_MS: UnixMs = 300;
 /// So many failed tries make a file that is written now and then one that never rests.
 const STUBBORN: u32 = 3;
 
@@ -178,6 +180,8 @@ impl Uploader {
             changed.borrow_and_update();
             skip = account.folders_without_root();
             skip.extend(account.remote.folders_to_wait_for());
+            skip.extend(account.moves.folders());
+            skip.extend(account.store.moving().await?);
             // What comes down is decided from a listing of this run, or not at all.
             let down = account.folders.iter().filter(|f| f.comes_down() && !account.remote.is_listed(f.id));
             skip.extend(down.map(|f| f.id));
@@ -225,7 +229,10 @@ impl Uploader {
         let _turn = account.claim_turn.lock().await;
         let mut changed = account.store.changed();
         changed.borrow_and_update();
-        let claimed = account.store.claim_empty(self.limit(), &account.folders_without_root()).await?;
+        let mut skip = account.folders_without_root();
+        skip.extend(account.moves.folders());
+        skip.extend(account.store.moving().await?);
+        let claimed = account.store.claim_empty(self.limit(), &skip).await?;
         if claimed.is_empty() {
             tokio::select! {
                 () = tokio::time::sleep(Duration::from_secs(2)) => {}
@@ -340,6 +347,13 @@ fn look(account: &Account, claimed: Claimed, view: View, memory: &mut u64) -> Lo
         (None, false) => Agreed::Nothing,
     };
     let action = decide(&local, agreed, &view.remote, folder.mode);
+    let news = match (&action, &local) {
+        (Action::Upload(WriteMode::Add), Local::File(stat)) if base.is_none() => Some(stat),
+        _ => None,
+    };
+    if let Some(settled) = moves::instead(account, folder, &root, &job, news) {
+        return Looked::Done(job, settled);
+    }
     if folder.comes_down() {
         let meeting = Meeting { account, folder, root: &root, job, base, local, view };
         return match meeting.act(action) {
@@ -349,6 +363,11 @@ fn look(account: &Account, claimed: Claimed, view: View, memory: &mut u64) -> Lo
                 upload(account, folder, job, base, view.remote, &local, mode, memory)
             }
         };
+    }
+    if view.late && matches!(action, Action::Upload(_) | Action::AdoptOrUpload(_)) {
+        // It was moved with its folder, and its revision there is known soon.
+        account.remote.hurry(folder.id);
+        return Looked::Done(job, Settled::Wait(now_ms() + SOON_MS));
     }
     let remote = view.remote;
     match action {

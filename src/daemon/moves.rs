@@ -1,0 +1,464 @@
+//! Local renames on their way to the committer: workers propose them, and the committer looks at them once more and stages them. The rules, and why
+//! it is done so, are in [`plan::moves`](crate::plan::moves).
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use crate::daemon::account::{Account, Fatal};
+use crate::daemon::clock::now_ms;
+use crate::daemon::folder::Folder;
+use crate::daemon::intake::blocking;
+use crate::daemon::live::lock;
+use crate::local::Root;
+use crate::model::{Base, Change, ChangeId, FolderId, Job, Local, RelPath, Relocation, Remote, RemoteChange, Settled, Stat};
+use crate::plan::moves::{Below, How, MOST, Old, above, apart, candidate, same_file};
+use crate::plan::names;
+use crate::store::{Looked, Planned, RowBelow, StoreError};
+
+/// A row whose path is part of a proposed move is looked at again after this long, in ms.
+const SOON_MS: i64 = 300;
+/// Proposals wait this long for company: a worker looks at many rows at once.
+const GATHER: Duration = Duration::from_millis(50);
+/// A scan that still runs is waited for so long: the rows that it makes below a renamed directory then go with the move.
+const SCANNING: Duration = Duration::from_secs(2);
+/// A proposal that could not be looked at, or has others at work in its paths, for this long is none.
+const LONGEST: Duration = Duration::from_secs(30);
+/// For so long a refused move is not proposed again.
+const REFUSED: Duration = Duration::from_mins(10);
+/// So many refusals are remembered.
+const REMEMBERED: usize = 20_000;
+
+/// What one account's workers propose, and what was refused.
+#[derive(Debug, Default)]
+pub(crate) struct Moves(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    proposed: BTreeMap<(FolderId, RelPath), Proposal>,
+    refused: HashMap<(FolderId, RelPath, RelPath), Refusal>,
+}
+
+#[derive(Debug, Clone)]
+struct Proposal {
+    from: RelPath,
+    dir: bool,
+    how: How,
+    since: Instant,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Refusal {
+    at: Instant,
+    /// A move is not allowed there, a copy may be.
+    copy: bool,
+}
+
+impl Moves {
+    /// Folders of which nothing is claimed: what is proposed there is looked at first.
+    pub(crate) fn folders(&self) -> Vec<FolderId> {
+        let mut folders: Vec<_> = lock(&self.0).proposed.keys().map(|(folder, _)| *folder).collect();
+        folders.dedup();
+        folders
+    }
+
+    /// Whether a path is part of a proposed move.
+    fn covers(&self, folder: FolderId, path: &RelPath) -> bool {
+        let state = lock(&self.0);
+        let mut at = (!state.proposed.is_empty()).then(|| path.clone());
+        let mut key = (folder, RelPath::root());
+        while let Some(here) = at.filter(|here| !here.is_root()) {
+            at = here.parent();
+            key.1 = here;
+            if state.proposed.contains_key(&key) {
+                return true;
+            }
+        }
+        false
+    }
+
+    fn propose(&self, folder: FolderId, to: RelPath, proposal: Proposal) {
+        lock(&self.0).proposed.entry((folder, to)).or_insert(proposal);
+    }
+
+    /// This cannot be moved so, for a while. With `copy` it may be copied.
+    pub(crate) fn refuse(&self, folder: FolderId, from: &RelPath, to: &RelPath, copy: bool) {
+        let mut state = lock(&self.0);
+        if state.refused.len() >= REMEMBERED {
+            state.refused.retain(|_, refusal| refusal.at.elapsed() < REFUSED);
+        }
+        if state.refused.len() >= REMEMBERED {
+            state.refused.clear();
+        }
+        state.refused.insert((folder, from.clone(), to.clone()), Refusal { at: Instant::now(), copy });
+    }
+
+    fn refusal(&self, folder: FolderId, from: &RelPath, to: &RelPath) -> Option<Refusal> {
+        let refused = lock(&self.0).refused.get(&(folder, from.clone(), to.clone())).copied();
+        refused.filter(|refusal| refusal.at.elapsed() < REFUSED)
+    }
+
+    /// The new places of refused moves of a folder: what was to be moved is sent to them instead, before the old one is deleted.
+    fn refused_places(&self, folder: FolderId) -> Vec<RelPath> {
+        let state = lock(&self.0);
+        let mine = state.refused.iter().filter(|((of, ..), refusal)| *of == folder && refusal.at.elapsed() < REFUSED);
+        let mut places: Vec<_> = mine.map(|((_, _, to), _)| to.clone()).collect();
+        places.sort_unstable();
+        places.dedup();
+        places
+    }
+
+    fn snapshot(&self) -> Vec<((FolderId, RelPath), Proposal)> {
+        lock(&self.0).proposed.iter().map(|(key, proposal)| (key.clone(), proposal.clone())).collect()
+    }
+
+    fn done(&self, folder: FolderId, to: &RelPath) {
+        lock(&self.0).proposed.remove(&(folder, to.clone()));
+    }
+}
+
+/// Instead of sending a new file: if it is one that base knows under another path, a move is proposed, and the row waits for it. So does every row
+/// below a directory that is about to be moved.
+pub(crate) fn instead(account: &Account, folder: &Folder, root: &Root, job: &Job, news: Option<&Stat>) -> Option<Settled> {
+    let wait = || Some(Settled::Wait(now_ms() + SOON_MS));
+    if account.moves.covers(folder.id, &job.path) {
+        return wait();
+    }
+    let stat = news?;
+    if names::disallowed(&job.path).is_some() {
+        return None;
+    }
+    let known = account.store.had_inode_blocking(folder.id, stat).ok()?;
+    for (from, base) in known {
+        if from == job.path || folder.ignored(&from, false).is_some() {
+            continue;
+        }
+        let Some(how) = candidate(&base, stat, old(root, &from, &base, stat), folder.mode) else { continue };
+        let Some((to, proposal)) = choose(account, folder, root, (from, job.path.clone()), how) else { continue };
+        account.moves.propose(folder.id, to, proposal);
+        return wait();
+    }
+    None
+}
+
+/// What stands at the old path of the file that is `now` elsewhere.
+fn old(root: &Root, from: &RelPath, base: &Base, now: &Stat) -> Old {
+    match Folder::look_at(root, from, Some(base)) {
+        Local::Absent | Local::Dir | Local::Other(_) => Old::Left,
+        Local::File(there) if (there.dev, there.ino) != (now.dev, now.ino) => Old::Left,
+        Local::File(there) if same_file(base, &there) => Old::Linked,
+        Local::File(_) | Local::Unknown(_) => Old::Unknown,
+    }
+}
+
+/// The highest directories that may have been renamed as one, or else the file itself.
+fn choose(
+    account: &Account,
+    folder: &Folder,
+    root: &Root,
+    (from, to): (RelPath, RelPath),
+    how: How,
+) -> Option<(RelPath, Proposal)> {
+    let since = Instant::now();
+    let mut how = how;
+    let pairs = above(&from, &to);
+    for (old, new) in pairs.into_iter().rev() {
+        let refusal = account.moves.refusal(folder.id, &old, &new);
+        if refusal.is_some_and(|refusal| refusal.copy) {
+            how = How::Copy;
+        }
+        let may_be = how == How::Move
+            && refusal.is_none()
+            && root.observe(&old) == Local::Absent
+            && root.observe(&new) == Local::Dir
+            && folder.ignored(&old, true).is_none()
+            && !account.store.agreed_below_blocking(folder.id, &new).unwrap_or(true);
+        if may_be {
+            return Some((new, Proposal { from: old, dir: true, how, since }));
+        }
+    }
+    match account.moves.refusal(folder.id, &from, &to) {
+        Some(Refusal { copy: true, .. }) if how == How::Move => how = How::Copy,
+        Some(_) => return None,
+        None => {}
+    }
+    Some((to, Proposal { from, dir: false, how, since }))
+}
+
+/// What a look at a proposal gave.
+enum Verdict {
+    /// It is so.
+    Go(Box<Planned>, Vec<Looked>),
+    /// It is not, or cannot be done.
+    No,
+    /// It cannot be said yet.
+    Later,
+}
+
+/// The committer's part.
+pub(crate) struct Mover {
+    account: Arc<Account>,
+    /// Rows that were looked at before a staged move, and go with it.
+    looked: HashMap<ChangeId, Vec<Looked>>,
+}
+
+impl Mover {
+    pub(crate) fn new(account: Arc<Account>) -> Self {
+        Self { account, looked: HashMap::new() }
+    }
+
+    /// The rows that go with these moves.
+    pub(crate) fn take_looked(&mut self, changes: &[Change]) -> HashMap<ChangeId, Vec<Looked>> {
+        changes.iter().filter_map(|change| Some((change.id, self.looked.remove(&change.id)?))).collect()
+    }
+
+    /// Looks at what is proposed, and stages what is so. Gives whether some of it has to wait.
+    pub(crate) async fn stage(&mut self) -> Result<bool, Fatal> {
+        let account = Arc::clone(&self.account);
+        let proposed = account.moves.snapshot();
+        if proposed.is_empty() {
+            return Ok(false);
+        }
+        let moving = account.store.moving().await?;
+        let mut waits = false;
+        for folder in &account.folders {
+            let mine: Vec<_> = proposed.iter().filter(|((of, _), _)| *of == folder.id).collect();
+            if mine.is_empty() {
+                continue;
+            }
+            let ages = || mine.iter().map(|(_, proposal)| proposal.since.elapsed());
+            let fresh = ages().all(|age| age < SCANNING);
+            let gathers = ages().any(|age| age < GATHER) && ages().all(|age| age < GATHER * 10);
+            if gathers || moving.contains(&folder.id) || folder.now().root_trouble.is_some() || folder.now().scans > 0 && fresh {
+                waits = true;
+                continue;
+            }
+            let pairs: Vec<_> = mine.iter().map(|((_, to), proposal)| (proposal.from.clone(), to.clone())).collect();
+            let now = apart(&pairs);
+            let (mut plans, mut all_looked) = (Vec::new(), Vec::new());
+            for (i, ((_, to), proposal)) in mine.into_iter().enumerate() {
+                if !now.contains(&i) {
+                    // Its row proposes it again, should it still be so by then.
+                    account.moves.done(folder.id, to);
+                    continue;
+                }
+                match self.look(folder, to, proposal).await? {
+                    Verdict::Go(planned, looked) => {
+                        plans.push(*planned);
+                        all_looked.push(looked);
+                    }
+                    Verdict::Later if proposal.since.elapsed() < LONGEST => waits = true,
+                    Verdict::No | Verdict::Later => {
+                        tracing::debug!(from = %proposal.from, %to, "no move");
+                        account.moves.refuse(folder.id, &proposal.from, to, false);
+                        account.moves.done(folder.id, to);
+                    }
+                }
+            }
+            let paths: Vec<_> = plans.iter().map(|planned| planned.path.clone()).collect();
+            let staged = account.store.stage_moves(plans, now_ms()).await?;
+            for ((id, looked), to) in staged.into_iter().zip(all_looked).zip(paths) {
+                match id {
+                    Some(id) => {
+                        self.looked.insert(id, looked);
+                        account.moves.done(folder.id, &to);
+                    }
+                    None => waits = true,
+                }
+            }
+        }
+        if !waits {
+            account.store.poke();
+        }
+        Ok(waits)
+    }
+
+    async fn look(&self, folder: &Arc<Folder>, to: &RelPath, proposal: &Proposal) -> Result<Verdict, Fatal> {
+        let (account, folder) = (Arc::clone(&self.account), Arc::clone(folder));
+        let (to, proposal) = (to.clone(), proposal.clone());
+        blocking(move || {
+            let look = Look { account: &account, folder: &folder, root: folder.root.pin(), to: &to, from: &proposal.from };
+            if proposal.dir { look.dir() } else { look.file(proposal.how) }
+        })
+        .await
+    }
+
+    /// Takes back staged moves that are not so any more; those that are halfway go on.
+    pub(crate) async fn look_again(&mut self) -> Result<(), Fatal> {
+        let account = Arc::clone(&self.account);
+        let staged = account.store.staged_moves().await?;
+        let old: Vec<_> = staged.into_iter().filter(|change| !self.looked.contains_key(&change.id)).collect();
+        if old.is_empty() {
+            return Ok(());
+        }
+        let ours = Arc::clone(&account);
+        let not_so = blocking(move || Ok(old.iter().filter(|c| !still_so(&ours, c)).map(|c| c.id).collect::<Vec<_>>())).await?;
+        account.store.withdraw(not_so, now_ms()).await?;
+        Ok(())
+    }
+}
+
+/// Whether a staged move is what the disk says.
+fn still_so(account: &Account, change: &Change) -> bool {
+    let RemoteChange::Relocate(relocation) = &change.what else { return true };
+    let Some(folder) = account.folder(change.folder) else { return false };
+    let root = folder.root.pin();
+    let now = root.observe(&change.path);
+    let so = match (&relocation.base, now) {
+        (Some(base), Local::File(stat)) => same_file(base, &stat),
+        (None, Local::Dir) => root.observe(&relocation.source) == Local::Absent,
+        // On its way by another name: it has to go on, whatever became of it here.
+        _ => false,
+    };
+    so && folder.vouch(&root).is_ok()
+}
+
+/// One proposal, looked at.
+struct Look<'a> {
+    account: &'a Account,
+    folder: &'a Folder,
+    root: Root,
+    from: &'a RelPath,
+    to: &'a RelPath,
+}
+
+impl Look<'_> {
+    fn dir(&self) -> Result<Verdict, StoreError> {
+        let (store, folder) = (&self.account.store, self.folder);
+        // Before the disk is: what changes from now on has another generation.
+        let mut rows = store.rows_below_blocking(folder.id, self.from)?;
+        let behind = rows.len();
+        rows.extend(store.rows_below_blocking(folder.id, self.to)?);
+        let below = store.base_below_blocking(folder.id, self.from, MOST + 1)?;
+        if below.is_empty() || below.len() > MOST || store.agreed_below_blocking(folder.id, self.to)? {
+            return Ok(Verdict::No);
+        }
+        let skip = self.from.as_str().len() + 1;
+        let mut found = Below::default();
+        let mut clean = std::collections::HashSet::new();
+        for (path, base) in &below {
+            let Ok(at) = RelPath::parse(&format!("{}/{}", self.to, path.as_str().get(skip..).unwrap_or_default())) else {
+                return Ok(Verdict::No);
+            };
+            match self.root.observe(&at) {
+                _ if folder.ignored(&at, false).is_some() => found.missing += 1,
+                Local::File(now) if same_file(base, &now) => {
+                    found.same += 1;
+                    if now == base.stat {
+                        clean.insert(at);
+                    }
+                }
+                Local::File(_) => found.changed += 1,
+                Local::Unknown(_) => return Ok(Verdict::Later),
+                Local::Absent | Local::Dir | Local::Other(_) => found.missing += 1,
+            }
+        }
+        let here = (self.root.observe(self.from), self.root.observe(self.to));
+        if folder.vouch(&self.root).is_err() {
+            return Ok(Verdict::Later);
+        }
+        if here != (Local::Absent, Local::Dir) || !found.is_moved() {
+            return Ok(Verdict::No);
+        }
+        match self.remote(self.from)? {
+            None => return Ok(Verdict::Later),
+            Some(Remote::Folder | Remote::Unlisted) => {}
+            Some(Remote::File { .. } | Remote::Absent) => return Ok(Verdict::No),
+        }
+        if !self.is_free()? {
+            return Ok(Verdict::No);
+        }
+        // What was agreed on among the directories goes along, too.
+        let is_clean = |row: &RowBelow| clean.contains(&row.path) || row.path != *self.to && self.was_agreed(&row.path, skip);
+        let looked = rows.iter().enumerate().filter(|(i, row)| *i < behind || is_clean(row));
+        let looked = looked.filter(|(_, row)| row.path != *self.to).map(|(_, row)| (row.id, row.generation)).collect();
+        Ok(self.go(&rows, looked, None, false))
+    }
+
+    /// Whether a directory below the new path is one that was agreed on below the old one.
+    fn was_agreed(&self, path: &RelPath, _skip: usize) -> bool {
+        let Some(rest) = path.as_str().get(self.to.as_str().len() + 1..) else { return false };
+        let Ok(old) = RelPath::parse(&format!("{}/{rest}", self.from)) else { return false };
+        self.account.store.agreed_dir_blocking(self.folder.id, &old).unwrap_or(false)
+            && self.root.observe(path) == Local::Dir
+    }
+
+    fn file(&self, how: How) -> Result<Verdict, StoreError> {
+        let (store, folder) = (&self.account.store, self.folder);
+        let mut rows = store.rows_below_blocking(folder.id, self.from)?;
+        rows.extend(store.rows_below_blocking(folder.id, self.to)?);
+        let Some(base) = store.base_blocking(folder.id, self.from)? else { return Ok(Verdict::No) };
+        if store.agreed_below_blocking(folder.id, self.to)? {
+            return Ok(Verdict::No);
+        }
+        let Local::File(now) = self.root.observe(self.to) else { return Ok(Verdict::No) };
+        let old = old(&self.root, self.from, &base, &now);
+        let left = self.root.observe(self.from) == Local::Absent;
+        if folder.vouch(&self.root).is_err() || old == Old::Unknown {
+            return Ok(Verdict::Later);
+        }
+        let meant = candidate(&base, &now, old, folder.mode);
+        if meant.is_none() || meant == Some(How::Copy) && how == How::Move {
+            return Ok(Verdict::No);
+        }
+        let theirs = match self.remote(self.from)? {
+            None => return Ok(Verdict::Later),
+            Some(remote) => remote,
+        };
+        let known = match &theirs {
+            Remote::Unlisted => true,
+            Remote::File { content_hash, .. } if how == How::Copy => *content_hash == Some(base.content_hash),
+            Remote::File { id, rev, .. } => base.file_id.as_ref().map_or(*rev == base.rev, |known| known == id),
+            Remote::Absent | Remote::Folder => false,
+        };
+        if !known || !self.is_free()? {
+            return Ok(Verdict::No);
+        }
+        let gone = rows.iter().filter(|row| left && row.path == *self.from);
+        let looked = gone.map(|row| (row.id, row.generation)).collect();
+        Ok(self.go(&rows, looked, Some(Base { stat: now, ..base }), how == How::Copy))
+    }
+
+    fn go(&self, rows: &[RowBelow], looked: Vec<Looked>, base: Option<Base>, copy: bool) -> Verdict {
+        let (from, to) = (self.folder.home(self.from), self.folder.home(self.to));
+        let relocation = Relocation { from, to, source: self.from.clone(), base, copy, via: None };
+        let generation = rows.iter().find(|row| row.path == *self.to).map(|row| row.generation);
+        let (folder, path) = (self.folder.id, self.to.clone());
+        Verdict::Go(Box::new(Planned { folder, path, generation, relocation }), looked)
+    }
+
+    /// What Dropbox has at a path; `None`: the listing has to catch up first.
+    fn remote(&self, path: &RelPath) -> Result<Option<Remote>, StoreError> {
+        let view = self.account.remote.view_blocking(self.account, self.folder.id, path)?;
+        if view.late {
+            self.account.remote.hurry(self.folder.id);
+        }
+        Ok((!view.late).then_some(view.remote))
+    }
+
+    /// Whether nothing is known to be at the new place; Dropbox itself is the judge.
+    fn is_free(&self) -> Result<bool, StoreError> {
+        let view = self.account.remote.view_blocking(self.account, self.folder.id, self.to)?;
+        Ok(matches!(view.remote, Remote::Absent | Remote::Unlisted))
+    }
+}
+
+/// Whether deletions of a folder must wait: something may have gone where nobody has looked yet, or is on its way to where it went.
+pub(crate) async fn hold_deletions(account: &Account, folder: FolderId) -> Result<bool, Fatal> {
+    if account.moves.folders().contains(&folder) || account.store.moving().await?.contains(&folder) {
+        return Ok(true);
+    }
+    // What is full has to be emptied, and nothing is sent meanwhile.
+    if account.is_full() {
+        return Ok(false);
+    }
+    if account.store.due_before_deletions(folder).await? {
+        return Ok(true);
+    }
+    for place in account.moves.refused_places(folder) {
+        if account.store.busy_at(folder, &place).await? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
