@@ -1,7 +1,7 @@
 //! Local renames on their way to the committer: workers propose them, and the committer looks at them once more and stages them. The rules, and why
 //! it is done so, are in [`plan::moves`](crate::plan::moves).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -26,6 +26,8 @@ const SCANNING: Duration = Duration::from_secs(2);
 const LONGEST: Duration = Duration::from_secs(30);
 /// For so long a refused move is not proposed again.
 const REFUSED: Duration = Duration::from_mins(10);
+/// Files of base that are read at once.
+const PAGE: usize = 1_000;
 /// So many refusals are remembered.
 const REMEMBERED: usize = 20_000;
 
@@ -329,30 +331,10 @@ impl Look<'_> {
         let mut rows = store.rows_below_blocking(folder.id, self.from)?;
         let behind = rows.len();
         rows.extend(store.rows_below_blocking(folder.id, self.to)?);
-        let below = store.base_below_blocking(folder.id, self.from, MOST + 1)?;
-        if below.is_empty() || below.len() > MOST || store.agreed_below_blocking(folder.id, self.to)? {
+        if store.agreed_below_blocking(folder.id, self.to)? {
             return Ok(Verdict::No);
         }
-        let skip = self.from.as_str().len() + 1;
-        let mut found = Below::default();
-        let mut clean = std::collections::HashSet::new();
-        for (path, base) in &below {
-            let Ok(at) = RelPath::parse(&format!("{}/{}", self.to, path.as_str().get(skip..).unwrap_or_default())) else {
-                return Ok(Verdict::No);
-            };
-            match self.root.observe(&at) {
-                _ if folder.ignored(&at, false).is_some() => found.missing += 1,
-                Local::File(now) if same_file(base, &now) => {
-                    found.same += 1;
-                    if now == base.stat {
-                        clean.insert(at);
-                    }
-                }
-                Local::File(_) => found.changed += 1,
-                Local::Unknown(_) => return Ok(Verdict::Later),
-                Local::Absent | Local::Dir | Local::Other(_) => found.missing += 1,
-            }
-        }
+        let Some((found, clean)) = self.compare()? else { return Ok(Verdict::Later) };
         let here = (self.root.observe(self.from), self.root.observe(self.to));
         if folder.vouch(&self.root).is_err() {
             return Ok(Verdict::Later);
@@ -369,16 +351,44 @@ impl Look<'_> {
             return Ok(Verdict::No);
         }
         // What was agreed on among the directories goes along, too.
-        let is_clean = |row: &RowBelow| clean.contains(&row.path) || row.path != *self.to && self.was_agreed(&row.path, skip);
+        let is_clean = |row: &RowBelow| clean.contains(&row.path) || row.path != *self.to && self.was_agreed(&row.path);
         let looked = rows.iter().enumerate().filter(|(i, row)| *i < behind || is_clean(row));
         let looked = looked.filter(|(_, row)| row.path != *self.to).map(|(_, row)| (row.id, row.generation)).collect();
         Ok(self.go(&rows, looked, None, false))
     }
 
+    /// Every file of base below the old path, looked at under the new one; and which of them need no other look. `None`: one of them cannot be seen.
+    fn compare(&self) -> Result<Option<(Below, HashSet<RelPath>)>, StoreError> {
+        let (mut found, mut clean) = (Below::default(), HashSet::new());
+        let mut after: Option<RelPath> = None;
+        loop {
+            let page = self.account.store.base_below_blocking(self.folder.id, self.from, after.as_ref(), PAGE)?;
+            let Some((last, _)) = page.last() else { return Ok(Some((found, clean))) };
+            after = Some(last.clone());
+            for (path, base) in &page {
+                let Some(at) = path.moved(self.from, self.to) else { continue };
+                match self.root.observe(&at) {
+                    _ if self.folder.ignored(&at, false).is_some() => found.missing += 1,
+                    Local::File(now) if same_file(base, &now) => {
+                        found.same += 1;
+                        if now == base.stat {
+                            clean.insert(at);
+                        }
+                    }
+                    Local::File(_) => found.changed += 1,
+                    Local::Unknown(_) => return Ok(None),
+                    Local::Absent | Local::Dir | Local::Other(_) => found.missing += 1,
+                }
+            }
+            if found.all() > MOST {
+                return Ok(Some((found, clean)));
+            }
+        }
+    }
+
     /// Whether a directory below the new path is one that was agreed on below the old one.
-    fn was_agreed(&self, path: &RelPath, _skip: usize) -> bool {
-        let Some(rest) = path.as_str().get(self.to.as_str().len() + 1..) else { return false };
-        let Ok(old) = RelPath::parse(&format!("{}/{rest}", self.from)) else { return false };
+    fn was_agreed(&self, path: &RelPath) -> bool {
+        let Some(old) = path.moved(self.to, self.from) else { return false };
         self.account.store.agreed_dir_blocking(self.folder.id, &old).unwrap_or(false)
             && self.root.observe(path) == Local::Dir
     }

@@ -100,14 +100,20 @@ pub struct Below {
     pub missing: u64,
 }
 
-/// Dropbox moves no folder with more files and folders in it.
-pub const MOST: usize = 10_000;
+/// A directory with more files in it is not moved as one. Dropbox itself refuses from 10,000 files and folders on (`too_many_files`), and then the
+/// directories in it are moved one by one; but that is its own limit, and it may be another one.
+pub const MOST: u64 = 100_000;
 
 impl Below {
+    /// How many there are.
+    pub fn all(&self) -> u64 {
+        self.same.saturating_add(self.changed).saturating_add(self.missing)
+    }
+
     /// Whether the directory was renamed. What was changed in it goes up afterwards, and what is missing goes afterwards, each by its own row; if most
     /// of it is another thing, it is another directory.
     pub fn is_moved(&self) -> bool {
-        self.same > self.changed.saturating_add(self.missing)
+        self.all() <= MOST && self.same > self.changed.saturating_add(self.missing)
     }
 }
 

@@ -62,7 +62,8 @@ impl Store {
         self.read_blocking(move |conn| agreed_below(conn, folder, &path))
     }
 
-    /// A page of base below a directory: files with their paths, ordered, from after `after` on. Blocks.
+    /// A page of base below a directory: files with their paths, by directory and name, from after one of them on; fewer than `limit` only at the end.
+    /// Blocks.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -70,6 +71,7 @@ impl Store {
         &self,
         folder: FolderId,
         dir: &RelPath,
+        after: Option<&RelPath>,
         limit: usize,
     ) -> Result<Vec<(RelPath, Base)>, StoreError> {
         self.read_blocking(|conn| {
@@ -77,10 +79,14 @@ impl Store {
             let mut select = conn.prepare_cached(
                 "SELECT d.path || '/' || b.name, b.size, b.mtime_ns, b.ctime_ns, b.ino, b.dev, b.content_hash, b.rev, b.remote, b.file_id
                    FROM dir d CROSS JOIN base b ON b.dir = d.id
-                  WHERE d.folder = ?1 AND d.path >= ?2 AND d.path < ?3 LIMIT ?4",
+                  WHERE d.folder = ?1 AND d.path >= max(?2, ?4) AND d.path < ?3 AND (d.path > ?4 OR b.name > ?5)
+                  ORDER BY d.path, b.name LIMIT ?6",
             )?;
+            let at = after.and_then(RelPath::parent).unwrap_or_default();
+            let name = after.map(RelPath::name).unwrap_or_default();
             for span in at_or_below(dir) {
-                let rows = select.query_map(params![folder.0, span.low, span.high, row::limit(limit)], |r| {
+                let left = row::limit(limit - found.len());
+                let rows = select.query_map(params![folder.0, span.low, span.high, at.as_str(), name, left], |r| {
                     Ok((row::rel(r, 0)?, row::base(r, 1)?))
                 })?;
                 for one in rows {
