@@ -99,7 +99,7 @@ async fn weigh(store: &Store, lane: &Arc<Lane>, limits: Limits) -> Result<Option
             match change.fate {
                 Fate::Gone => wave.gone += 1,
                 Fate::Replaced => wave.replaced += 1,
-                Fate::Same => return,
+                Fate::Same(_) => return,
             }
             seal.add(change.path.as_str(), &change.rev);
             if sample.len() < SAMPLE {

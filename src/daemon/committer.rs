@@ -522,6 +522,7 @@ fn echo(account: &Account, batch: &Batch, outcomes: &[(ChangeId, Outcome)]) {
             let both = [&relocation.from, &relocation.to].map(Clone::clone);
             if relocation.base.is_none() {
                 account.remote.echo_trees(change.folder, both);
+                account.moves.moved(change.folder);
             } else if account.folder(change.folder).is_some_and(|folder| folder.comes_down()) {
                 places.entry(change.folder).or_default().extend(both);
             }

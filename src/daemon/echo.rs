@@ -54,6 +54,8 @@ impl Echo {
         state.tick += 1;
         let tick = state.tick;
         state.trees.extend(keys.into_iter().map(|key| (key, tick)));
+        // All of its files have new revisions.
+        state.wanted = true;
     }
 
     /// Before a listing call.
@@ -90,6 +92,11 @@ impl Echo {
         let covers = state.in_tree(key);
         state.wanted |= covers;
         covers
+    }
+
+    /// Whether a folder was moved that it may not show yet.
+    pub(crate) fn awaits_tree(&self) -> bool {
+        !lock(&self.0).trees.is_empty()
     }
 
     /// Whether somebody waits for the listing to catch up.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::daemon::account::{Account, Fatal};
-use crate::daemon::clock::now_ms;
+use crate::daemon::clock::{ms, now_ms};
 use crate::daemon::folder::Folder;
 use crate::daemon::intake::blocking;
 use crate::daemon::live::lock;
@@ -24,6 +24,8 @@ const GATHER: Duration = Duration::from_millis(50);
 const SCANNING: Duration = Duration::from_secs(2);
 /// A proposal that could not be looked at, or has others at work in its paths, for this long is none.
 const LONGEST: Duration = Duration::from_secs(30);
+/// For so long at the most the listing is waited for after a move.
+const LISTED: Duration = Duration::from_secs(10);
 /// For so long a refused move is not proposed again.
 const REFUSED: Duration = Duration::from_mins(10);
 /// Files of base that are read at once.
@@ -39,6 +41,7 @@ pub(crate) struct Moves(Mutex<State>);
 struct State {
     proposed: BTreeMap<(FolderId, RelPath), Proposal>,
     refused: HashMap<(FolderId, RelPath, RelPath), Refusal>,
+    moved: BTreeMap<FolderId, Instant>,
 }
 
 #[derive(Debug, Clone)]
@@ -57,11 +60,24 @@ struct Refusal {
 }
 
 impl Moves {
-    /// Folders of which nothing is claimed: what is proposed there is looked at first.
-    pub(crate) fn folders(&self) -> Vec<FolderId> {
+    /// Folders in which something is proposed: it is looked at before anything else is claimed there.
+    fn folders(&self) -> Vec<FolderId> {
         let mut folders: Vec<_> = lock(&self.0).proposed.keys().map(|(folder, _)| *folder).collect();
         folders.dedup();
         folders
+    }
+
+    /// A folder's directory was moved.
+    pub(crate) fn moved(&self, folder: FolderId) {
+        lock(&self.0).moved.insert(folder, Instant::now());
+    }
+
+    /// Folders in which a directory was moved a moment ago, and whose listing does not show that yet: all that could be said of its files is that it is
+    /// too early.
+    fn unlisted(&self, account: &Account) -> Vec<FolderId> {
+        let mut state = lock(&self.0);
+        state.moved.retain(|folder, at| at.elapsed() < LISTED && account.remote.lags_behind(*folder));
+        state.moved.keys().copied().collect()
     }
 
     /// Whether a path is part of a proposed move.
@@ -117,6 +133,14 @@ impl Moves {
     fn done(&self, folder: FolderId, to: &RelPath) {
         lock(&self.0).proposed.remove(&(folder, to.clone()));
     }
+}
+
+/// Folders of which nothing is claimed for now.
+pub(crate) async fn busy(account: &Account) -> Result<Vec<FolderId>, Fatal> {
+    let mut folders = account.store.moving().await?;
+    folders.extend(account.moves.folders());
+    folders.extend(account.moves.unlisted(account));
+    Ok(folders)
 }
 
 /// Instead of sending a new file: if it is one that base knows under another path, a move is proposed, and the row waits for it. So does every row
@@ -451,6 +475,24 @@ impl Look<'_> {
         let view = self.account.remote.view_blocking(self.account, self.folder.id, self.to)?;
         Ok(matches!(view.remote, Remote::Absent | Remote::Unlisted))
     }
+}
+
+/// Directories (or files) that are gone, with all that base knows in them: looked at only after the new ones have been scanned, since they may be the
+/// same, and base knows that by then.
+pub(crate) async fn gone(account: &Account, folder: &Arc<Folder>, paths: Vec<RelPath>) -> Result<(), Fatal> {
+    let settle = ms(account.config.watch.settle);
+    for path in paths {
+        let (store, of, at) = (account.store.clone(), Arc::clone(folder), path.clone());
+        let is_gone = blocking(move || {
+            let gone = !matches!(of.root.observe(&at), Local::Dir | Local::Unknown(_));
+            Ok(gone && store.knows_below_blocking(of.id, &at)?)
+        });
+        if is_gone.await? {
+            let now = now_ms();
+            account.store.enqueue_gone(folder.id, &path, folder.passes_deletions(), now + settle, now).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Whether deletions of a folder must wait: something may have gone where nobody has looked yet, or is on its way to where it went.

@@ -224,6 +224,11 @@ impl RemoteCache {
         }
     }
 
+    /// Whether the listing is yet to show a folder that we moved.
+    pub(crate) fn lags_behind(&self, folder: FolderId) -> bool {
+        self.lane_of(folder).is_some_and(|lane| lane.echo.awaits_tree())
+    }
+
     /// A row waits for the listing to catch up with our own commits.
     pub(crate) fn hurry(&self, folder: FolderId) {
         if let Some(lane) = self.lane_of(folder) {

@@ -180,8 +180,7 @@ impl Uploader {
             changed.borrow_and_update();
             skip = account.folders_without_root();
             skip.extend(account.remote.folders_to_wait_for());
-            skip.extend(account.moves.folders());
-            skip.extend(account.store.moving().await?);
+            skip.extend(moves::busy(account).await?);
             // What comes down is decided from a listing of this run, or not at all.
             let down = account.folders.iter().filter(|f| f.comes_down() && !account.remote.is_listed(f.id));
             skip.extend(down.map(|f| f.id));
@@ -230,8 +229,7 @@ impl Uploader {
         let mut changed = account.store.changed();
         changed.borrow_and_update();
         let mut skip = account.folders_without_root();
-        skip.extend(account.moves.folders());
-        skip.extend(account.store.moving().await?);
+        skip.extend(moves::busy(account).await?);
         let claimed = account.store.claim_empty(self.limit(), &skip).await?;
         if claimed.is_empty() {
             tokio::select! {

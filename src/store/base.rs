@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::error::{Fault, Step, StoreError};
 use super::{Store, base_dir, row};
-use crate::model::{Base, FolderId, RelPath, Stat, UnixMs};
+use crate::model::{Base, ContentHash, FolderId, RelPath, Stat, UnixMs};
 
 impl Store {
     /// The first other path whose base is this remote file, for threads that may block.
@@ -241,6 +241,30 @@ pub(super) fn put(conn: &Connection, folder: FolderId, path: &RelPath, base: Opt
         base.file_id,
     ])?;
     Ok(())
+}
+
+/// Dropbox has the content of a file of base under another revision: base takes that, unless somebody works on the file, or it lies elsewhere. Says
+/// whether it did.
+pub(super) fn renew(
+    conn: &Connection,
+    folder: FolderId,
+    path: &RelPath,
+    content_hash: ContentHash,
+    rev: &str,
+) -> Step<bool> {
+    let busy = conn
+        .prepare_cached("SELECT 1 FROM job WHERE folder = ?1 AND path = ?2 AND state IN ('claimed', 'staged')")?
+        .exists(params![folder.0, path.as_str()])?;
+    let parent = path.parent().unwrap_or_default();
+    let taken = !busy
+        && conn
+            .prepare_cached(
+                "UPDATE base SET rev = ?5 WHERE dir = (SELECT id FROM dir WHERE folder = ?1 AND path = ?2) AND name = ?3
+                    AND content_hash = ?4 AND remote IS NULL",
+            )?
+            .execute(params![folder.0, parent.as_str(), path.name(), content_hash.0, rev])?
+            > 0;
+    Ok(taken)
 }
 
 fn dir_id(conn: &Connection, folder: FolderId, dir: &RelPath) -> Step<i64> {
