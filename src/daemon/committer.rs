@@ -101,7 +101,9 @@ impl Committer {
             account.room();
         }
         let proposed = self.mover.stage().await?;
-        let waiting = account.store.ready(now_ms(), &[]).await?;
+        let mut waiting = account.store.ready(now_ms(), &[]).await?;
+        // Nothing else is decided in a folder before its moves are settled.
+        waiting.sort_by_key(|ready| !matches!(ready.kind, BatchKind::Move | BatchKind::Copy));
         let mut next: Option<i64> = proposed.then(|| now + LOOK_AGAIN_MS);
         for ready in &waiting {
             if full && ready.kind == BatchKind::Upload {
@@ -513,24 +515,24 @@ fn is_done(outcome: &Outcome) -> bool {
 /// The cache may show these places as they were until it has caught up. Said before base knows of the commit, so that no worker sees the new base
 /// beside the old listing.
 fn echo(account: &Account, batch: &Batch, outcomes: &[(ChangeId, Outcome)]) {
-    let mut places: BTreeMap<FolderId, Vec<RemotePath>> = BTreeMap::new();
+    let mut committed: BTreeMap<FolderId, Vec<RemotePath>> = BTreeMap::new();
     // What was refused changed nothing, and what the cache shows there is what has to be known now.
     let changed = |outcome: &Outcome| is_done(outcome) || *outcome == Outcome::Halfway;
     let done: BTreeSet<ChangeId> = outcomes.iter().filter(|(_, o)| changed(o)).map(|(id, _)| *id).collect();
     for change in batch.changes.iter().filter(|change| done.contains(&change.id)) {
         if let RemoteChange::Relocate(relocation) = &change.what {
-            let both = [&relocation.from, &relocation.to].map(Clone::clone);
+            let places = [&relocation.from, relocation.next(), &relocation.to].map(Clone::clone);
             if relocation.base.is_none() {
-                account.remote.echo_trees(change.folder, both);
+                account.remote.echo_trees(change.folder, places);
                 account.moves.moved(change.folder);
             } else if account.folder(change.folder).is_some_and(|folder| folder.comes_down()) {
-                places.entry(change.folder).or_default().extend(both);
+                committed.entry(change.folder).or_default().extend(places);
             }
         } else if account.folder(change.folder).is_some_and(|folder| folder.comes_down()) {
-            places.entry(change.folder).or_default().push(change.what.place().clone());
+            committed.entry(change.folder).or_default().push(change.what.place().clone());
         }
     }
-    for (folder, places) in places {
+    for (folder, places) in committed {
         account.remote.echo(folder, places);
     }
 }

@@ -10,9 +10,10 @@ use crate::daemon::clock::{ms, now_ms};
 use crate::daemon::folder::Folder;
 use crate::daemon::intake::blocking;
 use crate::daemon::live::lock;
-use crate::local::Root;
+use crate::local::{Kind, Root};
 use crate::model::{Base, Change, ChangeId, FolderId, Job, Local, RelPath, Relocation, Remote, RemoteChange, Settled, Stat};
-use crate::plan::moves::{Below, How, MOST, Old, above, apart, candidate, same_file};
+use crate::plan::listing::key_of;
+use crate::plan::moves::{Below, How, MOST, Old, Spelling, above, apart, by_way, candidate, same_file, spelling};
 use crate::plan::names;
 use crate::store::{Looked, Planned, RowBelow, StoreError};
 
@@ -143,14 +144,36 @@ pub(crate) async fn busy(account: &Account) -> Result<Vec<FolderId>, Fatal> {
     Ok(folders)
 }
 
-/// Instead of sending a new file: if it is one that base knows under another path, a move is proposed, and the row waits for it. So does every row
-/// below a directory that is about to be moved.
-pub(crate) fn instead(account: &Account, folder: &Folder, root: &Root, job: &Job, news: Option<&Stat>) -> Option<Settled> {
+/// What a row is about to come to, as far as a move may take its place.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Instead<'a> {
+    /// A new file is sent.
+    Sent(&'a Stat),
+    /// A new file is compared with the one that Dropbox has there.
+    Compared(&'a Stat),
+    /// A new directory is Dropbox's folder of that name.
+    Agreed,
+    /// A folder is deleted in Dropbox.
+    Deleted,
+    /// Anything else.
+    Other,
+}
+
+/// If what is new here is something that base knows under another path, a move is proposed, and the row waits for it. So does every row below a
+/// directory that is about to be moved.
+pub(crate) fn instead(account: &Account, folder: &Folder, root: &Root, job: &Job, what: Instead<'_>) -> Option<Settled> {
     let wait = || Some(Settled::Wait(now_ms() + SOON_MS));
     if account.moves.covers(folder.id, &job.path) {
         return wait();
     }
-    let stat = news?;
+    let (stat, taken) = match what {
+        Instead::Sent(stat) => (stat, false),
+        Instead::Compared(stat) => (stat, true),
+        Instead::Agreed | Instead::Deleted => {
+            return respelled(account, folder, root, &job.path, matches!(what, Instead::Deleted));
+        }
+        Instead::Other => return None,
+    };
     if names::disallowed(&job.path).is_some() {
         return None;
     }
@@ -159,12 +182,40 @@ pub(crate) fn instead(account: &Account, folder: &Folder, root: &Root, job: &Job
         if from == job.path || folder.ignored(&from, false).is_some() {
             continue;
         }
-        let Some(how) = candidate(&base, stat, old(root, &from, &base, stat), folder.mode) else { continue };
+        let old = old(root, &from, &base, stat);
+        let Some(how) = candidate(&base, stat, old, folder.mode) else { continue };
+        match spelling(&from, &job.path) {
+            Spelling::Other if !taken => {}
+            Spelling::Letters if how == How::Move => {}
+            Spelling::Other | Spelling::Letters | Spelling::Form => continue,
+        }
         let Some((to, proposal)) = choose(account, folder, root, (from, job.path.clone()), how) else { continue };
         account.moves.propose(folder.id, to, proposal);
         return wait();
     }
     None
+}
+
+/// A directory whose name changed only its letters is one folder in Dropbox: that gets the new name, and is never deleted.
+fn respelled(account: &Account, folder: &Folder, root: &Root, path: &RelPath, was: bool) -> Option<Settled> {
+    let parent = path.parent()?;
+    let same = |name: &str| {
+        let other = parent.child(name).ok()?;
+        (spelling(path, &other) == Spelling::Letters).then_some(other)
+    };
+    let (from, to) = if was {
+        let listing = root.read_dir(&parent).ok()?;
+        let to = listing.entries.iter().filter(|(_, kind)| *kind == Kind::Dir).find_map(|(name, _)| same(name))?;
+        (path.clone(), to)
+    } else {
+        let agreed = account.store.agreed_dirs_blocking(folder.id, &parent).ok()?;
+        (agreed.iter().find_map(|name| same(name)).filter(|from| root.observe(from) == Local::Absent)?, path.clone())
+    };
+    if !folder.passes_deletions() || account.moves.refusal(folder.id, &from, &to).is_some() {
+        return was.then_some(Settled::Again(None));
+    }
+    account.moves.propose(folder.id, to, Proposal { from, dir: true, how: How::Move, since: Instant::now() });
+    Some(Settled::Wait(now_ms() + SOON_MS))
 }
 
 /// What stands at the old path of the file that is `now` elsewhere.
@@ -363,7 +414,9 @@ impl Look<'_> {
         if folder.vouch(&self.root).is_err() {
             return Ok(Verdict::Later);
         }
-        if here != (Local::Absent, Local::Dir) || !found.is_moved() {
+        // One folder in Dropbox, whatever is in it.
+        let one = spelling(self.from, self.to) == Spelling::Letters && found.all() <= MOST;
+        if here != (Local::Absent, Local::Dir) || !found.is_moved() && !one {
             return Ok(Verdict::No);
         }
         match self.remote(self.from)? {
@@ -455,7 +508,9 @@ impl Look<'_> {
 
     fn go(&self, rows: &[RowBelow], looked: Vec<Looked>, base: Option<Base>, copy: bool) -> Verdict {
         let (from, to) = (self.folder.home(self.from), self.folder.home(self.to));
-        let relocation = Relocation { from, to, source: self.from.clone(), base, copy, via: None };
+        let via = (spelling(self.from, self.to) == Spelling::Letters).then(|| by_way(&to, now_ms()));
+        let Ok(via) = via.transpose() else { return Verdict::No };
+        let relocation = Relocation { from, to, source: self.from.clone(), base, copy, via };
         let generation = rows.iter().find(|row| row.path == *self.to).map(|row| row.generation);
         let (folder, path) = (self.folder.id, self.to.clone());
         Verdict::Go(Box::new(Planned { folder, path, generation, relocation }), looked)
@@ -472,6 +527,9 @@ impl Look<'_> {
 
     /// Whether nothing is known to be at the new place; Dropbox itself is the judge.
     fn is_free(&self) -> Result<bool, StoreError> {
+        if key_of(self.from.as_str()) == key_of(self.to.as_str()) {
+            return Ok(true);
+        }
         let view = self.account.remote.view_blocking(self.account, self.folder.id, self.to)?;
         Ok(matches!(view.remote, Remote::Absent | Remote::Unlisted))
     }

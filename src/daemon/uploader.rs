@@ -13,6 +13,7 @@ use crate::daemon::intake::{blocking, until};
 use crate::daemon::judge::case_clash;
 use crate::daemon::live::lock;
 use crate::daemon::meet::{Meeting, Met};
+use crate::daemon::moves::Instead;
 use crate::daemon::remote::View;
 use crate::daemon::{large, moves, pack};
 use crate::local::{self, SmallRead, Snapshot};
@@ -345,11 +346,14 @@ fn look(account: &Account, claimed: Claimed, view: View, memory: &mut u64) -> Lo
         (None, false) => Agreed::Nothing,
     };
     let action = decide(&local, agreed, &view.remote, folder.mode);
-    let news = match (&action, &local) {
-        (Action::Upload(WriteMode::Add), Local::File(stat)) if base.is_none() => Some(stat),
-        _ => None,
+    let what = match (&action, &local) {
+        (Action::Upload(WriteMode::Add), Local::File(stat)) if base.is_none() => Instead::Sent(stat),
+        (Action::AdoptOrUpload(_) | Action::Compare, Local::File(stat)) if base.is_none() => Instead::Compared(stat),
+        (Action::AgreeDir, _) => Instead::Agreed,
+        (Action::DeleteFolder, _) => Instead::Deleted,
+        _ => Instead::Other,
     };
-    if let Some(settled) = moves::instead(account, folder, &root, &job, news) {
+    if let Some(settled) = moves::instead(account, folder, &root, &job, what) {
         return Looked::Done(job, settled);
     }
     if folder.comes_down() {

@@ -30,7 +30,12 @@
 //! Moves of one round must not be nested or meet ([`apart`]); the rest are proposed again. Where files changed places in a circle, or a name changed
 //! only its letters, one goes by way of a free name ([`order`]).
 
-use crate::model::{Base, ContentHash, Mode, RelPath, Stat};
+use std::collections::BTreeSet;
+
+use unicode_normalization::UnicodeNormalization as _;
+
+use crate::model::{Base, ContentHash, Mode, PathError, RelPath, RemotePath, Stat, UnixMs};
+use crate::plan::listing::key_of;
 
 /// What stands at the old path now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,6 +94,38 @@ pub fn above(from: &RelPath, to: &RelPath) -> Vec<(RelPath, RelPath)> {
     pairs
 }
 
+/// How two paths differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Spelling {
+    /// They are two paths in Dropbox.
+    Other,
+    /// Dropbox folds them into one, and shows it as it was written first: it takes two moves, by way of another name.
+    Letters,
+    /// Dropbox keeps and shows both in one form (NFC): there is nothing to move.
+    Form,
+}
+
+/// How two paths differ.
+pub fn spelling(from: &RelPath, to: &RelPath) -> Spelling {
+    if from.as_str().nfc().eq(to.as_str().nfc()) {
+        Spelling::Form
+    } else if key_of(from.as_str()) == key_of(to.as_str()) {
+        Spelling::Letters
+    } else {
+        Spelling::Other
+    }
+}
+
+/// A free name beside `to`, for a thing on its way there.
+///
+/// # Errors
+/// Never, since the name is one component.
+pub fn by_way(to: &RemotePath, now: UnixMs) -> Result<RemotePath, PathError> {
+    // A number that no other move of these weeks has beside this very name.
+    let mark = to.as_str().bytes().fold(now.cast_unsigned(), |mark, byte| mark.rotate_left(7) ^ u64::from(byte));
+    to.with_name(&format!(".ferrybox-moving-{mark:016x}"))
+}
+
 /// What has become of the files of base below a directory, looked at under its new path.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Below {
@@ -125,7 +162,7 @@ pub fn apart(moves: &[(RelPath, RelPath)]) -> Vec<usize> {
     order.sort_by_key(|i| moves.get(*i).map(depth));
     let mut taken: Vec<usize> = Vec::new();
     // By path, so that what is nested or the same stands beside what it is nested in.
-    let mut places: std::collections::BTreeSet<RelPath> = std::collections::BTreeSet::new();
+    let mut places: BTreeSet<RelPath> = BTreeSet::new();
     for i in order {
         let Some((from, to)) = moves.get(i) else { continue };
         if [from, to].into_iter().any(|path| meets(&places, path)) {
@@ -139,7 +176,7 @@ pub fn apart(moves: &[(RelPath, RelPath)]) -> Vec<usize> {
 }
 
 /// Whether a path is at, below or above one of these.
-fn meets(places: &std::collections::BTreeSet<RelPath>, path: &RelPath) -> bool {
+fn meets(places: &BTreeSet<RelPath>, path: &RelPath) -> bool {
     let mut at = Some(path.clone());
     while let Some(here) = at {
         if places.contains(&here) {

@@ -224,7 +224,7 @@ pub(super) fn put(conn: &Connection, folder: FolderId, path: &RelPath, base: Opt
          ON CONFLICT (dir, name) DO UPDATE SET
            size = excluded.size, mtime_ns = excluded.mtime_ns, ctime_ns = excluded.ctime_ns, ino = excluded.ino,
            dev = excluded.dev, content_hash = excluded.content_hash, rev = excluded.rev, remote = excluded.remote,
-           synced_at = excluded.synced_at, file_id = excluded.file_id",
+           synced_at = excluded.synced_at, file_id = excluded.file_id, moved = 0",
     )?
     .execute(params![
         dir_id(conn, folder, &parent)?,
@@ -243,8 +243,8 @@ pub(super) fn put(conn: &Connection, folder: FolderId, path: &RelPath, base: Opt
     Ok(())
 }
 
-/// Dropbox has the content of a file of base under another revision: base takes that, unless somebody works on the file, or it lies elsewhere. Says
-/// whether it did.
+/// Dropbox has the content of a file that was moved with its directory, under the revision that it got by that: base takes that, unless somebody works on
+/// the file. Says whether it did.
 pub(super) fn renew(
     conn: &Connection,
     folder: FolderId,
@@ -259,8 +259,8 @@ pub(super) fn renew(
     let taken = !busy
         && conn
             .prepare_cached(
-                "UPDATE base SET rev = ?5 WHERE dir = (SELECT id FROM dir WHERE folder = ?1 AND path = ?2) AND name = ?3
-                    AND content_hash = ?4 AND remote IS NULL",
+                "UPDATE base SET rev = ?5, moved = 0 WHERE dir = (SELECT id FROM dir WHERE folder = ?1 AND path = ?2) AND name = ?3
+                    AND content_hash = ?4 AND moved = 1 AND remote IS NULL",
             )?
             .execute(params![folder.0, parent.as_str(), path.name(), content_hash.0, rev])?
             > 0;

@@ -79,7 +79,7 @@ impl Store {
         .await
     }
 
-    /// What could be committed now, outside of the folders in `skip`: one entry a kind: moves, copies, uploads, folders, deletions, trash.
+    /// What could be committed now, outside of the folders in `skip`: one entry a kind: uploads, folders, deletions, trash, moves, copies.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -87,7 +87,7 @@ impl Store {
         let skip = skip.to_vec();
         self.read(move |conn| {
             let folders = row::folders_without(conn, &skip)?;
-            [BatchKind::Move, BatchKind::Copy, BatchKind::Upload, BatchKind::Folder, BatchKind::Delete, BatchKind::Trash]
+            [BatchKind::Upload, BatchKind::Folder, BatchKind::Delete, BatchKind::Trash, BatchKind::Move, BatchKind::Copy]
                 .into_iter()
                 .map(|kind| count_ready(conn, kind, &folders, now))
                 .collect()

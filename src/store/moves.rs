@@ -308,6 +308,12 @@ fn rekey(conn: &Connection, change: &Change, relocation: &Relocation, now: UnixM
         )?
         .execute(params![folder.0, span.low, span.high, relocation.from.as_str(), relocation.to.as_str()])?;
     }
+    for span in at_or_below(to) {
+        conn.prepare_cached(
+            "UPDATE base SET moved = 1 WHERE dir IN (SELECT id FROM dir WHERE folder = ?1 AND path >= ?2 AND path < ?3)",
+        )?
+        .execute(params![folder.0, span.low, span.high])?;
+    }
     if taken {
         // Only what could not be given a new key is left behind: it is looked at where it was, and found gone.
         tracing::warn!(from = %from, to = %to, "a directory was moved to where something was agreed on already");

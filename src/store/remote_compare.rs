@@ -143,7 +143,7 @@ pub(super) fn compare_again(conn: &Connection) -> Step<()> {
 }
 
 fn enqueue(conn: &Connection, found: &Found, now: UnixMs) -> Step<()> {
-    // Whatever the disk holds, base takes that revision: a folder that was moved gives all its files new ones, and needs no look at each.
+    // A folder that we moved gives all its files new revisions: base takes them, whatever the disk holds, without a look at each.
     if let Some((Fate::Same(hash), rev)) = &found.was
         && base::renew(conn, found.folder, &found.path, *hash, rev)?
     {
