@@ -181,7 +181,10 @@ impl Uploader {
             changed.borrow_and_update();
             skip = account.folders_without_root();
             skip.extend(account.remote.folders_to_wait_for());
-            skip.extend(moves::busy(account).await?);
+            let moving = moves::busy(account).await?;
+            // Their end is not always a change of the database.
+            let again = (!moving.is_empty()).then(|| now_ms().saturating_add(SOON_MS));
+            skip.extend(moving);
             // What comes down is decided from a listing of this run, or not at all.
             let down = account.folders.iter().filter(|f| f.comes_down() && !account.remote.is_listed(f.id));
             skip.extend(down.map(|f| f.id));
@@ -204,7 +207,7 @@ impl Uploader {
                 None => until(due.next_due_at),
             };
             tokio::select! {
-                () = tokio::time::sleep_until(wait) => {}
+                () = tokio::time::sleep_until(again.map_or(wait, |again| wait.min(until(Some(again))))) => {}
                 _ = changed.changed() => {}
             }
         }
