@@ -11,7 +11,7 @@ use crate::daemon::folder::Folder;
 use crate::daemon::intake::blocking;
 use crate::daemon::live::lock;
 use crate::local::{Kind, Root};
-use crate::model::{Base, Change, ChangeId, FolderId, Job, Local, RelPath, Relocation, Remote, RemoteChange, Settled, Stat};
+use crate::model::{Base, Change, ChangeId, Due, FolderId, Job, Local, RelPath, Relocation, Remote, RemoteChange, Settled, Stat};
 use crate::plan::listing::key_of;
 use crate::plan::moves::{Below, How, MOST, Old, Spelling, above, apart, by_way, candidate, same_file, spelling};
 use crate::plan::names;
@@ -21,6 +21,8 @@ use crate::store::{Looked, Planned, RowBelow, StoreError};
 const SOON_MS: i64 = 300;
 /// Proposals wait this long for company: a worker looks at many rows at once.
 const GATHER: Duration = Duration::from_millis(50);
+/// What was here and is another one in Dropbox may have been renamed here: that is seen within this time, in ms.
+const RENAMED_MS: i64 = 2_500;
 /// A scan that still runs is waited for so long: the rows that it makes below a renamed directory then go with the move.
 const SCANNING: Duration = Duration::from_secs(2);
 /// A proposal that could not be looked at, or has others at work in its paths, for this long is none.
@@ -155,6 +157,8 @@ pub(crate) enum Instead<'a> {
     Agreed,
     /// A folder is deleted in Dropbox.
     Deleted,
+    /// Dropbox's file or folder is brought down to where nothing is. With base: it was there.
+    Fetched(Option<&'a Base>),
     /// Anything else.
     Other,
 }
@@ -172,6 +176,7 @@ pub(crate) fn instead(account: &Account, folder: &Folder, root: &Root, job: &Job
         Instead::Agreed | Instead::Deleted => {
             return respelled(account, folder, root, &job.path, matches!(what, Instead::Deleted));
         }
+        Instead::Fetched(base) => return fetched(account, folder, root, job, base.is_some()),
         Instead::Other => return None,
     };
     if names::disallowed(&job.path).is_some() {
@@ -194,6 +199,22 @@ pub(crate) fn instead(account: &Account, folder: &Folder, root: &Root, job: &Job
         return wait();
     }
     None
+}
+
+/// What comes down to where nothing is. If it was there, and is another one in Dropbox by now, it may only have been renamed here: that is looked for
+/// first. If it stands here in another spelling, it is here, unless Dropbox shows the new one.
+fn fetched(account: &Account, folder: &Folder, root: &Root, job: &Job, was: bool) -> Option<Settled> {
+    let waited = now_ms().saturating_sub(job.since);
+    if was {
+        return (folder.now().scans > 0 || (0..RENAMED_MS).contains(&waited)).then(|| Settled::Wait(now_ms() + SOON_MS));
+    }
+    let parent = job.path.parent()?;
+    let listing = root.read_dir(&parent).ok()?;
+    let same = |name: &str| parent.child(name).is_ok_and(|other| spelling(&job.path, &other) != Spelling::Other);
+    let other = listing.entries.iter().map(|(name, _)| name).find(|name| **name != *job.path.name() && same(name))?;
+    let agreed = account.store.agreed_below_blocking(folder.id, &parent.child(other).ok()?).ok()?;
+    let shown = account.remote.name_blocking(account, folder.id, &job.path).ok()?;
+    (agreed && shown.as_deref() != Some(job.path.name())).then_some(Settled::Nothing)
 }
 
 /// A directory whose name changed only its letters is one folder in Dropbox: that gets the new name, and is never deleted.
@@ -262,10 +283,18 @@ fn choose(
     Some((to, Proposal { from, dir: false, how, since }))
 }
 
+/// What a look at a directory's files found beside their being the same.
+struct Seen {
+    /// Rows that go with the move.
+    rows: Vec<Looked>,
+    /// New paths that have to be looked at after it.
+    others: Vec<RelPath>,
+}
+
 /// What a look at a proposal gave.
 enum Verdict {
     /// It is so.
-    Go(Box<Planned>, Vec<Looked>),
+    Go(Box<Planned>, Seen),
     /// It is not, or cannot be done.
     No,
     /// It cannot be said yet.
@@ -312,7 +341,7 @@ impl Mover {
             }
             let pairs: Vec<_> = mine.iter().map(|((_, to), proposal)| (proposal.from.clone(), to.clone())).collect();
             let now = apart(&pairs);
-            let (mut plans, mut all_looked) = (Vec::new(), Vec::new());
+            let (mut plans, mut all_seen) = (Vec::new(), Vec::new());
             for (i, ((_, to), proposal)) in mine.into_iter().enumerate() {
                 if !now.contains(&i) {
                     // Its row proposes it again, should it still be so by then.
@@ -320,9 +349,9 @@ impl Mover {
                     continue;
                 }
                 match self.look(folder, to, proposal).await? {
-                    Verdict::Go(planned, looked) => {
+                    Verdict::Go(planned, seen) => {
                         plans.push(*planned);
-                        all_looked.push(looked);
+                        all_seen.push(seen);
                     }
                     Verdict::Later if proposal.since.elapsed() < LONGEST => waits = true,
                     Verdict::No | Verdict::Later => {
@@ -334,10 +363,14 @@ impl Mover {
             }
             let paths: Vec<_> = plans.iter().map(|planned| planned.path.clone()).collect();
             let staged = account.store.stage_moves(plans, now_ms()).await?;
-            for ((id, looked), to) in staged.into_iter().zip(all_looked).zip(paths) {
+            for ((id, seen), to) in staged.into_iter().zip(all_seen).zip(paths) {
                 match id {
                     Some(id) => {
-                        self.looked.insert(id, looked);
+                        self.looked.insert(id, seen.rows);
+                        let now = now_ms();
+                        let due = seen.others.into_iter().map(|path| Due { path, size: 0, due_at: now });
+                        // Nothing is claimed there before the move is settled.
+                        account.store.enqueue(folder.id, due.collect(), now).await?;
                         account.moves.done(folder.id, &to);
                     }
                     None => waits = true,
@@ -409,7 +442,7 @@ impl Look<'_> {
         if store.agreed_below_blocking(folder.id, self.to)? {
             return Ok(Verdict::No);
         }
-        let Some((found, clean)) = self.compare()? else { return Ok(Verdict::Later) };
+        let Some((found, clean, others)) = self.compare()? else { return Ok(Verdict::Later) };
         let here = (self.root.observe(self.from), self.root.observe(self.to));
         if folder.vouch(&self.root).is_err() {
             return Ok(Verdict::Later);
@@ -431,16 +464,17 @@ impl Look<'_> {
         let is_clean = |row: &RowBelow| clean.contains(&row.path) || row.path != *self.to && self.was_agreed(&row.path);
         let looked = rows.iter().enumerate().filter(|(i, row)| *i < behind || is_clean(row));
         let looked = looked.filter(|(_, row)| row.path != *self.to).map(|(_, row)| (row.id, row.generation)).collect();
-        Ok(self.go(&rows, looked, None, false))
+        Ok(self.go(&rows, Seen { rows: looked, others }, None, false))
     }
 
-    /// Every file of base below the old path, looked at under the new one; and which of them need no other look. `None`: one of them cannot be seen.
-    fn compare(&self) -> Result<Option<(Below, HashSet<RelPath>)>, StoreError> {
-        let (mut found, mut clean) = (Below::default(), HashSet::new());
+    /// Every file of base below the old path, looked at under the new one; which of them need no other look, and which do. `None`: one of them cannot
+    /// be seen.
+    fn compare(&self) -> Result<Option<(Below, HashSet<RelPath>, Vec<RelPath>)>, StoreError> {
+        let (mut found, mut clean, mut others) = (Below::default(), HashSet::new(), Vec::new());
         let mut after: Option<RelPath> = None;
         loop {
             let page = self.account.store.base_below_blocking(self.folder.id, self.from, after.as_ref(), PAGE)?;
-            let Some((last, _)) = page.last() else { return Ok(Some((found, clean))) };
+            let Some((last, _)) = page.last() else { return Ok(Some((found, clean, others))) };
             after = Some(last.clone());
             for (path, base) in &page {
                 let Some(at) = path.moved(self.from, self.to) else { continue };
@@ -452,13 +486,19 @@ impl Look<'_> {
                             clean.insert(at);
                         }
                     }
-                    Local::File(_) => found.changed += 1,
+                    Local::File(_) => {
+                        found.changed += 1;
+                        others.push(at);
+                    }
                     Local::Unknown(_) => return Ok(None),
-                    Local::Absent | Local::Dir | Local::Other(_) => found.missing += 1,
+                    Local::Absent | Local::Dir | Local::Other(_) => {
+                        found.missing += 1;
+                        others.push(at);
+                    }
                 }
             }
             if found.all() > MOST {
-                return Ok(Some((found, clean)));
+                return Ok(Some((found, clean, others)));
             }
         }
     }
@@ -503,17 +543,18 @@ impl Look<'_> {
         }
         let gone = rows.iter().filter(|row| left && row.path == *self.from);
         let looked = gone.map(|row| (row.id, row.generation)).collect();
-        Ok(self.go(&rows, looked, Some(Base { stat: now, ..base }), how == How::Copy))
+        let seen = Seen { rows: looked, others: Vec::new() };
+        Ok(self.go(&rows, seen, Some(Base { stat: now, ..base }), how == How::Copy))
     }
 
-    fn go(&self, rows: &[RowBelow], looked: Vec<Looked>, base: Option<Base>, copy: bool) -> Verdict {
+    fn go(&self, rows: &[RowBelow], seen: Seen, base: Option<Base>, copy: bool) -> Verdict {
         let (from, to) = (self.folder.home(self.from), self.folder.home(self.to));
         let via = (spelling(self.from, self.to) == Spelling::Letters).then(|| by_way(&to, now_ms()));
         let Ok(via) = via.transpose() else { return Verdict::No };
         let relocation = Relocation { from, to, source: self.from.clone(), base, copy, via };
         let generation = rows.iter().find(|row| row.path == *self.to).map(|row| row.generation);
         let (folder, path) = (self.folder.id, self.to.clone());
-        Verdict::Go(Box::new(Planned { folder, path, generation, relocation }), looked)
+        Verdict::Go(Box::new(Planned { folder, path, generation, relocation }), seen)
     }
 
     /// What Dropbox has at a path; `None`: the listing has to catch up first.
@@ -555,7 +596,7 @@ pub(crate) async fn gone(account: &Account, folder: &Arc<Folder>, paths: Vec<Rel
 
 /// Whether deletions of a folder must wait: something may have gone where nobody has looked yet, or is on its way to where it went.
 pub(crate) async fn hold_deletions(account: &Account, folder: FolderId) -> Result<bool, Fatal> {
-    if account.moves.folders().contains(&folder) || account.store.moving().await?.contains(&folder) {
+    if busy(account).await?.contains(&folder) {
         return Ok(true);
     }
     // What is full has to be emptied, and nothing is sent meanwhile.

@@ -224,6 +224,18 @@ impl RemoteCache {
         }
     }
 
+    /// The last component of what the listing shows at a path, as people write it. Blocks.
+    pub(crate) fn name_blocking(
+        &self,
+        account: &Account,
+        folder: FolderId,
+        path: &RelPath,
+    ) -> Result<Option<String>, StoreError> {
+        let Some(sought) = self.sought(account, folder, path) else { return Ok(None) };
+        let shown = account.store.shown_blocking(sought.listing, &sought.key)?;
+        Ok(shown.and_then(|shown| shown.rsplit_once('/').map(|(_, name)| name.to_owned())))
+    }
+
     /// Whether the listing is yet to show a folder that we moved.
     pub(crate) fn lags_behind(&self, folder: FolderId) -> bool {
         self.lane_of(folder).is_some_and(|lane| lane.echo.awaits_tree())

@@ -354,6 +354,7 @@ fn look(account: &Account, claimed: Claimed, view: View, memory: &mut u64) -> Lo
         (Action::AdoptOrUpload(_) | Action::Compare, Local::File(stat)) if base.is_none() => Instead::Compared(stat),
         (Action::AgreeDir, _) => Instead::Agreed,
         (Action::DeleteFolder, _) => Instead::Deleted,
+        (Action::Download(_) | Action::MakeDir, Local::Absent) => Instead::Fetched(base.as_ref()),
         _ => Instead::Other,
     };
     if let Some(settled) = moves::instead(account, folder, &root, &job, what) {

@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::error::{Step, StoreError};
 use super::row::{self, at_or_below};
-use super::{Store, base, base_dir, changes};
+use super::{ListingId, Store, base, base_dir, changes, remote, remote_view};
 use crate::model::{Base, Change, ChangeId, FolderId, Job, JobId, RelPath, Relocation, RemoteChange, Stat, UnixMs};
 
 /// A row as it was when its path was looked at: it goes with the move if nothing was seen since.
@@ -152,7 +152,7 @@ impl Store {
         self.write_rows(usize::MAX, move |conn| moves.iter().map(|planned| stage(conn, planned, now)).collect()).await
     }
 
-    /// Whether rows wait in a folder that were due before its newest staged deletion was decided: one of them may be where a file went.
+    /// Whether rows wait in a folder whose paths were seen before its newest staged deletion was decided: one of them may be where a file went.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -165,11 +165,23 @@ impl Store {
                 .query_row([folder.0], |r| r.get(0))?;
             let Some(newest) = newest else { return Ok(false) };
             let mut due = conn.prepare_cached(
-                "SELECT 1 FROM job WHERE folder = ?1 AND state = 'due' AND due_at <= ?2 AND code IS NULL AND size > 0 LIMIT 1",
+                "SELECT 1 FROM job WHERE folder = ?1 AND state = 'due' AND since <= ?2 AND code IS NULL AND size > 0 LIMIT 1",
             )?;
             Ok(due.exists(params![folder.0, newest])?)
         })
         .await
+    }
+
+    /// How people write what a listing has at a key. Blocks.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn shown_blocking(&self, listing: ListingId, key: &str) -> Result<Option<String>, StoreError> {
+        self.read_blocking(|conn| {
+            let listing = remote::get(conn, listing)?;
+            let Some(tree) = listing.seen() else { return Ok(None) };
+            Ok(remote_view::one(conn, tree.id, key)?.map(|entry| entry.path))
+        })
     }
 
     /// Whether any row at or below a path waits for its work, problems aside.
