@@ -37,6 +37,7 @@ mod lists;
 mod live;
 mod meet;
 mod meeting;
+mod mover;
 mod moves;
 mod once;
 mod open;

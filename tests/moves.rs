@@ -108,7 +108,8 @@ fn h1_ten_thousand_files_are_one_move() {
         until_idle(&world);
         let idle = began.elapsed();
         assert_moved(&world, 1, 0);
-        let calls: BTreeMap<_, _> = world.standin.calls().into_iter().map(|(route, stats)| (route, stats.calls)).collect();
+        let calls: BTreeMap<_, _> =
+            world.standin.calls().into_iter().map(|(route, stats)| (route, stats.calls)).collect();
         eprintln!("{mode}: moved after {moved:?}, idle after {idle:?}: {calls:?}");
         // Five seconds on a machine of its own; here others are at work, too.
         assert!(idle < Duration::from_secs(25), "{idle:?}");

@@ -2,7 +2,7 @@
 //!
 //! The batch is stored before the call (the intent), the job's id before it is polled. Whatever interrupts, the next start asks what became of it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,12 +15,12 @@ use crate::daemon::deletions::Deletions;
 use crate::daemon::intake::until;
 use crate::daemon::judge::Judge;
 use crate::daemon::live::lock;
-use crate::daemon::moves::Mover;
+use crate::daemon::mover::{Mover, echo, is_done};
 use crate::daemon::{transfer, trash};
 use crate::dropbox::{
     CallError, DeleteEntry, EntryError, FileMetadata, FinishEntry, Launch, Metadata, Poll, RelocateEntry, TransportKind,
 };
-use crate::model::{Batch, BatchKind, Change, ChangeId, Failure, FolderId, Outcome, RemoteChange, RemotePath};
+use crate::model::{Batch, BatchKind, Change, ChangeId, Failure, FolderId, Outcome, RemoteChange};
 use crate::plan::batch::{Limits, Waiting, When, when};
 use crate::plan::pace::Pace;
 use crate::plan::retry;
@@ -240,11 +240,12 @@ impl Committer {
     fn keep_pace(&mut self, batch: &Batch, results: &Results) {
         let tags: Vec<&EntryError> = match results {
             Results::Files(list) => list.iter().filter_map(|r| r.as_ref().err()).collect(),
-            Results::Deleted(list) | Results::Made(list) | Results::Moved(list) => list.iter().filter_map(|r| r.as_ref().err()).collect(),
+            Results::Deleted(list) | Results::Made(list) | Results::Moved(list) => {
+                list.iter().filter_map(|r| r.as_ref().err()).collect()
+            }
             _ => Vec::new(),
         };
-        let whole =
-            matches!(results, Results::Files(_) | Results::Deleted(_) | Results::Made(_) | Results::Moved(_));
+        let whole = matches!(results, Results::Files(_) | Results::Deleted(_) | Results::Made(_) | Results::Moved(_));
         let busy =
             tags.iter().any(|e| e.retry_commit()) || matches!(results, Results::Refused(f) if f.code == "rate_limited");
         let alone = matches!(results, Results::Suspect(_)) && batch.entries == 1;
@@ -505,34 +506,4 @@ fn finish_entry(change: &Change) -> Option<FinishEntry<'_>> {
 fn relocate_entry(change: &Change) -> Option<RelocateEntry<'_>> {
     let RemoteChange::Relocate(relocation) = &change.what else { return None };
     Some(RelocateEntry { from: &relocation.from, to: relocation.next() })
-}
-
-/// Whether what was to be done is done.
-fn is_done(outcome: &Outcome) -> bool {
-    matches!(outcome, Outcome::Settled(_) | Outcome::SettledDir(_) | Outcome::Moved(_) | Outcome::Replaced)
-}
-
-/// The cache may show these places as they were until it has caught up. Said before base knows of the commit, so that no worker sees the new base
-/// beside the old listing.
-fn echo(account: &Account, batch: &Batch, outcomes: &[(ChangeId, Outcome)]) {
-    let mut committed: BTreeMap<FolderId, Vec<RemotePath>> = BTreeMap::new();
-    // What was refused changed nothing, and what the cache shows there is what has to be known now.
-    let changed = |outcome: &Outcome| is_done(outcome) || *outcome == Outcome::Halfway;
-    let done: BTreeSet<ChangeId> = outcomes.iter().filter(|(_, o)| changed(o)).map(|(id, _)| *id).collect();
-    for change in batch.changes.iter().filter(|change| done.contains(&change.id)) {
-        if let RemoteChange::Relocate(relocation) = &change.what {
-            let places = [&relocation.from, relocation.next(), &relocation.to].map(Clone::clone);
-            if relocation.base.is_none() {
-                account.remote.echo_trees(change.folder, places);
-                account.moves.moved(change.folder);
-            } else if account.folder(change.folder).is_some_and(|folder| folder.comes_down()) {
-                committed.entry(change.folder).or_default().extend(places);
-            }
-        } else if account.folder(change.folder).is_some_and(|folder| folder.comes_down()) {
-            committed.entry(change.folder).or_default().push(change.what.place().clone());
-        }
-    }
-    for (folder, places) in committed {
-        account.remote.echo(folder, places);
-    }
 }

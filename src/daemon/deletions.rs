@@ -80,7 +80,8 @@ impl Deletions {
             // Undecided rows may become deletions, too: the guard looks when it can see all of them. Or what went may be found elsewhere.
             if folder.now().scans > 0
                 || moves::hold_deletions(&account, folder.id).await?
-                || summary.due + summary.claimed > waiting.max(1_000) {
+                || summary.due + summary.claimed > waiting.max(1_000)
+            {
                 skip.push(folder.id);
                 continue;
             }

@@ -96,7 +96,9 @@ impl Echo {
 
     /// Whether a folder was moved that it may not show yet.
     pub(crate) fn awaits_tree(&self) -> bool {
-        !lock(&self.0).trees.is_empty()
+        let mut state = lock(&self.0);
+        state.wanted |= !state.trees.is_empty();
+        !state.trees.is_empty()
     }
 
     /// Whether somebody waits for the listing to catch up.
@@ -107,7 +109,9 @@ impl Echo {
 
 impl State {
     fn in_tree(&self, key: &str) -> bool {
-        let below = |tree: &String| key.strip_prefix(tree.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        let below = |tree: &String| {
+            key.strip_prefix(tree.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
         self.trees.keys().any(below)
     }
 }

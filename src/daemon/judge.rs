@@ -103,7 +103,9 @@ impl Judge<'_> {
         let deadline = Instant::now() + patience + PATIENCE_AN_ENTRY.saturating_mul(entries);
         // Its folder was dropped: nothing of it can be asked for.
         let Some(last) = batch.changes.last() else { return tokio::time::sleep_until(deadline).await };
-        while Instant::now() < deadline && !matches!(self.verify_one(last).await, Outcome::Settled(_) | Outcome::Moved(_) | Outcome::Halfway) {
+        while Instant::now() < deadline
+            && !matches!(self.verify_one(last).await, Outcome::Settled(_) | Outcome::Moved(_) | Outcome::Halfway)
+        {
             tokio::time::sleep(Duration::from_millis(250)).await;
         }
     }

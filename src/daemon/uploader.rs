@@ -349,14 +349,7 @@ fn look(account: &Account, claimed: Claimed, view: View, memory: &mut u64) -> Lo
         (None, false) => Agreed::Nothing,
     };
     let action = decide(&local, agreed, &view.remote, folder.mode);
-    let what = match (&action, &local) {
-        (Action::Upload(WriteMode::Add), Local::File(stat)) if base.is_none() => Instead::Sent(stat),
-        (Action::AdoptOrUpload(_) | Action::Compare, Local::File(stat)) if base.is_none() => Instead::Compared(stat),
-        (Action::AgreeDir, _) => Instead::Agreed,
-        (Action::DeleteFolder, _) => Instead::Deleted,
-        (Action::Download(_) | Action::MakeDir, Local::Absent) => Instead::Fetched(base.as_ref()),
-        _ => Instead::Other,
-    };
+    let what = Instead::of(&action, &local, base.as_ref());
     if let Some(settled) = moves::instead(account, folder, &root, &job, what) {
         return Looked::Done(job, settled);
     }

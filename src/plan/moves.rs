@@ -207,7 +207,9 @@ pub fn judge(base: &Base, arrived: &Arrived, how: How) -> Option<Base> {
     let content = arrived.content_hash.is_none_or(|hash| hash == base.content_hash);
     let id = base.file_id.as_ref().is_none_or(|id| *id == arrived.id);
     match how {
-        How::Copy => content.then(|| Base { rev: arrived.rev.clone(), file_id: Some(arrived.id.clone()), ..base.clone() }),
+        How::Copy => {
+            content.then(|| Base { rev: arrived.rev.clone(), file_id: Some(arrived.id.clone()), ..base.clone() })
+        }
         How::Move if content && id => {
             Some(Base { rev: arrived.rev.clone(), file_id: Some(arrived.id.clone()), ..base.clone() })
         }

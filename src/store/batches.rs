@@ -96,7 +96,8 @@ impl Store {
         let rows = looked.values().map(Vec::len).sum::<usize>() + outcomes.len();
         self.write_rows(rows, move |conn| {
             let log = Log::new(conn, kept, now);
-            let moved: Vec<_> = outcomes.iter().filter(|(_, o)| matches!(o, Outcome::Moved(_))).map(|(id, _)| *id).collect();
+            let moved: Vec<_> =
+                outcomes.iter().filter(|(_, o)| matches!(o, Outcome::Moved(_))).map(|(id, _)| *id).collect();
             close(conn, &log, batch, outcomes, now)?;
             for id in moved {
                 moves::drop_looked(conn, looked.get(&id).map(Vec::as_slice).unwrap_or_default())?;

@@ -5,8 +5,8 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::error::{Fault, Step, StoreError};
 use super::{Store, row, settle, uploads};
 use crate::model::{
-    Base, BatchKind, Change, ChangeId, ContentHash, FolderId, Job, JobId, RelPath, Relocation, RemoteChange, RemotePath,
-    UnixMs, WriteMode,
+    Base, BatchKind, Change, ChangeId, ContentHash, FolderId, Job, JobId, RelPath, Relocation, RemoteChange,
+    RemotePath, UnixMs, WriteMode,
 };
 
 /// Counts in a [`Ready`] stop here.
@@ -87,10 +87,17 @@ impl Store {
         let skip = skip.to_vec();
         self.read(move |conn| {
             let folders = row::folders_without(conn, &skip)?;
-            [BatchKind::Upload, BatchKind::Folder, BatchKind::Delete, BatchKind::Trash, BatchKind::Move, BatchKind::Copy]
-                .into_iter()
-                .map(|kind| count_ready(conn, kind, &folders, now))
-                .collect()
+            [
+                BatchKind::Upload,
+                BatchKind::Folder,
+                BatchKind::Delete,
+                BatchKind::Trash,
+                BatchKind::Move,
+                BatchKind::Copy,
+            ]
+            .into_iter()
+            .map(|kind| count_ready(conn, kind, &folders, now))
+            .collect()
         })
         .await
     }
@@ -319,7 +326,8 @@ fn count_ready(conn: &Connection, kind: BatchKind, folders: &[FolderId], now: Un
 }
 
 /// A change with its row's path.
-const CHANGE: &str = "SELECT change.id, change.job, change.folder, job.path, change.generation, change.attempts, change.kind,
+const CHANGE: &str =
+    "SELECT change.id, change.job, change.folder, job.path, change.generation, change.attempts, change.kind,
         change.to_path, change.rev, change.session, change.size, change.content_hash,
         change.read_size, change.mtime_ns, change.ctime_ns, change.ino, change.dev,
         change.from_path, change.source, change.file_id, change.via

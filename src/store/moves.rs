@@ -125,7 +125,8 @@ impl Store {
     /// When the database cannot be read.
     pub async fn moving(&self) -> Result<Vec<FolderId>, StoreError> {
         self.read(|conn| {
-            let mut select = conn.prepare_cached("SELECT DISTINCT folder FROM change WHERE kind IN ('move', 'copy')")?;
+            let mut select =
+                conn.prepare_cached("SELECT DISTINCT folder FROM change WHERE kind IN ('move', 'copy')")?;
             let rows = select.query_map([], |r| r.get(0).map(FolderId))?;
             Ok(rows.collect::<Result<_, _>>()?)
         })

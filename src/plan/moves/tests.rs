@@ -13,7 +13,13 @@ fn stat(ino: u64) -> Stat {
 }
 
 fn base(ino: u64) -> Base {
-    Base { stat: stat(ino), content_hash: ContentHash([1; 32]), rev: "01".into(), file_id: Some("id:a".into()), remote: None }
+    Base {
+        stat: stat(ino),
+        content_hash: ContentHash([1; 32]),
+        rev: "01".into(),
+        file_id: Some("id:a".into()),
+        remote: None,
+    }
 }
 
 #[test]
@@ -96,7 +102,8 @@ fn h7_letters_and_forms_are_told_apart() {
 /// H12: there is no condition on a revision, so what came of it is looked at.
 #[test]
 fn h12_what_was_moved_is_judged_by_its_result() {
-    let arrived = |id: &str, byte: u8| Arrived { id: id.into(), rev: "02".into(), content_hash: Some(ContentHash([byte; 32])) };
+    let arrived =
+        |id: &str, byte: u8| Arrived { id: id.into(), rev: "02".into(), content_hash: Some(ContentHash([byte; 32])) };
     let moved = judge(&base(5), &arrived("id:a", 1), How::Move).unwrap();
     assert_eq!(moved, Base { rev: "02".into(), ..base(5) });
     // Edited by somebody else just before, or another file altogether: base keeps its own revision, and theirs is a change.
