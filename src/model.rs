@@ -16,7 +16,8 @@ pub use content_hash::{BLOCK_SIZE, BlockHashes, ContentHash, ContentHasher};
 pub use entry::{Agreed, Base, DirStat, Disk, Local, Mode, Remote, Stat};
 pub use failure::{Failure, Next};
 pub use job::{
-    Batch, BatchKind, Change, ChangeId, Claimed, Due, FolderId, Job, JobId, Outcome, RemoteChange, Settled, WriteMode,
+    Batch, BatchKind, Change, ChangeId, Claimed, Due, FolderId, Job, JobId, Outcome, Relocation, RemoteChange, Settled,
+    WriteMode,
 };
 pub use path::{PathError, RelPath, RemotePath};
 

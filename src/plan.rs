@@ -10,6 +10,7 @@ pub mod guard;
 pub mod ignore;
 pub mod listing;
 pub mod meet;
+pub mod moves;
 pub mod names;
 pub mod outcome;
 pub mod pace;

@@ -63,3 +63,6 @@ END;
 
 -- Which file of base an inode was: a new path with an old inode is that file, moved.
 CREATE INDEX base_ino ON base (ino);
+
+-- 1: the file was moved with its directory, and its revision there is not known yet.
+ALTER TABLE base ADD COLUMN moved INTEGER NOT NULL DEFAULT 0;

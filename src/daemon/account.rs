@@ -13,6 +13,7 @@ use crate::daemon::clock::ms;
 use crate::daemon::folder::Folder;
 use crate::daemon::intake::Look;
 use crate::daemon::live::{Live, lock};
+use crate::daemon::moves::Moves;
 use crate::daemon::pause::Pause;
 use crate::daemon::remote::RemoteCache;
 use crate::daemon::trouble::Trouble;
@@ -58,6 +59,8 @@ pub(crate) struct Account {
     pub(crate) credentials: Source,
     /// What the way up remembers in memory only.
     pub(crate) upward: Upward,
+    /// Renames that were seen here and are on their way to the committer.
+    pub(crate) moves: Moves,
     /// Why nothing is worked on although nothing of Dropbox's stands in the way: the database's disk is full.
     pub(crate) full: Mutex<Option<String>>,
     /// When its tasks last made a round.

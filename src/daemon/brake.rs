@@ -123,7 +123,7 @@ pub(crate) async fn put_back(store: &Store, lane: &Arc<Lane>) -> Result<(), Stor
         let read = tokio::task::spawn_blocking(move || {
             let mut some = Vec::new();
             let mut each = |change: Inbound| {
-                if change.fate != Fate::Same && some.len() < AT_ONCE {
+                if !matches!(change.fate, Fate::Same(_)) && some.len() < AT_ONCE {
                     some.push((change.folder, change.path));
                 }
             };
@@ -157,7 +157,7 @@ async fn weigh(store: &Store, lane: &Arc<Lane>, limits: Limits) -> Result<Option
                     wave.replaced += 1;
                     passed.replaced(path);
                 }
-                Fate::Same => return,
+                Fate::Same(_) => return,
             }
             seal.add(path, &change.rev);
             if sample.len() < SAMPLE {

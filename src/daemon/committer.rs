@@ -2,7 +2,7 @@
 //!
 //! The batch is stored before the call (the intent), the job's id before it is polled. Whatever interrupts, the next start asks what became of it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,11 +15,12 @@ use crate::daemon::deletions::Deletions;
 use crate::daemon::intake::until;
 use crate::daemon::judge::Judge;
 use crate::daemon::live::lock;
+use crate::daemon::mover::{Mover, echo, is_done};
 use crate::daemon::{transfer, trash};
 use crate::dropbox::{
-    CallError, DeleteEntry, EntryError, FileMetadata, FinishEntry, Launch, Metadata, Poll, TransportKind,
+    CallError, DeleteEntry, EntryError, FileMetadata, FinishEntry, Launch, Metadata, Poll, RelocateEntry, TransportKind,
 };
-use crate::model::{Batch, BatchKind, Change, ChangeId, Failure, FolderId, Outcome, RemoteChange, RemotePath};
+use crate::model::{Batch, BatchKind, Change, ChangeId, Failure, FolderId, Outcome, RemoteChange};
 use crate::plan::batch::{Limits, Waiting, When, when};
 use crate::plan::pace::Pace;
 use crate::plan::retry;
@@ -31,6 +32,8 @@ const FIRST_POLL: Duration = Duration::from_millis(50);
 /// So many unreadable answers about a job are enough.
 const UNREADABLE: u32 = 4;
 const LONGEST_POLL: Duration = Duration::from_secs(5);
+/// Moves that have to wait for others at work in their paths are looked at again after this long, in ms.
+const LOOK_AGAIN_MS: i64 = 100;
 /// A batch whose files are as large as this in all is full: the server's time for a commit grows with them.
 const MAX_BYTES: u64 = 16 << 30;
 /// Where it is remembered that the server no longer knows `finish_batch`.
@@ -41,6 +44,7 @@ enum Results {
     Files(Vec<Result<FileMetadata, EntryError>>),
     Deleted(Vec<Result<Metadata, EntryError>>),
     Made(Vec<Result<Metadata, EntryError>>),
+    Moved(Vec<Result<Metadata, EntryError>>),
     /// The call's outcome cannot be known from its reply: every entry is verified.
     Unknown,
     /// The same, since what came back cannot be read: perhaps an entry is to blame.
@@ -55,6 +59,7 @@ enum Results {
 pub(crate) struct Committer {
     account: Arc<Account>,
     deletions: Deletions,
+    mover: Mover,
     pace: Pace,
     /// The next batch not before this.
     not_before: i64,
@@ -65,7 +70,8 @@ pub(crate) struct Committer {
 impl Committer {
     pub(crate) fn new(account: Arc<Account>) -> Self {
         let pace = Pace::new(account.config.commit.max_entries);
-        Self { deletions: Deletions::new(Arc::clone(&account)), account, pace, not_before: 0, others: false }
+        let deletions = Deletions::new(Arc::clone(&account));
+        Self { deletions, mover: Mover::new(Arc::clone(&account)), account, pace, not_before: 0, others: false }
     }
 
     /// Settles what was under way at the last stop, then commits for ever.
@@ -94,8 +100,11 @@ impl Committer {
         if was_full && account.store.look_for_room(!full, now).await? > 0 {
             account.room();
         }
-        let waiting = account.store.ready(now, &[]).await?;
-        let mut next: Option<i64> = None;
+        let proposed = self.mover.stage().await?;
+        let mut waiting = account.store.ready(now_ms(), &[]).await?;
+        // Nothing else is decided in a folder before its moves are settled.
+        waiting.sort_by_key(|ready| !matches!(ready.kind, BatchKind::Move | BatchKind::Copy));
+        let mut next: Option<i64> = proposed.then(|| now + LOOK_AGAIN_MS);
         for ready in &waiting {
             next = [next, ready.next_not_before].into_iter().flatten().min();
             if full && ready.kind == BatchKind::Upload {
@@ -109,6 +118,11 @@ impl Committer {
                 BatchKind::Upload => (Vec::new(), self.uploads_when(ready, now).await?),
                 BatchKind::Folder if ready.entries > 0 => (Vec::new(), When::Now),
                 BatchKind::Folder => (Vec::new(), When::Never),
+                BatchKind::Move | BatchKind::Copy if ready.entries > 0 => {
+                    self.mover.look_again().await?;
+                    (Vec::new(), When::Now)
+                }
+                BatchKind::Move | BatchKind::Copy => (Vec::new(), When::Never),
                 BatchKind::Delete | BatchKind::Trash => self.deletions.when(ready, now).await?,
             };
             match at {
@@ -119,7 +133,7 @@ impl Committer {
                 }
                 When::Now => {
                     let limit = self.pace.entries;
-                    if let Some(batch) = account.store.begin_batch(ready.kind, limit, &skip, now).await? {
+                    if let Some(batch) = account.store.begin_batch(ready.kind, limit, &skip, now_ms()).await? {
                         return self.finish(batch, false).await;
                     }
                 }
@@ -194,7 +208,10 @@ impl Committer {
                 .zip(results)
                 .map(|(change, result)| (change.id, judge.made(change, result)))
                 .collect(),
-            Results::Files(_) | Results::Deleted(_) | Results::Made(_) => judge.verify(batch).await,
+            Results::Moved(results) if results.len() == batch.changes.len() && !torn => {
+                judge.moves(batch, results).await
+            }
+            Results::Files(_) | Results::Deleted(_) | Results::Made(_) | Results::Moved(_) => judge.verify(batch).await,
             Results::Unknown => {
                 judge.let_it_end(batch, left_over).await;
                 judge.verify(batch).await
@@ -218,7 +235,12 @@ impl Committer {
         if !keys.is_empty() {
             account.store.note_keys(keys).await?;
         }
-        account.store.settle_batch(batch.id, outcomes, now_ms()).await?;
+        let looked = self.mover.take_looked(&batch.changes);
+        account.store.settle_moves(batch.id, outcomes, looked, now_ms()).await?;
+        if matches!(batch.kind, BatchKind::Move | BatchKind::Copy) {
+            // The listing was not compared meanwhile.
+            batch.changes.iter().for_each(|change| account.remote.hurry(change.folder));
+        }
         Ok(())
     }
 
@@ -226,10 +248,12 @@ impl Committer {
     fn keep_pace(&mut self, batch: &Batch, results: &Results) {
         let tags: Vec<&EntryError> = match results {
             Results::Files(list) => list.iter().filter_map(|r| r.as_ref().err()).collect(),
-            Results::Deleted(list) | Results::Made(list) => list.iter().filter_map(|r| r.as_ref().err()).collect(),
+            Results::Deleted(list) | Results::Made(list) | Results::Moved(list) => {
+                list.iter().filter_map(|r| r.as_ref().err()).collect()
+            }
             _ => Vec::new(),
         };
-        let whole = matches!(results, Results::Files(_) | Results::Deleted(_) | Results::Made(_));
+        let whole = matches!(results, Results::Files(_) | Results::Deleted(_) | Results::Made(_) | Results::Moved(_));
         let busy =
             tags.iter().any(|e| e.retry_commit()) || matches!(results, Results::Refused(f) if f.code == "rate_limited");
         let alone = matches!(results, Results::Suspect(_)) && batch.entries == 1;
@@ -259,7 +283,7 @@ impl Committer {
     fn tell(&self, batch: &Batch, outcomes: &[(ChangeId, Outcome)]) {
         let mut settled: BTreeMap<FolderId, u64> = BTreeMap::new();
         for (change, (_, outcome)) in batch.changes.iter().zip(outcomes) {
-            if matches!(outcome, Outcome::Settled(_) | Outcome::SettledDir(_) | Outcome::Replaced) {
+            if is_done(outcome) {
                 *settled.entry(change.folder).or_default() += 1;
             }
         }
@@ -276,8 +300,26 @@ impl Committer {
             BatchKind::Upload => self.commit(batch).await,
             BatchKind::Delete => self.delete(batch).await,
             BatchKind::Folder => self.make_folders(batch).await,
+            BatchKind::Move | BatchKind::Copy => self.relocate(batch).await,
             // Made on the disk, before it comes to this.
             BatchKind::Trash => Ok(Results::Unknown),
+        }
+    }
+
+    async fn relocate(&self, batch: &Batch) -> Result<Results, Fatal> {
+        let account = &self.account;
+        let entries: Vec<_> = batch.changes.iter().filter_map(relocate_entry).collect();
+        let reply = match batch.kind {
+            BatchKind::Copy => account.dropbox.copy_batch(&entries).await,
+            _ => account.dropbox.move_batch(&entries).await,
+        };
+        match account.judge(reply) {
+            Ok(Launch::Done(results)) => Ok(Results::Moved(results)),
+            Ok(Launch::Job(job)) => {
+                account.store.launched(batch.id, &job).await?;
+                self.poll(batch, &job).await
+            }
+            Err(error) => Ok(broken(&error)),
         }
     }
 
@@ -342,7 +384,10 @@ impl Committer {
             .filter_map(|change| match &change.what {
                 RemoteChange::Delete { path, rev } => Some(DeleteEntry { path, parent_rev: Some(rev.as_str()) }),
                 RemoteChange::DeleteFolder { path } => Some(DeleteEntry { path, parent_rev: None }),
-                RemoteChange::Upload { .. } | RemoteChange::CreateFolder { .. } | RemoteChange::Trash { .. } => None,
+                RemoteChange::Upload { .. }
+                | RemoteChange::CreateFolder { .. }
+                | RemoteChange::Relocate(_)
+                | RemoteChange::Trash { .. } => None,
             })
             .collect();
         match account.judge(account.dropbox.delete_batch(&entries).await) {
@@ -381,6 +426,18 @@ impl Committer {
                     }
                 }
                 BatchKind::Trash => return Ok(Results::Unknown),
+                BatchKind::Move | BatchKind::Copy => {
+                    let polled = match batch.kind {
+                        BatchKind::Copy => account.dropbox.copy_batch_check(job, batch.entries).await,
+                        _ => account.dropbox.move_batch_check(job, batch.entries).await,
+                    };
+                    match account.judge(polled) {
+                        Ok(Poll::Done(results)) => (Some(Results::Moved(results)), None),
+                        Ok(Poll::Failed(error)) => (Some(job_failed(&error)), None),
+                        Ok(Poll::InProgress) => (None, None),
+                        Err(error) => (None, Some(error)),
+                    }
+                }
                 BatchKind::Delete => {
                     match account.judge(account.dropbox.delete_batch_check(job, batch.entries).await) {
                         Ok(Poll::Done(results)) => (Some(Results::Deleted(results)), None),
@@ -455,23 +512,12 @@ fn finish_entry(change: &Change) -> Option<FinishEntry<'_>> {
         RemoteChange::Delete { .. }
         | RemoteChange::DeleteFolder { .. }
         | RemoteChange::CreateFolder { .. }
+        | RemoteChange::Relocate(_)
         | RemoteChange::Trash { .. } => None,
     }
 }
 
-/// The cache may show these places as they were until it has caught up. Said before base knows of the commit, so that no worker sees the new base
-/// beside the old listing.
-fn echo(account: &Account, batch: &Batch, outcomes: &[(ChangeId, Outcome)]) {
-    let mut places: BTreeMap<FolderId, Vec<RemotePath>> = BTreeMap::new();
-    // What was refused changed nothing, and what the cache shows there is what has to be known now.
-    let done = |outcome: &Outcome| matches!(outcome, Outcome::Settled(_) | Outcome::SettledDir(_) | Outcome::Replaced);
-    let done: BTreeSet<ChangeId> = outcomes.iter().filter(|(_, o)| done(o)).map(|(id, _)| *id).collect();
-    for change in batch.changes.iter().filter(|change| done.contains(&change.id)) {
-        if account.folder(change.folder).is_some_and(|folder| folder.comes_down()) {
-            places.entry(change.folder).or_default().push(change.what.place().clone());
-        }
-    }
-    for (folder, places) in places {
-        account.remote.echo(folder, places);
-    }
+fn relocate_entry(change: &Change) -> Option<RelocateEntry<'_>> {
+    let RemoteChange::Relocate(relocation) = &change.what else { return None };
+    Some(RelocateEntry { from: &relocation.from, to: relocation.next() })
 }

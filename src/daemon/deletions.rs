@@ -10,7 +10,7 @@ use crate::daemon::account::{Account, Fatal};
 use crate::daemon::clock::now_ms;
 use crate::daemon::folder::Folder;
 use crate::daemon::intake::blocking;
-use crate::daemon::{held, trash};
+use crate::daemon::{held, moves, trash};
 use crate::local::Kind;
 use crate::model::{BatchKind, ChangeId, FolderId, Local, RelPath, UnixMs};
 use crate::plan::batch::When;
@@ -77,8 +77,11 @@ impl Deletions {
                 continue;
             }
             let summary = account.store.summary(folder.id).await?;
-            // Undecided rows may become deletions, too: the guard looks when it can see all of them.
-            if folder.now().scans > 0 || summary.due + summary.claimed > waiting.max(1_000) {
+            // Undecided rows may become deletions, too: the guard looks when it can see all of them. Or what went may be found elsewhere.
+            if folder.now().scans > 0
+                || moves::hold_deletions(&account, folder.id).await?
+                || summary.due + summary.claimed > waiting.max(1_000)
+            {
                 skip.push(folder.id);
                 continue;
             }

@@ -23,6 +23,8 @@ struct State {
     /// Counts commits.
     tick: u64,
     paths: HashMap<String, u64>,
+    /// Everything at or below these.
+    trees: HashMap<String, u64>,
     /// Everything committed up to here counts as not listed.
     all: Option<u64>,
     /// Whether a run has ended since the start.
@@ -46,6 +48,16 @@ impl Echo {
         }
     }
 
+    /// A folder was moved from one of these to another, with all that was in it.
+    pub(crate) fn note_trees(&self, keys: impl IntoIterator<Item = String>) {
+        let mut state = lock(&self.0);
+        state.tick += 1;
+        let tick = state.tick;
+        state.trees.extend(keys.into_iter().map(|key| (key, tick)));
+        // All of its files have new revisions.
+        state.wanted = true;
+    }
+
     /// Before a listing call.
     pub(crate) fn begin(&self) -> u64 {
         lock(&self.0).tick
@@ -55,6 +67,7 @@ impl Echo {
     pub(crate) fn ended(&self, began: u64) {
         let mut state = lock(&self.0);
         state.paths.retain(|_, tick| *tick > began);
+        state.trees.retain(|_, tick| *tick > began);
         state.all = state.all.filter(|tick| *tick > began);
         state.listed = true;
         state.wanted = false;
@@ -68,14 +81,38 @@ impl Echo {
     /// Whether the cache may show this path as it was before our own commit.
     pub(crate) fn covers(&self, key: &str) -> bool {
         let mut state = lock(&self.0);
-        let covers = !state.listed || state.all.is_some() || state.paths.contains_key(key);
+        let covers = !state.listed || state.all.is_some() || state.paths.contains_key(key) || state.in_tree(key);
         state.wanted |= covers;
         covers
+    }
+
+    /// Whether the cache may show this path as it was before a folder was moved.
+    pub(crate) fn covers_tree(&self, key: &str) -> bool {
+        let mut state = lock(&self.0);
+        let covers = state.in_tree(key);
+        state.wanted |= covers;
+        covers
+    }
+
+    /// Whether a folder was moved that it may not show yet.
+    pub(crate) fn awaits_tree(&self) -> bool {
+        let mut state = lock(&self.0);
+        state.wanted |= !state.trees.is_empty();
+        !state.trees.is_empty()
     }
 
     /// Whether somebody waits for the listing to catch up.
     pub(crate) fn is_wanted(&self) -> bool {
         lock(&self.0).wanted
+    }
+}
+
+impl State {
+    fn in_tree(&self, key: &str) -> bool {
+        let below = |tree: &String| {
+            key.strip_prefix(tree.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        self.trees.keys().any(below)
     }
 }
 

@@ -15,7 +15,7 @@ use self::scanning::ScanRun;
 use crate::daemon::account::{Account, Fatal};
 use crate::daemon::clock::{chance, moment, ms, now_ms};
 use crate::daemon::folder::Folder;
-use crate::daemon::{meeting, trash};
+use crate::daemon::{meeting, moves, trash};
 use crate::local::{Ignored, Seen, Watcher};
 use crate::model::{Due, Local, RelPath};
 use crate::plan::debounce;
@@ -186,8 +186,11 @@ impl Intake {
             next = self.seen.try_recv().ok();
         }
         self.account.hurry_offline();
+        let mut gone = Vec::new();
         if !paths.is_empty() {
-            scans.extend(self.look(paths).await?);
+            let dirs;
+            (dirs, gone) = self.look(paths).await?;
+            scans.extend(dirs);
         }
         // A scan covers everything below it.
         let mut last: Option<RelPath> = None;
@@ -198,17 +201,16 @@ impl Intake {
             self.scan(under.clone()).await?;
             last = Some(under);
         }
-        Ok(())
+        moves::gone(&self.account, &self.folder, gone).await
     }
 
-    /// Looks at paths and enqueues them; gives back the directories among them, which have to be scanned.
-    async fn look(&self, paths: BTreeSet<RelPath>) -> Result<Vec<RelPath>, Fatal> {
+    /// Looks at paths and enqueues them; gives back the directories among them, which have to be scanned, and those that are none any more.
+    async fn look(&self, paths: BTreeSet<RelPath>) -> Result<(Vec<RelPath>, Vec<RelPath>), Fatal> {
         let (account, folder) = (Arc::clone(&self.account), Arc::clone(&self.folder));
         let handle = Handle::current();
         let settle = ms(account.config.watch.settle);
         blocking(move || {
-            let mut dirs = Vec::new();
-            let mut due = Vec::new();
+            let (mut dirs, mut gone, mut due) = (Vec::new(), Vec::new(), Vec::new());
             for path in paths {
                 let now = now_ms();
                 let size = match folder.root.observe(&path) {
@@ -227,8 +229,7 @@ impl Intake {
                     // A directory that was moved away, or replaced, takes its files along, and only it has an event.
                     other => {
                         if account.store.knows_below_blocking(folder.id, &path)? {
-                            let passes = folder.passes_deletions();
-                            handle.block_on(account.store.enqueue_gone(folder.id, &path, passes, now + settle, now))?;
+                            gone.push(path.clone());
                         }
                         if let Local::File(stat) = other { stat.size } else { 0 }
                     }
@@ -239,7 +240,7 @@ impl Intake {
             for some in due.chunks(TOGETHER) {
                 handle.block_on(account.store.enqueue(folder.id, some.to_vec(), now_ms()))?;
             }
-            Ok(dirs)
+            Ok((dirs, gone))
         })
         .await
     }

@@ -12,7 +12,7 @@ use crate::daemon::intake::blocking;
 use crate::daemon::live::lock;
 use crate::dropbox::{CallError, EntryError, FileMetadata, Metadata};
 use crate::model::{
-    Base, Batch, Change, ChangeId, DirStat, Failure, FolderId, Local, Next, Outcome, RelPath, RemoteChange,
+    Base, Batch, Change, ChangeId, DirStat, Failure, FolderId, Local, Next, Outcome, RelPath, RemoteChange, RemotePath,
 };
 use crate::plan::blame::{Blame, blame};
 use crate::plan::listing::{is_sure, key_of};
@@ -46,7 +46,8 @@ impl<'a> Judge<'a> {
         std::mem::take(&mut *lock(&self.keys))
     }
 
-    fn learn(&self, change: &Change, key: Option<&str>) {
+    /// Dropbox has told the key of what it committed.
+    pub(crate) fn learn(&self, change: &Change, key: Option<&str>) {
         let mut place = change.what.place().as_str();
         let Some(mut key) = key.filter(|_| !is_sure(place)) else { return };
         let mut keys = lock(&self.keys);
@@ -135,7 +136,9 @@ impl<'a> Judge<'a> {
         let deadline = Instant::now() + patience + PATIENCE_AN_ENTRY.saturating_mul(entries);
         // Its folder was dropped: nothing of it can be asked for.
         let Some(last) = batch.changes.last() else { return tokio::time::sleep_until(deadline).await };
-        while Instant::now() < deadline && !matches!(self.verify_one(last).await, Outcome::Settled(_)) {
+        while Instant::now() < deadline
+            && !matches!(self.verify_one(last).await, Outcome::Settled(_) | Outcome::Moved(_) | Outcome::Halfway)
+        {
             tokio::time::sleep(Duration::from_millis(250)).await;
         }
     }
@@ -155,22 +158,12 @@ impl<'a> Judge<'a> {
     }
 
     async fn verify_one(&self, change: &Change) -> Outcome {
-        let account = self.account;
-        let path = change.what.place();
-        let mut failed = 0;
-        let found = loop {
-            match account.judge(account.dropbox.get_metadata(path).await) {
-                Ok(found) => break found,
-                Err(CallError::Api(error)) if error.status == 409 => {
-                    return self.again(change, CallError::Api(error).failure());
-                }
-                // Nothing is committed again before it is known what is there.
-                Err(_) => {
-                    account.ready().await;
-                    tokio::time::sleep(retry::backoff(failed, chance())).await;
-                    failed = failed.saturating_add(1);
-                }
-            }
+        if let RemoteChange::Relocate(relocation) = &change.what {
+            return self.verify_move(change, relocation).await;
+        }
+        let found = match self.look(change.what.place()).await {
+            Ok(found) => found,
+            Err(failure) => return self.again(change, failure),
         };
         let unknown = || {
             Failure::retry(
@@ -192,6 +185,27 @@ impl<'a> Judge<'a> {
                 Outcome::SettledDir(DirStat::default())
             }
             _ => Outcome::Again { at: now_ms(), failure: unknown() },
+        }
+    }
+
+    /// What is at a place in Dropbox. Does not come back before that is known.
+    ///
+    /// # Errors
+    /// Dropbox refuses to say.
+    pub(crate) async fn look(&self, path: &RemotePath) -> Result<Option<Metadata>, Failure> {
+        let account = self.account;
+        let mut failed = 0;
+        loop {
+            match account.judge(account.dropbox.get_metadata(path).await) {
+                Ok(found) => return Ok(found),
+                Err(CallError::Api(error)) if error.status == 409 => return Err(CallError::Api(error).failure()),
+                // Nothing is committed again before it is known what is there.
+                Err(_) => {
+                    account.ready().await;
+                    tokio::time::sleep(retry::backoff(failed, chance())).await;
+                    failed = failed.saturating_add(1);
+                }
+            }
         }
     }
 
@@ -247,6 +261,7 @@ impl<'a> Judge<'a> {
             RemoteChange::Delete { .. }
             | RemoteChange::DeleteFolder { .. }
             | RemoteChange::CreateFolder { .. }
+            | RemoteChange::Relocate(_)
             | RemoteChange::Trash { .. } => Ok(home.clone()),
         };
         let Ok(copy) = copy else { return Outcome::Look { at: now_ms(), failure: None } };

@@ -16,6 +16,7 @@ use crate::daemon::identify;
 use crate::daemon::live::Live;
 use crate::daemon::lock::Lock;
 use crate::daemon::meeting;
+use crate::daemon::moves::Moves;
 use crate::daemon::pause;
 use crate::daemon::remote::RemoteCache;
 use crate::dropbox::{self, Dropbox, Source, Tokens};
@@ -123,6 +124,7 @@ async fn one(config: &Config, account: &config::Account, stop: &CancellationToke
         host: host.split('.').next().unwrap_or_default().to_owned(),
         credentials: source,
         upward: Upward::default(),
+        moves: Moves::default(),
         stop: stop.clone(),
     })
 }

@@ -176,8 +176,11 @@ impl RemoteCache {
             .zip(&sought)
             .map(|(c, sought)| {
                 let comes_down = account.folder(c.job.folder).is_some_and(|folder| folder.comes_down());
-                let echo = || self.lane_of(c.job.folder).map(|lane| &lane.echo);
-                comes_down && sought.as_ref().is_none_or(|s| echo().is_none_or(|echo| echo.covers(&s.guess)))
+                let lane = self.lane_of(c.job.folder);
+                if !comes_down {
+                    return sought.as_ref().zip(lane).is_some_and(|(s, lane)| lane.echo.covers_tree(&s.guess));
+                }
+                sought.as_ref().is_none_or(|s| lane.is_none_or(|lane| lane.echo.covers(&s.guess)))
             })
             .collect();
         let sought: Vec<_> = sought.into_iter().map(|sought| sought.map(|s| s.at)).collect();
@@ -245,6 +248,30 @@ impl RemoteCache {
             (None, true) => Gate::Weighing,
             (None, false) => Gate::Open,
         }
+    }
+
+    /// As [`RemoteCache::echo`], of everything at or below these places.
+    pub(crate) fn echo_trees(&self, folder: FolderId, places: impl IntoIterator<Item = RemotePath>) {
+        if let Some(lane) = self.lane_of(folder) {
+            lane.echo.note_trees(places.into_iter().map(|place| key_of(place.as_str())));
+        }
+    }
+
+    /// The last component of what the listing shows at a path, as people write it. Blocks.
+    pub(crate) fn name_blocking(
+        &self,
+        account: &Account,
+        folder: FolderId,
+        path: &RelPath,
+    ) -> Result<Option<String>, StoreError> {
+        let Some(sought) = self.sought(account, folder, path, true)? else { return Ok(None) };
+        let shown = account.store.shown_blocking(sought.at.listing, &sought.at.key)?;
+        Ok(shown.and_then(|shown| shown.rsplit_once('/').map(|(_, name)| name.to_owned())))
+    }
+
+    /// Whether the listing is yet to show a folder that we moved.
+    pub(crate) fn lags_behind(&self, folder: FolderId) -> bool {
+        self.lane_of(folder).is_some_and(|lane| lane.echo.awaits_tree())
     }
 
     /// A row waits for the listing to catch up with our own commits.

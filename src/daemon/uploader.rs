@@ -18,9 +18,10 @@ use crate::daemon::intake::{blocking, until};
 use crate::daemon::judge::case_clash;
 use crate::daemon::live::lock;
 use crate::daemon::meet::{Meeting, Met};
+use crate::daemon::moves::Instead;
 use crate::daemon::remote::View;
 use crate::daemon::views::not_sent;
-use crate::daemon::{hashed, large, pack, unsynced};
+use crate::daemon::{hashed, large, moves, pack, unsynced};
 use crate::local::{self, SmallRead};
 use crate::model::{
     Agreed, Base, Claimed, Failure, FolderId, Job, Local, Next, RelPath, Remote, RemoteChange, Settled, Stat, UnixMs,
@@ -39,6 +40,8 @@ const IN_MEMORY: u64 = 64 << 10;
 const MEMORY: u64 = 2 << 20;
 /// The largest file that is copied because it never rests, where the file system cannot share its blocks.
 const SNAPSHOT: u64 = 1 << 30;
+/// What is not known yet is looked at again after this long, in ms.
+const SOON_MS: UnixMs = 300;
 /// So many failed tries make a file that is written now and then one that never rests.
 const STUBBORN: u32 = 3;
 
@@ -109,6 +112,10 @@ impl Uploader {
             account.beats.uploader();
             changed.borrow_and_update();
             skip = self.to_skip();
+            let moving = moves::busy(account).await?;
+            // Their end is not always a change of the database.
+            let again = (!moving.is_empty()).then(|| now_ms().saturating_add(SOON_MS));
+            skip.extend(moving);
             let now = now_ms();
             let due = account.store.due_summary(now, account.config.upload.chunk_size, &skip).await?;
             let gather = match due.next_due_at {
@@ -132,7 +139,7 @@ impl Uploader {
                 None => until(due.next_due_at),
             };
             tokio::select! {
-                () = tokio::time::sleep_until(wait) => {}
+                () = tokio::time::sleep_until(again.map_or(wait, |again| wait.min(until(Some(again))))) => {}
                 _ = changed.changed() => {}
             }
         }
@@ -168,7 +175,9 @@ impl Uploader {
         let _turn = account.claim_turn.lock().await;
         let mut changed = account.store.changed();
         changed.borrow_and_update();
-        let claimed = account.store.claim_empty(self.limit(), &self.to_skip()).await?;
+        let mut skip = self.to_skip();
+        skip.extend(moves::busy(account).await?);
+        let claimed = account.store.claim_empty(self.limit(), &skip).await?;
         if claimed.is_empty() {
             tokio::select! {
                 () = tokio::time::sleep(Duration::from_secs(2)) => {}
@@ -302,6 +311,10 @@ fn look(account: &Account, claimed: Claimed, view: View, memory: &mut u64) -> Lo
         read_only = marks.read_only;
         action = permitted(action, &local, marks, folder.mode, folder.report_symlinks);
     }
+    let what = Instead::of(&action, &local, base.as_ref());
+    if !read_only && let Some(settled) = moves::instead(account, folder, &root, &job, what) {
+        return Looked::Done(job, settled);
+    }
     if folder.comes_down() {
         let meeting = Meeting { account, folder, root: &root, job, base, local, view };
         return match meeting.act(action) {
@@ -311,6 +324,11 @@ fn look(account: &Account, claimed: Claimed, view: View, memory: &mut u64) -> Lo
                 upload(account, folder, job, base, view.remote, &local, mode, read_only, memory)
             }
         };
+    }
+    if view.late && matches!(action, Action::Upload(_) | Action::AdoptOrUpload(_)) {
+        // It was moved with its folder, and its revision there is known soon.
+        account.remote.hurry(folder.id);
+        return Looked::Done(job, Settled::Wait(now_ms() + SOON_MS));
     }
     let remote = view.remote;
     match action {

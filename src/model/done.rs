@@ -20,6 +20,8 @@ pub enum Deed {
     Trashed,
     /// It was moved or renamed.
     Moved,
+    /// It was copied in Dropbox: the content was there already, under another path.
+    Copied,
     /// A folder was made.
     FolderCreated,
     /// An earlier version was put back.
@@ -40,6 +42,7 @@ impl Deed {
             Self::Downloaded => "downloaded",
             Self::Trashed => "trashed",
             Self::Moved => "moved",
+            Self::Copied => "copied",
             Self::FolderCreated => "folder_created",
             Self::Restored => "restored",
             Self::Other => "other",
@@ -48,7 +51,7 @@ impl Deed {
 
     /// The deed that a word means.
     pub fn of_word(word: &str) -> Self {
-        const ALL: [Deed; 9] = [
+        const ALL: [Deed; 10] = [
             Deed::Uploaded,
             Deed::Deleted,
             Deed::Adopted,
@@ -56,6 +59,7 @@ impl Deed {
             Deed::Downloaded,
             Deed::Trashed,
             Deed::Moved,
+            Deed::Copied,
             Deed::FolderCreated,
             Deed::Restored,
         ];

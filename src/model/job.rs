@@ -122,6 +122,32 @@ pub enum RemoteChange {
         /// Base's revision of the file; `None`: it is a directory.
         rev: Option<String>,
     },
+    /// What Dropbox has already gets another place, or a second one.
+    Relocate(Box<Relocation>),
+}
+
+/// A move or a copy in Dropbox's tree: no bytes. The row's own path is where it lies here by now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Relocation {
+    /// Where it lies in Dropbox.
+    pub from: RemotePath,
+    /// Where to.
+    pub to: RemotePath,
+    /// The path that it had here.
+    pub source: RelPath,
+    /// What was agreed on for the file, with its stat at the new path; `None`: it is a directory, with all that is in it.
+    pub base: Option<Base>,
+    /// What lies at `from` stays.
+    pub copy: bool,
+    /// It goes there first, since `to` is not free yet, or is the same name in other letters.
+    pub via: Option<RemotePath>,
+}
+
+impl Relocation {
+    /// Where the next call puts it.
+    pub fn next(&self) -> &RemotePath {
+        self.via.as_ref().unwrap_or(&self.to)
+    }
 }
 
 impl RemoteChange {
@@ -129,6 +155,7 @@ impl RemoteChange {
     pub fn place(&self) -> &RemotePath {
         match self {
             Self::Upload { to, .. } => to,
+            Self::Relocate(relocation) => &relocation.to,
             Self::Delete { path, .. }
             | Self::DeleteFolder { path }
             | Self::CreateFolder { path }
@@ -172,6 +199,10 @@ pub enum BatchKind {
     Folder,
     /// No call: files and directories of the disk go.
     Trash,
+    /// `move_batch_v2`.
+    Move,
+    /// `copy_batch_v2`.
+    Copy,
 }
 
 /// Remote changes whose commit was decided: stored before the call, so that a crash can ask what became of it.
@@ -196,6 +227,10 @@ pub enum Outcome {
     Settled(Option<Base>),
     /// Both sides have the directory.
     SettledDir(DirStat),
+    /// It has its new place: base is this there (`None`: it is a directory, and all of base below it goes along).
+    Moved(Option<Base>),
+    /// It is where it had to go first; the change goes on from there.
+    Halfway,
     /// What was agreed on is gone, and something else stands in its place: nothing is agreed on, and the path is looked at again.
     Replaced,
     /// Both are kept: the change goes to this place instead, with mode add; noted as a conflict.

@@ -102,6 +102,13 @@ impl RelPath {
         self.0.split('/').filter(|c| !c.is_empty())
     }
 
+    /// The same path once its directory `from` is at `to`; `None` if it does not lie below `from`.
+    #[must_use]
+    pub fn moved(&self, from: &Self, to: &Self) -> Option<Self> {
+        let rest = self.0.strip_prefix(from.as_str())?.strip_prefix('/')?;
+        (!from.is_root() && !to.is_root()).then(|| Self(format!("{to}/{rest}")))
+    }
+
     /// Whether `self` is `ancestor` or lies below it.
     pub fn is_under(&self, ancestor: &Self) -> bool {
         ancestor.is_root()

@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::error::{Fault, Step, StoreError};
 use super::{Store, base_dir, row};
-use crate::model::{Base, FolderId, RelPath, Stat, UnixMs};
+use crate::model::{Base, ContentHash, FolderId, RelPath, Stat, UnixMs};
 
 impl Store {
     /// The first other path whose base is this remote file, for threads that may block.
@@ -228,7 +228,7 @@ pub(super) fn put(conn: &Connection, folder: FolderId, path: &RelPath, base: Opt
          ON CONFLICT (dir, name) DO UPDATE SET
            size = excluded.size, mtime_ns = excluded.mtime_ns, ctime_ns = excluded.ctime_ns, ino = excluded.ino,
            dev = excluded.dev, content_hash = excluded.content_hash, rev = excluded.rev, remote = excluded.remote,
-           synced_at = excluded.synced_at, file_id = excluded.file_id",
+           synced_at = excluded.synced_at, file_id = excluded.file_id, moved = 0",
     )?
     .execute(params![
         dir_id(conn, folder, &parent)?,
@@ -245,6 +245,30 @@ pub(super) fn put(conn: &Connection, folder: FolderId, path: &RelPath, base: Opt
         base.file_id,
     ])?;
     Ok(())
+}
+
+/// Dropbox has the content of a file that was moved with its directory, under the revision that it got by that: base takes that, unless somebody works on
+/// the file. Says whether it did.
+pub(super) fn renew(
+    conn: &Connection,
+    folder: FolderId,
+    path: &RelPath,
+    content_hash: ContentHash,
+    rev: &str,
+) -> Step<bool> {
+    let busy = conn
+        .prepare_cached("SELECT 1 FROM job WHERE folder = ?1 AND path = ?2 AND state IN ('claimed', 'staged')")?
+        .exists(params![folder.0, path.as_str()])?;
+    let parent = path.parent().unwrap_or_default();
+    let taken = !busy
+        && conn
+            .prepare_cached(
+                "UPDATE base SET rev = ?5, moved = 0 WHERE dir = (SELECT id FROM dir WHERE folder = ?1 AND path = ?2) AND name = ?3
+                    AND content_hash = ?4 AND moved = 1 AND remote IS NULL",
+            )?
+            .execute(params![folder.0, parent.as_str(), path.name(), content_hash.0, rev])?
+            > 0;
+    Ok(taken)
 }
 
 fn dir_id(conn: &Connection, folder: FolderId, dir: &RelPath) -> Step<i64> {

@@ -1,6 +1,6 @@
 //! Directories that disk and Dropbox agreed on.
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use super::error::{Step, StoreError};
 use super::row::{self, at_or_below};
@@ -87,6 +87,17 @@ pub(super) fn has(conn: &Connection, folder: FolderId, path: &RelPath) -> Step<b
     let Some(parent) = path.parent() else { return Ok(false) };
     let mut select = conn.prepare_cached("SELECT 1 FROM base_dir WHERE folder = ?1 AND parent = ?2 AND name = ?3")?;
     Ok(select.exists(params![folder.0, parent.as_str(), path.name()])?)
+}
+
+/// Which directory was agreed on; zeros where that is not known.
+pub(super) fn get(conn: &Connection, folder: FolderId, path: &RelPath) -> Step<Option<DirStat>> {
+    let Some(parent) = path.parent() else { return Ok(None) };
+    let mut select =
+        conn.prepare_cached("SELECT ino, dev FROM base_dir WHERE folder = ?1 AND parent = ?2 AND name = ?3")?;
+    let found = select.query_row(params![folder.0, parent.as_str(), path.name()], |r| {
+        Ok(DirStat { ino: r.get::<_, i64>(0)?.cast_unsigned(), dev: r.get::<_, i64>(1)?.cast_unsigned() })
+    });
+    Ok(found.optional()?)
 }
 
 /// The names of the agreed directories directly in a directory.

@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::changes::{LATELY, kind_of, of_batch, word};
 use super::error::{Fault, Step, StoreError};
 use super::history::Log;
-use super::{Store, base, base_dir, row, settle};
+use super::{Looked, Store, base, base_dir, moves, row, settle};
 use crate::model::{
     Batch, BatchKind, Change, ChangeId, Failure, FolderId, Outcome, RelPath, RemoteChange, RemotePath, UnixMs,
 };
@@ -86,10 +86,30 @@ impl Store {
         outcomes: Vec<(ChangeId, Outcome)>,
         now: UnixMs,
     ) -> Result<(), StoreError> {
+        self.settle_moves(batch, outcomes, HashMap::new(), now).await
+    }
+
+    /// As [`Store::settle_batch`]. With a move that went through go the rows that were looked at before it, unless something was seen since.
+    ///
+    /// # Errors
+    /// When the database cannot be written; then all of it is as it was.
+    pub async fn settle_moves(
+        &self,
+        batch: i64,
+        outcomes: Vec<(ChangeId, Outcome)>,
+        looked: HashMap<ChangeId, Vec<Looked>>,
+        now: UnixMs,
+    ) -> Result<(), StoreError> {
         let kept = self.history_kept();
-        self.write_rows(outcomes.len(), move |conn| {
+        let rows = looked.values().map(Vec::len).sum::<usize>() + outcomes.len();
+        self.write_rows(rows, move |conn| {
             let log = Log::new(conn, kept, now);
+            let moved: Vec<_> =
+                outcomes.iter().filter(|(_, o)| matches!(o, Outcome::Moved(_))).map(|(id, _)| *id).collect();
             close(conn, &log, batch, outcomes, now)?;
+            for id in moved {
+                moves::drop_looked(conn, looked.get(&id).map(Vec::as_slice).unwrap_or_default())?;
+            }
             log.cut()
         })
         .await
@@ -209,6 +229,16 @@ fn close(conn: &Connection, log: &Log<'_>, batch: i64, outcomes: Vec<(ChangeId, 
             Some(Outcome::Elsewhere(place)) if matches!(change.what, RemoteChange::Upload { .. }) => {
                 elsewhere(conn, log, &change, &place, now)?;
             }
+            Some(Outcome::Moved(base)) => {
+                log.committed(&change, base.as_ref())?;
+                if let RemoteChange::Relocate(relocation) = &change.what {
+                    moves::settle(conn, &change, relocation, base.as_ref(), now)?;
+                }
+                drop_change(conn, &change)?;
+                settle::finish(conn, change.job, change.generation, now)?;
+                synced.insert(change.folder);
+            }
+            Some(Outcome::Halfway) => moves::halfway(conn, &change, now)?,
             // There is no other place for a deletion: the path is looked at again.
             Some(Outcome::Elsewhere(_)) => {
                 drop_change(conn, &change)?;

@@ -5,8 +5,8 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::error::{Fault, Step, StoreError};
 use super::{Store, row, settle, uploads};
 use crate::model::{
-    BatchKind, Change, ChangeId, ContentHash, FolderId, Job, JobId, RelPath, RemoteChange, RemotePath, UnixMs,
-    WriteMode,
+    Base, BatchKind, Change, ChangeId, ContentHash, FolderId, Job, JobId, RelPath, Relocation, RemoteChange,
+    RemotePath, UnixMs, WriteMode,
 };
 
 /// Counts in a [`Ready`] stop here.
@@ -38,6 +38,8 @@ pub(super) fn word(kind: BatchKind) -> &'static str {
         BatchKind::Delete => "delete",
         BatchKind::Folder => "folder",
         BatchKind::Trash => "trash",
+        BatchKind::Move => "move",
+        BatchKind::Copy => "copy",
     }
 }
 
@@ -48,6 +50,8 @@ pub(super) fn kind_of(word: &str) -> Step<BatchKind> {
         "delete" => Ok(BatchKind::Delete),
         "folder" => Ok(BatchKind::Folder),
         "trash" => Ok(BatchKind::Trash),
+        "move" => Ok(BatchKind::Move),
+        "copy" => Ok(BatchKind::Copy),
         other => Err(Fault::Damaged(format!("it holds a change of the unknown kind {other:?}"))),
     }
 }
@@ -75,7 +79,7 @@ impl Store {
         .await
     }
 
-    /// What could be committed now, outside of the folders in `skip`: one entry a kind: uploads, folders, deletions, trash.
+    /// What could be committed now, outside of the folders in `skip`: one entry a kind: uploads, folders, deletions, trash, moves, copies.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -83,10 +87,17 @@ impl Store {
         let skip = skip.to_vec();
         self.read(move |conn| {
             let folders = row::folders_without(conn, &skip)?;
-            [BatchKind::Upload, BatchKind::Folder, BatchKind::Delete, BatchKind::Trash]
-                .into_iter()
-                .map(|kind| count_ready(conn, kind, &folders, now))
-                .collect()
+            [
+                BatchKind::Upload,
+                BatchKind::Folder,
+                BatchKind::Delete,
+                BatchKind::Trash,
+                BatchKind::Move,
+                BatchKind::Copy,
+            ]
+            .into_iter()
+            .map(|kind| count_ready(conn, kind, &folders, now))
+            .collect()
         })
         .await
     }
@@ -200,7 +211,7 @@ impl Store {
     }
 }
 
-fn insert(conn: &Connection, job: &Job, what: &RemoteChange, now: UnixMs) -> Step<()> {
+pub(super) fn insert(conn: &Connection, job: &Job, what: &RemoteChange, now: UnixMs) -> Step<()> {
     match what {
         RemoteChange::Upload { session, size, content_hash, stat, to, mode } => {
             let rev = match mode {
@@ -233,10 +244,42 @@ fn insert(conn: &Connection, job: &Job, what: &RemoteChange, now: UnixMs) -> Ste
         RemoteChange::DeleteFolder { path } => plain(conn, job, BatchKind::Delete, path, None, now)?,
         RemoteChange::CreateFolder { path } => plain(conn, job, BatchKind::Folder, path, None, now)?,
         RemoteChange::Trash { path, rev } => plain(conn, job, BatchKind::Trash, path, rev.as_deref(), now)?,
+        RemoteChange::Relocate(relocation) => relocate(conn, job, relocation, now)?,
     }
     // The session is the change's from now on.
     uploads::forget(conn, job.id)?;
     conn.prepare_cached("UPDATE job SET state = 'staged' WHERE id = ?1")?.execute([job.id.0])?;
+    Ok(())
+}
+
+fn relocate(conn: &Connection, job: &Job, relocation: &Relocation, now: UnixMs) -> Step<()> {
+    let kind = if relocation.copy { BatchKind::Copy } else { BatchKind::Move };
+    let base = relocation.base.as_ref();
+    let stat = base.map(|base| base.stat);
+    conn.prepare_cached(
+        "INSERT INTO change (job, folder, kind, generation, to_path, rev, mtime_ns, ctime_ns, ino, dev, read_size, content_hash,
+                             created_at, not_before, from_path, source, file_id, via)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?13, ?14, ?15, ?16, ?17)",
+    )?
+    .execute(params![
+        job.id.0,
+        job.folder.0,
+        word(kind),
+        job.generation,
+        relocation.to.as_str(),
+        base.map(|base| &base.rev),
+        stat.map(|stat| stat.mtime_ns),
+        stat.map(|stat| stat.ctime_ns),
+        stat.map(|stat| stat.ino.cast_signed()),
+        stat.map(|stat| stat.dev.cast_signed()),
+        stat.map(|stat| row::int(stat.size)),
+        base.map(|base| base.content_hash.0),
+        now,
+        relocation.from.as_str(),
+        relocation.source.as_str(),
+        base.and_then(|base| base.file_id.as_ref()),
+        relocation.via.as_ref().map(|via| via.as_str()),
+    ])?;
     Ok(())
 }
 
@@ -282,14 +325,30 @@ fn count_ready(conn: &Connection, kind: BatchKind, folders: &[FolderId], now: Un
     Ok(ready)
 }
 
+/// A change with its row's path.
+const CHANGE: &str =
+    "SELECT change.id, change.job, change.folder, job.path, change.generation, change.attempts, change.kind,
+        change.to_path, change.rev, change.session, change.size, change.content_hash,
+        change.read_size, change.mtime_ns, change.ctime_ns, change.ino, change.dev,
+        change.from_path, change.source, change.file_id, change.via
+   FROM change JOIN job ON job.id = change.job";
+
+/// Staged moves and copies that are in no batch and not halfway.
+pub(super) fn of_moves(conn: &Connection) -> Step<Vec<Change>> {
+    let mut select = conn.prepare_cached(&format!(
+        "{CHANGE} WHERE change.kind IN ('move', 'copy') AND change.batch IS NULL AND change.halfway = 0 ORDER BY change.id"
+    ))?;
+    let mut rows = select.query([])?;
+    let mut changes = Vec::new();
+    while let Some(found) = rows.next()? {
+        changes.push(change(found)?);
+    }
+    Ok(changes)
+}
+
 /// The changes of one batch, in the order of its entries.
 pub(super) fn of_batch(conn: &Connection, batch: i64) -> Step<Vec<Change>> {
-    let mut select = conn.prepare_cached(
-        "SELECT change.id, change.job, change.folder, job.path, change.generation, change.attempts, change.kind,
-                change.to_path, change.rev, change.session, change.size, change.content_hash,
-                change.read_size, change.mtime_ns, change.ctime_ns, change.ino, change.dev
-           FROM change JOIN job ON job.id = change.job WHERE change.batch = ?1 ORDER BY change.pos",
-    )?;
+    let mut select = conn.prepare_cached(&format!("{CHANGE} WHERE change.batch = ?1 ORDER BY change.pos"))?;
     let mut rows = select.query([batch])?;
     let mut changes = Vec::new();
     while let Some(found) = rows.next()? {
@@ -315,6 +374,29 @@ fn change(r: &Row<'_>) -> Step<Change> {
         },
         BatchKind::Folder => RemoteChange::CreateFolder { path: to },
         BatchKind::Trash => RemoteChange::Trash { path: to, rev: r.get(8)? },
+        kind @ (BatchKind::Move | BatchKind::Copy) => {
+            let base = match r.get::<_, Option<[u8; 32]>>(11)? {
+                Some(hash) => Some(Base {
+                    stat: row::stat(r, 12)?,
+                    content_hash: ContentHash(hash),
+                    rev: r.get(8)?,
+                    file_id: r.get(19)?,
+                    remote: None,
+                }),
+                None => None,
+            };
+            RemoteChange::Relocate(Box::new(Relocation {
+                from: row::remote(r, 17)?,
+                to,
+                source: row::rel(r, 18)?,
+                base,
+                copy: kind == BatchKind::Copy,
+                via: match r.get_ref(20)? {
+                    rusqlite::types::ValueRef::Null => None,
+                    _ => Some(row::remote(r, 20)?),
+                },
+            }))
+        }
     };
     Ok(Change {
         id: ChangeId(r.get(0)?),

@@ -98,6 +98,11 @@ impl<'a> Log<'a> {
             }
             RemoteChange::Delete { rev, .. } => (Deed::Deleted, Note { rev: Some(rev), ..Note::default() }),
             RemoteChange::DeleteFolder { .. } => (Deed::Deleted, Note::default()),
+            RemoteChange::Relocate(relocation) => {
+                let what = if relocation.copy { Deed::Copied } else { Deed::Moved };
+                let size = base.map(|base| base.stat.size);
+                (what, Note { size, rev: base.map(|base| base.rev.as_str()), place: Some(relocation.from.as_str()) })
+            }
             RemoteChange::CreateFolder { .. } => (Deed::FolderCreated, Note::default()),
             RemoteChange::Trash { rev, .. } => (Deed::Trashed, Note { rev: rev.as_deref(), ..Note::default() }),
         };

@@ -11,7 +11,7 @@ use super::error::{Step, StoreError};
 use super::remote::{self, ListingId, TreeId};
 use super::remote_names::Names;
 use super::remote_view::{self, Sought, WalkAt, view};
-use super::{Store, base_dir, odd_keys, row};
+use super::{Store, base, base_dir, odd_keys, row};
 use crate::model::listing::Listed;
 use crate::model::{Base, ContentHash, Disk, FolderId, RelPath, Remote, RemotePath, UnixMs};
 
@@ -86,8 +86,8 @@ pub enum Fate {
     Gone,
     /// Another content is there.
     Replaced,
-    /// The same content under another revision.
-    Same,
+    /// The same content, this one, under another revision.
+    Same(ContentHash),
 }
 
 /// What one slice came to.
@@ -143,6 +143,12 @@ pub(super) fn compare_again(conn: &Connection) -> Step<()> {
 }
 
 fn enqueue(conn: &Connection, found: &Found, now: UnixMs) -> Step<()> {
+    // A folder that we moved gives all its files new revisions: base takes them, whatever the disk holds, without a look at each.
+    if let Some((Fate::Same(hash), rev)) = &found.was
+        && base::renew(conn, found.folder, &found.path, *hash, rev)?
+    {
+        return Ok(());
+    }
     if found.dirs_below {
         let seen = "ON CONFLICT (folder, path) DO UPDATE SET generation = generation + 1,
             attempts = iif(state = 'wedged', 0, attempts), code = iif(state = 'wedged', NULL, code),
@@ -355,7 +361,7 @@ impl<'a> Look<'a> {
         }
         let (fate, rev, size) = match remote {
             Remote::File { content_hash: Some(hash), rev, size, .. } if hash == base.content_hash => {
-                (Fate::Same, rev, size)
+                (Fate::Same(hash), rev, size)
             }
             Remote::File { rev, size, .. } => (Fate::Replaced, rev, size),
             _ => (Fate::Gone, String::new(), 0),

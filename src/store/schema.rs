@@ -170,7 +170,7 @@ const MISCOUNTED: &str = "SELECT count(*) FROM tally WHERE
    OR staged <> (SELECT count(*) FROM job WHERE job.folder = tally.folder AND state = 'staged')
    OR wedged <> (SELECT count(*) FROM job WHERE job.folder = tally.folder AND state = 'wedged')
    OR failing <> (SELECT count(*) FROM job WHERE job.folder = tally.folder AND state <> 'wedged' AND code IS NOT NULL)
-   OR staged_uploads <> (SELECT count(*) FROM change WHERE change.folder = tally.folder AND kind IN ('upload', 'folder'))
+   OR staged_uploads <> (SELECT count(*) FROM change WHERE change.folder = tally.folder AND kind IN ('upload', 'folder', 'move', 'copy'))
    OR staged_deletes <> (SELECT count(*) FROM change WHERE change.folder = tally.folder AND kind IN ('delete', 'trash'))
    OR odd <> (SELECT count(*) FROM odd WHERE odd.folder = tally.folder)
    OR files <> (SELECT count(*) FROM dir JOIN base ON base.dir = dir.id WHERE dir.folder = tally.folder)";

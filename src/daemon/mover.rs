@@ -1,0 +1,361 @@
+//! The committer's part in local renames: it looks at what is proposed, and stages what is so. And what the cache may not show yet of any batch.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::daemon::account::{Account, Fatal};
+use crate::daemon::clock::now_ms;
+use crate::daemon::folder::Folder;
+use crate::daemon::intake::blocking;
+use crate::daemon::moves::{Proposal, old};
+use crate::local::Root;
+use crate::model::{
+    Base, Batch, Change, ChangeId, Due, FolderId, Local, Outcome, RelPath, Relocation, Remote, RemoteChange, RemotePath,
+};
+use crate::plan::listing::key_of;
+use crate::plan::moves::{Below, How, MOST, Old, Spelling, apart, by_way, candidate, same_file, spelling};
+use crate::store::{Looked, Planned, RowBelow, StoreError};
+
+/// Proposals wait this long for company: a worker looks at many rows at once.
+const GATHER: Duration = Duration::from_millis(50);
+/// A scan that still runs is waited for so long: the rows that it makes below a renamed directory then go with the move.
+const SCANNING: Duration = Duration::from_secs(2);
+/// A proposal that could not be looked at, or has others at work in its paths, for this long is none.
+const LONGEST: Duration = Duration::from_secs(30);
+/// Files of base that are read at once.
+const PAGE: usize = 1_000;
+
+/// What a look at a directory's files found beside their being the same.
+struct Seen {
+    /// Rows that go with the move.
+    rows: Vec<Looked>,
+    /// New paths that have to be looked at after it.
+    others: Vec<RelPath>,
+}
+
+/// What a look at a proposal gave.
+enum Verdict {
+    /// It is so.
+    Go(Box<Planned>, Seen),
+    /// It is not, or cannot be done.
+    No,
+    /// It cannot be said yet.
+    Later,
+}
+
+/// The committer's part.
+pub(crate) struct Mover {
+    account: Arc<Account>,
+    /// Rows that were looked at before a staged move, and go with it.
+    looked: HashMap<ChangeId, Vec<Looked>>,
+}
+
+impl Mover {
+    pub(crate) fn new(account: Arc<Account>) -> Self {
+        Self { account, looked: HashMap::new() }
+    }
+
+    /// The rows that go with these moves.
+    pub(crate) fn take_looked(&mut self, changes: &[Change]) -> HashMap<ChangeId, Vec<Looked>> {
+        changes.iter().filter_map(|change| Some((change.id, self.looked.remove(&change.id)?))).collect()
+    }
+
+    /// Looks at what is proposed, and stages what is so. Gives whether some of it has to wait.
+    pub(crate) async fn stage(&mut self) -> Result<bool, Fatal> {
+        let account = Arc::clone(&self.account);
+        let proposed = account.moves.snapshot();
+        if proposed.is_empty() {
+            return Ok(false);
+        }
+        let moving = account.store.moving().await?;
+        let mut waits = false;
+        for folder in &account.folders {
+            let mine: Vec<_> = proposed.iter().filter(|((of, _), _)| *of == folder.id).collect();
+            if mine.is_empty() {
+                continue;
+            }
+            let ages = || mine.iter().map(|(_, proposal)| proposal.since.elapsed());
+            let fresh = ages().all(|age| age < SCANNING);
+            let gathers = ages().any(|age| age < GATHER) && ages().all(|age| age < GATHER * 10);
+            if gathers
+                || moving.contains(&folder.id)
+                || folder.now().root_trouble.is_some()
+                || folder.now().scans > 0 && fresh
+            {
+                waits = true;
+                continue;
+            }
+            let pairs: Vec<_> = mine.iter().map(|((_, to), proposal)| (proposal.from.clone(), to.clone())).collect();
+            let now = apart(&pairs);
+            let (mut plans, mut all_seen) = (Vec::new(), Vec::new());
+            for (i, ((_, to), proposal)) in mine.into_iter().enumerate() {
+                if !now.contains(&i) {
+                    // Its row proposes it again, should it still be so by then.
+                    account.moves.done(folder.id, to);
+                    continue;
+                }
+                match self.look(folder, to, proposal).await? {
+                    Verdict::Go(planned, seen) => {
+                        plans.push(*planned);
+                        all_seen.push(seen);
+                    }
+                    Verdict::Later if proposal.since.elapsed() < LONGEST => waits = true,
+                    Verdict::No | Verdict::Later => {
+                        tracing::debug!(from = %proposal.from, %to, "no move");
+                        account.moves.refuse(folder.id, &proposal.from, to, false);
+                        account.moves.done(folder.id, to);
+                    }
+                }
+            }
+            let paths: Vec<_> = plans.iter().map(|planned| planned.path.clone()).collect();
+            let staged = account.store.stage_moves(plans, now_ms()).await?;
+            for ((id, seen), to) in staged.into_iter().zip(all_seen).zip(paths) {
+                match id {
+                    Some(id) => {
+                        self.looked.insert(id, seen.rows);
+                        let now = now_ms();
+                        let due = seen.others.into_iter().map(|path| Due { path, size: 0, due_at: now });
+                        // Nothing is claimed there before the move is settled.
+                        account.store.enqueue(folder.id, due.collect(), now).await?;
+                        account.moves.done(folder.id, &to);
+                    }
+                    None => waits = true,
+                }
+            }
+        }
+        if !waits {
+            account.store.poke();
+        }
+        Ok(waits)
+    }
+
+    async fn look(&self, folder: &Arc<Folder>, to: &RelPath, proposal: &Proposal) -> Result<Verdict, Fatal> {
+        let (account, folder) = (Arc::clone(&self.account), Arc::clone(folder));
+        let (to, proposal) = (to.clone(), proposal.clone());
+        blocking(move || {
+            // Keys that nobody could guess are known for the old places only.
+            if account.store.has_odd_keys_blocking(folder.id, &proposal.from)? {
+                return Ok(Verdict::No);
+            }
+            let look =
+                Look { account: &account, folder: &folder, root: folder.root.pin(), to: &to, from: &proposal.from };
+            if proposal.dir { look.dir() } else { look.file(proposal.how) }
+        })
+        .await
+    }
+
+    /// Takes back staged moves that are not so any more; those that are halfway go on.
+    pub(crate) async fn look_again(&mut self) -> Result<(), Fatal> {
+        let account = Arc::clone(&self.account);
+        let staged = account.store.staged_moves().await?;
+        let old: Vec<_> = staged.into_iter().filter(|change| !self.looked.contains_key(&change.id)).collect();
+        if old.is_empty() {
+            return Ok(());
+        }
+        let ours = Arc::clone(&account);
+        let not_so =
+            blocking(move || Ok(old.iter().filter(|c| !still_so(&ours, c)).map(|c| c.id).collect::<Vec<_>>())).await?;
+        account.store.withdraw(not_so, now_ms()).await?;
+        Ok(())
+    }
+}
+
+/// Whether a staged move is what the disk says.
+fn still_so(account: &Account, change: &Change) -> bool {
+    let RemoteChange::Relocate(relocation) = &change.what else { return true };
+    let Some(folder) = account.folder(change.folder) else { return false };
+    let root = folder.root.pin();
+    let now = root.observe(&change.path);
+    let so = match (&relocation.base, now) {
+        (Some(base), Local::File(stat)) => same_file(base, &stat),
+        (None, Local::Dir) => root.observe(&relocation.source) == Local::Absent,
+        // On its way by another name: it has to go on, whatever became of it here.
+        _ => false,
+    };
+    so && folder.vouch(&root).is_ok()
+}
+
+/// One proposal, looked at.
+struct Look<'a> {
+    account: &'a Account,
+    folder: &'a Folder,
+    root: Root,
+    from: &'a RelPath,
+    to: &'a RelPath,
+}
+
+impl Look<'_> {
+    fn dir(&self) -> Result<Verdict, StoreError> {
+        let (store, folder) = (&self.account.store, self.folder);
+        // Before the disk is: what changes from now on has another generation.
+        let mut rows = store.rows_below_blocking(folder.id, self.from)?;
+        let behind = rows.len();
+        rows.extend(store.rows_below_blocking(folder.id, self.to)?);
+        if store.agreed_below_blocking(folder.id, self.to)? {
+            return Ok(Verdict::No);
+        }
+        let Some((found, clean, others)) = self.compare()? else { return Ok(Verdict::Later) };
+        let here = (self.root.observe(self.from), self.root.observe(self.to));
+        if folder.vouch(&self.root).is_err() {
+            return Ok(Verdict::Later);
+        }
+        // One folder in Dropbox, whatever is in it.
+        let one = spelling(self.from, self.to) == Spelling::Letters && found.all() <= MOST;
+        if here != (Local::Absent, Local::Dir) || !found.is_moved() && !one {
+            return Ok(Verdict::No);
+        }
+        match self.remote(self.from)? {
+            None => return Ok(Verdict::Later),
+            Some(Remote::Folder | Remote::Unlisted) => {}
+            Some(Remote::File { .. } | Remote::Absent) => return Ok(Verdict::No),
+        }
+        if !self.is_free()? {
+            return Ok(Verdict::No);
+        }
+        // What was agreed on among the directories goes along, too.
+        let is_clean = |row: &RowBelow| clean.contains(&row.path) || row.path != *self.to && self.was_agreed(&row.path);
+        let looked = rows.iter().enumerate().filter(|(i, row)| *i < behind || is_clean(row));
+        let looked = looked.filter(|(_, row)| row.path != *self.to).map(|(_, row)| (row.id, row.generation)).collect();
+        Ok(self.go(&rows, Seen { rows: looked, others }, None, false))
+    }
+
+    /// Every file of base below the old path, looked at under the new one; which of them need no other look, and which do. `None`: one of them cannot
+    /// be seen.
+    fn compare(&self) -> Result<Option<(Below, HashSet<RelPath>, Vec<RelPath>)>, StoreError> {
+        let (mut found, mut clean, mut others) = (Below::default(), HashSet::new(), Vec::new());
+        let mut after: Option<RelPath> = None;
+        loop {
+            let page = self.account.store.base_below_blocking(self.folder.id, self.from, after.as_ref(), PAGE)?;
+            let Some((last, _)) = page.last() else { return Ok(Some((found, clean, others))) };
+            after = Some(last.clone());
+            for (path, base) in &page {
+                let Some(at) = path.moved(self.from, self.to) else { continue };
+                match self.root.observe(&at) {
+                    _ if self.folder.ignored(&at, false).is_some() => found.missing += 1,
+                    Local::File(now) if same_file(base, &now) => {
+                        found.same += 1;
+                        if now == base.stat {
+                            clean.insert(at);
+                        }
+                    }
+                    Local::File(_) => {
+                        found.changed += 1;
+                        others.push(at);
+                    }
+                    Local::Unknown(_) => return Ok(None),
+                    Local::Absent | Local::Dir | Local::Other(_) => {
+                        found.missing += 1;
+                        others.push(at);
+                    }
+                }
+            }
+            if found.all() > MOST {
+                return Ok(Some((found, clean, others)));
+            }
+        }
+    }
+
+    /// Whether a directory below the new path is one that was agreed on below the old one.
+    fn was_agreed(&self, path: &RelPath) -> bool {
+        let Some(old) = path.moved(self.to, self.from) else { return false };
+        self.account.store.agreed_dir_blocking(self.folder.id, &old).unwrap_or(false)
+            && self.root.observe(path) == Local::Dir
+    }
+
+    fn file(&self, how: How) -> Result<Verdict, StoreError> {
+        let (store, folder) = (&self.account.store, self.folder);
+        let mut rows = store.rows_below_blocking(folder.id, self.from)?;
+        rows.extend(store.rows_below_blocking(folder.id, self.to)?);
+        let Some(base) = store.base_blocking(folder.id, self.from)? else { return Ok(Verdict::No) };
+        if store.agreed_below_blocking(folder.id, self.to)? {
+            return Ok(Verdict::No);
+        }
+        let Local::File(now) = self.root.observe(self.to) else { return Ok(Verdict::No) };
+        let old = old(&self.root, self.from, &base, &now);
+        let left = self.root.observe(self.from) == Local::Absent;
+        if folder.vouch(&self.root).is_err() || old == Old::Unknown {
+            return Ok(Verdict::Later);
+        }
+        let meant = candidate(&base, &now, old, folder.mode);
+        if meant.is_none() || meant == Some(How::Copy) && how == How::Move {
+            return Ok(Verdict::No);
+        }
+        let theirs = match self.remote(self.from)? {
+            None => return Ok(Verdict::Later),
+            Some(remote) => remote,
+        };
+        let known = match &theirs {
+            Remote::Unlisted => true,
+            Remote::File { content_hash, .. } if how == How::Copy => *content_hash == Some(base.content_hash),
+            Remote::File { id, rev, .. } => base.file_id.as_ref().map_or(*rev == base.rev, |known| known == id),
+            Remote::Absent | Remote::Folder => false,
+        };
+        if !known || !self.is_free()? {
+            return Ok(Verdict::No);
+        }
+        // After a copy the old path is still to be decided.
+        let gone = rows.iter().filter(|row| left && how == How::Move && row.path == *self.from);
+        let looked = gone.map(|row| (row.id, row.generation)).collect();
+        let seen = Seen { rows: looked, others: Vec::new() };
+        Ok(self.go(&rows, seen, Some(Base { stat: now, ..base }), how == How::Copy))
+    }
+
+    fn go(&self, rows: &[RowBelow], seen: Seen, base: Option<Base>, copy: bool) -> Verdict {
+        let (from, to) = (self.folder.home(self.from), self.folder.home(self.to));
+        let via = (spelling(self.from, self.to) == Spelling::Letters).then(|| by_way(&to, now_ms()));
+        let Ok(via) = via.transpose() else { return Verdict::No };
+        let relocation = Relocation { from, to, source: self.from.clone(), base, copy, via };
+        let generation = rows.iter().find(|row| row.path == *self.to).map(|row| row.generation);
+        let (folder, path) = (self.folder.id, self.to.clone());
+        Verdict::Go(Box::new(Planned { folder, path, generation, relocation }), seen)
+    }
+
+    /// What Dropbox has at a path; `None`: the listing has to catch up first.
+    fn remote(&self, path: &RelPath) -> Result<Option<Remote>, StoreError> {
+        let view = self.account.remote.view_blocking(self.account, self.folder.id, path)?;
+        if view.late {
+            self.account.remote.hurry(self.folder.id);
+        }
+        Ok((!view.late).then_some(view.remote))
+    }
+
+    /// Whether nothing is known to be at the new place; Dropbox itself is the judge.
+    fn is_free(&self) -> Result<bool, StoreError> {
+        if key_of(self.from.as_str()) == key_of(self.to.as_str()) {
+            return Ok(true);
+        }
+        let view = self.account.remote.view_blocking(self.account, self.folder.id, self.to)?;
+        Ok(matches!(view.remote, Remote::Absent | Remote::Unlisted))
+    }
+}
+
+/// Whether what was to be done is done.
+pub(crate) fn is_done(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Settled(_) | Outcome::SettledDir(_) | Outcome::Moved(_) | Outcome::Replaced)
+}
+
+/// The cache may show these places as they were until it has caught up. Said before base knows of the commit, so that no worker sees the new base
+/// beside the old listing.
+pub(crate) fn echo(account: &Account, batch: &Batch, outcomes: &[(ChangeId, Outcome)]) {
+    let mut committed: BTreeMap<FolderId, Vec<RemotePath>> = BTreeMap::new();
+    // What was refused changed nothing, and what the cache shows there is what has to be known now.
+    let changed = |outcome: &Outcome| is_done(outcome) || *outcome == Outcome::Halfway;
+    let done: BTreeSet<ChangeId> = outcomes.iter().filter(|(_, o)| changed(o)).map(|(id, _)| *id).collect();
+    for change in batch.changes.iter().filter(|change| done.contains(&change.id)) {
+        if let RemoteChange::Relocate(relocation) = &change.what {
+            let places = [&relocation.from, relocation.next(), &relocation.to].map(Clone::clone);
+            if relocation.base.is_none() {
+                account.remote.echo_trees(change.folder, places);
+                account.moves.moved(change.folder);
+            } else if account.folder(change.folder).is_some_and(|folder| folder.comes_down()) {
+                committed.entry(change.folder).or_default().extend(places);
+            }
+        } else if account.folder(change.folder).is_some_and(|folder| folder.comes_down()) {
+            committed.entry(change.folder).or_default().push(change.what.place().clone());
+        }
+    }
+    for (folder, places) in committed {
+        account.remote.echo(folder, places);
+    }
+}

@@ -1,0 +1,348 @@
+//! Local renames on their way to the committer: workers propose them, and the committer looks at them once more and stages them. The rules, and why
+//! it is done so, are in [`plan::moves`](crate::plan::moves).
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use crate::daemon::account::{Account, Fatal};
+use crate::daemon::clock::{ms, now_ms};
+use crate::daemon::folder::Folder;
+use crate::daemon::intake::blocking;
+use crate::daemon::live::lock;
+use crate::local::{Kind, Root};
+use crate::model::{Base, FolderId, Job, Local, RelPath, Settled, Stat, WriteMode};
+use crate::plan::decide::Action;
+use crate::plan::moves::{How, Old, Spelling, above, candidate, same_file, spelling};
+use crate::plan::names;
+
+/// A row whose path is part of a proposed move is looked at again after this long, in ms.
+const SOON_MS: i64 = 300;
+/// What was here and is another one in Dropbox may have been renamed here: that is seen within this time, in ms.
+const RENAMED_MS: i64 = 2_500;
+/// For so long at the most the listing is waited for after a move.
+const LISTED: Duration = Duration::from_secs(10);
+/// For so long a refused move is not proposed again.
+const REFUSED: Duration = Duration::from_mins(10);
+/// So many refusals are remembered.
+const REMEMBERED: usize = 20_000;
+
+/// What one account's workers propose, and what was refused.
+#[derive(Debug, Default)]
+pub(crate) struct Moves(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    proposed: BTreeMap<(FolderId, RelPath), Proposal>,
+    refused: HashMap<(FolderId, RelPath, RelPath), Refusal>,
+    moved: BTreeMap<FolderId, Instant>,
+}
+
+/// A move or a copy that a worker proposes.
+#[derive(Debug, Clone)]
+pub(crate) struct Proposal {
+    pub(crate) from: RelPath,
+    /// A directory, with all that is in it.
+    pub(crate) dir: bool,
+    pub(crate) how: How,
+    pub(crate) since: Instant,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Refusal {
+    at: Instant,
+    /// A move is not allowed there, a copy may be.
+    copy: bool,
+}
+
+impl Moves {
+    /// Folders in which something is proposed: it is looked at before anything else is claimed there.
+    fn folders(&self) -> Vec<FolderId> {
+        let mut folders: Vec<_> = lock(&self.0).proposed.keys().map(|(folder, _)| *folder).collect();
+        folders.dedup();
+        folders
+    }
+
+    /// A folder's directory was moved.
+    pub(crate) fn moved(&self, folder: FolderId) {
+        lock(&self.0).moved.insert(folder, Instant::now());
+    }
+
+    /// Folders in which a directory was moved a moment ago, and whose listing does not show that yet: all that could be said of its files is that it is
+    /// too early.
+    fn unlisted(&self, account: &Account) -> Vec<FolderId> {
+        let mut state = lock(&self.0);
+        state.moved.retain(|folder, at| at.elapsed() < LISTED && account.remote.lags_behind(*folder));
+        let folders: Vec<_> = state.moved.keys().copied().collect();
+        folders.iter().for_each(|folder| account.remote.hurry(*folder));
+        folders
+    }
+
+    /// Whether a path is part of a proposed move.
+    fn covers(&self, folder: FolderId, path: &RelPath) -> bool {
+        let state = lock(&self.0);
+        let mut at = (!state.proposed.is_empty()).then(|| path.clone());
+        let mut key = (folder, RelPath::root());
+        while let Some(here) = at.filter(|here| !here.is_root()) {
+            at = here.parent();
+            key.1 = here;
+            if state.proposed.contains_key(&key) {
+                return true;
+            }
+        }
+        false
+    }
+
+    fn propose(&self, folder: FolderId, to: RelPath, proposal: Proposal) {
+        lock(&self.0).proposed.entry((folder, to)).or_insert(proposal);
+    }
+
+    /// This cannot be moved so, for a while. With `copy` it may be copied.
+    pub(crate) fn refuse(&self, folder: FolderId, from: &RelPath, to: &RelPath, copy: bool) {
+        let mut state = lock(&self.0);
+        if state.refused.len() >= REMEMBERED {
+            state.refused.retain(|_, refusal| refusal.at.elapsed() < REFUSED);
+        }
+        if state.refused.len() >= REMEMBERED {
+            state.refused.clear();
+        }
+        state.refused.insert((folder, from.clone(), to.clone()), Refusal { at: Instant::now(), copy });
+    }
+
+    fn refusal(&self, folder: FolderId, from: &RelPath, to: &RelPath) -> Option<Refusal> {
+        let refused = lock(&self.0).refused.get(&(folder, from.clone(), to.clone())).copied();
+        refused.filter(|refusal| refusal.at.elapsed() < REFUSED)
+    }
+
+    /// The new places of refused moves of a folder: what was to be moved is sent to them instead, before the old one is deleted.
+    fn refused_places(&self, folder: FolderId) -> Vec<RelPath> {
+        let state = lock(&self.0);
+        let mine = state.refused.iter().filter(|((of, ..), refusal)| *of == folder && refusal.at.elapsed() < REFUSED);
+        let mut places: Vec<_> = mine.map(|((_, _, to), _)| to.clone()).collect();
+        places.sort_unstable();
+        places.dedup();
+        places
+    }
+
+    /// All that is proposed, by folder and new path.
+    pub(crate) fn snapshot(&self) -> Vec<((FolderId, RelPath), Proposal)> {
+        lock(&self.0).proposed.iter().map(|(key, proposal)| (key.clone(), proposal.clone())).collect()
+    }
+
+    /// It is proposed no more.
+    pub(crate) fn done(&self, folder: FolderId, to: &RelPath) {
+        lock(&self.0).proposed.remove(&(folder, to.clone()));
+    }
+}
+
+/// Folders of which nothing is claimed for now.
+pub(crate) async fn busy(account: &Account) -> Result<Vec<FolderId>, Fatal> {
+    let mut folders = account.store.moving().await?;
+    folders.extend(account.moves.folders());
+    folders.extend(account.moves.unlisted(account));
+    Ok(folders)
+}
+
+/// What a row is about to come to, as far as a move may take its place.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Instead<'a> {
+    /// A new file is sent.
+    Sent(&'a Stat),
+    /// A new file is compared with the one that Dropbox has there.
+    Compared(&'a Stat),
+    /// A new directory is Dropbox's folder of that name.
+    Agreed,
+    /// A folder is deleted in Dropbox.
+    Deleted,
+    /// Dropbox's file or folder is brought down to where nothing is. With base: it was there.
+    Fetched(Option<&'a Base>),
+    /// Anything else.
+    Other,
+}
+
+impl<'a> Instead<'a> {
+    /// Of an action that was decided.
+    pub(crate) fn of(action: &Action, local: &'a Local, base: Option<&'a Base>) -> Self {
+        match (action, local, base) {
+            (Action::Upload(WriteMode::Add), Local::File(stat), None) => Self::Sent(stat),
+            (Action::AdoptOrUpload(_) | Action::Compare, Local::File(stat), None) => Self::Compared(stat),
+            (Action::AgreeDir, ..) => Self::Agreed,
+            (Action::DeleteFolder, ..) => Self::Deleted,
+            (Action::Download(_) | Action::MakeDir, Local::Absent, base) => Self::Fetched(base),
+            _ => Self::Other,
+        }
+    }
+}
+
+/// If what is new here is something that base knows under another path, a move is proposed, and the row waits for it. So does every row below a
+/// directory that is about to be moved.
+pub(crate) fn instead(
+    account: &Account,
+    folder: &Folder,
+    root: &Root,
+    job: &Job,
+    what: Instead<'_>,
+) -> Option<Settled> {
+    let wait = || Some(Settled::Wait(now_ms() + SOON_MS));
+    if account.moves.covers(folder.id, &job.path) {
+        return wait();
+    }
+    let (stat, taken) = match what {
+        Instead::Sent(stat) => (stat, false),
+        Instead::Compared(stat) => (stat, true),
+        Instead::Agreed | Instead::Deleted => {
+            return respelled(account, folder, root, &job.path, matches!(what, Instead::Deleted));
+        }
+        Instead::Fetched(base) => return fetched(account, folder, root, job, base.is_some()),
+        Instead::Other => return None,
+    };
+    if names::disallowed(&job.path).is_some() {
+        return None;
+    }
+    let known = account.store.had_inode_blocking(folder.id, stat).ok()?;
+    for (from, base) in known {
+        if from == job.path || folder.ignored(&from, false).is_some() {
+            continue;
+        }
+        let old = old(root, &from, &base, stat);
+        let Some(how) = candidate(&base, stat, old, folder.mode) else { continue };
+        match spelling(&from, &job.path) {
+            Spelling::Other if !taken => {}
+            Spelling::Letters if how == How::Move => {}
+            Spelling::Other | Spelling::Letters | Spelling::Form => continue,
+        }
+        let Some((to, proposal)) = choose(account, folder, root, (from, job.path.clone()), how) else { continue };
+        account.moves.propose(folder.id, to, proposal);
+        return wait();
+    }
+    None
+}
+
+/// What comes down to where nothing is. If it was there, and is another one in Dropbox by now, it may only have been renamed here: that is looked for
+/// first. If it stands here in another spelling, it is here, unless Dropbox shows the new one.
+fn fetched(account: &Account, folder: &Folder, root: &Root, job: &Job, was: bool) -> Option<Settled> {
+    let waited = now_ms().saturating_sub(job.since);
+    let mut above = job.path.parent().filter(|dir| !dir.is_root());
+    while let Some(dir) = above.clone().filter(|dir| root.observe(dir) == Local::Absent) {
+        if was || account.store.agreed_dir_blocking(folder.id, &dir).unwrap_or(false) {
+            break;
+        }
+        above = dir.parent().filter(|dir| !dir.is_root());
+    }
+    let was = was || above.is_some_and(|dir| root.observe(&dir) == Local::Absent);
+    if was {
+        return (folder.now().scans > 0 || (0..RENAMED_MS).contains(&waited))
+            .then(|| Settled::Wait(now_ms() + SOON_MS));
+    }
+    let parent = job.path.parent()?;
+    let listing = root.read_dir(&parent).ok()?;
+    let same = |name: &str| parent.child(name).is_ok_and(|other| spelling(&job.path, &other) != Spelling::Other);
+    let other = listing.entries.iter().map(|(name, _)| name).find(|name| **name != *job.path.name() && same(name))?;
+    let agreed = account.store.agreed_below_blocking(folder.id, &parent.child(other).ok()?).ok()?;
+    let shown = account.remote.name_blocking(account, folder.id, &job.path).ok()?;
+    (agreed && shown.as_deref() != Some(job.path.name())).then_some(Settled::Nothing)
+}
+
+/// A directory whose name changed only its letters is one folder in Dropbox: that gets the new name, and is never deleted.
+fn respelled(account: &Account, folder: &Folder, root: &Root, path: &RelPath, was: bool) -> Option<Settled> {
+    let parent = path.parent()?;
+    let same = |name: &str| {
+        let other = parent.child(name).ok()?;
+        (spelling(path, &other) == Spelling::Letters).then_some(other)
+    };
+    let (from, to) = if was {
+        let listing = root.read_dir(&parent).ok()?;
+        let to = listing.entries.iter().filter(|(_, kind)| *kind == Kind::Dir).find_map(|(name, _)| same(name))?;
+        (path.clone(), to)
+    } else {
+        let agreed = account.store.agreed_dirs_blocking(folder.id, &parent).ok()?;
+        (agreed.iter().find_map(|name| same(name)).filter(|from| root.observe(from) == Local::Absent)?, path.clone())
+    };
+    if !folder.passes_deletions() || account.moves.refusal(folder.id, &from, &to).is_some() {
+        return was.then_some(Settled::Again(None));
+    }
+    account.moves.propose(folder.id, to, Proposal { from, dir: true, how: How::Move, since: Instant::now() });
+    Some(Settled::Wait(now_ms() + SOON_MS))
+}
+
+/// What stands at the old path of the file that is `now` elsewhere.
+pub(crate) fn old(root: &Root, from: &RelPath, base: &Base, now: &Stat) -> Old {
+    match Folder::look_at(root, from, Some(base)) {
+        Local::Absent | Local::Dir | Local::Other(_) => Old::Left,
+        Local::File(there) if (there.dev, there.ino) != (now.dev, now.ino) => Old::Left,
+        Local::File(there) if same_file(base, &there) => Old::Linked,
+        Local::File(_) | Local::Unknown(_) => Old::Unknown,
+    }
+}
+
+/// The highest directories that may have been renamed as one, or else the file itself.
+fn choose(
+    account: &Account,
+    folder: &Folder,
+    root: &Root,
+    (from, to): (RelPath, RelPath),
+    how: How,
+) -> Option<(RelPath, Proposal)> {
+    let since = Instant::now();
+    let mut how = how;
+    let pairs = above(&from, &to);
+    for (old, new) in pairs.into_iter().rev() {
+        let refusal = account.moves.refusal(folder.id, &old, &new);
+        if refusal.is_some_and(|refusal| refusal.copy) {
+            how = How::Copy;
+        }
+        let may_be = how == How::Move
+            && refusal.is_none()
+            && root.observe(&old) == Local::Absent
+            && root.observe(&new) == Local::Dir
+            && folder.ignored(&old, true).is_none()
+            && !account.store.agreed_below_blocking(folder.id, &new).unwrap_or(true);
+        if may_be {
+            return Some((new, Proposal { from: old, dir: true, how, since }));
+        }
+    }
+    match account.moves.refusal(folder.id, &from, &to) {
+        Some(Refusal { copy: true, .. }) if how == How::Move => how = How::Copy,
+        Some(_) => return None,
+        None => {}
+    }
+    Some((to, Proposal { from, dir: false, how, since }))
+}
+
+/// Directories (or files) that are gone, with all that base knows in them: looked at only after the new ones have been scanned, since they may be the
+/// same, and base knows that by then.
+pub(crate) async fn gone(account: &Account, folder: &Arc<Folder>, paths: Vec<RelPath>) -> Result<(), Fatal> {
+    let settle = ms(account.config.watch.settle);
+    for path in paths {
+        let (store, of, at) = (account.store.clone(), Arc::clone(folder), path.clone());
+        let is_gone = blocking(move || {
+            let gone = !matches!(of.root.observe(&at), Local::Dir | Local::Unknown(_));
+            Ok(gone && store.knows_below_blocking(of.id, &at)?)
+        });
+        if is_gone.await? {
+            let now = now_ms();
+            account.store.enqueue_gone(folder.id, &path, folder.passes_deletions(), now + settle, now).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether deletions of a folder must wait: something may have gone where nobody has looked yet, or is on its way to where it went.
+pub(crate) async fn hold_deletions(account: &Account, folder: FolderId) -> Result<bool, Fatal> {
+    if busy(account).await?.contains(&folder) {
+        return Ok(true);
+    }
+    // What is full has to be emptied, and nothing is sent meanwhile.
+    if account.is_full() {
+        return Ok(false);
+    }
+    if account.store.due_before_deletions(folder).await? {
+        return Ok(true);
+    }
+    for place in account.moves.refused_places(folder) {
+        if account.store.busy_at(folder, &place).await? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
