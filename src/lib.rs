@@ -44,7 +44,12 @@
 //! late: a wave waits for a person, in slices too.
 //!
 //! Workers look a row's remote view up in it (`Remote::Unlisted` while in doubt), and adopt what Dropbox has already. `ferrybox ls` reads the
-//! database itself. Local moves are not built yet: they go up as new files.
+//! database itself.
+//!
+//! # Local moves
+//! A worker that is about to send a new file asks base for its inode; if base knows it elsewhere, a move is proposed ([`plan::moves`], `daemon/moves`),
+//! and the committer looks at it, stages it and makes it (`daemon/mover`). Until it is settled nothing is claimed in that folder and nothing compared
+//! with the listing. Settling gives base its new keys; revisions below a moved directory come with the listing.
 //!
 //! # The data's way down
 //! In folders whose remote changes come down (`two-way`, `download`) a comparison also makes rows for what only Dropbox has. A worker decides them by

@@ -26,6 +26,9 @@ const LONGEST: Duration = Duration::from_secs(30);
 /// Files of base that are read at once.
 const PAGE: usize = 1_000;
 
+/// How the files below a directory stand, the paths that need no other look, and those that do.
+type Compared = (Below, HashSet<RelPath>, Vec<RelPath>);
+
 /// What a look at a directory's files found beside their being the same.
 struct Seen {
     /// Rows that go with the move.
@@ -222,7 +225,7 @@ impl Look<'_> {
 
     /// Every file of base below the old path, looked at under the new one; which of them need no other look, and which do. `None`: one of them cannot
     /// be seen.
-    fn compare(&self) -> Result<Option<(Below, HashSet<RelPath>, Vec<RelPath>)>, StoreError> {
+    fn compare(&self) -> Result<Option<Compared>, StoreError> {
         let (mut found, mut clean, mut others) = (Below::default(), HashSet::new(), Vec::new());
         let mut after: Option<RelPath> = None;
         loop {

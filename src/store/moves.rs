@@ -138,7 +138,7 @@ impl Store {
     /// # Errors
     /// When the database cannot be read.
     pub async fn staged_moves(&self) -> Result<Vec<Change>, StoreError> {
-        self.read(|conn| changes::of_moves(conn)).await
+        self.read(changes::of_moves).await
     }
 
     /// Stages moves and copies. Deletions and new folders that were staged at or below either path, and are in no batch, are taken back. For each,
