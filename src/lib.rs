@@ -57,6 +57,9 @@
 //! stands there, if that is still what was looked at. Deletions here are staged like deletions there, so that one guard sees both, and `daemon/trash`
 //! carries them out. Between our own commit and the page that tells of it, `daemon/echo` keeps the cache from being believed about that path.
 //!
+//! What is left out (`ignore`, `exclude`) is forgotten in base by `daemon/unsynced`, so that no absence there is ever a deletion. Marks of what is
+//! listed (read-only, symlink, not downloadable) bound what may be done: [`plan::decide::permitted`]. `daemon/restore` puts earlier versions back.
+//!
 //! # Asking without doing
 //! `explain` and `plan` take the same three views through the same [`plan::decide`] as the workers (`daemon/views`), claim nothing and settle
 //! nothing. `history` is written by the steps that settle, in their own transactions, and cut off at its beginning.
