@@ -137,6 +137,11 @@ impl Account {
         wait_out(&self.trouble).await;
     }
 
+    /// Whether [`Account::ready`] would wait for a trouble.
+    pub(crate) fn is_troubled(&self) -> bool {
+        self.trouble.borrow().as_ref().is_some_and(Trouble::waits)
+    }
+
     /// Ends the wait of a trouble early: somebody asked, or the network came back.
     pub(crate) fn hurry(&self) {
         hurry(&self.trouble);

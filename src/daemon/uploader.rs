@@ -130,7 +130,7 @@ impl Uploader {
                 oldest_due: due.oldest_due,
                 gather,
             };
-            if account.is_full() || account.paused().is_some() {
+            if account.is_full() || account.paused().is_some() || account.is_troubled() {
                 return Ok(Vec::new());
             }
             let wait = match claim_at(queue, files, ceilings.body, now) {

@@ -16,8 +16,8 @@ use crate::model::{Base, Change, FolderId, RelPath, RemoteChange, RemotePath, Un
 /// Rows that the log keeps unless [`Store::set_history`] says otherwise.
 pub(super) const KEPT: u64 = 100_000;
 
-/// A folder is emptied, its loss seen and its deletions staged within this time, in ms.
-const SHORTLY_MS: UnixMs = 15_000;
+/// A loss is seen within this time, in ms.
+const SHORTLY_MS: UnixMs = 1_000;
 
 /// One deed, on its way into the log.
 #[derive(Debug, Clone, Default)]
@@ -171,7 +171,7 @@ impl Store {
         self.read(move |conn| page(conn, under.as_ref(), offset, limit)).await
     }
 
-    /// Files that came down since shortly before the oldest of a folder's staged deletions, and are not among these.
+    /// Files that came down since the first loss was seen of those that a folder's staged deletions in Dropbox are about, and are not among these.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -180,9 +180,9 @@ impl Store {
             let mut select = conn.prepare_cached(
                 "SELECT count(DISTINCT h.path) FROM history h
                   WHERE h.folder = ?1 AND h.what = ?2
-                    AND h.at >= (SELECT min(created_at) FROM change WHERE folder = ?1 AND kind IN ('delete', 'trash')) - ?3
+                    AND h.at >= (SELECT min(j.since) FROM job j JOIN change c ON c.job = j.id WHERE j.folder = ?1 AND c.kind = 'delete') - ?3
                     AND NOT EXISTS (SELECT 1 FROM job j JOIN change c ON c.job = j.id
-                                     WHERE j.folder = h.folder AND j.path = h.path AND c.kind IN ('delete', 'trash'))",
+                                     WHERE j.folder = h.folder AND j.path = h.path AND c.kind = 'delete')",
             )?;
             Ok(select.query_row(params![folder.0, Deed::Downloaded.word(), SHORTLY_MS], |r| row::count(r, 0))?)
         })
