@@ -281,13 +281,12 @@ impl Follower {
         let homes: Vec<_> = self.lane.folders.iter().map(|f| (key_of(f.remote.as_str()), f.disk)).collect();
         for entry in page.entries.iter().filter(|e| e.what != What::Deleted) {
             let parent = entry.key.as_str().rsplit_once('/').map_or("", |(parent, _)| parent);
-            let top = homes.iter().any(|(home, _)| home == parent);
             let inside =
                 |home: &str| parent.strip_prefix(home).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
             let strictest = homes.iter().filter(|(home, _)| inside(home)).map(|(_, disk)| *disk);
             let disk =
                 if strictest.into_iter().any(|disk| disk == Disk::Windows) { Disk::Windows } else { Disk::Plain };
-            if let Some(failure) = unholdable(&entry.name, top, disk) {
+            if let Some(failure) = unholdable(&entry.name, disk) {
                 let text = entry.key.as_str().to_owned();
                 page.refused.push(Refused { text, code: failure.code, why: failure.text });
             }

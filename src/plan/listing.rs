@@ -151,8 +151,8 @@ pub fn tells_apart(name: &str, listed: &str) -> bool {
 /// Bytes that a name may have on nearly every disk.
 const NAME_MAX: usize = 255;
 
-/// Why this disk could not hold an entry; `None` if nothing is known against it. `top` says that it lies directly in a synced folder.
-pub fn unholdable(name: &str, top: bool, disk: Disk) -> Option<Failure> {
+/// Why this disk could not hold an entry; `None` if nothing is known against it.
+pub fn unholdable(name: &str, disk: Disk) -> Option<Failure> {
     let (long, of) = match disk {
         Disk::Plain => (name.len(), "bytes"),
         Disk::Windows => (name.encode_utf16().count(), "UTF-16 units"),
@@ -175,18 +175,18 @@ pub fn unholdable(name: &str, top: bool, disk: Disk) -> Option<Failure> {
             ),
         ));
     }
-    if top && name == OWN_DIR {
+    if name == OWN_DIR {
         return Some(Failure::wedge(
             "reserved",
-            "the name `.ferrybox` at the top of a folder belongs to ferrybox: rename it in Dropbox to sync it",
+            "the name `.ferrybox` belongs to ferrybox, wherever it is: rename it in Dropbox to sync it",
         ));
     }
     None
 }
 
 /// Whether a disk could hold an entry, as far as is known: see [`unholdable`].
-pub fn holds(name: &str, top: bool, disk: Disk) -> bool {
-    unholdable(name, top, disk).is_none()
+pub fn holds(name: &str, disk: Disk) -> bool {
+    unholdable(name, disk).is_none()
 }
 
 #[cfg(test)]
@@ -249,20 +249,19 @@ mod tests {
 
     #[test]
     fn i6_i9_what_a_disk_cannot_hold() {
-        let code = |name: &str, top, disk| unholdable(name, top, disk).map(|f| f.code);
+        let code = |name: &str, disk| unholdable(name, disk).map(|f| f.code);
         let crabs = "\u{1F980}".repeat(64);
-        assert_eq!(code(&crabs, false, Disk::Plain).unwrap(), "name_too_long");
-        assert_eq!(code(&crabs, false, Disk::Windows), None);
-        assert_eq!(code(&"x".repeat(256), false, Disk::Windows).unwrap(), "name_too_long");
-        assert_eq!(code(".ferrybox", true, Disk::Plain).unwrap(), "reserved");
-        assert_eq!(code(".ferrybox", false, Disk::Plain), None);
+        assert_eq!(code(&crabs, Disk::Plain).unwrap(), "name_too_long");
+        assert_eq!(code(&crabs, Disk::Windows), None);
+        assert_eq!(code(&"x".repeat(256), Disk::Windows).unwrap(), "name_too_long");
+        assert_eq!(code(".ferrybox", Disk::Plain).unwrap(), "reserved");
         for odd in ["12:30", "who?", "a*", "\"q\"", "a|b", "<a>", "back\\slash", "tab\t", "dot.", "space "] {
-            assert_eq!(code(odd, false, Disk::Plain), None, "{odd:?}");
-            assert_eq!(code(odd, false, Disk::Windows).unwrap(), "name", "{odd:?}");
+            assert_eq!(code(odd, Disk::Plain), None, "{odd:?}");
+            assert_eq!(code(odd, Disk::Windows).unwrap(), "name", "{odd:?}");
         }
         for fine in ["fine", "a.b", ".a", " a", "é", "(a) [b] {c} + ~ # % &"] {
-            assert_eq!(code(fine, true, Disk::Windows), None, "{fine:?}");
+            assert_eq!(code(fine, Disk::Windows), None, "{fine:?}");
         }
-        assert!(unholdable("a.", false, Disk::Windows).unwrap().text.contains("'.' at its end"));
+        assert!(unholdable("a.", Disk::Windows).unwrap().text.contains("'.' at its end"));
     }
 }

@@ -17,8 +17,8 @@ use crate::model::{Base, ContentHash, Disk, FolderId, RelPath, Remote, RemotePat
 
 /// Guesses the server's key of a path; `plan::listing` has it.
 pub type KeyOf = fn(&str) -> String;
-/// Whether a disk can hold an entry of this name, and may; the truth value says that it lies directly in a synced folder.
-pub type Holds = fn(&str, bool, Disk) -> bool;
+/// Whether a disk can hold an entry of this name, and may.
+pub type Holds = fn(&str, Disk) -> bool;
 
 /// The rules of `plan::listing` that the comparison carries out.
 #[derive(Debug, Clone, Copy)]

@@ -81,8 +81,7 @@ impl<'a> Names<'a> {
         else {
             return Ok(None);
         };
-        let top = above == self.home;
-        if !(self.naming.holds)(name_shown, top, self.folder.disk) {
+        if !(self.naming.holds)(name_shown, self.folder.disk) {
             return Ok(None);
         }
         let Some(above) = self.dir(above, above_shown)? else { return Ok(None) };
