@@ -220,7 +220,9 @@ impl Intake {
                         let known = account.store.agreed_dir_blocking(folder.id, &path)?
                             && !account.store.is_wedged_blocking(folder.id, &path)?;
                         let is_news = folder.comes_down() && !known && !path.is_root();
-                        if !is_news && account.store.base_blocking(folder.id, &path)?.is_none() {
+                        // Or it is about to be in base: its commit may be under way. Asked in this order, since a row becomes base.
+                        let is_on_its_way = account.store.has_row_blocking(folder.id, &path)?;
+                        if !is_news && !is_on_its_way && account.store.base_blocking(folder.id, &path)?.is_none() {
                             continue;
                         }
                         0

@@ -67,6 +67,17 @@ impl Store {
         })
     }
 
+    /// Whether a path has a row, in whatever state. Blocks.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn has_row_blocking(&self, folder: FolderId, path: &RelPath) -> Result<bool, StoreError> {
+        self.read_blocking(|conn| {
+            let mut select = conn.prepare_cached("SELECT 1 FROM job WHERE folder = ?1 AND path = ?2")?;
+            Ok(select.exists(params![folder.0, path.as_str()])?)
+        })
+    }
+
     /// Whether a path has been given up until it changes. Blocks.
     ///
     /// # Errors
