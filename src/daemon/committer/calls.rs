@@ -1,0 +1,252 @@
+//! The committer's calls: one for each kind of batch, and the polling of its job.
+
+use tokio::time::Instant;
+
+use std::time::Duration;
+
+use super::{Committer, Results};
+use crate::config::{LoneFile, Route};
+use crate::daemon::account::Fatal;
+use crate::daemon::clock::chance;
+use crate::daemon::live::lock;
+use crate::daemon::transfer;
+use crate::dropbox::{CallError, DeleteEntry, EntryError, FinishEntry, Launch, Poll, RelocateEntry, TransportKind};
+use crate::model::{Batch, BatchKind, Change, Failure, RemoteChange};
+use crate::plan::retry;
+
+/// The first pause between two polls of a job; each is half as long again as the last.
+const FIRST_POLL: Duration = Duration::from_millis(50);
+const LONGEST_POLL: Duration = Duration::from_secs(5);
+/// So many unreadable answers about a job are enough.
+const UNREADABLE: u32 = 4;
+/// Where it is remembered that the server no longer knows `finish_batch`.
+const V1_GONE: &str = "finish_batch_v1_gone";
+
+impl Committer {
+    /// Makes the batch's call.
+    pub(super) async fn call(&self, batch: &Batch) -> Result<Results, Fatal> {
+        match batch.kind {
+            BatchKind::Upload => self.commit(batch).await,
+            BatchKind::Delete => self.delete(batch).await,
+            BatchKind::Folder => self.make_folders(batch).await,
+            BatchKind::Move | BatchKind::Copy => self.relocate(batch).await,
+            // Made on the disk, before it comes to this.
+            BatchKind::Trash => Ok(Results::Unknown),
+        }
+    }
+
+    async fn relocate(&self, batch: &Batch) -> Result<Results, Fatal> {
+        let account = &self.account;
+        let entries: Vec<_> = batch.changes.iter().filter_map(relocate_entry).collect();
+        let reply = match batch.kind {
+            BatchKind::Copy => account.dropbox.copy_batch(&entries).await,
+            _ => account.dropbox.move_batch(&entries).await,
+        };
+        match account.judge(reply) {
+            Ok(Launch::Done(results)) => Ok(Results::Moved(results)),
+            Ok(Launch::Job(job)) => {
+                account.store.launched(batch.id, &job).await?;
+                self.poll(batch, &job).await
+            }
+            Err(error) => Ok(broken(&error)),
+        }
+    }
+
+    async fn make_folders(&self, batch: &Batch) -> Result<Results, Fatal> {
+        let account = &self.account;
+        let paths: Vec<_> = batch.changes.iter().map(|change| change.what.place()).collect();
+        match account.judge(account.dropbox.create_folder_batch(&paths).await) {
+            Ok(Launch::Done(results)) => Ok(Results::Made(results)),
+            Ok(Launch::Job(job)) => {
+                account.store.launched(batch.id, &job).await?;
+                self.poll(batch, &job).await
+            }
+            Err(error) => Ok(broken(&error)),
+        }
+    }
+
+    async fn commit(&self, batch: &Batch) -> Result<Results, Fatal> {
+        let account = &self.account;
+        let entries: Vec<FinishEntry<'_>> = batch.changes.iter().filter_map(finish_entry).collect();
+        if let ([only], LoneFile::Finish) = (entries.as_slice(), account.config.commit.lone_file) {
+            let reply = account.judge(account.dropbox.finish(only).await);
+            transfer::count(account).await?;
+            return Ok(match reply {
+                Ok(metadata) => Results::Files(vec![Ok(metadata)]),
+                Err(CallError::Api(error)) if error.status == 409 => {
+                    Results::Files(vec![Err(EntryError { tags: error.tags, value: error.error })])
+                }
+                Err(error) => broken(&error),
+            });
+        }
+        let v2 = account.config.commit.route == Route::FinishBatchV2 || account.store.meta(V1_GONE).await?.is_some();
+        if v2 {
+            let reply = account.judge(account.dropbox.finish_batch_v2(&entries).await);
+            transfer::count(account).await?;
+            return Ok(reply.map_or_else(|e| broken(&e), Results::Files));
+        }
+        let reply = account.judge(account.dropbox.finish_batch(&entries).await);
+        transfer::count(account).await?;
+        match reply {
+            Ok(Launch::Done(results)) => Ok(Results::Files(results)),
+            Ok(Launch::Job(job)) => {
+                account.store.launched(batch.id, &job).await?;
+                self.poll(batch, &job).await
+            }
+            Err(error) if error.unknown_route() => {
+                tracing::warn!(account = %account.name, "the server no longer knows finish_batch: using finish_batch_v2 from now on");
+                account.store.set_meta(V1_GONE, "1").await?;
+                Ok(Results::Refused(Failure::retry(
+                    "route",
+                    "the server no longer knows finish_batch; finish_batch_v2 is used instead",
+                )))
+            }
+            Err(error) => Ok(broken(&error)),
+        }
+    }
+
+    async fn delete(&self, batch: &Batch) -> Result<Results, Fatal> {
+        let account = &self.account;
+        let entries: Vec<DeleteEntry<'_>> = batch
+            .changes
+            .iter()
+            .filter_map(|change| match &change.what {
+                RemoteChange::Delete { path, rev } => Some(DeleteEntry { path, parent_rev: Some(rev.as_str()) }),
+                RemoteChange::DeleteFolder { path } => Some(DeleteEntry { path, parent_rev: None }),
+                RemoteChange::Upload { .. }
+                | RemoteChange::CreateFolder { .. }
+                | RemoteChange::Relocate(_)
+                | RemoteChange::Trash { .. } => None,
+            })
+            .collect();
+        match account.judge(account.dropbox.delete_batch(&entries).await) {
+            Ok(Launch::Done(results)) => Ok(Results::Deleted(results)),
+            Ok(Launch::Job(job)) => {
+                account.store.launched(batch.id, &job).await?;
+                self.poll(batch, &job).await
+            }
+            Err(error) => Ok(broken(&error)),
+        }
+    }
+
+    /// Polls a stored job until it is done. Another batch may start only after that.
+    pub(super) async fn poll(&self, batch: &Batch, job: &str) -> Result<Results, Fatal> {
+        let account = &self.account;
+        lock(&account.lane).job_id = Some(job.to_owned());
+        let deadline = Instant::now() + account.config.commit.job_deadline;
+        let mut pause = FIRST_POLL;
+        let (mut failed, mut unreadable) = (0, 0);
+        loop {
+            let (done, error) = match batch.kind {
+                BatchKind::Upload => {
+                    match account.judge(account.dropbox.finish_batch_check(job, batch.entries).await) {
+                        Ok(Poll::Done(results)) => (Some(Results::Files(results)), None),
+                        Ok(Poll::Failed(error)) => (Some(job_failed(&error)), None),
+                        Ok(Poll::InProgress) => (None, None),
+                        Err(error) => (None, Some(error)),
+                    }
+                }
+                BatchKind::Folder => {
+                    match account.judge(account.dropbox.create_folder_batch_check(job, batch.changes.len()).await) {
+                        Ok(Poll::Done(results)) => (Some(Results::Made(results)), None),
+                        Ok(Poll::Failed(error)) => (Some(job_failed(&error)), None),
+                        Ok(Poll::InProgress) => (None, None),
+                        Err(error) => (None, Some(error)),
+                    }
+                }
+                BatchKind::Trash => return Ok(Results::Unknown),
+                BatchKind::Move | BatchKind::Copy => {
+                    let polled = match batch.kind {
+                        BatchKind::Copy => account.dropbox.copy_batch_check(job, batch.entries).await,
+                        _ => account.dropbox.move_batch_check(job, batch.entries).await,
+                    };
+                    match account.judge(polled) {
+                        Ok(Poll::Done(results)) => (Some(Results::Moved(results)), None),
+                        Ok(Poll::Failed(error)) => (Some(job_failed(&error)), None),
+                        Ok(Poll::InProgress) => (None, None),
+                        Err(error) => (None, Some(error)),
+                    }
+                }
+                BatchKind::Delete => {
+                    match account.judge(account.dropbox.delete_batch_check(job, batch.entries).await) {
+                        Ok(Poll::Done(results)) => (Some(Results::Deleted(results)), None),
+                        Ok(Poll::Failed(error)) => (Some(job_failed(&error)), None),
+                        Ok(Poll::InProgress) => (None, None),
+                        Err(error) => (None, Some(error)),
+                    }
+                }
+            };
+            match (done, error) {
+                (Some(results), _) => return Ok(results),
+                // The server no longer knows the job, or it failed as a whole: only the tree itself can tell what happened.
+                (None, Some(CallError::Api(_))) => return Ok(Results::Unknown),
+                (None, Some(error)) => {
+                    // A reply that is no reply, again and again (too few results, say), will not become one; and no answer is waited for
+                    // for ever: then, too, the tree itself has to tell.
+                    unreadable += u32::from(is_unreadable(&error));
+                    if unreadable >= UNREADABLE || Instant::now() > deadline {
+                        tracing::warn!(account = %account.name, "a commit job's answers cannot be used; looking at its files one by one");
+                        return Ok(Results::Unknown);
+                    }
+                    account.note(&error.failure());
+                    account.ready().await;
+                    tokio::time::sleep(retry::backoff(failed, chance())).await;
+                    failed = failed.saturating_add(1);
+                }
+                (None, None) => {
+                    if Instant::now() > deadline {
+                        tracing::warn!(account = %account.name, "a commit job is stuck; looking at its files one by one");
+                        return Ok(Results::Unknown);
+                    }
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 3 / 2).min(LONGEST_POLL);
+                }
+            }
+        }
+    }
+}
+
+/// The call came through, and what came back is not an answer to it.
+fn is_unreadable(error: &CallError) -> bool {
+    matches!(error, CallError::Transport(t) if t.kind == TransportKind::Protocol)
+}
+
+/// A call without a usable reply: did it act or not?
+fn broken(error: &CallError) -> Results {
+    match error {
+        error if is_unreadable(error) => Results::Unreadable(error.failure()),
+        error if error.outcome_unknown() => Results::Unknown,
+        CallError::Api(refusal) if matches!(refusal.status, 400 | 413 | 414 | 431) && !error.unknown_route() => {
+            Results::Suspect(error.failure())
+        }
+        error => Results::Refused(error.failure()),
+    }
+}
+
+/// A job that failed as a whole did nothing, if it says why in a way that only means "later"; otherwise its entries are looked up.
+fn job_failed(error: &EntryError) -> Results {
+    if error.retry_commit() { Results::Refused(error.failure()) } else { Results::Unknown }
+}
+
+fn finish_entry(change: &Change) -> Option<FinishEntry<'_>> {
+    match &change.what {
+        RemoteChange::Upload { session, size, stat, to, mode, .. } => Some(FinishEntry {
+            session,
+            offset: *size,
+            to,
+            mode,
+            client_modified: jiff::Timestamp::from_second(stat.mtime_ns.div_euclid(1_000_000_000)).ok(),
+            mute: true,
+        }),
+        RemoteChange::Delete { .. }
+        | RemoteChange::DeleteFolder { .. }
+        | RemoteChange::CreateFolder { .. }
+        | RemoteChange::Relocate(_)
+        | RemoteChange::Trash { .. } => None,
+    }
+}
+
+fn relocate_entry(change: &Change) -> Option<RelocateEntry<'_>> {
+    let RemoteChange::Relocate(relocation) = &change.what else { return None };
+    Some(RelocateEntry { from: &relocation.from, to: relocation.next() })
+}

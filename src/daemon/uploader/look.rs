@@ -1,0 +1,259 @@
+//! One claimed row, looked at and decided: what has to be sent, fetched, staged or settled.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::{Looked, SOON_MS, Send, Source, failed};
+use crate::daemon::account::Account;
+use crate::daemon::clock::{ms, now_ms, rfc3339};
+use crate::daemon::folder::{self, Folder};
+use crate::daemon::judge::case_clash;
+use crate::daemon::live::lock;
+use crate::daemon::meet::{Meeting, Met};
+use crate::daemon::moves::Instead;
+use crate::daemon::remote::View;
+use crate::daemon::views::not_sent;
+use crate::daemon::{hashed, moves, unsynced};
+use crate::local::{self, SmallRead};
+use crate::model::{
+    Agreed, Base, Claimed, Failure, Job, Local, RelPath, Remote, RemoteChange, Settled, Stat, WriteMode,
+};
+use crate::plan::decide::{self, Action, permitted};
+use crate::plan::ignore::IGNORE_FILE;
+use crate::plan::wait::is_ahead;
+
+/// Files up to this size are read once and sent from memory; larger ones are read twice, once to hash and once to send.
+const IN_MEMORY: u64 = 64 << 10;
+/// The largest file that is copied because it never rests, where the file system cannot share its blocks.
+const SNAPSHOT: u64 = 1 << 30;
+/// So many failed tries make a file that is written now and then one that never rests.
+const STUBBORN: u32 = 3;
+
+pub(super) fn look(account: &Account, claimed: Claimed, view: View, memory: &mut u64) -> Looked {
+    let Claimed { job, base, dir } = claimed;
+    // A folder that left the configuration: nothing is done for it any more, on either side.
+    let Some(folder) = account.folder(job.folder) else { return Looked::Done(job, Settled::Nothing) };
+    // Whatever is believed gone is believed only of the root that was synced, checked in this very round and on the same handle; and
+    // a file that is there is not read from another root either.
+    let root = folder.root.pin();
+    let local = Folder::look_at(&root, &job.path, base.as_ref());
+    if let Err(failure) = folder.vouch(&root) {
+        return Looked::Done(job.clone(), failed(&job, failure));
+    }
+    if folder.comes_down() && job.path.name() == IGNORE_FILE {
+        account.upward.patterns.store(true, Ordering::Relaxed);
+    }
+    let is_dir = local == Local::Dir || dir || matches!(view.remote, Remote::Folder);
+    if let Some(why) = folder.ignored(&job.path, is_dir) {
+        return Looked::Done(job, unsynced::settled(&why, base.is_some() || dir));
+    }
+    let agreed = match (&base, dir) {
+        (Some(base), _) => Agreed::File(base),
+        (None, true) => Agreed::Dir,
+        (None, false) => Agreed::Nothing,
+    };
+    let mut action = decide::decide(&local, agreed, &view.remote, folder.mode);
+    if matches!(local, Local::Other("symlink")) && !folder.report_symlinks {
+        return Looked::Done(job, Settled::Nothing);
+    }
+    let mut read_only = false;
+    if touches_marked(&action) {
+        let Ok(marks) = account.remote.marks_blocking(account, folder.id, &folder.home(&job.path)) else {
+            return Looked::Done(job, Settled::Wait(now_ms() + 1000));
+        };
+        read_only = marks.read_only;
+        action = permitted(action, &local, marks, folder.mode, folder.report_symlinks);
+    }
+    let what = Instead::of(&action, &local, base.as_ref());
+    if !read_only && let Some(settled) = moves::instead(account, folder, &root, &job, what) {
+        return Looked::Done(job, settled);
+    }
+    if folder.comes_down() {
+        let meeting = Meeting { account, folder, root: &root, job, base, local, view };
+        return match meeting.act(action) {
+            Met::Looked(looked) => looked,
+            Met::Upload(meeting, mode) => {
+                let Meeting { job, base, local, view, .. } = *meeting;
+                upload(account, folder, job, base, view.remote, &local, mode, read_only, memory)
+            }
+        };
+    }
+    if view.late && matches!(action, Action::Upload(_) | Action::AdoptOrUpload(_)) {
+        // It was moved with its folder, and its revision there is known soon.
+        account.remote.hurry(folder.id);
+        return Looked::Done(job, Settled::Wait(now_ms() + SOON_MS));
+    }
+    let remote = view.remote;
+    match action {
+        Action::Nothing => Looked::Done(job, Settled::Nothing),
+        Action::Adopt { rev } => Looked::Done(job, Settled::InSync(base.map(|base| Base { rev, ..base }))),
+        Action::Wedge(failure) | Action::PutOff(failure) => Looked::Done(job.clone(), failed(&job, failure)),
+        Action::Delete { rev } => {
+            if base.as_ref().is_some_and(|b| b.stat.dev != root.dev()) {
+                return Looked::Done(job, Settled::Wedge(folder::mount_gone()));
+            }
+            let path = base.and_then(|b| b.remote).unwrap_or_else(|| folder.home(&job.path));
+            Looked::Stage(job, RemoteChange::Delete { path, rev })
+        }
+        Action::Upload(mode) | Action::AdoptOrUpload(mode) => {
+            upload(account, folder, job, base, remote, &local, mode, read_only, memory)
+        }
+        // Those of the ways down, which `decide` gives to no other folder.
+        Action::Download(_)
+        | Action::Compare
+        | Action::MoveAside
+        | Action::Trash
+        | Action::RemoveDir
+        | Action::MakeDir
+        | Action::AgreeDir
+        | Action::CreateFolder
+        | Action::DeleteFolder
+        | Action::Forget
+        | Action::Wait => Looked::Done(job, Settled::Nothing),
+    }
+}
+
+/// Whether what Dropbox says of the path's nature matters for an action.
+pub(crate) fn touches_marked(action: &Action) -> bool {
+    matches!(
+        action,
+        Action::Upload(_)
+            | Action::AdoptOrUpload(_)
+            | Action::Delete { .. }
+            | Action::CreateFolder
+            | Action::DeleteFolder
+            | Action::Download(_)
+            | Action::Compare
+            | Action::MoveAside
+    )
+}
+
+/// A file that goes up, unless it turns out to be there already.
+#[expect(clippy::too_many_arguments, reason = "the three views, and whose they are")]
+fn upload(
+    account: &Account,
+    folder: &Arc<Folder>,
+    job: Job,
+    base: Option<Base>,
+    remote: Remote,
+    local: &Local,
+    mode: WriteMode,
+    read_only: bool,
+    memory: &mut u64,
+) -> Looked {
+    {
+        {
+            let Local::File(stat) = *local else { return Looked::Done(job, Settled::Nothing) };
+            if base.is_none()
+                && let Remote::File { id, .. } = &remote
+                && let Some(other) = twin(account, &job, id)
+            {
+                return Looked::Done(job, Settled::Wedge(case_clash(&other)));
+            }
+            if let Some(failure) = not_sent(account, &job.path, &stat, base.as_ref()) {
+                return Looked::Done(job, Settled::Wedge(failure));
+            }
+            let folder = Arc::clone(folder);
+            let known = Send { job, folder, base, mode, remote, stat, source: Source::Disk };
+            if known.may_be_there()
+                && let Some(settled) = hashed::known(account, &stat).and_then(|hash| known.unchanged(&hash))
+            {
+                return Looked::Done(known.job, settled);
+            }
+            if read_only {
+                return match hashed::hash(account, &known.folder.root, &known.job.path, &stat) {
+                    Ok(hash) => {
+                        hashed::note(account, stat, hash);
+                        let settled = known.unchanged(&hash);
+                        Looked::Done(known.job, settled.unwrap_or_else(|| Settled::Wedge(decide::read_only())))
+                    }
+                    Err(failure) => Looked::Done(known.job.clone(), failed(&known.job, failure)),
+                };
+            }
+            let Send { job, folder, base, mode, remote, .. } = known;
+            let restless = match restless(account, &job, &stat) {
+                Rest::Quiet => false,
+                Rest::Due => true,
+                Rest::Wait(settled) => return Looked::Done(job, settled),
+            };
+            if stat.size > IN_MEMORY || stat.size > *memory {
+                if !restless {
+                    return Looked::Send(Box::new(Send {
+                        job,
+                        folder,
+                        base,
+                        mode,
+                        remote,
+                        stat,
+                        source: Source::Disk,
+                    }));
+                }
+                return match folder.root.snapshot(&job.path, SNAPSHOT) {
+                    Ok(snapshot) => {
+                        let stat = snapshot.source;
+                        let source = Source::Snapshot(Box::new(snapshot));
+                        Looked::Send(Box::new(Send { job, folder, base, mode, remote, stat, source }))
+                    }
+                    Err(failure) => Looked::Done(job.clone(), failed(&job, failure)),
+                };
+            }
+            match local::read_small(&folder.root, &job.path, IN_MEMORY) {
+                Ok(SmallRead { bytes, stat, content_hash }) => {
+                    *memory = memory.saturating_sub(bytes.len() as u64);
+                    let source = Source::Memory(bytes, content_hash);
+                    let send = Send { job, folder, base, mode, remote, stat, source };
+                    match send.unchanged(&content_hash) {
+                        Some(settled) => Looked::Done(send.job, settled),
+                        None => Looked::Send(Box::new(send)),
+                    }
+                }
+                Err(failure) => Looked::Done(job.clone(), failed(&job, failure)),
+            }
+        }
+    }
+}
+
+/// Another path that is there and whose base is the remote file at this one's place. A name that only changed its letters is no twin: the other is gone.
+pub(crate) fn twin(account: &Account, job: &Job, file_id: &str) -> Option<RelPath> {
+    let (folder, other) = account.store.sharer_blocking(job.folder, &job.path, file_id).ok()??;
+    let gone = matches!(account.folder(folder)?.root.observe(&other), Local::Absent);
+    (!gone).then_some(other)
+}
+
+/// Whether a file has come to rest.
+enum Rest {
+    /// It has, or may yet.
+    Quiet,
+    /// It never does: it is sent as it is at one moment.
+    Due,
+    /// It never does, and its last copy is not old enough.
+    Wait(Settled),
+}
+
+/// A file that is still being written long after its first change never rests: one copy of it goes up now and then. As soon as it rests, it is
+/// like any other.
+fn restless(account: &Account, job: &Job, stat: &Stat) -> Rest {
+    let watch = &account.config.watch;
+    let now = now_ms();
+    let touched = stat.mtime_ns.max(stat.ctime_ns).div_euclid(1_000_000);
+    // A file that failed again and again while it was read is written slowly, but all the time.
+    let quiet = if job.attempts >= STUBBORN { watch.restless } else { watch.settle };
+    // A row of before the clock was set back is as old as can be.
+    let young = job.since <= now && now - job.since < ms(watch.restless);
+    if touched > now || now - touched >= ms(quiet) || young {
+        return Rest::Quiet;
+    }
+    let mut known = lock(&account.upward.restless);
+    let key = (job.folder, job.path.clone());
+    let wait = ms(watch.snapshot_every);
+    if let Some(next) = known.get(&key).copied().filter(|next| is_ahead(*next, now, wait)) {
+        let text = format!(
+            "the file never rests (watch.restless): a copy of it was sent, and the next goes at {}, or as soon as it rests",
+            rfc3339(next)
+        );
+        return Rest::Wait(Settled::PutOff { at: next, failure: Failure::look("busy", text) });
+    }
+    known.retain(|_, next| *next > now);
+    known.insert(key, now.saturating_add(wait));
+    Rest::Due
+}
