@@ -2,6 +2,7 @@
 //! is deleted on the other side.
 //!
 //! `FERRYBOX_LONG=1` tries 200 moments instead of 40.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::disallowed_methods)]
 
 mod harness;
 #[path = "harness/namespace.rs"]
