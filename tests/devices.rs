@@ -170,7 +170,7 @@ fn approve(device: &Device) {
 }
 
 #[test]
-#[ignore = "some courses may leave a file and a folder waiting for each other, so the sides do not end equal: cargo test --test devices -- --ignored"]
+#[ignore = "a random course, to be run in numbers (FERRYBOX_SEED): cargo test --test devices -- --ignored"]
 fn p5_two_devices_end_equal_and_lose_nothing() {
     let long = std::env::var_os("FERRYBOX_LONG").is_some();
     let seed = std::env::var("FERRYBOX_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(1);
