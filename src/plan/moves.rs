@@ -17,7 +17,7 @@
 //! A move destroys nothing by itself, but what it says of the files must be true. So: same device and inode, size and time of writing; the old path
 //! without that file; nothing agreed on at the new one; the file in Dropbox the one that base names, by its id; the new place free there. Anything
 //! else is a proposal refused, remembered for a while, and the paths go on as ever: the smaller directories, then the files one by one, and at last
-//! an upload and a deletion. A deletion waits until every row that was due before it has been looked at, since one of them may be where the file went, and
+//! an upload and a deletion. A deletion waits some seconds for the rows that came before it, since one of them may be where the file went, and
 //! until the upload that takes a refused move's place is through.
 //!
 //! A move has no condition on a revision, so its result is judged: another id or another content than base's is somebody else's work at the new
