@@ -24,6 +24,8 @@ const RENAMED_MS: i64 = 2_500;
 const LISTED: Duration = Duration::from_secs(10);
 /// For so long a refused move is not proposed again.
 const REFUSED: Duration = Duration::from_mins(10);
+/// For so long a deletion waits for what is sent in a refused move's place.
+const SENT: Duration = Duration::from_secs(30);
 /// So many refusals are remembered.
 const REMEMBERED: usize = 20_000;
 
@@ -114,10 +116,11 @@ impl Moves {
         refused.filter(|refusal| refusal.at.elapsed() < REFUSED)
     }
 
-    /// The new places of refused moves of a folder: what was to be moved is sent to them instead, before the old one is deleted.
+    /// The new places of refused moves of a folder: what was to be moved is sent to them instead, before the old one is deleted. Not for ever: what
+    /// is sent may itself wait for the deletion.
     fn refused_places(&self, folder: FolderId) -> Vec<RelPath> {
         let state = lock(&self.0);
-        let mine = state.refused.iter().filter(|((of, ..), refusal)| *of == folder && refusal.at.elapsed() < REFUSED);
+        let mine = state.refused.iter().filter(|((of, ..), refusal)| *of == folder && refusal.at.elapsed() < SENT);
         let mut places: Vec<_> = mine.map(|((_, _, to), _)| to.clone()).collect();
         places.sort_unstable();
         places.dedup();
