@@ -27,8 +27,8 @@
 //! folder, say): then the old file is deleted after its copy is settled.
 //!
 //! # Moves that stand in each other's way
-//! Moves of one round must not be nested or meet ([`apart`]); the rest are proposed again. Where files changed places in a circle, or a name changed
-//! only its letters, one goes by way of a free name ([`order`]).
+//! Moves of one round must not be nested or meet ([`apart`]); the rest are proposed again. A name that changed only its letters goes by way of a free
+//! one ([`by_way`]), since Dropbox refuses such a move. Files that changed places with each other are sent.
 
 use std::collections::BTreeSet;
 
