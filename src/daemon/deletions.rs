@@ -36,6 +36,8 @@ pub(crate) struct Deletions {
     looked: BTreeMap<FolderId, Instant>,
     /// What a person has agreed to is not held against what comes after it.
     agreed: BTreeMap<FolderId, Agreed>,
+    /// When this run began.
+    began: UnixMs,
 }
 
 /// Deletions that a person let through.
@@ -49,7 +51,7 @@ struct Agreed {
 
 impl Deletions {
     pub(crate) fn new(account: Arc<Account>) -> Self {
-        Self { account, looked: BTreeMap::new(), agreed: BTreeMap::new() }
+        Self { account, looked: BTreeMap::new(), agreed: BTreeMap::new(), began: now_ms() }
     }
 
     /// Deletions wait until no more join them and the guard consents; folders that are held are skipped.
@@ -99,7 +101,7 @@ impl Deletions {
             } else {
                 let empty = is_empty(folder).await?;
                 let held_before = held::is_open(&account, folder).await?;
-                let arrived = account.store.arrived_beside_deletions(folder.id).await?;
+                let arrived = account.store.arrived_beside_deletions(folder.id, self.began).await?;
                 let asked = guard::Asked { waiting: asked, recent, files: summary.files, arrived, held_before, empty };
                 guard::check(asked, limits)
             };

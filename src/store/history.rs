@@ -171,20 +171,21 @@ impl Store {
         self.read(move |conn| page(conn, under.as_ref(), offset, limit)).await
     }
 
-    /// Files that came down since the first loss was seen of those that a folder's staged deletions in Dropbox are about, and are not among these.
+    /// Files that came down since the first loss was seen of those that a folder's staged deletions in Dropbox are about, and are not among these. Not before `start`:
+    /// what came down in an earlier run is what the folder has.
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub async fn arrived_beside_deletions(&self, folder: FolderId) -> Result<u64, StoreError> {
+    pub async fn arrived_beside_deletions(&self, folder: FolderId, start: UnixMs) -> Result<u64, StoreError> {
         self.read(move |conn| {
             let mut select = conn.prepare_cached(
                 "SELECT count(DISTINCT h.path) FROM history h
-                  WHERE h.folder = ?1 AND h.what = ?2
+                  WHERE h.folder = ?1 AND h.what = ?2 AND h.at >= ?4
                     AND h.at >= (SELECT min(j.since) FROM job j JOIN change c ON c.job = j.id WHERE j.folder = ?1 AND c.kind = 'delete') - ?3
                     AND NOT EXISTS (SELECT 1 FROM job j JOIN change c ON c.job = j.id
                                      WHERE j.folder = h.folder AND j.path = h.path AND c.kind = 'delete')",
             )?;
-            Ok(select.query_row(params![folder.0, Deed::Downloaded.word(), SHORTLY_MS], |r| row::count(r, 0))?)
+            Ok(select.query_row(params![folder.0, Deed::Downloaded.word(), SHORTLY_MS, start], |r| row::count(r, 0))?)
         })
         .await
     }
