@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use cache::{cached, eventually, filled, status, until_equal};
 use ferrybox_standin::{AccountSpec, Effect, Fault, Settings, content_hash};
-use harness::{CONTINUE, Daemon, LONGPOLL, World, link, text};
+use harness::{CONTINUE, Daemon, LONGPOLL, World, link, text, told};
 use serde_json::{Value, json};
 
 #[test]
@@ -112,7 +112,11 @@ fn e8_a_namespace_that_may_not_be_looked_into_stops_everything_with_its_reason()
     let calls = |route: &str| world.standin.calls_of(route);
     world.write("new", "n");
     std::fs::remove_file(world.folder.join("f9")).unwrap();
-    eventually("both are seen", &world, || status(&world)["accounts"][0]["folders"][0]["pending"]["uploads"] == 2);
+    let waits = |path: &str| {
+        let whole = world.folder.join(path);
+        told(&world, &["explain", whole.to_str().unwrap()]).contains("  queue ")
+    };
+    eventually("both are seen", &world, || waits("new") && waits("f9"));
     drop(daemon);
     // At a start, too.
     let out = world.command(&["run", "--once"]).output().unwrap();
