@@ -102,7 +102,7 @@ impl<'a> Meeting<'a> {
             Action::Wedge(failure) | Action::PutOff(failure) => self.fail(failure),
             Action::Forget => self.done(Settled::Again(None)),
             Action::AgreeDir => self.done(Settled::InSyncDir(DirStat::default())),
-            Action::MakeDir if self.is_agreed_respelled() => self.done(Settled::Nothing),
+            Action::MakeDir if self.is_here_respelled() => self.done(Settled::Nothing),
             Action::MakeDir => match self.root.make_dir(&self.job.path) {
                 Ok(_) => self.done(Settled::InSyncDir(DirStat::default())),
                 Err(refused) => self.refused(refused),
@@ -147,18 +147,12 @@ impl<'a> Meeting<'a> {
         (!agreed || self.is_stuck()) && holds_a_file(self.root, &self.job.path)
     }
 
-    /// Whether the folder is agreed on in other letters. Among very many directories that is not looked for: a second one does no harm.
-    fn is_agreed_respelled(&self) -> bool {
+    /// Whether the directory is here in other letters, its own or those of one above it. Among very many directories that is not looked for: a second one
+    /// does no harm.
+    fn is_here_respelled(&self) -> bool {
         let Some(above) = self.job.path.parent() else { return false };
-        let name = self.job.path.name();
         let known = self.account.store.agreed_dirs_blocking(self.job.folder, &above).unwrap_or_default();
-        known.len() <= MANY
-            && known.iter().any(|other| {
-                let path = above.child(other);
-                other != name
-                    && key_of(other) == key_of(name)
-                    && path.is_ok_and(|path| self.root.observe(&path) == Local::Dir)
-            })
+        known.len() <= MANY && is_respelled(self.root, &self.job.path)
     }
 
     /// Whether paths that wait for each other have done so for long enough: then keeping both is the way out that loses nothing.
@@ -296,12 +290,13 @@ impl<'a> Meeting<'a> {
     fn renamed(&self, other: &RelPath) -> Option<Looked> {
         let account = self.account;
         let base = account.store.base_blocking(self.job.folder, other).ok()??;
-        let Local::File(stat) = Folder::look_at(self.root, other, Some(&base)) else { return None };
         let (here, there) = (self.folder.home(&self.job.path), self.folder.home(other));
         if key_of(here.as_str()) == key_of(there.as_str()) {
-            // It is here, in other letters: those of whoever renamed it last. Renamed once more, each name's row would take it from the other.
+            // It is here, in other letters: those of whoever renamed it last. Renamed once more, each name's row would take it from the other. Where
+            // it is not there either, a directory above it got other letters, too, and that name's own row finds it.
             return Some(Looked::Done(self.job.clone(), Settled::Nothing));
         }
+        let Local::File(stat) = Folder::look_at(self.root, other, Some(&base)) else { return None };
         // Moved, if nothing is at the old place any more. If that is not known yet, it will be.
         let view = account.remote.view_blocking(account, self.job.folder, other).ok()?;
         match view.remote {
