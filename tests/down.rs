@@ -4,9 +4,9 @@
 mod harness;
 
 use std::fs;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use harness::{PATIENCE, World, text};
+use harness::{World, text};
 use serde_json::json;
 
 fn world() -> World {
@@ -48,6 +48,7 @@ fn b2_a_kill_while_files_come_down_leaves_whole_files() {
         }
         for kill in 0..3_u64 {
             let daemon = world.daemon();
+            // Any moment will do; these are spread over the downloads.
             std::thread::sleep(Duration::from_millis(250 + 90 * kill + 40 * u64::from(round)));
             daemon.kill();
             for i in 0..30 {
@@ -79,11 +80,7 @@ fn b3_content_of_another_hash_is_not_placed() {
     assert_eq!(read(&world, "f").as_deref(), Some("old"), "{out}");
     world.standin.decorate("/T/f", json!({}));
     world.standin.write("/T/f", "newer");
-    let until = Instant::now() + PATIENCE;
-    while read(&world, "f").as_deref() != Some("newer") {
-        assert!(Instant::now() < until, "{}", world.log());
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    world.eventually("the newer one", || read(&world, "f").as_deref() == Some("newer"));
     world.assert_clean();
 }
 
@@ -100,16 +97,11 @@ fn b4_a_file_that_changes_while_it_comes_down_is_never_a_mixture() {
         world.until("a part", |s| s.calls_of("files/download") > before);
         world.standin.write("/T/big", version(n));
     }
-    let until = Instant::now() + PATIENCE;
-    loop {
-        assert!(Instant::now() < until, "{}", world.log());
-        let Ok(now) = fs::read(world.folder.join("big")) else { continue };
+    world.eventually("the last version", || {
+        let Ok(now) = fs::read(world.folder.join("big")) else { return false };
         assert!((1..=3).any(|n| now == version(n)), "a mixture, of {} bytes", now.len());
-        if now == version(3) {
-            break;
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
+        now == version(3)
+    });
     world.assert_clean();
 }
 

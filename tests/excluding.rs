@@ -114,6 +114,7 @@ fn loss_34_a_crash_while_excluding_deletes_nothing() {
     // Excluded for once, as far as its owner can tell: what is deleted here now is not meant for Dropbox.
     world.folder_extra = "exclude = [\"/x\"]".into();
     let daemon = world.daemon();
+    // In the middle of its start.
     std::thread::sleep(std::time::Duration::from_millis(150));
     daemon.kill();
     world.once_in_sync();

@@ -186,6 +186,7 @@ impl Trial {
         faults.add(Fault::always("files/list_folder/continue", outage));
         faults.add(Fault::always(harness::LONGPOLL, Effect::Stall(LONG_ENOUGH * 2)));
         self.world.standin.reset_cursors();
+        // The outage itself.
         std::thread::sleep(LONG_ENOUGH);
         let after = here(&self.disks);
         for (path, bytes) in &before {

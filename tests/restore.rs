@@ -4,9 +4,8 @@
 mod harness;
 
 use std::fs;
-use std::time::{Duration, Instant};
 
-use harness::{PATIENCE, World, text, wait_for_socket};
+use harness::{World, text, wait_for_socket};
 use serde_json::Value;
 
 fn world() -> World {
@@ -39,11 +38,7 @@ fn versions(world: &World, path: &str, from: &str) -> Vec<String> {
 }
 
 fn until_read(world: &World, path: &str, wanted: Option<&str>) {
-    let until = Instant::now() + PATIENCE;
-    while read(world, path).as_deref() != wanted {
-        assert!(Instant::now() < until, "in vain: {path} is {wanted:?}\n{}", world.log());
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    world.eventually(&format!("{path} is {wanted:?}"), || read(world, path).as_deref() == wanted);
 }
 
 fn remote(world: &World, path: &str) -> Option<String> {

@@ -7,7 +7,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use ferrybox_standin::{Effect, Fault, Settings};
-use harness::{PATIENCE, World};
+use harness::World;
 
 fn world(mode: &'static str) -> World {
     let mut world = World::with(Settings::default());
@@ -61,11 +61,8 @@ fn b9_a_folder_s_deletion_of_the_last_run_takes_nobody_s_new_file() {
     world.until_status("watching", |s| s["accounts"][0]["folders"][0]["state"] == "in_sync");
     fs::remove_dir_all(world.folder.join("d")).unwrap();
     world.until("the file's deletion", |s| s.file("/T/d/a").is_none());
-    let until = Instant::now() + PATIENCE;
-    while world.stored("SELECT kind FROM change WHERE kind = 'delete' AND batch IS NULL AND rev IS NULL").is_empty() {
-        assert!(Instant::now() < until, "{}", world.log());
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    let staged = || world.stored("SELECT kind FROM change WHERE kind = 'delete' AND batch IS NULL AND rev IS NULL");
+    world.eventually("the folder's deletion is staged", || !staged().is_empty());
     daemon.kill();
     assert!(world.standin.folder("/T/d"), "the folder was to wait for its turn");
     world.standin.write("/T/d/new", "somebody's work");
