@@ -5,9 +5,10 @@
 mod harness;
 
 use std::fs;
+use std::time::Duration;
 
 use ferrybox_standin::Settings;
-use harness::World;
+use harness::{CONTINUE, World};
 
 fn two_way(settings: Settings) -> World {
     let mut world = World::with(settings);
@@ -79,5 +80,55 @@ fn i8_another_folding_than_the_guess_deletes_nothing() {
     world.once_in_sync();
     assert_gone(&world, "Øre.txt");
     assert_gone(&world, "Øst/in.txt");
+    world.assert_clean();
+}
+
+/// A device that renames by way of another name is halfway for a moment: nothing is moved here twice, and what is written meanwhile stays where it was
+/// written.
+#[test]
+fn h7_a_move_by_way_of_another_name_is_followed_when_it_has_ended() {
+    let world = two_way(Settings { longpoll_limit: Some(Duration::from_secs(2)), ..Settings::default() });
+    let standin = &world.standin;
+    for i in 0..8 {
+        world.write(&format!("kept {i}"), "k");
+    }
+    standin.write("/T/dir/in.txt", "one");
+    standin.write("/T/dir/deeper/in.txt", "two");
+    let _daemon = world.daemon();
+    world.eventually("both are here", || world.disk().len() == 10);
+    world.until_folder("in_sync");
+    let downloads = standin.calls_of("files/download");
+    standin.rename("/T/dir", "/T/.ferrybox-moving-0123456789abcdef");
+    standin.write("/T/told", "that the listing has come this far");
+    let lists = standin.calls_of(CONTINUE);
+    world.until("the half is listed", |s| s.calls_of(CONTINUE) > lists);
+    world.write("dir/new.txt", "three");
+    // Once more, after that was seen here, too.
+    std::thread::sleep(Duration::from_secs(2));
+    assert!(world.folder.join("dir/deeper/in.txt").exists(), "{}", world.log());
+    assert!(!world.folder.join(".ferrybox-moving-0123456789abcdef").exists(), "{}", world.log());
+    standin.rename("/T/.ferrybox-moving-0123456789abcdef", "/T/Other");
+    world.eventually("all are equal", || {
+        world.disk() == world.remote() && world.disk().len() == 12 && world.folder.join("Other/in.txt").exists()
+    });
+    let named = |path: &str| fs::read_to_string(world.folder.join(path)).unwrap();
+    assert_eq!((named("Other/deeper/in.txt"), named("dir/new.txt")), ("two".into(), "three".into()));
+    assert_eq!(standin.calls_of("files/download") - downloads, 1, "only what was new: {}", world.log());
+    world.assert_clean();
+}
+
+/// A device that has stopped halfway leaves a folder of that name, and nothing that was in it is lost.
+#[test]
+fn h7_a_move_that_never_ends_is_taken_as_it_is() {
+    let world = two_way(Settings::default());
+    for i in 0..8 {
+        world.write(&format!("kept {i}"), "k");
+    }
+    world.standin.write("/T/dir/in.txt", "one");
+    world.once_in_sync();
+    world.standin.rename("/T/dir", "/T/.ferrybox-moving-0123456789abcdef");
+    world.once_in_sync();
+    world.assert_equal();
+    assert!(!world.folder.join("dir/in.txt").exists());
     world.assert_clean();
 }

@@ -4,15 +4,23 @@
 //! that was just sent would be replaced by its last revision, one that was just deleted would come back. So the view of such a path is unknown until a
 //! listing call that began after the commit has fetched everything there is.
 //!
+//! The same for a move of another device that takes two steps: between them the listing shows something that has left its old name and has none that
+//! will last. To follow it there and back would be two moves here, too, and whatever is written meanwhile would go up under a name that nobody gave.
+//!
 //! In memory only: after a start nothing is believed before the first such call has ended.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
 use crate::daemon::live::lock;
 
 /// More paths than this are remembered as "all of them".
 const MANY: usize = 50_000;
+/// Another device's move is halfway for so long at the most: then that device has stopped there, and what the listing shows is what there is.
+pub(crate) const HALFWAY: Duration = Duration::from_secs(30);
+/// Afterwards a comparison has begun within this time.
+const COMPARED: Duration = Duration::from_secs(5);
 
 /// What was committed and may not be listed yet, by the listing's key.
 #[derive(Debug, Default)]
@@ -31,6 +39,8 @@ struct State {
     listed: bool,
     /// Somebody waits for the listing.
     wanted: bool,
+    /// Things on their way by another name, and since when they are seen.
+    halfway: HashMap<String, Instant>,
 }
 
 impl Echo {
@@ -58,6 +68,29 @@ impl Echo {
         state.wanted = true;
     }
 
+    /// The listing shows these on their way by another name.
+    pub(crate) fn set_out(&self, keys: impl IntoIterator<Item = String>) {
+        let mut state = lock(&self.0);
+        for key in keys {
+            state.halfway.entry(key).or_insert_with(Instant::now);
+        }
+    }
+
+    /// Nothing is there any more, or below it.
+    pub(crate) fn arrived(&self, key: &str) {
+        lock(&self.0).halfway.retain(|at, _| !is_at_or_below(at, key));
+    }
+
+    /// For how long the listing is not believed because something is on its way.
+    pub(crate) fn halfway(&self) -> Option<Duration> {
+        lock(&self.0).halfway()
+    }
+
+    /// Whether that is so, or was a moment ago: what came of it is about to be compared.
+    pub(crate) fn was_halfway(&self) -> bool {
+        lock(&self.0).halfway.values().any(|since| since.elapsed() < HALFWAY + COMPARED)
+    }
+
     /// Before a listing call.
     pub(crate) fn begin(&self) -> u64 {
         lock(&self.0).tick
@@ -81,7 +114,11 @@ impl Echo {
     /// Whether the cache may show this path as it was before our own commit.
     pub(crate) fn covers(&self, key: &str) -> bool {
         let mut state = lock(&self.0);
-        let covers = !state.listed || state.all.is_some() || state.paths.contains_key(key) || state.in_tree(key);
+        let covers = !state.listed
+            || state.all.is_some()
+            || state.paths.contains_key(key)
+            || state.in_tree(key)
+            || state.halfway().is_some();
         state.wanted |= covers;
         covers
     }
@@ -109,11 +146,16 @@ impl Echo {
 
 impl State {
     fn in_tree(&self, key: &str) -> bool {
-        let below = |tree: &String| {
-            key.strip_prefix(tree.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        };
-        self.trees.keys().any(below)
+        self.trees.keys().any(|tree| is_at_or_below(key, tree))
     }
+
+    fn halfway(&self) -> Option<Duration> {
+        self.halfway.values().filter_map(|since| HALFWAY.checked_sub(since.elapsed())).max()
+    }
+}
+
+fn is_at_or_below(key: &str, tree: &str) -> bool {
+    key.strip_prefix(tree).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 #[cfg(test)]
@@ -133,6 +175,18 @@ mod tests {
         assert!(!echo.covers("/b"));
         echo.ended(echo.begin());
         assert!(!echo.covers("/a"));
+    }
+
+    #[test]
+    fn nothing_is_believed_while_something_is_on_its_way() {
+        let echo = Echo::default();
+        echo.ended(0);
+        echo.set_out(["/d/.x".to_owned(), "/d/.y".to_owned()]);
+        assert!(echo.covers("/other") && echo.halfway().is_some());
+        echo.arrived("/d/.x");
+        assert!(echo.covers("/other"));
+        echo.arrived("/d");
+        assert!(!echo.covers("/other") && echo.halfway().is_none());
     }
 
     #[test]

@@ -13,6 +13,7 @@ use crate::model::Disk;
 use crate::model::listing::{Page, Question, Refused, What};
 use crate::plan::guard::Limits;
 use crate::plan::listing::{believable, collapsed, holds, key_of, moved, rule, unholdable};
+use crate::plan::moves::is_halfway;
 use crate::store::{Listing, Naming, Place, Store, StoreError, Tree, TreeId};
 
 /// Pages in a row that may lead nowhere: the same cursor again, with more to come.
@@ -110,6 +111,7 @@ impl Follower {
             self.brake.ended(&self.store, &self.lane).await?;
             self.lane.set(|now| now.unweighed = false);
         } else if let Some(live) = listing.live.as_ref().filter(|live| live.complete && !live.running)
+            && self.lane.echo.halfway().is_none()
             && self.brake.lets(&self.store, &self.lane, self.limits, live).await?
         {
             self.lane.set(|now| now.unweighed = false);
@@ -268,12 +270,25 @@ impl Follower {
             self.refused = None;
         }
         self.lane.set(|now| now.unweighed = true);
+        self.watch_for_moves(&page);
         let staged = self.store.stage_page(self.lane.id, place, page, rule, now_ms()).await?;
         self.lane.set(|now| {
             now.confirmed = Some(now_ms());
             now.failure = None;
         });
         Ok(Stepped::Went(if staged.stored { entries } else { 0 }))
+    }
+
+    /// What another device renames by way of another name is waited for.
+    fn watch_for_moves(&self, page: &Page) {
+        let is_down = self.lane.folders.iter().any(|folder| folder.down);
+        for entry in page.entries.iter().filter(|_| is_down) {
+            match entry.what {
+                What::Deleted => self.lane.echo.arrived(entry.key.as_str()),
+                _ if is_halfway(&entry.name) => self.lane.echo.set_out([entry.key.as_str().to_owned()]),
+                _ => {}
+            }
+        }
     }
 
     /// What a page holds that cannot be used: counted, and said once.

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use crate::daemon::account::{Account, Fatal};
 use crate::daemon::clock::{chance, now_ms};
+use crate::daemon::echo::HALFWAY;
 use crate::daemon::follower::{Follower, Stepped, Stuck};
 use crate::daemon::remote::Lane;
 use crate::dropbox::{CallError, Changes};
@@ -155,6 +156,7 @@ async fn wait(account: &Account, follower: &mut Follower, course: &mut Course, c
     let lane = Arc::clone(&follower.lane);
     let listing = account.store.listing(lane.id).await?;
     let held = listing.held.is_some();
+    let halfway = lane.echo.halfway();
     let began = lane.echo.begin();
     let said = tokio::select! {
         said = changes(account, course, cursor) => match said {
@@ -167,6 +169,8 @@ async fn wait(account: &Account, follower: &mut Follower, course: &mut Course, c
         () = lane.nudge.notified(), if lane.echo.is_wanted() => return follower.fetch().await,
         () = lane.nudge.notified() => return Ok(Stepped::Went(0)),
         () = account.pause_begins() => return Ok(Stepped::Went(0)),
+        // The device that began to rename something has not gone on: what it left is compared as it is.
+        () = tokio::time::sleep(halfway.unwrap_or(HALFWAY)), if halfway.is_some() => return Ok(Stepped::Went(0)),
         () = tokio::time::sleep(HELD), if held => {
             account.store.lose_cursor(lane.id).await?;
             return Ok(Stepped::Went(0));

@@ -161,7 +161,7 @@ impl RemoteCache {
 
     /// Whether every listing has been brought up to date since the start, or does not get on.
     pub(crate) fn settled(&self) -> bool {
-        self.lanes.iter().all(|lane| lock(&lane.now).settled)
+        self.lanes.iter().all(|lane| lock(&lane.now).settled && !lane.echo.was_halfway())
     }
 
     /// The remote views of claimed rows, in their order. Blocks. What may not show our own last commit yet is unlisted, and `late`.

@@ -123,7 +123,15 @@ pub fn spelling(from: &RelPath, to: &RelPath) -> Spelling {
 pub fn by_way(to: &RemotePath, now: UnixMs) -> Result<RemotePath, PathError> {
     // A number that no other move of these weeks has beside this very name.
     let mark = to.as_str().bytes().fold(now.cast_unsigned(), |mark, byte| mark.rotate_left(7) ^ u64::from(byte));
-    to.with_name(&format!(".ferrybox-moving-{mark:016x}"))
+    to.with_name(&format!("{MOVING}{mark:016x}"))
+}
+
+/// How a name begins that a thing has only on its way to another.
+const MOVING: &str = ".ferrybox-moving-";
+
+/// Whether a name is one of [`by_way`]: some device is in the middle of a move.
+pub fn is_halfway(name: &str) -> bool {
+    name.starts_with(MOVING)
 }
 
 /// What has become of the files of base below a directory, looked at under its new path.
