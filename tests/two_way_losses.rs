@@ -290,3 +290,23 @@ fn i2_a_name_that_is_folded_otherwise_is_not_gone() {
     assert_eq!(read(&world, "keep").as_deref(), Some("changed there, too"));
     world.assert_clean();
 }
+
+/// A move there and back gives the same content another revision: a deletion here is still one of that file.
+#[test]
+fn what_was_moved_there_and_back_can_be_deleted() {
+    let world = world("two-way");
+    for i in 0..8 {
+        world.write(&format!("kept {i}"), "k");
+    }
+    world.write("dir/in.txt", "one");
+    world.once_in_sync();
+    let before = world.standin.file("/T/dir/in.txt").unwrap().rev;
+    world.standin.rename("/T/dir", "/T/elsewhere");
+    world.standin.rename("/T/elsewhere", "/T/dir");
+    assert_ne!(world.standin.file("/T/dir/in.txt").unwrap().rev, before);
+    fs::remove_file(world.folder.join("dir/in.txt")).unwrap();
+    assert_eq!(comes_to_rest(&world), 0);
+    assert!(world.standin.file("/T/dir/in.txt").is_none());
+    world.assert_equal();
+    world.assert_clean();
+}

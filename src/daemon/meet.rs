@@ -132,6 +132,10 @@ impl<'a> Meeting<'a> {
                 if self.base.as_ref().is_some_and(|b| b.stat.dev != self.root.dev()) {
                     return self.done(Settled::Wedge(folder::mount_gone()));
                 }
+                // A deletion goes with the revision that was agreed on; that of a file that was moved there and back is agreed on first.
+                if let Some(base) = self.base.clone().filter(|base| base.rev != rev) {
+                    return self.done(Settled::Again(Some(Base { rev, ..base })));
+                }
                 let path = self.home();
                 self.stage(RemoteChange::Delete { path, rev })
             }
