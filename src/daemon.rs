@@ -34,6 +34,7 @@ mod intake;
 mod judge;
 mod judge_moves;
 mod large;
+mod letters;
 mod lists;
 mod live;
 mod meet;

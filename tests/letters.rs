@@ -132,3 +132,30 @@ fn h7_a_move_that_never_ends_is_taken_as_it_is() {
     assert!(!world.folder.join("dir/in.txt").exists());
     world.assert_clean();
 }
+
+/// What is new in a folder that was just renamed here in its letters comes into the directory that is here, not into a second one.
+#[test]
+fn h7_what_is_new_comes_into_the_directory_of_other_letters() {
+    let world = two_way(Settings::default());
+    for i in 0..8 {
+        world.write(&format!("kept {i}"), "k");
+    }
+    world.write("Dir/Deep/in.txt", "one");
+    world.once_in_sync();
+    fs::rename(world.folder.join("Dir"), world.folder.join("dIr")).unwrap();
+    world.standin.write("/T/Dir/new.txt", "two");
+    world.standin.write("/T/Dir/Deep/new.txt", "three");
+    world.standin.write("/T/Dir/made/new.txt", "four");
+    world.once_in_sync();
+    let here: Vec<_> = fs::read_dir(&world.folder).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert!(here.iter().any(|n| n == "dIr") && here.iter().all(|n| n != "Dir"), "{here:?}");
+    for (path, content) in
+        [("new.txt", "two"), ("Deep/new.txt", "three"), ("made/new.txt", "four"), ("Deep/in.txt", "one")]
+    {
+        assert_eq!(fs::read_to_string(world.folder.join("dIr").join(path)).unwrap(), content);
+    }
+    world.once_in_sync();
+    world.assert_equal();
+    assert_eq!(world.deletions(), 0);
+    world.assert_clean();
+}

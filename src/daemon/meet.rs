@@ -10,6 +10,7 @@ use crate::daemon::fetch::Fetch;
 use crate::daemon::folder::{self, Folder};
 use crate::daemon::hashed::{self, hash};
 use crate::daemon::judge::case_clash;
+use crate::daemon::letters;
 use crate::daemon::remote::{Gate, View};
 use crate::daemon::uploader::{Looked, failed, twin};
 use crate::local::{Refused, Root};
@@ -57,6 +58,18 @@ impl<'a> Meeting<'a> {
             && let Some(failure) = folder::case_conflict(self.root, &self.job.path, agreed)
         {
             return Met::Looked(self.fail(failure));
+        }
+        if matches!(action, Action::Download(_) | Action::MakeDir)
+            && self.local == Local::Absent
+            && let Some(place) = letters::below_respelled(self.root, &self.job.path)
+        {
+            // If its directory was renamed a moment ago, that is agreed on first.
+            if !agreed(&place.parent().unwrap_or_default()) && !self.is_stuck() {
+                return Met::Looked(self.again_soon());
+            }
+            if self.base.is_none() {
+                return Met::Looked(self.done(Settled::Rather(place)));
+            }
         }
         match action {
             Action::Upload(mode) | Action::AdoptOrUpload(mode) => {
@@ -156,7 +169,7 @@ impl<'a> Meeting<'a> {
     fn is_here_respelled(&self) -> bool {
         let Some(above) = self.job.path.parent() else { return false };
         let known = self.account.store.agreed_dirs_blocking(self.job.folder, &above).unwrap_or_default();
-        known.len() <= MANY && is_respelled(self.root, &self.job.path)
+        known.len() <= MANY && letters::is_respelled(self.root, &self.job.path)
     }
 
     /// Whether paths that wait for each other have done so for long enough: then keeping both is the way out that loses nothing.
@@ -234,7 +247,7 @@ impl<'a> Meeting<'a> {
     /// A folder goes in one entry, and only when no file is left in it: none that was agreed on, none that the listing shows.
     fn delete_folder(self) -> Looked {
         let store = &self.account.store;
-        if self.local == Local::Absent && is_respelled(self.root, &self.job.path) {
+        if self.local == Local::Absent && letters::is_respelled(self.root, &self.job.path) {
             return self.done(Settled::InSync(None));
         }
         let here = store.busy_below_blocking(self.job.folder, &self.job.path);
@@ -426,21 +439,6 @@ fn unlisted() -> Failure {
         "unlisted",
         "the listing does not say whether Dropbox still has it: it is listed anew, or has a name very like another one; it is looked at again",
     )
-}
-
-/// Whether a directory that Dropbox does not tell from this one is there: then this one was only renamed, in its own letters or those of a
-/// directory above it.
-fn is_respelled(root: &Root, path: &RelPath) -> bool {
-    fn finds(root: &Root, at: &RelPath, rest: &[&str], other: bool) -> bool {
-        let Some((name, rest)) = rest.split_first() else { return other };
-        let Ok(listing) = root.read_dir(at) else { return false };
-        listing.entries.iter().any(|(found, kind)| {
-            *kind == crate::local::Kind::Dir
-                && key_of(found) == key_of(name)
-                && at.child(found).is_ok_and(|dir| finds(root, &dir, rest, other || found != name))
-        })
-    }
-    finds(root, &RelPath::root(), &path.components().collect::<Vec<_>>(), false)
 }
 
 /// In the place of a hash: eight digits that differ from those of any other time within weeks.

@@ -273,6 +273,8 @@ pub enum Settled {
         /// The same in Dropbox.
         place: RemotePath,
     },
+    /// What belongs here lies at this path, as its directory is named here: the row goes, and that path is looked at.
+    Rather(RelPath),
     /// Nothing is wrong, but it is too early: look again at this time.
     Wait(UnixMs),
     /// As it was; base stays as it is, the row goes.

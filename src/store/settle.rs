@@ -60,6 +60,10 @@ impl Store {
                         base_dir::look(conn, job.folder, copy, 0, now)?;
                         put_off(conn, job.id, job.generation, now, None)?;
                     }
+                    Settled::Rather(place) => {
+                        finish(conn, job.id, job.generation, now)?;
+                        base_dir::look(conn, job.folder, place, 0, now)?;
+                    }
                     Settled::Wait(at) => put_off(conn, job.id, job.generation, *at, None)?,
                     Settled::Nothing => finish(conn, job.id, job.generation, now)?,
                     Settled::PutOff { at, failure } => put_off(conn, job.id, job.generation, *at, Some(failure))?,
