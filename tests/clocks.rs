@@ -1,12 +1,5 @@
 //! The wall clock jumps while the daemon runs: what is saved goes up all the same, and what waits does not wait for the clock.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::disallowed_methods,
-    clippy::indexing_slicing,
-    missing_docs
-)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::disallowed_methods)]
 
 mod harness;
 #[path = "harness/preload.rs"]

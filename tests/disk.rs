@@ -1,12 +1,5 @@
 //! A disk that fails: what it cannot read is not changed, what it lost in silence is not sent, and what it failed to write is not believed.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::disallowed_methods,
-    clippy::indexing_slicing,
-    missing_docs
-)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::disallowed_methods)]
 
 mod harness;
 #[path = "harness/preload.rs"]

@@ -4,10 +4,10 @@
 mod harness;
 
 use std::fs;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ferrybox_standin::{Effect, Fault, Settings};
-use harness::World;
+use harness::{World, look_for};
 
 fn world(mode: &'static str) -> World {
     let mut world = World::with(Settings::default());
@@ -33,20 +33,13 @@ fn comes_to_rest(world: &World) -> i32 {
         .stderr(log)
         .spawn()
         .unwrap();
-    let until = Instant::now() + Duration::from_secs(45);
-    loop {
-        if let Some(status) = child.try_wait().unwrap() {
-            return status.code().unwrap();
-        }
-        if Instant::now() > until {
-            child.kill().unwrap();
-            child.wait().unwrap();
-            let rows =
-                world.stored("SELECT path || ' ' || state || ' ' || generation || ' ' || coalesce(text, '') FROM job");
-            panic!("it never comes to rest: {rows:?}\n{:?}\n{}", world.disk(), world.log());
-        }
-        std::thread::sleep(Duration::from_millis(50));
+    if let Some(status) = look_for(Duration::from_secs(45), || child.try_wait().unwrap()) {
+        return status.code().unwrap();
     }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let rows = world.stored("SELECT path || ' ' || state || ' ' || generation || ' ' || coalesce(text, '') FROM job");
+    panic!("it never comes to rest: {rows:?}\n{:?}\n{}", world.disk(), world.log());
 }
 
 /// B9: a folder goes with all that is in it, and no revision protects that. It waited since the last run, and meanwhile somebody wrote into it.

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::Value;
@@ -323,13 +322,6 @@ impl Account {
     #[must_use]
     pub fn changes(&self) -> u64 {
         self.shared.world().account(self.key).tree.seq
-    }
-
-    /// How long until the server would take the account's next longpoll without a violation.
-    #[must_use]
-    pub fn longpoll_backoff_left(&self) -> Duration {
-        let now = self.shared.now().clock;
-        self.shared.world().account(self.key).no_longpoll_before.saturating_sub(now)
     }
 
     fn fold(&self, path: &str) -> String {
