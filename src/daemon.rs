@@ -53,6 +53,7 @@ mod reconciler;
 pub mod remote;
 mod requests;
 mod restore;
+mod swaps;
 mod transfer;
 mod trash;
 mod trouble;

@@ -49,7 +49,8 @@
 //! # Local moves
 //! A worker that is about to send a new file asks base for its inode; if base knows it elsewhere, a move is proposed ([`plan::moves`], `daemon/moves`),
 //! and the committer looks at it, stages it and makes it (`daemon/mover`). Until it is settled nothing is claimed in that folder and nothing compared
-//! with the listing. Settling gives base its new keys; revisions below a moved directory come with the listing.
+//! with the listing. Settling gives base its new keys; revisions below a moved directory come with the listing. What changed places with each other is looked
+//! at and staged together ([`plan::swaps`]) and made one after the other, the first by way of a free name, under which base knows it meanwhile.
 //!
 //! # The data's way down
 //! In folders whose remote changes come down (`two-way`, `download`) a comparison also makes rows for what only Dropbox has. A worker decides them by

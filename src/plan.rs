@@ -17,5 +17,6 @@ pub mod pace;
 pub mod pack;
 pub mod recent;
 pub mod retry;
+pub mod swaps;
 pub mod tell;
 pub mod wait;

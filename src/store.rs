@@ -39,6 +39,7 @@ mod row;
 mod schema;
 mod sessions;
 mod settle;
+mod swaps;
 #[cfg(test)]
 mod tests;
 mod unsynced;

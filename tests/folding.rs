@@ -43,9 +43,13 @@ struct Folding {
 
 impl Folding {
     fn new() -> Self {
+        Self::of("two-way")
+    }
+
+    fn of(mode: &'static str) -> Self {
         let namespace = Namespace::new();
         let mut world = World::new();
-        world.mode = "two-way";
+        world.mode = mode;
         world.extra = "rescan = \"1s\"\n".to_owned();
         let from = world.dir.path().join("elsewhere");
         fs::create_dir(&from).unwrap();
@@ -201,4 +205,45 @@ fn e15_a_file_that_went_is_not_taken_for_the_one_whose_name_leads_there() {
     let revisions = standin.file("/T/straße").unwrap().revisions;
     assert_eq!(revisions, 1);
     folding.end(daemon);
+}
+
+/// H7: `mv Foo foo` on such a disk is the same move in two steps that it is elsewhere, and nothing is sent, deleted or called a problem.
+#[test]
+fn h7_other_letters_are_a_move_and_no_deletion() {
+    for mode in ["two-way", "mirror"] {
+        let folding = Folding::of(mode);
+        let standin = &folding.world.standin;
+        for path in ["Readme.TXT", "Docs/a", "Docs/Sub/b", "keep"] {
+            let at = folding.from.join(path);
+            fs::create_dir_all(at.parent().unwrap()).unwrap();
+            fs::write(at, path).unwrap();
+        }
+        let daemon = folding.daemon();
+        let shown = |f: &Folding| f.world.remote().into_keys().collect::<Vec<_>>();
+        let all = |f: &Folding, names: [&str; 4]| f.problems().is_empty() && shown(f) == names;
+        folding.eventually("all is there", |f| all(f, ["Docs/Sub/b", "Docs/a", "Readme.TXT", "keep"]));
+        let before: BTreeMap<_, _> = standin.files().into_iter().map(|f| (f.id, f.content_hash)).collect();
+        standin.reset_counters();
+        // Beneath the disk: above it Linux takes both names for links to one file, and does nothing.
+        let rename = |from: &str, to: &str| fs::rename(folding.from.join(from), folding.from.join(to)).unwrap();
+        rename("Readme.TXT", "README.txt");
+        rename("Docs", "docs");
+        folding.world.command(&["sync", "--wait"]).output().unwrap();
+        folding.eventually("the new letters", |f| all(f, ["README.txt", "docs/Sub/b", "docs/a", "keep"]));
+        rename("docs/Sub", "docs/SUB");
+        folding.world.command(&["sync", "--wait"]).output().unwrap();
+        folding.eventually("the new letters below", |f| all(f, ["README.txt", "docs/SUB/b", "docs/a", "keep"]));
+        // And nothing more comes of it, with a scan and after a start.
+        let moves = standin.calls_of("files/move_batch_v2");
+        drop(daemon);
+        let daemon = folding.daemon();
+        folding.world.command(&["sync", "--wait"]).output().unwrap();
+        assert!(all(&folding, ["README.txt", "docs/SUB/b", "docs/a", "keep"]), "{:?}", shown(&folding));
+        assert_eq!(folding.disk().into_keys().collect::<Vec<_>>(), ["README.txt", "docs/SUB/b", "docs/a", "keep"]);
+        let after: BTreeMap<_, _> = standin.files().into_iter().map(|f| (f.id, f.content_hash)).collect();
+        assert_eq!(after, before, "the very same files");
+        assert_eq!((standin.data_transport_calls(), folding.world.deletions()), (0, 0), "{:#?}", standin.calls());
+        assert_eq!((moves, standin.calls_of("files/download")), (standin.calls_of("files/move_batch_v2"), 0));
+        folding.end(daemon);
+    }
 }

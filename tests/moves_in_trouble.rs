@@ -10,15 +10,13 @@ use std::time::Duration;
 
 use ferrybox_standin::{Effect, Entries, Fault, Settings};
 use harness::{APPEND_BATCH, World};
-use renames::{COPY, MOVE, assert_moved, ids, rename, sent, until_idle, world};
+use renames::{COPY, MOVE, assert_moved, holding, ids, rename, sent, until_idle, world};
 
 /// H6: made and renamed while its upload is under way: the file is there once, under its new name.
 #[test]
 fn h6_renamed_while_it_goes_up() {
     for mode in ["mirror", "two-way"] {
-        let world = world(mode);
-        world.write("keep", "k");
-        world.once_in_sync();
+        let world = holding(mode, &[]);
         world.standin.reset_counters();
         let daemon = world.daemon();
         until_idle(&world);
@@ -78,10 +76,7 @@ fn h7_letters_of_names_change_without_a_deletion() {
 #[test]
 fn h7_another_normal_form_is_the_same_name() {
     for mode in ["mirror", "two-way"] {
-        let world = world(mode);
-        world.write("cafe\u{301}", "coffee");
-        world.write("keep", "k");
-        world.once_in_sync();
+        let world = holding(mode, &[("cafe\u{301}", "coffee")]);
         world.standin.reset_counters();
         rename(&world, "cafe\u{301}", "caf\u{e9}");
         world.once_in_sync();
@@ -95,10 +90,11 @@ fn h7_another_normal_form_is_the_same_name() {
 /// H7: two files whose names Dropbox folds into one: the one that is not synced takes nothing from the other.
 #[test]
 fn h7_a_twin_stays() {
-    let world = world("mirror");
-    world.write("foo", "first");
-    world.write("keep", "k");
-    world.once_in_sync();
+    let world = holding("mirror", &[("foo", "first")]);
+    // A mirror does not wait for the listing, and would find a conflict instead.
+    let daemon = world.daemon();
+    world.until_status("it is listed", |s| s["accounts"][0]["remote"]["entries"].as_u64() >= Some(2));
+    daemon.stop();
     world.write("Foo", "second");
     assert_eq!(world.once().status.code(), Some(3));
     rename(&world, "Foo", "FOO");
@@ -168,10 +164,7 @@ fn h10_out_of_a_shared_folder_it_is_a_copy_and_then_a_deletion() {
 /// H11: a file is renamed in Dropbox onto a name that a file here has which was never synced: both are kept.
 #[test]
 fn h11_a_rename_there_onto_a_name_that_is_taken_here() {
-    let world = world("two-way");
-    world.write("theirs", "their content");
-    world.write("keep", "k");
-    world.once_in_sync();
+    let world = holding("two-way", &[("theirs", "their content")]);
     world.standin.rename("/T/theirs", "/T/taken");
     world.write("taken", "never synced");
     world.once_in_sync();
@@ -188,10 +181,7 @@ fn h11_a_rename_there_onto_a_name_that_is_taken_here() {
 #[test]
 fn h12_the_file_was_another_one_when_it_was_moved() {
     for mode in ["mirror", "two-way"] {
-        let world = world(mode);
-        world.write("a", "ours");
-        world.write("keep", "k");
-        world.once_in_sync();
+        let world = holding(mode, &[("a", "ours")]);
         // The listing does not tell before the move is made.
         world.standin.faults().add(Fault::always("files/list_folder/longpoll", Effect::Stall(Duration::from_secs(5))));
         let daemon = world.daemon();
@@ -250,10 +240,7 @@ fn a_kill_in_the_middle_of_a_move_costs_nothing() {
 #[test]
 fn h7_a_kill_between_the_two_moves() {
     for mode in ["mirror", "two-way"] {
-        let world = world(mode);
-        world.write("Readme", "read me");
-        world.write("keep", "k");
-        world.once_in_sync();
+        let world = holding(mode, &[("Readme", "read me")]);
         let daemon = world.daemon();
         until_idle(&world);
         world.standin.reset_counters();

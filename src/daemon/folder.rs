@@ -210,6 +210,22 @@ fn taken_for(root: &Root, path: &RelPath) -> Option<RelPath> {
     tells_apart(path.name(), &listed).then(|| path.parent()?.child(&listed).ok()).flatten()
 }
 
+/// What stands at a path under this very name: a disk that takes names in other letters for each other shows there what was renamed in its letters, too.
+pub(crate) fn stands(root: &Root, path: &RelPath) -> Local {
+    let local = root.observe(path);
+    if !matches!(local, Local::File(_) | Local::Dir) || !root.folds() {
+        return local;
+    }
+    let mut at = Some(path.clone());
+    while let Some(here) = at.filter(|here| !here.is_root()) {
+        if root.other_name(&here).is_some() {
+            return Local::Absent;
+        }
+        at = here.parent();
+    }
+    local
+}
+
 /// The failure of a path that cannot come down, because the disk takes it (or a directory above it that is not `agreed` on) for something else that is
 /// there already: neither may be written over the other.
 pub(crate) fn case_conflict(root: &Root, path: &RelPath, agreed: impl Fn(&RelPath) -> bool) -> Option<Failure> {

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use crate::daemon::account::{Account, Fatal};
 use crate::daemon::clock::{chance, day, ms, now_ms};
+use crate::daemon::folder::stands;
 use crate::daemon::intake::blocking;
 use crate::daemon::live::lock;
 use crate::dropbox::{CallError, EntryError, FileMetadata, Metadata};
@@ -121,7 +122,7 @@ impl<'a> Judge<'a> {
             let Some((folder, other)) = other else { continue };
             let Some(folder) = account.folder(folder).cloned() else { continue };
             let path = other.clone();
-            let gone = blocking(move || Ok(matches!(folder.root.observe(&path), Local::Absent))).await?;
+            let gone = blocking(move || Ok(stands(&folder.root, &path) == Local::Absent)).await?;
             if !gone && let Some((_, outcome)) = outcomes.get_mut(i) {
                 *outcome = Outcome::Wedge(case_clash(&other));
             }

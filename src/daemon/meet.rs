@@ -9,7 +9,6 @@ use crate::daemon::clock::{day, now_ms};
 use crate::daemon::fetch::Fetch;
 use crate::daemon::folder::{self, Folder};
 use crate::daemon::hashed::{self, hash};
-use crate::daemon::judge::case_clash;
 use crate::daemon::letters;
 use crate::daemon::remote::{Gate, View};
 use crate::daemon::uploader::{Looked, failed, twin};
@@ -199,9 +198,9 @@ impl<'a> Meeting<'a> {
         let Local::File(stat) = self.local else { return Met::Looked(self.wait()) };
         if self.base.is_none()
             && let Remote::File { id, .. } = &self.view.remote
-            && let Some(other) = twin(self.account, &self.job, id)
+            && let Some(settled) = twin(self.account, &self.job, id)
         {
-            return Met::Looked(self.done(Settled::Wedge(case_clash(&other))));
+            return Met::Looked(self.done(settled));
         }
         let hash = match hash(self.account, self.root, &self.job.path, &stat) {
             Ok(hash) => hash,

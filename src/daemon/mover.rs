@@ -6,15 +6,17 @@ use std::time::Duration;
 
 use crate::daemon::account::{Account, Fatal};
 use crate::daemon::clock::now_ms;
-use crate::daemon::folder::Folder;
+use crate::daemon::folder::{Folder, stands};
 use crate::daemon::intake::blocking;
 use crate::daemon::moves::{Proposal, old};
+use crate::daemon::swaps::{Proposed, seems_moved, step, with_room};
 use crate::local::Root;
 use crate::model::{
     Base, Batch, Change, ChangeId, Due, FolderId, Local, Outcome, RelPath, Relocation, Remote, RemoteChange, RemotePath,
 };
 use crate::plan::listing::key_of;
-use crate::plan::moves::{Below, How, MOST, Old, Spelling, apart, by_way, candidate, same_file, spelling};
+use crate::plan::moves::{Below, How, MOST, Old, Spelling, by_way, candidate, same_file, spelling};
+use crate::plan::swaps::{Together, together};
 use crate::store::{Looked, Planned, RowBelow, StoreError};
 
 /// Proposals wait this long for company: a worker looks at many rows at once.
@@ -23,6 +25,8 @@ const GATHER: Duration = Duration::from_millis(50);
 const SCANNING: Duration = Duration::from_secs(2);
 /// A proposal that could not be looked at, or has others at work in its paths, for this long is none.
 const LONGEST: Duration = Duration::from_secs(30);
+/// What was at a new place may be told of elsewhere for so long, and longer while a scan runs.
+const TOLD: Duration = Duration::from_secs(1);
 /// Files of base that are read at once.
 const PAGE: usize = 1_000;
 
@@ -89,43 +93,15 @@ impl Mover {
                 waits = true;
                 continue;
             }
-            let pairs: Vec<_> = mine.iter().map(|((_, to), proposal)| (proposal.from.clone(), to.clone())).collect();
-            let now = apart(&pairs);
-            let (mut plans, mut all_seen) = (Vec::new(), Vec::new());
-            for (i, ((_, to), proposal)) in mine.into_iter().enumerate() {
-                if !now.contains(&i) {
-                    // Its row proposes it again, should it still be so by then.
-                    account.moves.done(folder.id, to);
-                    continue;
-                }
-                match self.look(folder, to, proposal).await? {
-                    Verdict::Go(planned, seen) => {
-                        plans.push(*planned);
-                        all_seen.push(seen);
-                    }
-                    Verdict::Later if proposal.since.elapsed() < LONGEST => waits = true,
-                    Verdict::No | Verdict::Later => {
-                        tracing::debug!(from = %proposal.from, %to, "no move");
-                        account.moves.refuse(folder.id, &proposal.from, to, false);
-                        account.moves.done(folder.id, to);
-                    }
-                }
-            }
-            let paths: Vec<_> = plans.iter().map(|planned| planned.path.clone()).collect();
-            let staged = account.store.stage_moves(plans, now_ms()).await?;
-            for ((id, seen), to) in staged.into_iter().zip(all_seen).zip(paths) {
-                match id {
-                    Some(id) => {
-                        self.looked.insert(id, seen.rows);
-                        let now = now_ms();
-                        let due = seen.others.into_iter().map(|path| Due { path, size: 0, due_at: now });
-                        // Nothing is claimed there before the move is settled.
-                        account.store.enqueue(folder.id, due.collect(), now).await?;
-                        account.moves.done(folder.id, &to);
-                    }
-                    None => waits = true,
-                }
-            }
+            let mine: Vec<_> = mine.into_iter().map(|((_, to), proposal)| (to.clone(), proposal.clone())).collect();
+            let (ours, of) = (Arc::clone(&account), Arc::clone(folder));
+            let mine = blocking(move || with_room(&ours, &of, &mine)).await?;
+            let groups = together(&mine.iter().map(step).collect::<Vec<_>>());
+            let now: BTreeSet<usize> = groups.iter().flat_map(|group| group.steps.iter().copied()).collect();
+            // What is not among them is proposed again by its row, should it still be so by then.
+            let rest = mine.iter().enumerate().filter(|(i, _)| !now.contains(i));
+            rest.for_each(|(_, (to, _))| account.moves.done(folder.id, to));
+            waits |= !self.stage_groups(folder, &mine, &groups).await?;
         }
         if !waits {
             account.store.poke();
@@ -133,7 +109,88 @@ impl Mover {
         Ok(waits)
     }
 
-    async fn look(&self, folder: &Arc<Folder>, to: &RelPath, proposal: &Proposal) -> Result<Verdict, Fatal> {
+    /// Looks at groups of moves, and stages those that are so. Gives whether none has to wait.
+    async fn stage_groups(
+        &mut self,
+        folder: &Arc<Folder>,
+        mine: &[Proposed],
+        groups: &[Together],
+    ) -> Result<bool, Fatal> {
+        let account = Arc::clone(&self.account);
+        let (mut plans, mut all_seen, mut done) = (Vec::new(), Vec::new(), true);
+        for group in groups {
+            let members: Vec<_> = group.steps.iter().filter_map(|i| mine.get(*i)).collect();
+            match self.look_at_group(folder, &members, group.circle).await? {
+                Some((planned, seen)) if !planned.is_empty() => {
+                    plans.push(planned);
+                    all_seen.push((members, seen));
+                }
+                Some(_) => {}
+                None => done = false,
+            }
+        }
+        let now = now_ms();
+        let others =
+            all_seen.iter_mut().flat_map(|(_, seen): &mut (_, Vec<Seen>)| seen).flat_map(|seen| seen.others.drain(..));
+        let due = others.map(|path| Due { path, size: 0, due_at: now }).collect();
+        // Before the moves, so that a stop between the two forgets none. Nothing is claimed there before those are settled.
+        account.store.enqueue(folder.id, due, now).await?;
+        for (ids, (members, seen)) in account.store.stage_together(plans, now).await?.into_iter().zip(all_seen) {
+            done &= ids.is_some();
+            for ((id, seen), (to, _)) in ids.into_iter().flatten().zip(seen).zip(members) {
+                self.looked.insert(id, seen.rows);
+                account.moves.done(folder.id, to);
+            }
+        }
+        Ok(done)
+    }
+
+    /// Looks at moves that are made one after the other: all are so, or none is made. `None`: it cannot be said yet.
+    async fn look_at_group(
+        &self,
+        folder: &Arc<Folder>,
+        group: &[&Proposed],
+        circle: bool,
+    ) -> Result<Option<(Vec<Planned>, Vec<Seen>)>, Fatal> {
+        let moves = &self.account.moves;
+        let (mut plans, mut all_seen, mut so, mut later) = (Vec::new(), Vec::new(), true, false);
+        for (to, proposal) in group.iter().copied() {
+            let leaves = group.iter().any(|(_, other)| other.from == *to);
+            let comes = group.iter().any(|(other, _)| *other == proposal.from);
+            let may_come = folder.now().scans > 0 || proposal.since.elapsed() < TOLD;
+            match self.look(folder, to, proposal, Mates { leaves, comes, may_come }).await? {
+                Verdict::Go(mut planned, seen) => {
+                    if circle && plans.is_empty() && planned.relocation.via.is_none() {
+                        let via = by_way(&planned.relocation.to, now_ms());
+                        so &= via.is_ok();
+                        planned.relocation.via = via.ok();
+                    }
+                    plans.push(*planned);
+                    all_seen.push(seen);
+                }
+                Verdict::Later if proposal.since.elapsed() < LONGEST => later = true,
+                Verdict::No | Verdict::Later => {
+                    tracing::debug!(from = %proposal.from, %to, "no move");
+                    moves.refuse(folder.id, &proposal.from, to, false);
+                    so = false;
+                }
+            }
+        }
+        if !so {
+            // The others would find their places taken: what is left of them is proposed anew.
+            group.iter().for_each(|(to, _)| moves.done(folder.id, to));
+            return Ok(Some((Vec::new(), Vec::new())));
+        }
+        Ok((!later).then_some((plans, all_seen)))
+    }
+
+    async fn look(
+        &self,
+        folder: &Arc<Folder>,
+        to: &RelPath,
+        proposal: &Proposal,
+        mates: Mates,
+    ) -> Result<Verdict, Fatal> {
         let (account, folder) = (Arc::clone(&self.account), Arc::clone(folder));
         let (to, proposal) = (to.clone(), proposal.clone());
         blocking(move || {
@@ -141,8 +198,8 @@ impl Mover {
             if account.store.has_odd_keys_blocking(folder.id, &proposal.from)? {
                 return Ok(Verdict::No);
             }
-            let look =
-                Look { account: &account, folder: &folder, root: folder.root.pin(), to: &to, from: &proposal.from };
+            let root = folder.root.pin();
+            let look = Look { account: &account, folder: &folder, root, to: &to, from: &proposal.from, mates };
             if proposal.dir { look.dir() } else { look.file(proposal.how) }
         })
         .await
@@ -172,11 +229,25 @@ fn still_so(account: &Account, change: &Change) -> bool {
     let now = root.observe(&change.path);
     let so = match (&relocation.base, now) {
         (Some(base), Local::File(stat)) => same_file(base, &stat),
-        (None, Local::Dir) => root.observe(&relocation.source) == Local::Absent,
+        (None, Local::Dir) => {
+            stands(&root, &relocation.source) == Local::Absent
+                || seems_moved(account, folder, &root, &relocation.source, &change.path)
+        }
         // On its way by another name: it has to go on, whatever became of it here.
         _ => false,
     };
     so && folder.vouch(&root).is_ok()
+}
+
+/// What others of its round do about a move's places.
+#[derive(Debug, Clone, Copy)]
+struct Mates {
+    /// What base has at the new path leaves it first.
+    leaves: bool,
+    /// What lies at the old path now comes from elsewhere.
+    comes: bool,
+    /// It may yet be told where something has gone.
+    may_come: bool,
 }
 
 /// One proposal, looked at.
@@ -186,6 +257,7 @@ struct Look<'a> {
     root: Root,
     from: &'a RelPath,
     to: &'a RelPath,
+    mates: Mates,
 }
 
 impl Look<'_> {
@@ -195,17 +267,19 @@ impl Look<'_> {
         let mut rows = store.rows_below_blocking(folder.id, self.from)?;
         let behind = rows.len();
         rows.extend(store.rows_below_blocking(folder.id, self.to)?);
-        if store.agreed_below_blocking(folder.id, self.to)? {
-            return Ok(Verdict::No);
+        if !self.mates.leaves && store.agreed_below_blocking(folder.id, self.to)? {
+            return Ok(if self.mates.may_come { Verdict::Later } else { Verdict::No });
         }
-        let Some((found, clean, others)) = self.compare()? else { return Ok(Verdict::Later) };
-        let here = (self.root.observe(self.from), self.root.observe(self.to));
-        if folder.vouch(&self.root).is_err() {
+        let old = stands(&self.root, self.from);
+        let left = old == Local::Absent;
+        let Some((found, clean, mut others)) = self.compare(left)? else { return Ok(Verdict::Later) };
+        let here = (stands(&self.root, self.from), self.root.observe(self.to));
+        if folder.vouch(&self.root).is_err() || here.0 != old {
             return Ok(Verdict::Later);
         }
         // One folder in Dropbox, whatever is in it.
         let one = spelling(self.from, self.to) == Spelling::Letters && found.all() <= MOST;
-        if here != (Local::Absent, Local::Dir) || !found.is_moved() && !one {
+        if !left && (old != Local::Dir || one) || here.1 != Local::Dir || !found.is_moved() && !one {
             return Ok(Verdict::No);
         }
         match self.remote(self.from)? {
@@ -216,16 +290,24 @@ impl Look<'_> {
         if !self.is_free()? {
             return Ok(Verdict::No);
         }
+        if !left {
+            // Directories that stand where base loses one of that name: no event tells of them.
+            let dirs = store.agreed_dirs_below_blocking(folder.id, self.from)?.into_iter();
+            others.extend(dirs.filter(|dir| self.root.observe(dir) == Local::Dir));
+            if !self.mates.comes {
+                others.push(self.from.clone());
+            }
+        }
         // What was agreed on among the directories goes along, too.
         let is_clean = |row: &RowBelow| clean.contains(&row.path) || row.path != *self.to && self.was_agreed(&row.path);
-        let looked = rows.iter().enumerate().filter(|(i, row)| *i < behind || is_clean(row));
+        let looked = rows.iter().enumerate().filter(|(i, row)| if *i < behind { left } else { is_clean(row) });
         let looked = looked.filter(|(_, row)| row.path != *self.to).map(|(_, row)| (row.id, row.generation)).collect();
         Ok(self.go(&rows, Seen { rows: looked, others }, None, false))
     }
 
     /// Every file of base below the old path, looked at under the new one; which of them need no other look, and which do. `None`: one of them cannot
     /// be seen.
-    fn compare(&self) -> Result<Option<Compared>, StoreError> {
+    fn compare(&self, left: bool) -> Result<Option<Compared>, StoreError> {
         let (mut found, mut clean, mut others) = (Below::default(), HashSet::new(), Vec::new());
         let mut after: Option<RelPath> = None;
         loop {
@@ -234,6 +316,11 @@ impl Look<'_> {
             after = Some(last.clone());
             for (path, base) in &page {
                 let Some(at) = path.moved(self.from, self.to) else { continue };
+                if !left && matches!(self.root.observe(path), Local::File(now) if same_file(base, &now)) {
+                    found.stayed += 1;
+                    others.extend([at, path.clone()]);
+                    continue;
+                }
                 match self.root.observe(&at) {
                     _ if self.folder.ignored(&at, false).is_some() => found.missing += 1,
                     Local::File(now) if same_file(base, &now) => {
@@ -271,12 +358,12 @@ impl Look<'_> {
         let mut rows = store.rows_below_blocking(folder.id, self.from)?;
         rows.extend(store.rows_below_blocking(folder.id, self.to)?);
         let Some(base) = store.base_blocking(folder.id, self.from)? else { return Ok(Verdict::No) };
-        if store.agreed_below_blocking(folder.id, self.to)? {
-            return Ok(Verdict::No);
+        if !self.mates.leaves && store.agreed_below_blocking(folder.id, self.to)? {
+            return Ok(if self.mates.may_come { Verdict::Later } else { Verdict::No });
         }
         let Local::File(now) = self.root.observe(self.to) else { return Ok(Verdict::No) };
         let old = old(&self.root, self.from, &base, &now);
-        let left = self.root.observe(self.from) == Local::Absent;
+        let left = stands(&self.root, self.from) == Local::Absent;
         if folder.vouch(&self.root).is_err() || old == Old::Unknown {
             return Ok(Verdict::Later);
         }
@@ -325,7 +412,7 @@ impl Look<'_> {
 
     /// Whether nothing is known to be at the new place; Dropbox itself is the judge.
     fn is_free(&self) -> Result<bool, StoreError> {
-        if key_of(self.from.as_str()) == key_of(self.to.as_str()) {
+        if self.mates.leaves || key_of(self.from.as_str()) == key_of(self.to.as_str()) {
             return Ok(true);
         }
         let view = self.account.remote.view_blocking(self.account, self.folder.id, self.to)?;

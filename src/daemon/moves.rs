@@ -7,14 +7,16 @@ use std::time::{Duration, Instant};
 
 use crate::daemon::account::{Account, Fatal};
 use crate::daemon::clock::{ms, now_ms};
-use crate::daemon::folder::Folder;
+use crate::daemon::folder::{Folder, stands};
 use crate::daemon::intake::blocking;
 use crate::daemon::live::lock;
+use crate::daemon::swaps::seems_moved;
 use crate::local::{Kind, Root};
 use crate::model::{Base, FolderId, Job, Local, RelPath, Settled, Stat, WriteMode};
 use crate::plan::decide::Action;
 use crate::plan::moves::{How, Old, Spelling, above, candidate, same_file, spelling};
 use crate::plan::names;
+use crate::plan::swaps::WORTH_IT;
 
 /// A row whose path is part of a proposed move is looked at again after this long, in ms.
 const SOON_MS: i64 = 300;
@@ -51,7 +53,7 @@ pub(crate) struct Proposal {
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Refusal {
+pub(crate) struct Refusal {
     at: Instant,
     /// A move is not allowed there, a copy may be.
     copy: bool,
@@ -111,7 +113,7 @@ impl Moves {
         state.refused.insert((folder, from.clone(), to.clone()), Refusal { at: Instant::now(), copy });
     }
 
-    fn refusal(&self, folder: FolderId, from: &RelPath, to: &RelPath) -> Option<Refusal> {
+    pub(crate) fn refusal(&self, folder: FolderId, from: &RelPath, to: &RelPath) -> Option<Refusal> {
         let refused = lock(&self.0).refused.get(&(folder, from.clone(), to.clone())).copied();
         refused.filter(|refusal| refusal.at.elapsed() < REFUSED)
     }
@@ -153,6 +155,8 @@ pub(crate) enum Instead<'a> {
     Sent(&'a Stat),
     /// A new file is compared with the one that Dropbox has there.
     Compared(&'a Stat),
+    /// Another file than base's is sent over that one.
+    Replaced(&'a Stat),
     /// A new directory is Dropbox's folder of that name.
     Agreed,
     /// A folder is deleted in Dropbox.
@@ -169,6 +173,11 @@ impl<'a> Instead<'a> {
         match (action, local, base) {
             (Action::Upload(WriteMode::Add), Local::File(stat), None) => Self::Sent(stat),
             (Action::AdoptOrUpload(_) | Action::Compare, Local::File(stat), None) => Self::Compared(stat),
+            (Action::Upload(WriteMode::Update(_)), Local::File(stat), Some(base))
+                if (stat.dev, stat.ino) != (base.stat.dev, base.stat.ino) && base.remote.is_none() =>
+            {
+                Self::Replaced(stat)
+            }
             (Action::AgreeDir, ..) => Self::Agreed,
             (Action::DeleteFolder, ..) => Self::Deleted,
             (Action::Download(_) | Action::MakeDir, Local::Absent, base) => Self::Fetched(base),
@@ -190,9 +199,10 @@ pub(crate) fn instead(
     if account.moves.covers(folder.id, &job.path) {
         return wait();
     }
-    let (stat, taken) = match what {
-        Instead::Sent(stat) => (stat, false),
-        Instead::Compared(stat) => (stat, true),
+    let (stat, place) = match what {
+        Instead::Sent(stat) => (stat, Place::Free),
+        Instead::Compared(stat) => (stat, Place::Theirs),
+        Instead::Replaced(stat) => (stat, Place::Ours),
         Instead::Agreed | Instead::Deleted => {
             return respelled(account, folder, root, &job.path, matches!(what, Instead::Deleted));
         }
@@ -210,15 +220,30 @@ pub(crate) fn instead(
         let old = old(root, &from, &base, stat);
         let Some(how) = candidate(&base, stat, old, folder.mode) else { continue };
         match spelling(&from, &job.path) {
-            Spelling::Other if !taken => {}
-            Spelling::Letters if how == How::Move => {}
+            Spelling::Other if place != Place::Theirs && (place == Place::Free || how == How::Move) => {}
+            Spelling::Letters if how == How::Move && place != Place::Ours => {}
             Spelling::Other | Spelling::Letters | Spelling::Form => continue,
         }
-        let Some((to, proposal)) = choose(account, folder, root, (from, job.path.clone()), how) else { continue };
+        // What takes the place of another file is moved there only if that pays.
+        let alone = place != Place::Ours || stat.size >= WORTH_IT;
+        let Some((to, proposal)) = choose(account, folder, root, (from, job.path.clone()), how, alone) else {
+            continue;
+        };
         account.moves.propose(folder.id, to, proposal);
         return wait();
     }
     None
+}
+
+/// What is known of the place of a new file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// Nothing is there.
+    Free,
+    /// Dropbox has something there.
+    Theirs,
+    /// Base has another file there, which may have gone elsewhere.
+    Ours,
 }
 
 /// What comes down to where nothing is. If it was there, and is another one in Dropbox by now, it may only have been renamed here: that is looked for
@@ -259,7 +284,7 @@ fn respelled(account: &Account, folder: &Folder, root: &Root, path: &RelPath, wa
         (path.clone(), to)
     } else {
         let agreed = account.store.agreed_dirs_blocking(folder.id, &parent).ok()?;
-        (agreed.iter().find_map(|name| same(name)).filter(|from| root.observe(from) == Local::Absent)?, path.clone())
+        (agreed.iter().find_map(|name| same(name)).filter(|from| stands(root, from) == Local::Absent)?, path.clone())
     };
     if !folder.passes_deletions() || account.moves.refusal(folder.id, &from, &to).is_some() {
         return was.then_some(Settled::Again(None));
@@ -273,18 +298,20 @@ pub(crate) fn old(root: &Root, from: &RelPath, base: &Base, now: &Stat) -> Old {
     match Folder::look_at(root, from, Some(base)) {
         Local::Absent | Local::Dir | Local::Other(_) => Old::Left,
         Local::File(there) if (there.dev, there.ino) != (now.dev, now.ino) => Old::Left,
+        Local::File(_) if stands(root, from) == Local::Absent => Old::Left,
         Local::File(there) if same_file(base, &there) => Old::Linked,
         Local::File(_) | Local::Unknown(_) => Old::Unknown,
     }
 }
 
-/// The highest directories that may have been renamed as one, or else the file itself.
+/// The highest directories that may have been renamed as one, or else, if it may go `alone`, the file itself.
 fn choose(
     account: &Account,
     folder: &Folder,
     root: &Root,
     (from, to): (RelPath, RelPath),
     how: How,
+    alone: bool,
 ) -> Option<(RelPath, Proposal)> {
     let since = Instant::now();
     let mut how = how;
@@ -296,13 +323,20 @@ fn choose(
         }
         let may_be = how == How::Move
             && refusal.is_none()
-            && root.observe(&old) == Local::Absent
             && root.observe(&new) == Local::Dir
             && folder.ignored(&old, true).is_none()
-            && !account.store.agreed_below_blocking(folder.id, &new).unwrap_or(true);
+            && match (stands(root, &old), account.store.agreed_below_blocking(folder.id, &new)) {
+                (Local::Absent, Ok(false)) => true,
+                // Others may have come to its old place, and gone from its new one.
+                (Local::Absent | Local::Dir, Ok(_)) => seems_moved(account, folder, root, &old, &new),
+                _ => false,
+            };
         if may_be {
             return Some((new, Proposal { from: old, dir: true, how, since }));
         }
+    }
+    if !alone {
+        return None;
     }
     match account.moves.refusal(folder.id, &from, &to) {
         Some(Refusal { copy: true, .. }) if how == How::Move => how = How::Copy,

@@ -27,8 +27,9 @@
 //! folder, say): then the old file is deleted after its copy is settled.
 //!
 //! # Moves that stand in each other's way
-//! Moves of one round must not be nested or meet ([`apart`]); the rest are proposed again. A name that changed only its letters goes by way of a free
-//! one ([`by_way`]), since Dropbox refuses such a move. Files that changed places with each other are sent.
+//! Moves of one round must not be nested or meet; the rest are proposed again. A name that changed only its letters goes by way of a free one
+//! ([`by_way`]), since Dropbox refuses such a move; where the disk takes both names for one, what it lists under the new one has left the old one. What
+//! changed places, or has to wait for another's place, is in [`swaps`](super::swaps).
 
 use std::collections::BTreeSet;
 
@@ -143,6 +144,8 @@ pub struct Below {
     pub changed: u64,
     /// Nothing.
     pub missing: u64,
+    /// The very file is still at the old path, where there is a directory again.
+    pub stayed: u64,
 }
 
 /// A directory with more files in it is not moved as one. Dropbox itself refuses from 10,000 files and folders on (`too_many_files`), and then the
@@ -152,39 +155,20 @@ pub const MOST: u64 = 100_000;
 impl Below {
     /// How many there are.
     pub fn all(&self) -> u64 {
-        self.same.saturating_add(self.changed).saturating_add(self.missing)
+        self.same.saturating_add(self.changed).saturating_add(self.missing).saturating_add(self.stayed)
     }
 
     /// Whether the directory was renamed. What was changed in it goes up afterwards, and what is missing goes afterwards, each by its own row; if most
-    /// of it is another thing, it is another directory.
+    /// of it is another thing, it is another directory. So it is if more than a few of its files stayed: those would have to be moved back.
     pub fn is_moved(&self) -> bool {
-        self.all() <= MOST && self.same > self.changed.saturating_add(self.missing)
+        self.all() <= MOST
+            && self.same > self.changed.saturating_add(self.missing)
+            && self.same > self.stayed.saturating_mul(10)
     }
-}
-
-/// Which of these moves may share a round, by number: none lies at, below or above a place of another. The first of those that meet goes, and
-/// the outer one of two that are nested goes first.
-pub fn apart(moves: &[(RelPath, RelPath)]) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..moves.len()).collect();
-    let depth = |(from, to): &(RelPath, RelPath)| to.components().count().min(from.components().count());
-    order.sort_by_key(|i| moves.get(*i).map(depth));
-    let mut taken: Vec<usize> = Vec::new();
-    // By path, so that what is nested or the same stands beside what it is nested in.
-    let mut places: BTreeSet<RelPath> = BTreeSet::new();
-    for i in order {
-        let Some((from, to)) = moves.get(i) else { continue };
-        if [from, to].into_iter().any(|path| meets(&places, path)) {
-            continue;
-        }
-        places.insert(from.clone());
-        places.insert(to.clone());
-        taken.push(i);
-    }
-    taken
 }
 
 /// Whether a path is at, below or above one of these.
-fn meets(places: &BTreeSet<RelPath>, path: &RelPath) -> bool {
+pub(super) fn meets(places: &BTreeSet<RelPath>, path: &RelPath) -> bool {
     let mut at = Some(path.clone());
     while let Some(here) = at {
         if places.contains(&here) {

@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::changes::{LATELY, kind_of, of_batch, word};
 use super::error::{Fault, Step, StoreError};
 use super::history::Log;
-use super::{Looked, Store, base, base_dir, moves, row, settle};
+use super::{Looked, Store, base, base_dir, moves, row, settle, swaps};
 use crate::model::{
     Batch, BatchKind, Change, ChangeId, Failure, FolderId, Outcome, RelPath, RemoteChange, RemotePath, UnixMs,
 };
@@ -134,9 +134,11 @@ fn begin(
     }
     let mut candidates: Vec<(UnixMs, i64, String)> = Vec::new();
     {
+        // A move that has to wait for another one must not keep that out of the batch.
+        let some = if kind == BatchKind::Move { usize::MAX } else { limit };
         let mut select = conn.prepare_cached(CANDIDATES)?;
         for folder in row::folders_without(conn, skip)? {
-            let found = select.query_map(params![word(kind), folder.0, now, row::limit(limit), most], |r| {
+            let found = select.query_map(params![word(kind), folder.0, now, row::limit(some), most], |r| {
                 Ok((r.get(0)?, r.get(1)?, r.get(2)?))
             })?;
             for candidate in found {
@@ -146,6 +148,10 @@ fn begin(
     }
     if matches!(kind, BatchKind::Delete | BatchKind::Trash) {
         candidates.retain(|(_, id, _)| still_meant(conn, *id, now).unwrap_or(false));
+    }
+    if kind == BatchKind::Move {
+        let waiting = swaps::without_room(conn)?;
+        candidates.retain(|(_, id, _)| !waiting.contains(id));
     }
     candidates.sort_unstable();
     let mut taken = HashSet::new();
@@ -238,7 +244,7 @@ fn close(conn: &Connection, log: &Log<'_>, batch: i64, outcomes: Vec<(ChangeId, 
                 settle::finish(conn, change.job, change.generation, now)?;
                 synced.insert(change.folder);
             }
-            Some(Outcome::Halfway) => moves::halfway(conn, &change, now)?,
+            Some(Outcome::Halfway) => swaps::halfway(conn, &change, now)?,
             // There is no other place for a deletion: the path is looked at again.
             Some(Outcome::Elsewhere(_)) => {
                 drop_change(conn, &change)?;
@@ -246,14 +252,17 @@ fn close(conn: &Connection, log: &Log<'_>, batch: i64, outcomes: Vec<(ChangeId, 
             }
             Some(Outcome::Again { at, failure }) => reopen(conn, &change, Some((at, &failure)))?,
             Some(Outcome::Look { at, failure }) => {
+                swaps::given_up(conn, &change, now)?;
                 drop_change(conn, &change)?;
                 settle::put_off(conn, change.job, change.generation, at, failure.as_ref())?;
             }
             Some(Outcome::Wedge(failure)) => {
+                swaps::given_up(conn, &change, now)?;
                 drop_change(conn, &change)?;
                 settle::wedge(conn, change.job, change.generation, &failure)?;
             }
             Some(Outcome::Refused(failure)) => {
+                swaps::given_up(conn, &change, now)?;
                 drop_change(conn, &change)?;
                 match &change.what {
                     RemoteChange::Upload { stat, .. } => {

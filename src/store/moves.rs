@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::error::{Step, StoreError};
-use super::row::{self, at_or_below};
+use super::row::{self, Span, at_or_below};
 use super::{ListingId, Store, base, base_dir, changes, remote, remote_view};
 use crate::model::{Base, Change, ChangeId, FolderId, Job, JobId, RelPath, Relocation, RemoteChange, Stat, UnixMs};
 
@@ -144,18 +144,6 @@ impl Store {
         self.read(changes::of_moves).await
     }
 
-    /// Stages moves and copies. Deletions and new folders that were staged at or below either path, and are in no batch, are taken back. For each,
-    /// its change, or `None`: somebody works at or below one of its paths, and it has to wait for that.
-    ///
-    /// # Errors
-    /// When the database cannot be written; then none is staged.
-    pub async fn stage_moves(&self, moves: Vec<Planned>, now: UnixMs) -> Result<Vec<Option<ChangeId>>, StoreError> {
-        if moves.is_empty() {
-            return Ok(Vec::new());
-        }
-        self.write_rows(usize::MAX, move |conn| moves.iter().map(|planned| stage(conn, planned, now)).collect()).await
-    }
-
     /// Whether rows wait in a folder whose paths were seen before its newest staged deletion was decided: one of them may be where a file went.
     ///
     /// # Errors
@@ -189,7 +177,8 @@ impl Store {
         })
     }
 
-    /// Whether any row at or below a path waits for its work, problems aside.
+    /// Whether any file's row at or below a path waits for its work, problems aside. What is gone, or a directory, sends nothing, and may itself wait
+    /// for a deletion.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -197,7 +186,7 @@ impl Store {
         let path = path.clone();
         self.read(move |conn| {
             let mut select = conn.prepare_cached(
-                "SELECT 1 FROM job WHERE folder = ?1 AND path >= ?2 AND path < ?3 AND state <> 'wedged' LIMIT 1",
+                "SELECT 1 FROM job WHERE folder = ?1 AND path >= ?2 AND path < ?3 AND state <> 'wedged' AND size > 0 LIMIT 1",
             )?;
             for span in at_or_below(&path) {
                 if select.exists(params![folder.0, span.low, span.high])? {
@@ -226,21 +215,30 @@ fn agreed_below(conn: &Connection, folder: FolderId, path: &RelPath) -> Step<boo
     Ok(false)
 }
 
-fn stage(conn: &Connection, planned: &Planned, now: UnixMs) -> Step<Option<ChangeId>> {
-    let Planned { folder, path, generation, relocation } = planned;
+/// The rows that a move is about.
+fn sides(planned: &Planned) -> impl Iterator<Item = Span> {
+    at_or_below(&planned.relocation.source).into_iter().chain(at_or_below(&planned.path))
+}
+
+/// Whether somebody works at or below one of its paths.
+pub(super) fn is_busy(conn: &Connection, planned: &Planned) -> Step<bool> {
     let mut busy = conn.prepare_cached(
         "SELECT 1 FROM job LEFT JOIN change ON change.job = job.id
           WHERE job.folder = ?1 AND job.path >= ?2 AND job.path < ?3
             AND (job.state = 'claimed' OR change.batch IS NOT NULL OR change.kind NOT IN ('delete', 'trash', 'folder')) LIMIT 1",
     )?;
-    let sides = || at_or_below(&relocation.source).into_iter().chain(at_or_below(path));
-    for span in sides() {
-        if busy.exists(params![folder.0, span.low, span.high])? {
-            return Ok(None);
+    for span in sides(planned) {
+        if busy.exists(params![planned.folder.0, span.low, span.high])? {
+            return Ok(true);
         }
     }
-    for span in sides() {
-        let rows = params![folder.0, span.low, span.high];
+    Ok(false)
+}
+
+/// Takes back what was staged at or below its paths and is in no batch.
+pub(super) fn take_back(conn: &Connection, planned: &Planned) -> Step<()> {
+    for span in sides(planned) {
+        let rows = params![planned.folder.0, span.low, span.high];
         let taken_back = conn
             .prepare_cached(
                 "DELETE FROM change WHERE batch IS NULL AND job IN
@@ -254,6 +252,12 @@ fn stage(conn: &Connection, planned: &Planned, now: UnixMs) -> Step<Option<Chang
             .execute(rows)?;
         }
     }
+    Ok(())
+}
+
+/// The change itself.
+pub(super) fn put(conn: &Connection, planned: &Planned, now: UnixMs) -> Step<ChangeId> {
+    let Planned { folder, path, generation, relocation } = planned;
     let known: Option<(i64, i64)> = conn
         .prepare_cached("SELECT id, generation FROM job WHERE folder = ?1 AND path = ?2")?
         .query_row(params![folder.0, path.as_str()], |r| Ok((r.get(0)?, r.get(1)?)))
@@ -272,7 +276,7 @@ fn stage(conn: &Connection, planned: &Planned, now: UnixMs) -> Step<Option<Chang
     let generation = generation.unwrap_or(if known.is_some() { now_at - 1 } else { now_at });
     let job = Job { id: JobId(id), folder: *folder, path: path.clone(), generation, attempts: 0, since: now };
     changes::insert(conn, &job, &RemoteChange::Relocate(Box::new(relocation.clone())), now)?;
-    Ok(Some(ChangeId(conn.last_insert_rowid())))
+    Ok(ChangeId(conn.last_insert_rowid()))
 }
 
 /// Base as it is after a move or a copy, and the rows that nothing has happened to since the disk was looked at.
@@ -283,7 +287,7 @@ pub(super) fn settle(
     new: Option<&Base>,
     now: UnixMs,
 ) -> Step<()> {
-    let Some(new) = new else { return rekey(conn, change, relocation, now) };
+    let Some(new) = new else { return rekey(conn, change.folder, relocation, &change.path, now) };
     let source = &relocation.source;
     if !relocation.copy
         && let (Some(old), Some(meant)) = (base::get(conn, change.folder, source)?, &relocation.base)
@@ -296,8 +300,14 @@ pub(super) fn settle(
 }
 
 /// A directory has its new path, and so has everything that was agreed on in it.
-fn rekey(conn: &Connection, change: &Change, relocation: &Relocation, now: UnixMs) -> Step<()> {
-    let (folder, from, to) = (change.folder, &relocation.source, &change.path);
+pub(super) fn rekey(
+    conn: &Connection,
+    folder: FolderId,
+    relocation: &Relocation,
+    to: &RelPath,
+    now: UnixMs,
+) -> Step<()> {
+    let from = &relocation.source;
     // What base has there already is what is there.
     let taken = agreed_below(conn, folder, to)?;
     let stat = base_dir::get(conn, folder, from)?;
@@ -349,14 +359,5 @@ pub(super) fn drop_looked(conn: &Connection, looked: &[Looked]) -> Step<()> {
     for (id, generation) in looked {
         delete.execute(params![id.0, generation])?;
     }
-    Ok(())
-}
-
-/// It is where it had to go first: the change goes on from there.
-pub(super) fn halfway(conn: &Connection, change: &Change, now: UnixMs) -> Step<()> {
-    conn.prepare_cached(
-        "UPDATE change SET batch = NULL, pos = NULL, from_path = via, via = NULL, halfway = 1, attempts = 0, not_before = ?2 WHERE id = ?1",
-    )?
-    .execute(params![change.id.0, now])?;
     Ok(())
 }

@@ -17,6 +17,17 @@ pub fn world(mode: &'static str) -> World {
     world
 }
 
+/// A folder in sync that holds these files, and one more that nothing happens to.
+pub fn holding(mode: &'static str, files: &[(&str, &str)]) -> World {
+    let world = world(mode);
+    for (path, content) in files {
+        world.write(path, content);
+    }
+    world.write("keep", "k");
+    world.once_in_sync();
+    world
+}
+
 pub fn rename(world: &World, from: &str, to: &str) {
     let to = world.folder.join(to);
     fs::create_dir_all(to.parent().unwrap()).unwrap();

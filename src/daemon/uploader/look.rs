@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use super::{Looked, SOON_MS, Send, Source, failed};
 use crate::daemon::account::Account;
 use crate::daemon::clock::{ms, now_ms, rfc3339};
-use crate::daemon::folder::{self, Folder};
+use crate::daemon::folder::{self, Folder, stands};
 use crate::daemon::judge::case_clash;
 use crate::daemon::live::lock;
 use crate::daemon::meet::{Meeting, Met};
@@ -15,9 +15,7 @@ use crate::daemon::remote::View;
 use crate::daemon::views::not_sent;
 use crate::daemon::{hashed, moves, unsynced};
 use crate::local::{self, SmallRead};
-use crate::model::{
-    Agreed, Base, Claimed, Failure, Job, Local, RelPath, Remote, RemoteChange, Settled, Stat, WriteMode,
-};
+use crate::model::{Agreed, Base, Claimed, Failure, Job, Local, Remote, RemoteChange, Settled, Stat, WriteMode};
 use crate::plan::decide::{self, Action, permitted};
 use crate::plan::ignore::IGNORE_FILE;
 use crate::plan::wait::is_ahead;
@@ -146,9 +144,9 @@ fn upload(
             let Local::File(stat) = *local else { return Looked::Done(job, Settled::Nothing) };
             if base.is_none()
                 && let Remote::File { id, .. } = &remote
-                && let Some(other) = twin(account, &job, id)
+                && let Some(settled) = twin(account, &job, id)
             {
-                return Looked::Done(job, Settled::Wedge(case_clash(&other)));
+                return Looked::Done(job, settled);
             }
             if let Some(failure) = not_sent(account, &job.path, &stat, base.as_ref()) {
                 return Looked::Done(job, Settled::Wedge(failure));
@@ -213,11 +211,15 @@ fn upload(
     }
 }
 
-/// Another path that is there and whose base is the remote file at this one's place. A name that only changed its letters is no twin: the other is gone.
-pub(crate) fn twin(account: &Account, job: &Job, file_id: &str) -> Option<RelPath> {
+/// What becomes of a path if another one is there whose base is the remote file at this one's place. A name that only changed its letters is no twin: the
+/// other is gone. Nor is a name under which the disk shows the other one, too.
+pub(crate) fn twin(account: &Account, job: &Job, file_id: &str) -> Option<Settled> {
     let (folder, other) = account.store.sharer_blocking(job.folder, &job.path, file_id).ok()??;
-    let gone = matches!(account.folder(folder)?.root.observe(&other), Local::Absent);
-    (!gone).then_some(other)
+    if stands(&account.folder(folder)?.root, &other) == Local::Absent {
+        return None;
+    }
+    let is_shown = stands(&account.folder(job.folder)?.root, &job.path) == Local::Absent;
+    Some(if is_shown { Settled::Nothing } else { Settled::Wedge(case_clash(&other)) })
 }
 
 /// Whether a file has come to rest.
