@@ -33,6 +33,7 @@ mod identify;
 mod intake;
 mod judge;
 mod judge_moves;
+mod keep;
 mod large;
 mod lists;
 mod live;

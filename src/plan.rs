@@ -18,4 +18,5 @@ pub mod pack;
 pub mod recent;
 pub mod retry;
 pub mod tell;
+pub mod trash;
 pub mod wait;
