@@ -196,7 +196,10 @@ impl ScanRun {
                     let path = dir.child(&name).map_or(name, String::from);
                     problems.push((path, crate::plan::decide::other_type(kind)));
                 }
-                self.handle.block_on(store.set_odd(folder.id, &dir, problems, now))?;
+                if self.handle.block_on(store.set_odd(folder.id, &dir, problems, now))? && folder.comes_down() {
+                    // What Dropbox changed in a directory that could not be read waits no longer.
+                    self.handle.block_on(store.wake(folder.id, &dir, now))?;
+                }
                 if due.len() >= TOGETHER {
                     self.flush(due)?;
                 }
