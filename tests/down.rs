@@ -279,6 +279,33 @@ fn i1_i2_twins_in_a_folder_that_goes_both_ways() {
     }
 }
 
+/// I1: of two twins that are both new, one is synced and the other is told; when either goes, the other's file in Dropbox stays, or takes its place.
+#[test]
+fn i1_of_two_new_twins_one_is_synced() {
+    for goes in ["FOO", "foo"] {
+        let world = world();
+        world.write("keep", "k");
+        world.write("FOO", "FOO's");
+        world.write("foo", "foo's");
+        assert_eq!(once(&world), 3);
+        let first = remote(&world, "foo").unwrap();
+        for _ in 0..2 {
+            assert_eq!(once(&world), 3);
+            assert_eq!((remote(&world, "foo").as_deref(), world.standin.file_count()), (Some(first.as_str()), 2));
+            assert_eq!(world.disk().len(), 3);
+        }
+        let stays = if goes == "foo" { "FOO" } else { "foo" };
+        fs::remove_file(world.folder.join(goes)).unwrap();
+        for _ in 0..2 {
+            assert_eq!(once(&world), 0, "{goes}");
+        }
+        assert_eq!(world.disk().into_keys().filter(|p| *p != "keep").collect::<Vec<_>>(), [stays]);
+        let content = format!("{stays}'s");
+        assert_eq!((remote(&world, stays), world.standin.file_count()), (Some(content), 2));
+        world.assert_clean();
+    }
+}
+
 /// I2: a name comes down with the bytes that Dropbox shows, and stays as it is.
 #[test]
 fn i2_the_composition_of_a_name_is_kept() {

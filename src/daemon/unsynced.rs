@@ -31,8 +31,9 @@ struct Said {
 /// What becomes of the row of an ignored path; `agreed`: both sides agree on something there; `down`: changes in Dropbox come down there.
 pub(crate) fn settled(why: &Why, job: &Job, agreed: bool, down: bool) -> Settled {
     match &why.source {
-        // It may be synced again in a moment. A change here is found by a scan then; of one in Dropbox only this row knows.
-        Source::Unreadable(_, failure) if down && failure.code != NESTED => {
+        // It may be synced again in a moment. A change here is found by a scan then; of one in Dropbox only this row knows. What is below a symlink, or
+        // is another daemon's, is told where that begins, and is nobody's business until it ends.
+        Source::Unreadable(_, failure) if down && ![NESTED, "type"].contains(&failure.code.as_str()) => {
             let wait = Failure::retry(&failure.code, format!("its directory cannot be read: {}", failure.text));
             failed(job, wait)
         }
