@@ -56,7 +56,8 @@
 //! In folders whose remote changes come down (`two-way`, `download`) a comparison also makes rows for what only Dropbox has. A worker decides them by
 //! [`plan::meet`]; `daemon/meet` carries out what needs no network, `daemon/fetch` downloads into `.ferrybox/tmp` and exchanges the result with what
 //! stands there, if that is still what was looked at. Deletions here are staged like deletions there, so that one guard sees both, and `daemon/trash`
-//! carries them out. Between our own commit and the page that tells of it, `daemon/echo` keeps the cache from being believed about that path.
+//! carries them out, and purges what has been in the trash for long enough by a clock of its own ([`plan::trash`]). What a program wrote to a file that
+//! had gone there, and what a crash left beside its place, `daemon/keep` brings back as a conflicted copy. Between our own commit and the page that tells of it, `daemon/echo` keeps the cache from being believed about that path.
 //!
 //! What is left out (`ignore`, `exclude`) is forgotten in base by `daemon/unsynced`, so that no absence there is ever a deletion. Marks of what is
 //! listed (read-only, symlink, not downloadable) bound what may be done: [`plan::decide::permitted`]. `daemon/restore` puts earlier versions back.

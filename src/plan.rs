@@ -19,4 +19,5 @@ pub mod recent;
 pub mod retry;
 pub mod swaps;
 pub mod tell;
+pub mod trash;
 pub mod wait;

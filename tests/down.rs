@@ -6,6 +6,7 @@ mod harness;
 use std::fs;
 use std::time::Duration;
 
+use ferrybox_standin::{Effect, Fault};
 use harness::{World, text};
 use serde_json::json;
 
@@ -60,6 +61,137 @@ fn b2_a_kill_while_files_come_down_leaves_whole_files() {
     }
     world.assert_equal();
     assert_eq!((world.disk().len(), world.standin.data_transport_calls()), (30, 0));
+    world.assert_clean();
+}
+
+/// B2: a kill between the placing of a download and its settling, and then the file changes in Dropbox, or goes there. What came down is nobody's edit: no
+/// conflicted copy, nothing goes up. But an edit of it is one.
+#[test]
+fn b2_a_kill_before_a_download_is_settled_makes_no_conflict() {
+    for (known, next, edited) in [
+        (true, Some("third"), false),
+        (true, None, false),
+        (false, Some("third"), false),
+        (false, None, false),
+        (true, Some("third"), true),
+        (true, None, true),
+    ] {
+        let world = world();
+        world.write("keep", "k");
+        if known {
+            world.write("a", "first");
+            world.write("b", "first");
+        }
+        world.once_in_sync();
+        // Both come down together: the first to arrive is in its place, and not settled before the other.
+        world.standin.faults().add(Fault::nth("files/download", 2, Effect::Stall(Duration::from_secs(60))));
+        world.standin.write("/T/a", "second");
+        world.standin.write("/T/b", "second");
+        let daemon = world.daemon();
+        let arrived = |name: &str| read(&world, name).as_deref() == Some("second");
+        world.eventually("one of them", || arrived("a") || arrived("b"));
+        daemon.kill();
+        world.standin.faults().clear();
+        let name = if arrived("a") { "a" } else { "b" };
+        assert!(!(arrived("a") && arrived("b")), "one was to be on its way");
+        match next {
+            Some(content) => drop(world.standin.write(&format!("/T/{name}"), content)),
+            None => drop(world.standin.delete(&format!("/T/{name}"))),
+        }
+        if edited {
+            world.write(name, "edited");
+        }
+        world.standin.reset_counters();
+        world.once_in_sync();
+        world.assert_equal();
+        let copies = world.disk().into_keys().filter(|path| path.contains("conflicted copy")).count();
+        let case = format!("{known} {next:?} {edited}: {:?}", world.disk());
+        if edited {
+            assert_eq!(copies, usize::from(next.is_some()), "{case}");
+            assert!(world.disk().into_keys().any(|path| read(&world, &path).as_deref() == Some("edited")), "{case}");
+        } else {
+            assert_eq!(read(&world, name).as_deref(), next, "{case}");
+            assert_eq!((copies, world.standin.data_transport_calls()), (0, 0), "{case}");
+        }
+        assert_eq!(world.stored("SELECT key FROM meta WHERE key LIKE 'store.placing.%'"), [""; 0]);
+        world.assert_clean();
+    }
+}
+
+/// B7: the file is deleted here while its new content comes down: that content wins.
+#[test]
+fn b7_a_deletion_here_during_a_download_is_undone() {
+    let world = world();
+    world.write("f", "old");
+    world.write("keep", "k");
+    let _daemon = world.daemon();
+    world.until_folder("in_sync");
+    world.standin.faults().add(Fault::once("files/download", Effect::StallReply(Duration::from_secs(2))));
+    world.standin.write("/T/f", "edited there");
+    world.until("the download", |s| s.calls_of("files/download") > 0);
+    fs::remove_file(world.folder.join("f")).unwrap();
+    world.eventually("what came down", || read(&world, "f").as_deref() == Some("edited there"));
+    world.until_folder("in_sync");
+    assert_eq!((remote(&world, "f").as_deref(), world.deletions()), (Some("edited there"), 0));
+    world.assert_clean();
+}
+
+/// R1: names and paths that would lead out of the folder, or that no disk takes for what they are. Nothing outside is touched, each is told, and what
+/// stands beside them comes down.
+#[test]
+fn r1_paths_that_lead_elsewhere_are_told_and_touch_nothing() {
+    let world = world();
+    world.write("keep", "k");
+    world.once_in_sync();
+    let outside = || {
+        let mut found: Vec<_> = fs::read_dir(world.dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+        found.retain(|name| name != "daemon.log");
+        found.sort();
+        found
+    };
+    fs::create_dir(world.dir.path().join(".ssh")).unwrap();
+    fs::write(world.dir.path().join(".ssh/authorized_keys"), "mine").unwrap();
+    let before = outside();
+    let hostile = [
+        ("/t/../.ssh/authorized_keys", "authorized_keys"),
+        ("/../../.ssh/authorized_keys", "authorized_keys"),
+        ("/t/a/./b", "b"),
+        ("/t//x", "x"),
+        ("//t/y", "y"),
+        ("/t/nul\0l", "nul\0l"),
+        ("/t/up", ".."),
+        ("/t/here", "."),
+        ("/t/slash", "../slash"),
+        ("/t/rooted", "/etc/rooted"),
+        ("/t/..", ".."),
+        ("/t/..\\..\\back", "..\\..\\back"),
+    ];
+    for (i, (lower, name)) in hostile.into_iter().enumerate() {
+        let path = format!("/T/e{i}");
+        world.standin.write(&path, "evil");
+        world.standin.decorate(&path, json!({"path_lower": lower, "path_display": lower, "name": name}));
+    }
+    world.standin.write("/T/good", "g");
+    for _ in 0..2 {
+        once(&world);
+        assert_eq!(read(&world, "good").as_deref(), Some("g"));
+        assert_eq!(fs::read(world.dir.path().join(".ssh/authorized_keys")).unwrap(), b"mine");
+        assert_eq!(outside(), before);
+        let here: Vec<_> = world.disk().into_keys().collect();
+        assert_eq!(here, ["good", "keep"]);
+        assert_eq!((world.standin.file_count(), world.deletions()), (hostile.len() + 2, 0));
+    }
+    let _daemon = world.daemon();
+    world.until_folder("in_sync");
+    let out = world.command(&["problems", "--json"]).output().unwrap();
+    let problems: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap();
+    let told = problems["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|item| item["code"] == "bad_name" || item["code"] == "name")
+        .count();
+    assert!(told >= hostile.len(), "{}", text(&out));
     world.assert_clean();
 }
 
@@ -133,16 +265,43 @@ fn i1_i2_twins_in_a_folder_that_goes_both_ways() {
         once(&world);
         assert_eq!(remote(&world, first).as_deref(), Some("edited there"), "{second}");
         assert_eq!(read(&world, first).as_deref(), Some("edited there"), "{second}: {:?}", world.disk());
-        // The first goes while the second is there: the second goes up, under its own name or a conflicted copy's.
+        // The first goes while the second is there: the second takes its place, under its own name.
         world.write(second, "the second");
         once(&world);
         fs::remove_file(world.folder.join(first)).unwrap_or_else(|_| panic!("{first}: {:?}", world.disk()));
         once(&world);
         once(&world);
-        let kept: Vec<_> =
-            world.disk().into_keys().filter(|p| read(&world, p).as_deref() == Some("the second")).collect();
-        assert_eq!(kept.len(), 1, "{second}: {:?}", world.disk());
-        assert_eq!(remote(&world, &kept[0]).as_deref(), Some("the second"), "{second}");
+        once(&world);
+        assert_eq!(world.disk().into_keys().filter(|p| *p != "keep").collect::<Vec<_>>(), [second]);
+        assert_eq!(remote(&world, second).as_deref(), Some("the second"), "{second}");
+        assert_eq!(world.standin.file_count(), 2);
+        world.assert_clean();
+    }
+}
+
+/// I1: of two twins that are both new, one is synced and the other is told; when either goes, the other's file in Dropbox stays, or takes its place.
+#[test]
+fn i1_of_two_new_twins_one_is_synced() {
+    for goes in ["FOO", "foo"] {
+        let world = world();
+        world.write("keep", "k");
+        world.write("FOO", "FOO's");
+        world.write("foo", "foo's");
+        assert_eq!(once(&world), 3);
+        let first = remote(&world, "foo").unwrap();
+        for _ in 0..2 {
+            assert_eq!(once(&world), 3);
+            assert_eq!((remote(&world, "foo").as_deref(), world.standin.file_count()), (Some(first.as_str()), 2));
+            assert_eq!(world.disk().len(), 3);
+        }
+        let stays = if goes == "foo" { "FOO" } else { "foo" };
+        fs::remove_file(world.folder.join(goes)).unwrap();
+        for _ in 0..2 {
+            assert_eq!(once(&world), 0, "{goes}");
+        }
+        assert_eq!(world.disk().into_keys().filter(|p| *p != "keep").collect::<Vec<_>>(), [stays]);
+        let content = format!("{stays}'s");
+        assert_eq!((remote(&world, stays), world.standin.file_count()), (Some(content), 2));
         world.assert_clean();
     }
 }

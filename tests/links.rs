@@ -55,6 +55,48 @@ fn k5_special_files_are_never_opened() {
     world.assert_clean();
 }
 
+/// K2: a directory that cannot be read, or not entered, is unknown with all that is in it: nothing of it is deleted, overwritten or brought down a second
+/// time, it is told, and what happened in Dropbox meanwhile comes when it can be read again.
+#[test]
+fn k2_an_unreadable_directory_deletes_nothing() {
+    let permit = |at: &std::path::Path, mode: u32| {
+        fs::set_permissions(at, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+    };
+    for (mode, closed) in [("two-way", 0o000), ("two-way", 0o400), ("mirror", 0o000), ("mirror", 0o600)] {
+        let mut world = world();
+        world.mode = mode;
+        world.extra = "[safety]\nmax_deletion_share = \"100%\"\n".into();
+        for i in 0..5 {
+            world.write(&format!("d/in/{i}"), format!("{i}"));
+        }
+        world.write("keep", "k");
+        world.once_in_sync();
+        permit(&world.folder.join("d"), closed);
+        if mode == "two-way" {
+            world.standin.write("/T/d/in/0", "changed there");
+            world.standin.delete("/T/d/in/1");
+        }
+        let there = world.remote();
+        for _ in 0..2 {
+            // Root reads everything, but for the power to do so.
+            let mut command = std::process::Command::new("setpriv");
+            command.args(["--bounding-set=-all", "--inh-caps=-all", "--ambient-caps=-all"]);
+            command.arg(env!("CARGO_BIN_EXE_ferrybox")).arg("--config").arg(world.config_file());
+            let out = command.args(["run", "--once"]).output().unwrap();
+            assert_eq!(out.status.code(), Some(3), "{mode} {closed:o}: {}", text(&out));
+            assert_eq!((world.remote(), world.deletions()), (there.clone(), 0), "{mode} {closed:o}");
+        }
+        let told = world.stored("SELECT path_text FROM odd UNION SELECT path FROM job WHERE code = 'permission'");
+        assert!(told.iter().any(|path| path == "d" || path.starts_with("d/")), "{mode} {closed:o}: {told:?}");
+        permit(&world.folder.join("d"), 0o755);
+        assert_eq!(world.disk().len(), 6, "nothing of it was touched");
+        world.once_in_sync();
+        world.assert_equal();
+        assert_eq!(world.standin.file_count(), if mode == "two-way" { 5 } else { 6 });
+        world.assert_clean();
+    }
+}
+
 /// K6: symlinks of every kind are told, never followed, and never sent as what they lead to.
 #[test]
 fn k6_symlinks_are_never_followed() {

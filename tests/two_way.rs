@@ -324,14 +324,15 @@ fn the_trash_is_purged_by_age_and_by_size() {
     world.standin.delete("/T/f0");
     world.once_in_sync();
     assert_eq!(trash(&world), ["0"]);
-    // As if it had gone there years ago.
-    let trashes = world.folder.join(".ferrybox/trash");
-    let stamp = fs::read_dir(&trashes).unwrap().next().unwrap().unwrap().path();
-    fs::rename(&stamp, trashes.join("2020-01-02T03-04-05Z")).unwrap();
+    // As if it had been there for as long as it is kept.
+    let db = rusqlite::Connection::open(world.state().join("test/state.db")).unwrap();
+    let later = format!("{} {}", 31_i64 * 24 * 3600 * 1000, 0);
     world.standin.delete("/T/f1");
     world.once_in_sync();
+    assert_eq!(trash(&world), ["0", "1"]);
+    db.execute("UPDATE meta SET value = ?1 WHERE key LIKE 'folder.%.lived'", [later]).unwrap();
     world.once_in_sync();
-    assert_eq!(trash(&world), ["1"]);
+    assert_eq!(trash(&world), ["1"], "this one is seen there for the first time");
     world.extra = "[safety]\ntrash_size = 0\n".into();
     world.once_in_sync();
     assert!(trash(&world).is_empty());

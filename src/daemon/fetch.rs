@@ -13,11 +13,13 @@ use crate::daemon::account::{Account, Fatal};
 use crate::daemon::clock::now_ms;
 use crate::daemon::folder::Folder;
 use crate::daemon::intake::blocking;
+use crate::daemon::trash;
 use crate::daemon::uploader::failed;
 use crate::dropbox::Version;
-use crate::local::{Incoming, Placed, Refused};
-use crate::model::{Base, ContentHash, Failure, Job, Local, Settled, UnixMs};
+use crate::local::{Going, Incoming, Placed, Refused};
+use crate::model::{Base, ContentHash, Failure, Job, Local, RelPath, Settled, UnixMs};
 use crate::plan::decide::Wanted;
+use crate::store::Placing;
 
 /// Small files that come down at once, a worker.
 const AT_ONCE: usize = 4;
@@ -36,6 +38,13 @@ pub(crate) struct Fetch {
 
 /// Fetches and places them, and settles their rows as they arrive.
 pub(crate) async fn all(account: &Arc<Account>, fetches: Vec<Fetch>) -> Result<(), Fatal> {
+    // Before the first of them is in its place: a kill after that must not make it somebody's edit.
+    let placing = |fetch: &Fetch| {
+        let Wanted { rev, content_hash, id, .. } = fetch.wanted.clone();
+        let placing = Placing { content_hash: content_hash?, rev, file_id: id };
+        Some((fetch.job.folder, fetch.job.path.clone(), placing))
+    };
+    account.store.placing(fetches.iter().filter_map(placing).collect()).await?;
     let mut arriving = stream::iter(fetches).map(|fetch| one(account, fetch)).buffer_unordered(AT_ONCE);
     let mut done = Vec::new();
     while let Some(settled) = arriving.next().await {
@@ -103,7 +112,12 @@ pub(crate) async fn arrive(account: &Arc<Account>, fetch: &Fetch) -> Result<Resu
         return Ok(Err(failure.into()));
     }
     let (folder, path, expected) = (Arc::clone(&fetch.folder), fetch.job.path.clone(), fetch.expected.clone());
-    let placed = blocking(move || Ok(place(&folder, &incoming, &path, &expected, content_hash, modified))).await?;
+    let holds = Arc::clone(account);
+    let placed = blocking(move || {
+        let going = trash::going(&holds, &folder, &path, &expected);
+        Ok(place(&folder, &incoming, (&path, &expected), going, content_hash, modified))
+    })
+    .await?;
     Ok(placed.map(|(placed, hash)| Base {
         stat: placed.stat,
         content_hash: hash,
@@ -117,8 +131,8 @@ pub(crate) async fn arrive(account: &Arc<Account>, fetch: &Fetch) -> Result<Resu
 fn place(
     folder: &Folder,
     incoming: &Incoming,
-    path: &crate::model::RelPath,
-    expected: &Local,
+    (path, expected): (&RelPath, &Local),
+    going: Going,
     content_hash: Option<ContentHash>,
     modified: Option<i64>,
 ) -> Result<(Placed, ContentHash), Refused> {
@@ -130,7 +144,7 @@ fn place(
     }
     // Nothing is placed in a root that is not the folder's.
     folder.verify()?;
-    let placed = incoming.place(path, expected, modified, now_ms())?;
+    let placed = incoming.place(path, expected, modified, going)?;
     Ok((placed, hash))
 }
 

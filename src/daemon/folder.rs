@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use tokio::sync::mpsc;
 
@@ -42,6 +43,8 @@ pub(crate) struct Folder {
     pub(crate) now: Mutex<FolderNow>,
     /// When its intake last made a round, or a step of a long one.
     pub(crate) beat: Beat,
+    /// When its trash was last looked after.
+    pub(crate) purged: Mutex<Option<Instant>>,
     /// The orders to its intake, which holds this while it runs.
     pub(crate) looks: tokio::sync::Mutex<mpsc::Receiver<Look>>,
 }

@@ -313,11 +313,7 @@ impl Intake {
             }
             if outcome.is_ok() && self.folder.comes_down() && self.folder.now().root_trouble.is_none() {
                 let (account, folder) = (Arc::clone(&self.account), Arc::clone(&self.folder));
-                blocking(move || {
-                    trash::purge(&account, &folder);
-                    Ok(())
-                })
-                .await?;
+                blocking(move || trash::purge(&account, &folder)).await?;
             }
         }
         self.account.store.poke();

@@ -9,25 +9,25 @@ use crate::daemon::clock::{day, now_ms};
 use crate::daemon::fetch::Fetch;
 use crate::daemon::folder::{self, Folder};
 use crate::daemon::hashed::{self, hash};
-use crate::daemon::letters;
+use crate::daemon::keep::stamp;
 use crate::daemon::remote::{Gate, View};
 use crate::daemon::uploader::{Looked, failed, twin};
-use crate::local::{Refused, Root};
+use crate::local::{Going, Refused, Root};
 use crate::model::{
     Base, ContentHash, DirStat, Failure, Job, Local, RelPath, Remote, RemoteChange, Settled, UnixMs, WriteMode,
 };
 use crate::plan::decide::{Action, Wanted};
 use crate::plan::listing::key_of;
 use crate::plan::{conflict, meet, names};
+use crate::store::Placing;
+
+mod respelled;
 
 /// What is not known yet is looked at again after this long, in ms.
 const SOON_MS: UnixMs = 300;
 
 /// A file and a folder that stand in each other's way get out of it by themselves within this time, in ms, or not at all.
 const STUCK_MS: UnixMs = 30_000;
-
-/// Among more directories than this none is looked for by its letters.
-const MANY: usize = 2_000;
 
 /// One path, with its three views.
 pub(crate) struct Meeting<'a> {
@@ -60,7 +60,7 @@ impl<'a> Meeting<'a> {
         }
         if matches!(action, Action::Download(_) | Action::MakeDir)
             && self.local == Local::Absent
-            && let Some(place) = letters::below_respelled(self.root, &self.job.path)
+            && let Some(place) = respelled::below(self.root, &self.job.path)
         {
             // If its directory was renamed a moment ago, that is agreed on first.
             if !agreed(&place.parent().unwrap_or_default()) && !self.is_stuck() {
@@ -69,6 +69,11 @@ impl<'a> Meeting<'a> {
             if self.base.is_none() {
                 return Met::Looked(self.done(Settled::Rather(place)));
             }
+        }
+        if matches!(action, Action::Upload(_) | Action::AdoptOrUpload(_) | Action::Compare | Action::Nothing)
+            && let Some(base) = self.placed()
+        {
+            return Met::Looked(self.done(Settled::Again(Some(base))));
         }
         match action {
             Action::Upload(mode) | Action::AdoptOrUpload(mode) => {
@@ -163,14 +168,6 @@ impl<'a> Meeting<'a> {
         (!agreed || self.is_stuck()) && holds_a_file(self.root, &self.job.path)
     }
 
-    /// Whether the directory is here in other letters, its own or those of one above it. Among very many directories that is not looked for: a second one
-    /// does no harm.
-    fn is_here_respelled(&self) -> bool {
-        let Some(above) = self.job.path.parent() else { return false };
-        let known = self.account.store.agreed_dirs_blocking(self.job.folder, &above).unwrap_or_default();
-        known.len() <= MANY && letters::is_respelled(self.root, &self.job.path)
-    }
-
     /// Whether paths that wait for each other have done so for long enough: then keeping both is the way out that loses nothing.
     fn is_stuck(&self) -> bool {
         now_ms().saturating_sub(self.job.since) > STUCK_MS
@@ -191,6 +188,18 @@ impl<'a> Meeting<'a> {
             at = dir.parent();
         }
         false
+    }
+
+    /// What is agreed on, if the file is what came down before a kill, and nobody has written to it since: the row was not settled then.
+    fn placed(&self) -> Option<Base> {
+        let Local::File(stat) = self.local else { return None };
+        if self.base.as_ref().is_some_and(|base| base.stat == stat) {
+            return None;
+        }
+        let Placing { content_hash, rev, file_id } =
+            self.account.store.placing_blocking(self.job.folder, &self.job.path).ok()??;
+        let holds = hash(self.account, self.root, &self.job.path, &stat).ok()?;
+        (holds == content_hash).then_some(Base { stat, content_hash, rev, file_id: Some(file_id), remote: None })
     }
 
     /// Reads the file, and goes on from what it holds.
@@ -220,6 +229,10 @@ impl<'a> Meeting<'a> {
                 let base = self.base.take().map(|base| Base { stat, ..base });
                 Met::Looked(self.done(Settled::Again(base)))
             }
+            (Action::MoveAside, Remote::File { id, .. }) if self.base.is_none() => match self.respelled(id) {
+                Some(mode) => Met::Upload(Box::new(self), mode),
+                None => self.act(Action::MoveAside),
+            },
             (action, _) => self.act(action),
         }
     }
@@ -246,7 +259,7 @@ impl<'a> Meeting<'a> {
     /// A folder goes in one entry, and only when no file is left in it: none that was agreed on, none that the listing shows.
     fn delete_folder(self) -> Looked {
         let store = &self.account.store;
-        if self.local == Local::Absent && letters::is_respelled(self.root, &self.job.path) {
+        if self.local == Local::Absent && respelled::is_here(self.root, &self.job.path) {
             return self.done(Settled::InSync(None));
         }
         let here = store.busy_below_blocking(self.job.folder, &self.job.path);
@@ -365,7 +378,11 @@ impl<'a> Meeting<'a> {
             && self::hash(self.account, self.root, &copy, &there).is_ok_and(|there| there == hash)
         {
             // This very content was put aside before: once is enough.
-            return match self.root.trash(&self.job.path, &Local::File(*stat), now_ms()) {
+            return match self.root.trash(
+                &self.job.path,
+                &Local::File(*stat),
+                Going { when: now_ms(), holds: Some(hash) },
+            ) {
                 Ok(_) => self.done(Settled::Aside { copy, place }),
                 Err(refused) => self.refused(refused),
             };
@@ -438,16 +455,6 @@ fn unlisted() -> Failure {
         "unlisted",
         "the listing does not say whether Dropbox still has it: it is listed anew, or has a name very like another one; it is looked at again",
     )
-}
-
-/// In the place of a hash: eight digits that differ from those of any other time within weeks.
-fn stamp(now: UnixMs) -> ContentHash {
-    let [.., a, b, c, d] = now.to_be_bytes();
-    let mut digits = [0; 32];
-    for (digit, byte) in digits.iter_mut().zip([a, b, c, d]) {
-        *digit = byte;
-    }
-    ContentHash(digits)
 }
 
 fn holds_a_file(root: &Root, dir: &RelPath) -> bool {

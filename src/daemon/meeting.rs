@@ -63,6 +63,7 @@ pub(crate) async fn open(
         rules: Arc::new(rules),
         now: Mutex::default(),
         beat: Beat::default(),
+        purged: Mutex::default(),
         looks: tokio::sync::Mutex::new(looks),
     };
     if !folder.root.is_open() {

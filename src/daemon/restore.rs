@@ -12,6 +12,7 @@ use crate::daemon::fetch::{self, Fetch};
 use crate::daemon::intake::{Look, blocking};
 use crate::daemon::place::{self, Place};
 use crate::daemon::progress::Progress;
+use crate::daemon::trash;
 use crate::dropbox::{FileMetadata, Lineage};
 use crate::local::{self, Left, Refused};
 use crate::model::told::{Restored, Version, Versions};
@@ -132,6 +133,7 @@ async fn from_trash(place: &Place, stamp: Option<&str>) -> Able<Restored> {
     };
     let (root, path) = (place.folder.root.pin(), place.path.clone());
     let trashed = left.trashed.clone();
+    let (account, folder) = (place.account.clone(), place.folder.clone());
     let put = blocking(move || {
         let mut refused = Refused::Changed;
         for _ in 0..TRIES {
@@ -140,7 +142,8 @@ async fn from_trash(place: &Place, stamp: Option<&str>) -> Able<Restored> {
                 // A directory, a symlink: nobody expects those to go. The file gets a name beside it.
                 Local::Dir | Local::Other(_) => root.restore(&trashed).map(|place| (place, false)),
                 expected => {
-                    root.put_back(&trashed, &expected, now_ms()).map(|replaced| (path.clone(), replaced.is_some()))
+                    let going = trash::going(&account, &folder, &path, &expected);
+                    root.put_back(&trashed, &expected, going).map(|replaced| (path.clone(), replaced.is_some()))
                 }
             };
             match outcome {

@@ -5,15 +5,21 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::runtime::Handle;
 
 use crate::daemon::account::{Account, Fatal};
-use crate::daemon::clock::now_ms;
+use crate::daemon::clock::{ms, now_ms};
 use crate::daemon::folder::Folder;
 use crate::daemon::intake::blocking;
-use crate::local::{Refused, Removed, Root};
+use crate::daemon::live::lock;
+use crate::daemon::{hashed, keep};
+use crate::local::{Going, Keep, Refused, Removed, Root};
 use crate::model::{
     Batch, BatchKind, Change, ChangeId, Failure, FolderId, Local, Outcome, RelPath, Remote, RemoteChange, UnixMs,
 };
+use crate::plan::trash::Lived;
 use crate::store::StoreError;
 
 /// A directory whose content is on its way out is tried again after this long, in ms.
@@ -68,34 +74,60 @@ pub(crate) async fn replaced(
 const TMP_DAYS: UnixMs = 7;
 const DAY_MS: UnixMs = 24 * 3600 * 1000;
 
-/// Removes what has been in the trash for long enough, or is too much of it, and downloads that were never finished. Blocks.
-pub(crate) fn purge(account: &Account, folder: &Folder) {
+/// What is known of the file that goes, if it is the one that was agreed on, or that was read. Blocks.
+pub(crate) fn going(account: &Account, folder: &Folder, path: &RelPath, expected: &Local) -> Going {
+    let when = now_ms();
+    let Local::File(stat) = expected else { return when.into() };
+    let base = account.store.base_blocking(folder.id, path).ok().flatten().filter(|base| base.stat == *stat);
+    let holds = base.map(|base| base.content_hash).or_else(|| hashed::known(account, stat));
+    Going { when, holds }
+}
+
+/// Removes what has been in the trash for long enough, or is too much of it, and downloads that were never finished. What was written to there is
+/// brought out again. Blocks.
+pub(crate) fn purge(account: &Account, folder: &Folder) -> Result<(), StoreError> {
     let root = folder.root.pin();
-    let safety = &account.config.safety;
-    let now = now_ms();
-    let kept = now.saturating_sub(UnixMs::from(safety.trash_days).saturating_mul(DAY_MS));
-    let swept = root.sweep_tmp(now.saturating_sub(TMP_DAYS * DAY_MS));
-    match swept.and_then(|swept| Ok((swept, root.purge(kept, safety.trash_size)?))) {
-        Ok((swept, purged)) => {
-            if swept + purged.files > 0 {
-                tracing::info!(
-                    folder = folder.id.0,
-                    files = purged.files,
-                    bytes = purged.bytes,
-                    downloads = swept,
-                    "purged the trash"
-                );
-            }
-            if purged.written_since > 0 {
-                tracing::warn!(
-                    folder = folder.id.0,
-                    files = purged.written_since,
-                    "some files in .ferrybox/trash were written to after they went there, and stay: move them back if they are needed"
-                );
-            }
-        }
-        Err(failure) => tracing::warn!(folder = folder.id.0, reason = %failure.text, "the trash could not be purged"),
+    if folder.vouch(&root).is_err() {
+        return Ok(());
     }
+    let safety = &account.config.safety;
+    let lived = go_on(account, folder)?;
+    let keep = Keep {
+        count: lived.count,
+        is_old: &|seen| lived.is_old(seen, safety.trash_days),
+        max_bytes: safety.trash_size,
+    };
+    let swept = root.sweep_tmp(now_ms().saturating_sub(TMP_DAYS * DAY_MS));
+    let (swept, purged) = match swept.and_then(|swept| Ok((swept, root.purge(&keep)?))) {
+        Ok(done) => done,
+        Err(failure) => {
+            tracing::warn!(folder = folder.id.0, reason = %failure.text, "the trash could not be purged");
+            return Ok(());
+        }
+    };
+    if swept + purged.files > 0 {
+        let (files, bytes) = (purged.files, purged.bytes);
+        tracing::info!(folder = folder.id.0, files, bytes, downloads = swept, "purged the trash");
+    }
+    if purged.in_use > 0 {
+        tracing::debug!(folder = folder.id.0, files = purged.in_use, "files in the trash are still open: they stay");
+    }
+    for left in purged.changed {
+        keep::out_of_the_trash(account, folder, &root, &left)?;
+    }
+    Ok(())
+}
+
+/// The count of the time that the folder's trash was under this program's eyes.
+fn go_on(account: &Account, folder: &Folder) -> Result<Lived, StoreError> {
+    let (store, handle) = (&account.store, Handle::current());
+    let key = format!("folder.{}.lived", folder.id.0);
+    let last = lock(&folder.purged).replace(Instant::now());
+    let ran = last.map(|last| ms(last.elapsed()));
+    let known = handle.block_on(store.meta(&key))?.as_deref().and_then(Lived::parse);
+    let lived = known.map_or_else(|| Lived::begin(now_ms()), |known| known.go_on(now_ms(), ran));
+    handle.block_on(store.set_meta(&key, &lived.text()))?;
+    Ok(lived)
 }
 
 fn is_dir(change: &Change) -> bool {
@@ -118,7 +150,8 @@ fn one(account: &Account, change: &Change) -> Result<Outcome, StoreError> {
         return directory(account, &root, folder, change);
     }
     let Some(base) = account.store.base_blocking(change.folder, &change.path)? else { return Ok(again) };
-    match root.trash(&change.path, &Local::File(base.stat), now_ms()) {
+    let going = Going { when: now_ms(), holds: Some(base.content_hash) };
+    match root.trash(&change.path, &Local::File(base.stat), going) {
         Ok(trashed) => {
             tracing::debug!(path = %change.path, place = %trashed.place(), "deleted in Dropbox: moved to the trash");
             Ok(Outcome::Settled(None))

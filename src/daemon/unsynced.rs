@@ -10,8 +10,9 @@ use serde::{Deserialize, Serialize};
 use crate::config;
 use crate::daemon::clock::now_ms;
 use crate::daemon::folder::Folder;
-use crate::model::{RelPath, RemotePath, Settled};
-use crate::plan::ignore::{Rules, Source, Why};
+use crate::daemon::uploader::failed;
+use crate::model::{Failure, Job, RelPath, RemotePath, Settled};
+use crate::plan::ignore::{NESTED, Rules, Source, Why};
 use crate::store::{Store, StoreError};
 
 /// Paths that are forgotten in one step.
@@ -27,10 +28,15 @@ struct Said {
     silent_symlinks: bool,
 }
 
-/// What becomes of the row of an ignored path; `agreed`: both sides agree on something there.
-pub(crate) fn settled(why: &Why, agreed: bool) -> Settled {
-    match why.source {
-        // It may be synced again in a moment.
+/// What becomes of the row of an ignored path; `agreed`: both sides agree on something there; `down`: changes in Dropbox come down there.
+pub(crate) fn settled(why: &Why, job: &Job, agreed: bool, down: bool) -> Settled {
+    match &why.source {
+        // It may be synced again in a moment. A change here is found by a scan then; of one in Dropbox only this row knows. What is below a symlink, or
+        // is another daemon's, is told where that begins, and is nobody's business until it ends.
+        Source::Unreadable(_, failure) if down && ![NESTED, "type"].contains(&failure.code.as_str()) => {
+            let wait = Failure::retry(&failure.code, format!("its directory cannot be read: {}", failure.text));
+            failed(job, wait)
+        }
         Source::Unreadable(..) => Settled::Nothing,
         _ if agreed => Settled::InSync(None),
         _ => Settled::Nothing,

@@ -6,17 +6,21 @@ use rustix::fs::{AtFlags, unlinkat};
 use rustix::io::Errno;
 
 use super::make::{above, occupied, parent};
+use super::notes::{self, Note};
 use super::own::{OWN, TRASH, move_out, not_ours, sync_dir};
 use super::scan::{Scanned, scan};
 use super::trash::{Trashed, prune, stamped};
-use super::trouble::{Refused, is_absence, refuse};
-use super::{Kind, Root};
-use crate::model::{Failure, RelPath, Stat, UnixMs};
+use super::trouble::{Refused, failure, is_absence, refuse};
+use super::writers::Writers;
+use super::{Kind, Root, hash_file};
+use crate::model::{ContentHash, Failure, Next, RelPath, Stat, UnixMs};
 
 const DOING: &str = "taking it out of the trash";
-/// A file that was written to this much later than it went was written to in the trash: by a program that still had it open.
+/// Where nothing is noted of a file, one that was written to this much later than it went was written to in the trash.
 const SLACK_MS: i64 = 2_000;
 const NANOS: i64 = 1_000_000;
+/// Changed files that one purge tells: the next one tells the rest.
+const MAX_CHANGED: usize = 1_000;
 /// Names that are tried for a file whose own name is taken.
 const MAX_NAMES: usize = 1_000;
 /// What a name may have on most file systems, in bytes.
@@ -31,12 +35,23 @@ pub struct Left {
     pub stat: Stat,
     /// When it went, in whole seconds.
     pub when: UnixMs,
-    /// A program that still had it open wrote to it afterwards. It is never purged: give it back as a conflicted copy.
+    /// A program that still had it open wrote to it afterwards, as far as its size and times tell. It is never purged: give it out as a conflicted
+    /// copy.
     pub written_since: bool,
 }
 
+/// What a purge is to keep.
+pub struct Keep<'a> {
+    /// The caller's own count of time, in ms. It never goes back, but for a caller that has lost it.
+    pub count: i64,
+    /// Whether what is seen since then may go.
+    pub is_old: &'a dyn Fn(i64) -> bool,
+    /// Bytes that may stay: of more, what is seen the longest goes first.
+    pub max_bytes: u64,
+}
+
 /// What a purge did.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Purged {
     /// Files that are gone now.
     pub files: u64,
@@ -44,8 +59,10 @@ pub struct Purged {
     pub bytes: u64,
     /// Bytes that stay.
     pub kept: u64,
-    /// Files that stay because they were written to in the trash.
-    pub written_since: u64,
+    /// Files that stay because a program has them open for writing, or because they cannot be read.
+    pub in_use: u64,
+    /// Files, not all of them if there are very many, that stay because they do not hold any more what they held when they went.
+    pub changed: Vec<Left>,
 }
 
 impl Root {
@@ -55,7 +72,7 @@ impl Root {
     /// A directory of the trash cannot be listed.
     pub fn trash_list(&self, each: &mut dyn FnMut(Left) -> ControlFlow<()>) -> Result<(), Failure> {
         for (stamp, when) in self.stamps()? {
-            if self.stamp_list(&stamp, when, &mut |_| {}, each)?.is_break() {
+            if self.stamp_list(&stamp, when, &mut |_| {}, &mut |left, _| each(left))?.is_break() {
                 break;
             }
         }
@@ -94,42 +111,73 @@ impl Root {
         Err(occupied(dir.as_fd(), trashed.path.name(), DOING))
     }
 
-    /// Removes what went before `before`, then the oldest files until at most `max_bytes` are left.
+    /// Removes what has been seen in the trash for long enough, then the oldest files until at most `max_bytes` are left. A file goes only if it holds
+    /// what it held when it went, and no program is known to have it open for writing.
+    ///
+    /// The times in the trash's names only order it: the clock that they come from may have been wrong. What is seen for the first time is noted
+    /// with the caller's count.
     ///
     /// # Errors
     /// A directory of the trash cannot be listed, or a file cannot be removed.
-    pub fn purge(&self, before: UnixMs, max_bytes: u64) -> Result<Purged, Failure> {
+    pub fn purge(&self, keep: &Keep<'_>) -> Result<Purged, Failure> {
+        let handle = self.handle().map_err(|error| failure("emptying the trash", error))?;
         let mut purged = Purged::default();
         self.trash_list(&mut |left| {
             purged.kept += left.stat.size;
+            if left.written_since && purged.changed.len() < MAX_CHANGED {
+                purged.changed.push(left);
+            }
             ControlFlow::Continue(())
         })?;
+        let mut stamps = Vec::new();
         for (stamp, when) in self.stamps()? {
-            if when >= before && purged.kept <= max_bytes {
+            let seen = match notes::seen(&handle, &stamp) {
+                Some(seen) if seen <= keep.count => seen,
+                _ => {
+                    notes::set_seen(&handle, &stamp, keep.count)?;
+                    keep.count
+                }
+            };
+            stamps.push((seen, stamp, when));
+        }
+        stamps.sort_by_key(|(seen, ..)| *seen);
+        let mut writers = None;
+        for (seen, stamp, when) in stamps {
+            let is_due = |kept: u64| (keep.is_old)(seen) || kept > keep.max_bytes;
+            if !is_due(purged.kept) {
                 break;
             }
             let mut dirs = Vec::new();
             let mut broken = None;
-            let _ = self.stamp_list(&stamp, when, &mut |dir| dirs.push(dir.clone()), &mut |left| {
-                if left.when >= before && purged.kept <= max_bytes {
+            let _ = self.stamp_list(&stamp, when, &mut |dir| dirs.push(dir.clone()), &mut |left, known| {
+                if !is_due(purged.kept) {
                     return ControlFlow::Break(());
                 }
                 if left.written_since {
-                    purged.written_since += 1;
                     return ControlFlow::Continue(());
                 }
-                match self.remove(&left.trashed) {
-                    Ok(()) => {
+                if writers.get_or_insert_with(Writers::look).have(&left.stat) {
+                    purged.in_use += 1;
+                    return ControlFlow::Continue(());
+                }
+                match self.holds(&left, known).and_then(|holds| match holds {
+                    true => self.remove(&left.trashed).map(|()| true),
+                    false => Ok(false),
+                }) {
+                    Ok(true) => {
                         purged.files += 1;
                         purged.bytes += left.stat.size;
                         purged.kept = purged.kept.saturating_sub(left.stat.size);
-                        ControlFlow::Continue(())
                     }
+                    Ok(false) if purged.changed.len() < MAX_CHANGED => purged.changed.push(left),
+                    Ok(false) => {}
+                    Err(failure) if failure.next == Next::Look || failure.code == "permission" => purged.in_use += 1,
                     Err(failure) => {
                         broken = Some(failure);
-                        ControlFlow::Break(())
+                        return ControlFlow::Break(());
                     }
                 }
+                ControlFlow::Continue(())
             })?;
             // The deepest come last in a scan.
             for dir in dirs.iter().rev() {
@@ -139,7 +187,30 @@ impl Root {
                 return Err(failure);
             }
         }
+        notes::sweep(&handle)?;
         Ok(purged)
+    }
+
+    /// Whether the file holds one of the contents that are noted of it. Of what nothing is noted, its times are all that there is.
+    fn holds(&self, left: &Left, known: &[Note]) -> Result<bool, Failure> {
+        if known.is_empty() {
+            return Ok(true);
+        }
+        let (blocks, stat) = hash_file(self, &place(&left.trashed)?, None)?;
+        if stat != left.stat {
+            return Err(Failure::look("busy", "it was written to in the trash: it is looked at again"));
+        }
+        let holds = blocks.content_hash();
+        Ok(known.iter().any(|note| note.hash == holds))
+    }
+
+    /// Notes that a file of the trash may go like any other: what it holds now is kept elsewhere, too.
+    ///
+    /// # Errors
+    /// As writing.
+    pub fn is_kept(&self, left: &Left, holds: ContentHash) -> Result<(), Failure> {
+        let handle = self.handle().map_err(|error| failure("emptying the trash", error))?;
+        notes::add(&handle, &left.trashed.stamp, &left.trashed.path, &[Note::of(&left.stat, holds)])
     }
 
     fn remove(&self, trashed: &Trashed) -> Result<(), Failure> {
@@ -169,8 +240,10 @@ impl Root {
         stamp: &str,
         when: UnixMs,
         dirs: &mut dyn FnMut(&RelPath),
-        each: &mut dyn FnMut(Left) -> ControlFlow<()>,
+        each: &mut dyn FnMut(Left, &[Note]) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>, Failure> {
+        let handle = self.handle().map_err(|error| failure("listing the trash", error))?;
+        let notes = notes::read(&handle, stamp);
         let name = |error: crate::model::PathError| Failure::wedge("name", error.to_string());
         let top = RelPath::parse(&format!("{OWN}/{TRASH}/{stamp}")).map_err(name)?;
         let mut broken = None;
@@ -190,8 +263,9 @@ impl Root {
             for (name, stat) in files {
                 let path = if inside.is_empty() { name } else { format!("{inside}/{name}") };
                 let Ok(path) = RelPath::parse(&path) else { continue };
+                let known = notes.of(&path);
                 let trashed = Trashed { stamp: stamp.to_owned(), path };
-                each(Left { trashed, stat, when, written_since: written_since(&stat, when) })?;
+                each(Left { trashed, stat, when, written_since: written_since(&stat, when, &known) }, &known)?;
             }
             ControlFlow::Continue(())
         });
@@ -203,9 +277,12 @@ impl Root {
     }
 }
 
-/// A write sets both times of a file to the same moment; going to the trash sets only the inode's own.
-pub(super) fn written_since(stat: &Stat, when: UnixMs) -> bool {
-    stat.mtime_ns == stat.ctime_ns && stat.mtime_ns / NANOS > when.saturating_add(SLACK_MS)
+/// By what is noted of the file; else by its times: a write sets both to the same moment, and going to the trash only the inode's own.
+pub(super) fn written_since(stat: &Stat, when: UnixMs, known: &[Note]) -> bool {
+    if known.is_empty() {
+        return stat.mtime_ns == stat.ctime_ns && stat.mtime_ns / NANOS > when.saturating_add(SLACK_MS);
+    }
+    !known.iter().any(|note| (note.size, note.mtime_ns) == (stat.size, stat.mtime_ns))
 }
 
 pub(super) fn place(trashed: &Trashed) -> Result<RelPath, Failure> {

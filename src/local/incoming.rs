@@ -22,7 +22,8 @@ use crate::model::{ContentHash, ContentHasher, Failure, Local, UnixMs};
 
 /// What our files' names begin with.
 const PREFIX: &str = "in-";
-const MOVED: &str = "mv-";
+/// And those of what is moved or copied by way of here.
+pub(super) const MOVED: &str = "mv-";
 /// The list of ranges, beside the file.
 const RANGES: &str = ".ranges";
 /// How much may have arrived without standing in the list: what a crash costs.
@@ -55,6 +56,13 @@ pub(super) struct State {
     unsaved: u64,
     /// Placed, or discarded.
     pub(super) gone: bool,
+}
+
+impl State {
+    /// What the whole content of `size` bytes holds, if it was asked for before.
+    pub(super) fn hash(&self, size: u64) -> Option<ContentHash> {
+        (self.hasher.total() == size).then(|| self.hasher.clone().finish())
+    }
 }
 
 impl std::fmt::Debug for State {

@@ -102,9 +102,13 @@ impl Root {
         let target = parent(self, to)?;
         let (a, b) = (source.as_fd(), target.as_fd());
         own::moment("checked");
-        match own::rename_new(&handle, a, from.name(), b, to.name()) {
+        let moved = match own::rename_new(&handle, a, from.name(), b, to.name()) {
+            Err(Errno::NOTSUP) if look(b, to.name()).map_err(refuse(doing))?.is_some() => Err(Errno::EXIST),
+            other => other,
+        };
+        match moved {
             Ok(()) => {}
-            Err(Errno::NOTSUP) => self.move_plainly(&handle, (a, from.name()), (b, to.name()), &before)?,
+            Err(Errno::NOTSUP) => Self::move_plainly(&handle, (a, from.name()), (b, to.name()), &before)?,
             Err(Errno::EXIST) => {
                 let there = look(b, to.name()).map_err(refuse(doing))?;
                 let other_spelling = there.as_ref().is_some_and(|there| same_inode(there, &before))
@@ -113,6 +117,7 @@ impl Root {
                 if !other_spelling {
                     return Err(occupied(b, to.name(), doing));
                 }
+                // Nothing stands in the way but the file itself, and it has one of the two names at every moment.
                 renameat(a, from.name(), b, to.name()).map_err(refuse(doing))?;
             }
             Err(Errno::NOENT) => return Err(Refused::Changed),
@@ -136,63 +141,46 @@ impl Root {
 
     /// Without a rename that never replaces: a file gets the second name before it loses the first; a directory cannot replace more than an empty one.
     fn move_plainly(
-        &self,
         handle: &Handle,
         (a, from): (BorrowedFd<'_>, &str),
         (b, to): (BorrowedFd<'_>, &str),
         before: &rustix::fs::Stat,
     ) -> Result<(), Refused> {
         let doing = "moving it";
-        let there = look(b, to).map_err(refuse(doing))?;
-        if there.as_ref().is_some_and(|there| !same_inode(there, before)) {
-            return Err(occupied(b, to, doing));
-        }
         if FileType::from_raw_mode(before.st_mode) == FileType::Directory {
             return renameat(a, from, b, to).map_err(refuse(doing));
         }
         // Through our own directory, so that what is removed is what was moved.
         let tmp = own::own_place(handle, own::TMP).map_err(refuse(doing))?;
         let name = own::random_name("mv-")?;
-        // It has its new name before it loses the old one: a crash in between leaves both. Not where the new name is another spelling of the old one.
-        let linked = there.is_none();
-        if linked {
-            // A name that cannot go must not be joined by another.
-            accessat(a, ".", Access::WRITE_OK, AtFlags::EACCESS).map_err(refuse(doing))?;
-            let made = linkat(a, from, b, to, AtFlags::empty());
-            let is_it = |dir, name| look(dir, name).ok().flatten().is_some_and(|there| same_inode(&there, before));
-            match made {
-                Err(Errno::EXIST) => return Err(occupied(b, to, doing)),
-                Err(error) if is_it(a, from) => return Err(refuse(doing)(error)),
-                Err(_) => return Err(Refused::Changed),
-                Ok(()) if is_it(b, to) => {}
-                // Another file had the old name by then, and has it still.
-                Ok(()) => {
-                    unlinkat(b, to, AtFlags::empty()).map_err(refuse(doing))?;
-                    return Err(Refused::Changed);
-                }
+        // It has its new name before it loses the old one: a crash in between leaves both. A name that cannot go must not be joined by another.
+        accessat(a, ".", Access::WRITE_OK, AtFlags::EACCESS).map_err(refuse(doing))?;
+        let made = linkat(a, from, b, to, AtFlags::empty());
+        let is_it = |dir, name| look(dir, name).ok().flatten().is_some_and(|there| same_inode(&there, before));
+        match made {
+            Err(Errno::EXIST) => return Err(occupied(b, to, doing)),
+            Err(error) if is_it(a, from) => return Err(refuse(doing)(error)),
+            Err(_) => return Err(Refused::Changed),
+            Ok(()) if is_it(b, to) => {}
+            // Another file had the old name by then, and has it still.
+            Ok(()) => {
+                unlinkat(b, to, AtFlags::empty()).map_err(refuse(doing))?;
+                return Err(Refused::Changed);
             }
-            own::moment("linked");
         }
+        own::moment("linked");
         if let Err(error) = renameat(a, from, &tmp, name.as_str()) {
-            if linked {
-                let _ = unlinkat(b, to, AtFlags::empty());
-            }
+            let _ = unlinkat(b, to, AtFlags::empty());
             return Err(if error == Errno::NOENT { Refused::Changed } else { refuse(doing)(error) });
         }
         own::moment("aside");
-        if linked {
-            if look(tmp.as_fd(), &name).map_err(refuse(doing))?.is_some_and(|there| same_inode(&there, before)) {
-                return unlinkat(&tmp, name.as_str(), AtFlags::empty()).map_err(refuse(doing));
-            }
-            // Somebody saved over the old name meanwhile: that stays there, and what they saved over goes.
-            own::move_out(handle, tmp.as_fd(), &name, a, from).map_err(refuse(doing))?;
-            unlinkat(b, to, AtFlags::empty()).map_err(refuse(doing))?;
-            return Err(Refused::Changed);
+        if look(tmp.as_fd(), &name).map_err(refuse(doing))?.is_some_and(|there| same_inode(&there, before)) {
+            return unlinkat(&tmp, name.as_str(), AtFlags::empty()).map_err(refuse(doing));
         }
-        own::move_out(handle, tmp.as_fd(), &name, b, to).map_err(|error| {
-            let _ = own::move_out(handle, tmp.as_fd(), &name, a, from);
-            if error == Errno::EXIST { occupied(b, to, doing) } else { refuse(doing)(error) }
-        })
+        // Somebody saved over the old name meanwhile: that stays there, and what they saved over goes.
+        own::move_out(handle, tmp.as_fd(), &name, a, from).map_err(refuse(doing))?;
+        unlinkat(b, to, AtFlags::empty()).map_err(refuse(doing))?;
+        Err(Refused::Changed)
     }
 
     /// Whether the directory above `path` has an entry of exactly this name.

@@ -13,11 +13,13 @@ use rustix::io::Errno;
 use super::dress::{Looks, dress};
 use super::incoming::{Incoming, State};
 use super::make::{as_expected, occupied, parent};
+use super::notes::{Going, Note};
 use super::own::{self, exchange, is_same, look, moment, move_in, move_out, not_ours, sync_dir};
 use super::root::{Handle, device, stat_from};
-use super::trash::{SIDE, Trashed, copied, slot, take};
+use super::side::Side;
+use super::trash::{Trashed, copy_to_slot, slot, take};
 use super::trouble::{Refused, refuse};
-use crate::model::{Failure, Local, RelPath, Stat, UnixMs};
+use crate::model::{ContentHash, Failure, Local, RelPath, Stat};
 
 const DOING: &str = "putting the download in its place";
 
@@ -39,7 +41,9 @@ struct Target<'a> {
     at: Entry<'a>,
     seen: Option<&'a Stat>,
     looks: Looks,
-    when: UnixMs,
+    going: Going,
+    /// What the download holds.
+    new: Option<ContentHash>,
 }
 
 /// What became of an exchange.
@@ -55,13 +59,19 @@ pub(super) enum Swap {
 
 impl Incoming {
     /// Puts the complete download at `path`, if that is still as `expected`: absent, or one file. `mtime` is the content's own time in seconds since
-    /// 1970; `when` is now, for the trash. Parents are made. The content hash is the caller's to check, before.
+    /// 1970; `going` is for what is replaced. Parents are made. The content hash is the caller's to check, before.
     ///
     /// After a refusal the download is still there, and can be put elsewhere. After success it is over.
     ///
     /// # Errors
     /// [`Refused::Changed`], [`Refused::Dir`], [`Refused::InTheWay`]; else as writing.
-    pub fn place(&self, path: &RelPath, expected: &Local, mtime: Option<i64>, when: UnixMs) -> Result<Placed, Refused> {
+    pub fn place(
+        &self,
+        path: &RelPath,
+        expected: &Local,
+        mtime: Option<i64>,
+        going: impl Into<Going>,
+    ) -> Result<Placed, Refused> {
         not_ours(path)?;
         self.complete()?;
         let mut state = self.state();
@@ -79,7 +89,7 @@ impl Incoming {
             Local::Other(_) => return Err(Refused::Changed),
         };
         let looks = Looks { replaced: now, plain_mode: self.plain_mode, mtime };
-        let target = Target { path, at, seen, looks, when };
+        let target = Target { path, at, seen, looks, going: going.into(), new: state.hash(self.size()) };
         let placed = match self.place_tmp(&handle, &target, &mut state) {
             Err(Refused::Failed(failure)) if failure.code == "other_device" => {
                 self.place_copy(&handle, &target, &mut state)
@@ -114,8 +124,16 @@ impl Incoming {
     /// Over the file `seen`.
     fn over(&self, handle: &Handle, target: &Target<'_>, seen: &Stat, state: &mut State) -> Result<Trashed, Refused> {
         let (tmp, at) = ((self.dir.as_fd(), self.name.as_str()), target.at);
-        let slot = slot(handle, target.path, target.when, &mut |dir, name| move_in(handle, tmp.0, tmp.1, dir, name))?;
+        let mut known = target.going.notes(seen);
+        if let (Some(hash), false) = (target.new, known.is_empty()) {
+            // A crash before the exchange leaves the download there: that is nobody's edit.
+            known.push(Note::of(&stat_from(&fstat(&self.file).map_err(refuse(DOING))?), hash));
+        }
+        let slot = slot(handle, target.path, target.going.when, &known, &mut |dir, name| {
+            move_in(handle, tmp.0, tmp.1, dir, name)
+        })?;
         let ours = (slot.dir.as_fd(), target.path.name());
+        moment("in the trash");
         let swapped = swap(handle, ours, at, &self.file, seen);
         match swapped {
             Ok(Swap::Done) => {
@@ -144,10 +162,11 @@ impl Incoming {
     /// Without an exchange: the old file leaves, then the new one, which stands beside it already, gets its name. In between, nothing has it.
     fn plainly(&self, handle: &Handle, target: &Target<'_>, seen: &Stat) -> Result<Trashed, Refused> {
         let (tmp, at) = ((self.dir.as_fd(), self.name.as_str()), target.at);
-        let side = own::random_name(SIDE)?;
-        move_out(handle, tmp.0, tmp.1, at.0, &side).map_err(|error| unplaced(at, error))?;
-        let placed = take(handle, at, target.path, seen, target.when).and_then(|slot| {
-            match move_out(handle, at.0, &side, at.0, at.1) {
+        let side = Side::new_one(at.1)?;
+        move_out(handle, tmp.0, tmp.1, at.0, side.name()).map_err(|error| unplaced(at, error))?;
+        moment("beside");
+        let placed = take(handle, at, target.path, seen, &target.going).and_then(|slot| {
+            match move_out(handle, at.0, side.name(), at.0, at.1) {
                 Ok(()) => {
                     sync_dir(slot.dir.as_fd()).map_err(refuse(DOING))?;
                     Ok(slot.trashed)
@@ -160,7 +179,7 @@ impl Incoming {
             }
         });
         if placed.is_err() {
-            let _ = move_in(handle, at.0, &side, tmp.0, tmp.1);
+            let _ = move_in(handle, at.0, side.name(), tmp.0, tmp.1);
         }
         placed
     }
@@ -168,9 +187,10 @@ impl Incoming {
     /// Where another file system is mounted: by a copy beside the place, under a name that nobody syncs.
     fn place_copy(&self, handle: &Handle, target: &Target<'_>, state: &mut State) -> Result<Placed, Refused> {
         let at = target.at;
-        let name = own::random_name(SIDE)?;
-        let side = (at.0, name.as_str());
-        let file = own::create(at.0, &name, Mode::from_raw_mode(0o666)).map_err(refuse(DOING))?;
+        let taken = Side::new_one(at.1)?;
+        let side = (at.0, taken.name());
+        let file = own::create(at.0, side.1, Mode::from_raw_mode(0o666)).map_err(refuse(DOING))?;
+        moment("beside");
         let placed = own::copy(&self.file, &file, DOING)
             .and_then(|_| dress(&file, at, &target.looks))
             .map_err(Refused::from)
@@ -193,7 +213,7 @@ impl Incoming {
     }
 }
 
-/// From the name `side` to the place beside it.
+/// From the name `side` to the place beside it. What is exchanged there has a name that says so, so that nobody takes what came out for a download.
 fn beside(
     handle: &Handle,
     target: &Target<'_>,
@@ -201,26 +221,43 @@ fn beside(
     file: &File,
     dressed: &rustix::fs::Stat,
 ) -> Result<Placed, Refused> {
-    let at = target.at;
+    let (at, path, going) = (target.at, target.path, &target.going);
     let trashed = match target.seen {
         None => {
             move_out(handle, side.0, side.1, at.0, at.1).map_err(|error| unplaced(at, error))?;
             None
         }
-        Some(seen) => match swap(handle, side, at, file, seen) {
-            Ok(Swap::Done) => Some(copied(handle, side, target.path, target.when)?),
-            Ok(Swap::Back) | Err(Errno::NOENT) => return Err(Refused::Changed),
-            Ok(Swap::Lost) => {
-                copied(handle, side, target.path, target.when)?;
-                return Err(Refused::Changed);
+        Some(seen) => {
+            let taken = Side::old_one(at.1, [going.holds, target.new])?;
+            let old = (at.0, taken.name());
+            move_out(handle, side.0, side.1, old.0, old.1).map_err(|error| unplaced(at, error))?;
+            moment("beside again");
+            let back = || {
+                let _ = move_out(handle, old.0, old.1, side.0, side.1);
+            };
+            match swap(handle, old, at, file, seen) {
+                Ok(Swap::Done) => Some(copy_to_slot(handle, old, path, seen, going)?.trashed),
+                Ok(Swap::Back) | Err(Errno::NOENT) => {
+                    back();
+                    return Err(Refused::Changed);
+                }
+                Ok(Swap::Lost) => {
+                    // Nobody knows what it holds.
+                    copy_to_slot(handle, old, path, seen, &Going::from(going.when))?;
+                    return Err(Refused::Changed);
+                }
+                Err(Errno::NOTSUP) => {
+                    back();
+                    let slot = take(handle, at, path, seen, going)?;
+                    move_out(handle, side.0, side.1, at.0, at.1).map_err(|error| unplaced(at, error))?;
+                    Some(slot.trashed)
+                }
+                Err(error) => {
+                    back();
+                    return Err(refuse(DOING)(error));
+                }
             }
-            Err(Errno::NOTSUP) => {
-                let slot = take(handle, at, target.path, seen, target.when)?;
-                move_out(handle, side.0, side.1, at.0, at.1).map_err(|error| unplaced(at, error))?;
-                Some(slot.trashed)
-            }
-            Err(error) => return Err(refuse(DOING)(error)),
-        },
+        }
     };
     Ok(Placed { stat: as_placed(file, dressed)?, trashed })
 }

@@ -10,12 +10,13 @@ use rustix::io::Errno;
 use super::Root;
 use super::bin::{Left, place, written_since};
 use super::make::{above, as_expected, occupied, parent};
+use super::notes::{self, Going};
 use super::own::{OWN, TRASH, move_in, move_out, not_ours, sync_dir};
 use super::place::{Swap, swap};
 use super::scan::{Scanned, scan};
 use super::trash::{Trashed, prune, slot, take};
-use super::trouble::{Refused, is_absence, refuse};
-use crate::model::{Failure, Local, RelPath, UnixMs};
+use super::trouble::{Refused, failure, is_absence, refuse};
+use crate::model::{Failure, Local, RelPath};
 
 const DOING: &str = "taking it out of the trash";
 
@@ -26,11 +27,13 @@ impl Root {
     /// The trash cannot be listed.
     pub fn trash_of(&self, path: &RelPath) -> Result<(Vec<Left>, bool), Failure> {
         let (mut found, mut dir) = (Vec::new(), false);
+        let handle = self.handle().map_err(|error| failure("listing the trash", error))?;
         for (stamp, when) in self.stamps()?.into_iter().rev() {
             let trashed = Trashed { stamp, path: path.clone() };
             match self.observe(&place(&trashed)?) {
                 Local::File(stat) => {
-                    found.push(Left { trashed, stat, when, written_since: written_since(&stat, when) });
+                    let known = notes::read(&handle, &trashed.stamp).of(path);
+                    found.push(Left { trashed, stat, when, written_since: written_since(&stat, when, &known) });
                 }
                 Local::Dir => dir = true,
                 Local::Absent | Local::Other(_) | Local::Unknown(_) => {}
@@ -43,7 +46,13 @@ impl Root {
     ///
     /// # Errors
     /// [`Refused::Changed`] if something else stands there, or the file left the trash; [`Refused::Dir`]; else as placing.
-    pub fn put_back(&self, trashed: &Trashed, expected: &Local, when: UnixMs) -> Result<Option<Trashed>, Refused> {
+    pub fn put_back(
+        &self,
+        trashed: &Trashed,
+        expected: &Local,
+        going: impl Into<Going>,
+    ) -> Result<Option<Trashed>, Refused> {
+        let going = going.into();
         not_ours(&trashed.path)?;
         let old = place(trashed)?;
         let handle = self.handle().map_err(refuse(DOING))?;
@@ -75,7 +84,12 @@ impl Root {
         let how = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let file = File::from(openat(ours.0, ours.1, how, Mode::empty()).map_err(unmoved)?);
         // Under a name of now first, so that what it changes places with has gone now, and not when this one did.
-        let slot = slot(&handle, &trashed.path, when, &mut |dir, name| move_in(&handle, ours.0, ours.1, dir, name))?;
+        // A crash in between leaves this one there: what is noted of it goes along.
+        let mut known = going.notes(seen);
+        known.extend(notes::read(&handle, &trashed.stamp).of(&trashed.path));
+        let slot = slot(&handle, &trashed.path, going.when, &known, &mut |dir, name| {
+            move_in(&handle, ours.0, ours.1, dir, name)
+        })?;
         let new = (slot.dir.as_fd(), trashed.path.name());
         let back = || {
             let _ = move_out(&handle, new.0, new.1, ours.0, ours.1);
@@ -94,7 +108,7 @@ impl Root {
             }
             // Without an exchange: the old one leaves, then this one gets its name.
             Err(Errno::NOTSUP) => {
-                let taken = take(&handle, at, &trashed.path, seen, when).inspect_err(|_| back())?;
+                let taken = take(&handle, at, &trashed.path, seen, &going).inspect_err(|_| back())?;
                 if let Err(error) = move_out(&handle, new.0, new.1, at.0, at.1) {
                     let refused = unmoved(error);
                     let _ = move_out(&handle, taken.dir.as_fd(), at.1, at.0, at.1);
@@ -123,7 +137,9 @@ impl Root {
         each: &mut dyn FnMut(Left, Result<(), Refused>),
     ) -> Result<(), Failure> {
         let name = |error: crate::model::PathError| Failure::wedge("name", error.to_string());
+        let handle = self.handle().map_err(|error| failure("listing the trash", error))?;
         for (stamp, when) in self.stamps()?.into_iter().rev() {
+            let notes = notes::read(&handle, &stamp);
             let top = RelPath::parse(&format!("{OWN}/{TRASH}/{stamp}")).map_err(name)?;
             let start = place(&Trashed { stamp: stamp.clone(), path: dir.clone() })?;
             if self.observe(&start) != Local::Dir {
@@ -139,7 +155,7 @@ impl Root {
                     }
                     let trashed = Trashed { stamp: stamp.clone(), path };
                     let put = self.put_back(&trashed, &Local::Absent, when).map(|_| ());
-                    let written_since = written_since(&stat, when);
+                    let written_since = written_since(&stat, when, &notes.of(&trashed.path));
                     each(Left { trashed, stat, when, written_since }, put);
                 }
                 ControlFlow::Continue(())

@@ -59,6 +59,39 @@ fn download(root: &Root, key: &str, bytes: &[u8]) -> Incoming {
     incoming
 }
 
+/// Runs a step that ends at that moment, as at a kill: what it would do then, tidying up included, is not done.
+fn killed<T>(at: &'static str, step: impl FnOnce() -> T) {
+    own::MEANWHILE.set(Some(Box::new(move |moment| {
+        if moment == at {
+            std::panic::resume_unwind(Box::new("killed"));
+        }
+    })));
+    let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(step));
+    own::MEANWHILE.set(None);
+    assert!(ended.is_err(), "the moment {at} did not come");
+}
+
+/// Looks after what is left beside its place, as a start does; gives what has to be kept, and the path that it had.
+fn recovered(root: &Root, dir: &Path) -> Vec<(String, RelPath)> {
+    let mut unknown = Vec::new();
+    for (name, _) in contents(dir) {
+        let side = path(&name);
+        if is_left_over(side.name()) {
+            match root.recover(&side, NOW).unwrap() {
+                Recovered::Unknown { of } => unknown.push((name, of)),
+                Recovered::Gone | Recovered::Trashed(_) => {}
+            }
+        }
+    }
+    unknown
+}
+
+/// As [`recovered`], where nothing has to be kept: nothing is left.
+fn look_after(root: &Root, dir: &Path) {
+    assert_eq!(recovered(root, dir), []);
+    assert!(contents(dir).iter().all(|(name, _)| !name.contains(".~ferrybox-")));
+}
+
 /// Every file below `dir` and its content, in order.
 fn contents(dir: &Path) -> Vec<(String, String)> {
     let mut found = Vec::new();

@@ -9,19 +9,20 @@ use rustix::fs::{AtFlags, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT, fchmod
 use rustix::io::Errno;
 
 use super::Root;
+use super::incoming::MOVED;
 use super::make::{above, as_expected};
+use super::notes::{self, Going, Note};
 use super::own::{
-    OWN, TRASH, copy, create, is_same, look, make_own, moment, move_in, move_out, not_ours, own_place, random_name,
-    sync_dir,
+    OWN, TMP, TRASH, copy, create, is_same, look, make_own, moment, move_in, move_out, not_ours, own_place,
+    random_name, sync_dir,
 };
 use super::place::Entry;
 use super::root::{Handle, stat_from};
+use super::side::Side;
 use super::trouble::{Refused, io_failure, is_absence, refuse, write_failure};
 use crate::model::{ContentHash, ContentHasher, Failure, Local, RelPath, Stat, UnixMs};
 
 const DOING: &str = "moving it to the trash";
-/// What begins a name beside the owner's files, for a moment: Dropbox's own clients leave such names alone too.
-pub(super) const SIDE: &str = ".~ferrybox-";
 /// The time in a stamp: readable, sorted by its letters, and fit for any file system.
 const STAMP: &str = "%Y-%m-%dT%H-%M-%SZ";
 const STAMP_LEN: usize = "2026-11-22T03-04-05Z".len();
@@ -58,11 +59,11 @@ impl Slot {
 }
 
 impl Root {
-    /// Moves the file `path` to the trash, if it is still as `expected`; `when` is now.
+    /// Moves the file `path` to the trash, if it is still as `expected`.
     ///
     /// # Errors
     /// [`Refused::Changed`], [`Refused::Dir`]; else as writing.
-    pub fn trash(&self, path: &RelPath, expected: &Local, when: UnixMs) -> Result<Trashed, Refused> {
+    pub fn trash(&self, path: &RelPath, expected: &Local, going: impl Into<Going>) -> Result<Trashed, Refused> {
         not_ours(path)?;
         let Local::File(seen) = expected else { return Err(Refused::Changed) };
         let handle = self.handle().map_err(refuse(DOING))?;
@@ -73,7 +74,7 @@ impl Root {
         };
         as_expected(dir.as_fd(), path.name(), expected, DOING)?;
         moment("checked");
-        let slot = take(&handle, (dir.as_fd(), path.name()), path, seen, when)?;
+        let slot = take(&handle, (dir.as_fd(), path.name()), path, seen, &going.into())?;
         sync_dir(slot.dir.as_fd()).and_then(|()| sync_dir(dir.as_fd())).map_err(refuse(DOING))?;
         Ok(slot.trashed)
     }
@@ -91,22 +92,28 @@ pub(super) fn stamped(name: &str) -> Option<UnixMs> {
     Some(when.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp().as_millisecond())
 }
 
-/// Finds a name for `path` in the trash that nothing has yet, and calls `put` with it, which must not replace anything.
+/// Finds a name for `path` in the trash that nothing has yet, and calls `put` with it, which must not replace anything. What is known of it
+/// is noted before.
 pub(super) fn slot(
     handle: &Handle,
     path: &RelPath,
     when: UnixMs,
+    known: &[Note],
     put: &mut dyn FnMut(BorrowedFd<'_>, &str) -> rustix::io::Result<()>,
 ) -> Result<Slot, Refused> {
     let trash = own_place(handle, TRASH).map_err(refuse(DOING))?;
     for n in 0..MAX_OF_ONE_NAME {
         let stamp = stamp(when, n);
+        if notes::is_seen(handle, &stamp) {
+            continue;
+        }
         let dir = match directories(trash.as_fd(), &stamp, path) {
             Ok(dir) => dir,
             // A file lies there whose path is now a directory's, or somebody tidies up.
             Err(Errno::NOTDIR | Errno::LOOP | Errno::NOENT) => continue,
             Err(error) => return Err(refuse(DOING)(error)),
         };
+        notes::add(handle, &stamp, path, known)?;
         match put(dir.as_fd(), path.name()) {
             Ok(()) => return Ok(Slot { dir, trashed: Trashed { stamp, path: path.clone() } }),
             Err(Errno::EXIST | Errno::ISDIR | Errno::NOTEMPTY) => {}
@@ -129,9 +136,18 @@ fn directories(trash: BorrowedFd<'_>, stamp: &str, path: &RelPath) -> rustix::io
 }
 
 /// Moves the file at `at` to the trash, and back again if it was not `seen`.
-pub(super) fn take(handle: &Handle, at: Entry<'_>, path: &RelPath, seen: &Stat, when: UnixMs) -> Result<Slot, Refused> {
-    let slot = match slot(handle, path, when, &mut |dir, name| move_in(handle, at.0, at.1, dir, name)) {
-        Err(Refused::Failed(failure)) if failure.code == "other_device" => return across(handle, at, path, seen, when),
+pub(super) fn take(
+    handle: &Handle,
+    at: Entry<'_>,
+    path: &RelPath,
+    seen: &Stat,
+    going: &Going,
+) -> Result<Slot, Refused> {
+    let known = going.notes(seen);
+    let slot = match slot(handle, path, going.when, &known, &mut |dir, name| move_in(handle, at.0, at.1, dir, name)) {
+        Err(Refused::Failed(failure)) if failure.code == "other_device" => {
+            return across(handle, at, path, seen, going);
+        }
         other => other?,
     };
     moment("taken");
@@ -144,10 +160,11 @@ pub(super) fn take(handle: &Handle, at: Entry<'_>, path: &RelPath, seen: &Stat, 
 }
 
 /// To the trash on another file system: out of the way first, so that what is copied is what is removed.
-fn across(handle: &Handle, at: Entry<'_>, path: &RelPath, seen: &Stat, when: UnixMs) -> Result<Slot, Refused> {
-    let name = random_name(SIDE)?;
-    let side = (at.0, name.as_str());
+fn across(handle: &Handle, at: Entry<'_>, path: &RelPath, seen: &Stat, going: &Going) -> Result<Slot, Refused> {
+    let side = Side::old_one(at.1, [going.holds, None])?;
+    let side = (at.0, side.name());
     move_in(handle, at.0, at.1, side.0, side.1).map_err(refuse(DOING))?;
+    moment("aside");
     let put_back = || {
         let _ = move_out(handle, side.0, side.1, at.0, at.1);
     };
@@ -155,52 +172,64 @@ fn across(handle: &Handle, at: Entry<'_>, path: &RelPath, seen: &Stat, when: Uni
         put_back();
         return Err(Refused::Changed);
     }
-    copy_to_slot(handle, side, path, when).inspect_err(|_| put_back())
+    copy_to_slot(handle, side, path, seen, going).inspect_err(|_| put_back())
 }
 
 /// Copies the file at `side` to the trash and removes it.
-pub(super) fn copied(handle: &Handle, side: Entry<'_>, path: &RelPath, when: UnixMs) -> Result<Trashed, Refused> {
-    copy_to_slot(handle, side, path, when).map(|slot| slot.trashed)
-}
-
-fn copy_to_slot(handle: &Handle, side: Entry<'_>, path: &RelPath, when: UnixMs) -> Result<Slot, Refused> {
+pub(super) fn copy_to_slot(
+    handle: &Handle,
+    side: Entry<'_>,
+    path: &RelPath,
+    seen: &Stat,
+    going: &Going,
+) -> Result<Slot, Refused> {
     let how = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let old = File::from(openat(side.0, side.1, how, Mode::empty()).map_err(refuse(DOING))?);
     let before = fstat(&old).map_err(refuse(DOING))?;
-    let mut made = None;
-    let slot = slot(handle, path, when, &mut |dir, name| {
-        made = Some(create(dir, name, Mode::RUSR | Mode::WUSR)?);
-        Ok(())
-    })?;
-    let Some(new) = made else { return Err(Refused::Changed) };
-    let verified = copy(&old, &new, DOING).and_then(|_| {
-        let (mtime, nanos) = (stat_from(&before).mtime_ns.div_euclid(1_000_000_000), stat_from(&before).mtime_ns);
-        let times = Timestamps {
-            last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
-            last_modification: Timespec { tv_sec: mtime, tv_nsec: nanos.rem_euclid(1_000_000_000) },
-        };
-        let _ = futimens(&new, &times);
-        let _ = fchmod(&new, Mode::from_raw_mode(before.st_mode & 0o777));
-        let same = hash(&old)? == hash(&new)?;
-        let after = fstat(&old).map_err(|error| write_failure(DOING, error))?;
-        if same && stat_from(&after) == stat_from(&before) { Ok(()) } else { Err(changed()) }
+    // Only a whole copy gets its name in the trash: what a crash leaves of one is swept with the downloads.
+    let tmp = own_place(handle, TMP).map_err(refuse(DOING))?;
+    let name = random_name(MOVED)?;
+    let new = create(tmp.as_fd(), &name, Mode::RUSR | Mode::WUSR).map_err(refuse(DOING))?;
+    let copied = verified(&old, &new, &before).map_err(Refused::from).and_then(|()| {
+        moment("copied");
+        let known = going.notes(seen);
+        slot(handle, path, going.when, &known, &mut |dir, to| move_in(handle, tmp.as_fd(), &name, dir, to))
     });
-    let removed = verified
-        .map_err(Refused::from)
-        .and_then(|()| unlinkat(side.0, side.1, AtFlags::empty()).map_err(refuse(DOING)));
-    if let Err(refused) = removed {
-        let _ = unlinkat(&slot.dir, path.name(), AtFlags::empty());
-        return Err(refused);
-    }
+    let slot = copied.inspect_err(|_| {
+        let _ = unlinkat(&tmp, name.as_str(), AtFlags::empty());
+    })?;
     sync_dir(slot.dir.as_fd()).map_err(refuse(DOING))?;
+    moment("in the trash");
+    unlinkat(side.0, side.1, AtFlags::empty()).map_err(refuse(DOING)).inspect_err(|_| {
+        let _ = unlinkat(&slot.dir, path.name(), AtFlags::empty());
+    })?;
     Ok(slot)
+}
+
+/// Copies content, time and permissions. What was written to meanwhile is no copy.
+fn verified(old: &File, new: &File, before: &rustix::fs::Stat) -> Result<(), Failure> {
+    copy(old, new, DOING)?;
+    let mtime = stat_from(before).mtime_ns;
+    let times = Timestamps {
+        last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
+        last_modification: Timespec {
+            tv_sec: mtime.div_euclid(1_000_000_000),
+            tv_nsec: mtime.rem_euclid(1_000_000_000),
+        },
+    };
+    let _ = futimens(new, &times);
+    let _ = fchmod(new, Mode::from_raw_mode(before.st_mode & 0o777));
+    let same = hash(old)? == hash(new)?;
+    let after = fstat(old).map_err(|error| write_failure(DOING, error))?;
+    if same && stat_from(&after) == stat_from(before) { Ok(()) } else { Err(changed()) }
 }
 
 fn changed() -> Failure {
     Failure::look("busy", "it was written to while it was moved to the trash: it is looked at again")
 }
 
-fn hash(file: &File) -> Result<ContentHash, Failure> {
+/// What an open file holds.
+pub(super) fn hash(file: &File) -> Result<ContentHash, Failure> {
     use std::os::unix::fs::FileExt;
     let mut hasher = ContentHasher::new();
     let mut buffer = vec![0; 1 << 20];

@@ -163,6 +163,11 @@ pub fn unholdable(name: &str, disk: Disk) -> Option<Failure> {
             format!("the name has {long} {of}, and this disk holds at most {NAME_MAX}: rename it in Dropbox"),
         ));
     }
+    // Nothing that goes by Dropbox's rules has one, and it separates directories elsewhere.
+    if name.contains('\\') {
+        let why = "a name with a backslash is none of Dropbox's and is not brought down: rename it in Dropbox";
+        return Some(Failure::wedge("name", why));
+    }
     let barred = |c: &char| c.is_ascii_control() || "<>:\"|?*\\".contains(*c);
     if disk == Disk::Windows
         && let Some(sign) = name.chars().find(barred).or_else(|| name.chars().next_back().filter(|c| ". ".contains(*c)))
@@ -255,7 +260,10 @@ mod tests {
         assert_eq!(code(&crabs, Disk::Windows), None);
         assert_eq!(code(&"x".repeat(256), Disk::Windows).unwrap(), "name_too_long");
         assert_eq!(code(".ferrybox", Disk::Plain).unwrap(), "reserved");
-        for odd in ["12:30", "who?", "a*", "\"q\"", "a|b", "<a>", "back\\slash", "tab\t", "dot.", "space "] {
+        for disk in [Disk::Plain, Disk::Windows] {
+            assert_eq!(code("..\\..\\x", disk).unwrap(), "name");
+        }
+        for odd in ["12:30", "who?", "a*", "\"q\"", "a|b", "<a>", "tab\t", "dot.", "space "] {
             assert_eq!(code(odd, Disk::Plain), None, "{odd:?}");
             assert_eq!(code(odd, Disk::Windows).unwrap(), "name", "{odd:?}");
         }

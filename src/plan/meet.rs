@@ -134,6 +134,17 @@ pub fn compared(hash: &ContentHash, base: Option<&Base>, remote: &Remote, mode: 
     }
 }
 
+/// A file whose name Dropbox does not tell from that of `gone`, which is no longer here: it goes over Dropbox's file, if that is still what was agreed on
+/// as `gone`. What was there is a revision then, and nobody's edit is in its way.
+pub fn respelled(gone: &Base, remote: &Remote, mode: Mode) -> Option<WriteMode> {
+    match seen(gone, remote) {
+        Seen::Same(rev) if mode != Mode::Download && gone.remote.is_none() && matches!(remote, Remote::File { .. }) => {
+            Some(WriteMode::Update(rev.to_owned()))
+        }
+        _ => None,
+    }
+}
+
 /// What has become of base's file in Dropbox.
 enum Seen<'a> {
     /// It is there, under this revision; or nothing is known to the contrary.

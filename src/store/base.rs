@@ -6,7 +6,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::error::{Fault, Step, StoreError};
-use super::{Store, base_dir, row};
+use super::{Store, base_dir, placing, row};
 use crate::model::{Base, ContentHash, FolderId, RelPath, Stat, UnixMs};
 
 impl Store {
@@ -183,6 +183,7 @@ pub(super) fn put(conn: &Connection, folder: FolderId, path: &RelPath, base: Opt
         conn.prepare_cached("DELETE FROM conflict WHERE folder = ?1 AND path = ?2 AND aside IS NULL")?
             .execute(params![folder.0, path.as_str()])?;
     }
+    placing::settled(conn, folder, path)?;
     let parent = path.parent().unwrap_or_default();
     let Some(base) = base else {
         conn.prepare_cached("DELETE FROM conflict WHERE folder = ?1 AND aside = ?2")?

@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::error::{Step, StoreError};
 use super::remote_compare::compare_again;
-use super::{Store, base_dir, hash_cache, row};
+use super::{Store, base_dir, hash_cache, placing, row};
 use crate::model::FolderId;
 
 /// A folder as the database knows it.
@@ -154,6 +154,7 @@ fn drop_rows(conn: &Connection, folder: FolderId) -> Step<()> {
     base_dir::drop_all(conn, folder)?;
     conn.execute("DELETE FROM conflict WHERE folder = ?1", id)?;
     conn.execute("DELETE FROM odd WHERE folder = ?1", id)?;
+    placing::drop_all(conn, folder)?;
     conn.execute("DELETE FROM deletion WHERE folder = ?1", id)?;
     conn.execute("UPDATE tally SET last_synced_at = NULL WHERE folder = ?1", id)?;
     compare_again(conn)

@@ -119,7 +119,8 @@ impl Store {
         .await
     }
 
-    /// A scan of one directory found exactly these that cannot be synced directly in it: others noted there before are gone.
+    /// A scan of one directory found exactly these that cannot be synced directly in it: others noted there before are gone. Says whether there were
+    /// any, and are none any more.
     ///
     /// # Errors
     /// When the database cannot be read or written.
@@ -129,17 +130,19 @@ impl Store {
         dir: &RelPath,
         found: Vec<(String, Failure)>,
         now: UnixMs,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let dir = dir.clone();
-        if found.is_empty() {
+        let over = found.is_empty();
+        if over {
             // The usual case, once a directory a scan: it costs no commit.
             let look = dir.clone();
             let known = self.read(move |conn| Ok(!odd_in(conn, folder, &look)?.is_empty())).await?;
             if !known {
-                return Ok(());
+                return Ok(false);
             }
         }
-        self.write_and_wake(move |conn| replace_odd(conn, folder, &dir, &found, now)).await
+        self.write_and_wake(move |conn| replace_odd(conn, folder, &dir, &found, now)).await?;
+        Ok(over)
     }
 
     /// A page of the paths at or below `under` that wait for their path to change, from after `after` on, in their order.

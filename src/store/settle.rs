@@ -6,7 +6,7 @@ use rusqlite::{Connection, params};
 
 use super::error::{Step, StoreError};
 use super::history::{Log, Note};
-use super::{Store, base, base_dir, batches, row};
+use super::{Store, base, base_dir, batches, placing, row};
 use crate::model::done::Deed;
 use crate::model::{Failure, FolderId, Job, JobId, Settled, Stat, UnixMs};
 
@@ -28,6 +28,9 @@ impl Store {
             for (job, settled) in &done {
                 if !is_claimed(conn, job.id)? {
                     continue;
+                }
+                if matches!(settled, Settled::Nothing | Settled::Wedge(_) | Settled::Refused(..)) {
+                    placing::settled(conn, job.folder, &job.path)?;
                 }
                 match settled {
                     Settled::InSync(base) => {

@@ -139,6 +139,10 @@ impl ScanRun {
                         due.push(Due { path, size: 0, due_at: now + settle });
                     }
                 }
+                for name in ignored_files.iter().filter(|name| crate::local::is_left_over(name)) {
+                    let Ok(path) = dir.child(name) else { continue };
+                    crate::daemon::keep::beside(&self.account, folder, &folder.root.pin(), &path)?;
+                }
                 // What was agreed on and is ignored by now: the agreement is dropped, so that no change meanwhile counts as one since.
                 let is_in_base =
                     |name: &&String| base.binary_search_by(|b| b.0.as_bytes().cmp(name.as_bytes())).is_ok();
@@ -192,7 +196,10 @@ impl ScanRun {
                     let path = dir.child(&name).map_or(name, String::from);
                     problems.push((path, crate::plan::decide::other_type(kind)));
                 }
-                self.handle.block_on(store.set_odd(folder.id, &dir, problems, now))?;
+                if self.handle.block_on(store.set_odd(folder.id, &dir, problems, now))? && folder.comes_down() {
+                    // What Dropbox changed in a directory that could not be read waits no longer.
+                    self.handle.block_on(store.wake(folder.id, &dir, now))?;
+                }
                 if due.len() >= TOGETHER {
                     self.flush(due)?;
                 }

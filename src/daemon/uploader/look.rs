@@ -43,7 +43,8 @@ pub(super) fn look(account: &Account, claimed: Claimed, view: View, memory: &mut
     }
     let is_dir = local == Local::Dir || dir || matches!(view.remote, Remote::Folder);
     if let Some(why) = folder.ignored(&job.path, is_dir) {
-        return Looked::Done(job, unsynced::settled(&why, base.is_some() || dir));
+        let settled = unsynced::settled(&why, &job, base.is_some() || dir, folder.comes_down());
+        return Looked::Done(job, settled);
     }
     let agreed = match (&base, dir) {
         (Some(base), _) => Agreed::File(base),

@@ -16,6 +16,11 @@ fn list(root: &Root) -> Vec<Left> {
     all
 }
 
+/// A purge of what is seen since before `old`, when the count is at `count`.
+fn purge(root: &Root, count: i64, old: i64, max_bytes: u64) -> Purged {
+    root.purge(&Keep { count, is_old: &|seen| seen < old, max_bytes }).unwrap()
+}
+
 fn throw(root: &Root, dir: &Path, at: &str, text: &str, when: UnixMs) -> Trashed {
     let full = dir.join(at);
     fs::create_dir_all(full.parent().unwrap()).unwrap();
@@ -72,43 +77,110 @@ fn the_purge_takes_the_old_and_then_the_oldest() {
     for n in 0..3 {
         let dir = tempfile::tempdir().unwrap();
         let root = &three(dir.path())[n];
-        assert_eq!(root.purge(i64::MAX, 0).unwrap(), Purged::default());
-        for i in 0..10 {
+        assert_eq!(purge(root, 0, i64::MAX, 0), Purged::default());
+        // In the order of their times they are seen in another one: the first three last.
+        for i in (0..10).rev() {
             throw(root, dir.path(), &format!("d{i}/f"), "12345", NOW + i * SECOND);
+            if i == 3 {
+                purge(root, 5, 0, u64::MAX);
+            }
         }
         fs::create_dir(dir.path().join(".ferrybox/trash/mine")).unwrap();
         let kept = |root: &Root| list(root).into_iter().map(|left| left.trashed.path.to_string()).collect::<Vec<_>>();
-        let purged = root.purge(NOW / SECOND * SECOND + 3 * SECOND, u64::MAX).unwrap();
-        assert_eq!(purged, Purged { files: 3, bytes: 15, kept: 35, written_since: 0 });
-        assert_eq!(kept(root), ["d3/f", "d4/f", "d5/f", "d6/f", "d7/f", "d8/f", "d9/f"]);
-        let purged = root.purge(0, 22).unwrap();
-        assert_eq!(purged, Purged { files: 3, bytes: 15, kept: 20, written_since: 0 });
-        assert_eq!(kept(root), ["d6/f", "d7/f", "d8/f", "d9/f"]);
-        assert_eq!(root.purge(0, 0).unwrap().files, 4);
+        assert_eq!(purge(root, 9, 5, u64::MAX), Purged { kept: 50, ..Purged::default() });
+        // Whoever has lost the count begins anew: so do they.
+        assert_eq!(purge(root, 7, 6, u64::MAX), Purged { files: 7, bytes: 35, kept: 15, ..Purged::default() });
+        assert_eq!(kept(root), ["d0/f", "d1/f", "d2/f"]);
+        assert_eq!(purge(root, 7, 0, 12), Purged { files: 1, bytes: 5, kept: 10, ..Purged::default() });
+        assert_eq!(purge(root, 8, 8, u64::MAX).files, 2);
+        assert_eq!(contents(&dir.path().join(".ferrybox/notes")), []);
+        // What goes at a time that is seen already, by a clock that stands still, say, is younger than what is there.
+        throw(root, dir.path(), "a", "1", NOW);
+        assert_eq!(purge(root, 10, 0, u64::MAX).kept, 1);
+        throw(root, dir.path(), "b", "2", NOW);
+        assert_eq!(purge(root, 20, 11, u64::MAX), Purged { files: 1, bytes: 1, kept: 1, ..Purged::default() });
+        assert_eq!(purge(root, 20, 21, u64::MAX).files, 1);
         // What is no directory of ours stays.
         assert_eq!(fs::read_dir(dir.path().join(".ferrybox/trash")).unwrap().count(), 1);
     }
 }
 
-/// B6: a program that kept the file open wrote to it in the trash. That is not purged.
+/// B6: a program that kept the file open wrote to it in the trash. That is not purged, however soon it wrote and whatever it did to the file's times.
 #[test]
 fn b6_what_was_written_in_the_trash_stays() {
+    type Write = fn(&fs::File);
+    let append = |mut file: &fs::File| std::io::Write::write_all(&mut file, b" and more").unwrap();
+    let secretly: Write = |file| {
+        let before = file.metadata().unwrap().modified().unwrap();
+        std::os::unix::fs::FileExt::write_all_at(file, b"y", 0).unwrap();
+        file.set_modified(before).unwrap();
+    };
+    for (write, text, told) in [(append as Write, "x and more", true), (secretly, "y", false)] {
+        for noted in [true, false] {
+            let dir = tempfile::tempdir().unwrap();
+            let root = Root::open(dir.path()).unwrap();
+            let at = dir.path().join("open");
+            fs::write(&at, "x").unwrap();
+            let open = fs::File::options().read(true).write(true).append(told).open(&at).unwrap();
+            // With nothing noted, only a write that is later than the going is seen.
+            let going = Going { when: if noted { NOW } else { 60 * SECOND }, holds: noted.then(|| hash_of("x")) };
+            let trashed = root.trash(&path("open"), &root.observe(&path("open")), going).unwrap();
+            assert_eq!(purge(&root, 0, i64::MAX, 0).in_use, 1, "a program may still write to it");
+            write(&open);
+            drop(open);
+            let written: Vec<_> = list(&root).into_iter().filter(|left| left.written_since).collect();
+            assert_eq!(!written.is_empty(), told);
+            if !told && !noted {
+                continue;
+            }
+            for _ in 0..2 {
+                let purged = purge(&root, 0, i64::MAX, 0);
+                assert_eq!((purged.files, purged.in_use, purged.changed.len()), (0, 0, 1), "{text} {noted}");
+                assert_eq!(purged.changed[0].trashed, trashed);
+            }
+            // Kept elsewhere, it may go.
+            let left = list(&root).remove(0);
+            root.is_kept(&left, hash_of(text)).unwrap();
+            assert_eq!(purge(&root, 0, i64::MAX, 0).files, 1);
+        }
+    }
+}
+
+/// Times of the file's own, in the past and in the future, are no writes.
+#[test]
+fn b6_times_of_the_files_own_are_no_writes() {
     let dir = tempfile::tempdir().unwrap();
     let root = Root::open(dir.path()).unwrap();
-    // Times of the file's own, in the past and in the future, are no writes.
     for (name, seconds) in [("old", 1), ("future", 9_000_000_000)] {
         fs::write(dir.path().join(name), "x").unwrap();
         let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds);
         fs::File::options().write(true).open(dir.path().join(name)).unwrap().set_modified(time).unwrap();
-        root.trash(&path(name), &root.observe(&path(name)), NOW - 60 * SECOND).unwrap();
+        let seen = root.observe(&path(name));
+        let holds = (seconds == 1).then(|| hash_of("x"));
+        root.trash(&path(name), &seen, Going { when: NOW - 60 * SECOND, holds }).unwrap();
     }
-    fs::write(dir.path().join("open"), "x").unwrap();
-    let mut open = fs::File::options().append(true).open(dir.path().join("open")).unwrap();
-    let trashed = root.trash(&path("open"), &root.observe(&path("open")), 60 * SECOND).unwrap();
-    std::io::Write::write_all(&mut open, b" and more").unwrap();
-    let written: Vec<_> = list(&root).into_iter().filter(|left| left.written_since).map(|left| left.trashed).collect();
-    assert_eq!(written, std::slice::from_ref(&trashed));
-    assert_eq!(root.purge(i64::MAX, 0).unwrap(), Purged { files: 2, bytes: 2, kept: 10, written_since: 1 });
-    assert_eq!(root.restore(&trashed).unwrap(), path("open"));
-    assert_eq!(fs::read_to_string(dir.path().join("open")).unwrap(), "x and more");
+    assert_eq!(purge(&root, 0, i64::MAX, 0), Purged { files: 2, bytes: 2, ..Purged::default() });
+}
+
+pub(super) fn hash_of(text: &str) -> crate::model::ContentHash {
+    let mut hasher = ContentHasher::new();
+    hasher.update(text.as_bytes());
+    hasher.finish()
+}
+
+/// A kill before the exchange leaves the download in the trash, after it the replaced file. Neither is somebody's edit.
+#[test]
+fn b6_a_kill_around_the_exchange_is_no_edit() {
+    for at in ["in the trash", "exchanged"] {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Root::open(dir.path()).unwrap();
+        fs::write(dir.path().join("f\n\\"), "old").unwrap();
+        let seen = root.observe(&path("f\n\\"));
+        let incoming = download(&root, "k", b"new");
+        killed(at, || incoming.place(&path("f\n\\"), &seen, None, Going { when: NOW, holds: Some(hash_of("old")) }));
+        drop(incoming);
+        assert_eq!(list(&root).len(), 1);
+        assert!(list(&root).iter().all(|left| !left.written_since));
+        assert_eq!(purge(&root, 0, i64::MAX, 0).files, 1, "{at}");
+    }
 }

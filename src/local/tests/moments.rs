@@ -198,7 +198,8 @@ fn b2_at_every_moment_the_old_file_is_at_its_place_or_in_the_trash() {
         })));
         download(&root, "k", b"new").place(&path("f"), &seen, None, NOW).unwrap();
         MEANWHILE.set(None);
-        let expected = [("checked", "seen", vec![]), ("exchanged", "new", vec!["seen".to_owned()])]
+        let (seen, new) = (vec!["seen".to_owned()], vec!["new".to_owned()]);
+        let expected = [("checked", "seen", vec![]), ("in the trash", "seen", new), ("exchanged", "new", seen)]
             .map(|(which, there, trash)| (which.to_owned(), there.to_owned(), trash));
         assert_eq!(*moments.borrow(), expected);
     }
@@ -228,4 +229,25 @@ fn h6_at_every_moment_a_moved_file_has_one_of_its_names() {
     let moved = meanwhile(&[("linked", FIRST)], &at, || root.rename(&path("f"), &path("g"), &seen));
     assert_eq!(moved.unwrap_err(), Refused::Changed);
     assert_eq!(contents(dir.path()), [("f".to_owned(), "first".to_owned())]);
+}
+
+/// B2: a kill at any moment where no exchange can be had. What it leaves beside the place is looked after: nothing that the owner had is lost, and nothing
+/// of it is taken for somebody's edit.
+#[test]
+fn b2_what_a_kill_leaves_beside_its_place_is_looked_after() {
+    for at in ["checked", "in the trash", "beside", "taken"] {
+        let (dir, root, _, seen) = setting(2);
+        let incoming = download(&root, "k", b"new");
+        let going = Going { when: NOW, holds: Some(super::bin::hash_of("seen")) };
+        killed(at, || incoming.place(&path("f"), &seen, None, going));
+        drop(incoming);
+        look_after(&root, dir.path());
+        let there = fs::read_to_string(dir.path().join("f")).ok();
+        let trash: Vec<_> = trash_of(dir.path()).into_iter().map(|(_, text)| text).collect();
+        match at {
+            "taken" => assert_eq!((there.as_deref(), trash), (None, vec!["seen".to_owned()])),
+            "in the trash" => assert_eq!((there.as_deref(), trash), (Some("seen"), vec!["new".to_owned()])),
+            _ => assert_eq!((there.as_deref(), trash), (Some("seen"), vec![]), "{at}"),
+        }
+    }
 }

@@ -75,6 +75,63 @@ fn another_file_system_inside_the_root() {
     }
 }
 
+/// B2: a kill at any moment on another file system inside the root. What it leaves beside its place is looked after; what somebody wrote there in the last
+/// moment is kept.
+#[test]
+fn b2_a_kill_on_another_file_system_loses_nothing() {
+    if ran_in_a_namespace("local::tests::mounts::b2_a_kill_on_another_file_system_loses_nothing") {
+        return;
+    }
+    let going = Going { when: NOW, holds: Some(super::bin::hash_of("seen")) };
+    let setting = |n: usize| {
+        let dir = tempfile::tempdir().unwrap();
+        let root = three(dir.path()).into_iter().nth(n).unwrap();
+        mount(&dir.path().join("m"), "size=4m");
+        fs::write(dir.path().join("m/f"), "seen").unwrap();
+        (root.observe(&path("m/f")), root, dir)
+    };
+    let texts = |dir: &Path| trash_of(dir).into_iter().map(|(_, text)| text).collect::<Vec<_>>();
+    for n in 0..3 {
+        // A download over it: the old one is at its place, or in the trash.
+        let moments: &[_] = if n == 2 {
+            &["checked", "beside", "beside again", "aside", "copied", "in the trash"]
+        } else {
+            &["checked", "beside", "beside again", "exchanged", "copied", "in the trash"]
+        };
+        for at in moments {
+            let (seen, root, dir) = setting(n);
+            let incoming = download(&root, "k", b"new");
+            killed(at, || incoming.place(&path("m/f"), &seen, None, going));
+            drop(incoming);
+            look_after(&root, dir.path());
+            let there = fs::read_to_string(dir.path().join("m/f")).ok();
+            let trash = texts(dir.path());
+            let kept = there.as_deref() == Some("seen") || trash.iter().any(|text| text == "seen");
+            assert!(kept && there.is_none_or(|text| text == "seen" || text == "new"), "{n} {at}: {trash:?}");
+            root.sweep_tmp(i64::MAX).unwrap();
+            assert_eq!(contents(&dir.path().join(".ferrybox/tmp")), []);
+        }
+        // To the trash.
+        for at in ["aside", "copied", "in the trash"] {
+            let (seen, root, dir) = setting(n);
+            killed(at, || root.trash(&path("m/f"), &seen, going));
+            look_after(&root, dir.path());
+            assert!(texts(dir.path()).iter().any(|text| text == "seen"), "{n} {at}");
+            assert_eq!(contents(&dir.path().join("m")), []);
+        }
+        // Written to just before: nobody else has that.
+        let (seen, root, dir) = setting(n);
+        let open = fs::File::options().append(true).open(dir.path().join("m/f")).unwrap();
+        killed("aside", || root.trash(&path("m/f"), &seen, going));
+        std::io::Write::write_all(&mut &open, b" and more").unwrap();
+        let left = recovered(&root, dir.path());
+        assert_eq!(left.iter().map(|(_, of)| of.as_str()).collect::<Vec<_>>(), ["m/f"]);
+        let Local::File(stat) = root.observe(&path(&left[0].0)) else { panic!("it is gone") };
+        root.give_out(&path(&left[0].0), &stat, &path("m/copy")).unwrap();
+        assert_eq!(contents(&dir.path().join("m")), [("copy".to_owned(), "seen and more".to_owned())]);
+    }
+}
+
 /// L1: the disk fills up on the way. It is said, nothing is half in its place, and what was there is as it was.
 #[test]
 fn l1_the_disk_fills_up_on_the_way() {

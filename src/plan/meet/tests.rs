@@ -232,3 +232,16 @@ fn a_base_that_lies_elsewhere_is_none() {
     assert_eq!(action, Action::Compare);
     assert_eq!(compared(&hash(1), Some(&copy), &file(2, "9"), Mode::TwoWay), Action::MoveAside);
 }
+
+/// I1: a file takes the place of its twin that is gone only over the very revision, or content, that was agreed on.
+#[test]
+fn i1_a_twin_takes_the_other_s_place_over_what_was_agreed_on_only() {
+    let over = |remote, mode| respelled(&base(1), &remote, mode);
+    assert_eq!(over(file(1, "1"), Mode::TwoWay), Some(WriteMode::Update("1".into())));
+    assert_eq!(over(file(1, "2"), Mode::TwoWay), Some(WriteMode::Update("2".into())), "touched, and not changed");
+    assert_eq!(over(file(2, "2"), Mode::TwoWay), None, "somebody's edit");
+    for remote in [Remote::Absent, Remote::Folder, Remote::Unlisted] {
+        assert_eq!(over(remote, Mode::TwoWay), None);
+    }
+    assert_eq!(over(file(1, "1"), Mode::Download), None);
+}

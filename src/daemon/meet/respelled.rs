@@ -1,12 +1,43 @@
-//! Directories whose names are here in other letters than in Dropbox, which does not tell the two apart.
+//! Names that differ in their letters only: to Dropbox they are one, and here they may be two.
 
+use super::Meeting;
+use crate::daemon::folder::Folder;
 use crate::local::{Kind, Root};
-use crate::model::{Local, RelPath};
+use crate::model::{Local, RelPath, WriteMode};
 use crate::plan::listing::key_of;
+use crate::plan::meet;
+
+/// Among more directories than this none is looked for by its letters.
+const MANY: usize = 2_000;
+
+impl Meeting<'_> {
+    /// Whether the directory is here in other letters, its own or those of one above it. Among very many directories that is not looked for: a second one
+    /// does no harm.
+    pub(super) fn is_here_respelled(&self) -> bool {
+        let Some(above) = self.job.path.parent() else { return false };
+        let known = self.account.store.agreed_dirs_blocking(self.job.folder, &above).unwrap_or_default();
+        known.len() <= MANY && is_here(self.root, &self.job.path)
+    }
+
+    /// How the file goes over Dropbox's, if that was agreed on under other letters of the name that nobody has here any more.
+    pub(super) fn respelled(&self, file_id: &str) -> Option<WriteMode> {
+        let (store, job) = (&self.account.store, &self.job);
+        let (folder, other) = store.sharer_blocking(job.folder, &job.path, file_id).ok()??;
+        let key = |path: &RelPath| key_of(self.folder.home(path).as_str());
+        if folder != job.folder || key(&other) != key(&job.path) {
+            return None;
+        }
+        let base = store.base_blocking(folder, &other).ok()??;
+        if Folder::look_at(self.root, &other, Some(&base)) != Local::Absent {
+            return None;
+        }
+        meet::respelled(&base, &self.view.remote, self.folder.mode)
+    }
+}
 
 /// Whether a directory that Dropbox does not tell from this one is there: then this one was only renamed, in its own letters or those of a
 /// directory above it.
-pub(super) fn is_respelled(root: &Root, path: &RelPath) -> bool {
+pub(super) fn is_here(root: &Root, path: &RelPath) -> bool {
     fn finds(root: &Root, at: &RelPath, rest: &[&str], other: bool) -> bool {
         let Some((name, rest)) = rest.split_first() else { return other };
         let Ok(listing) = root.read_dir(at) else { return false };
@@ -21,7 +52,7 @@ pub(super) fn is_respelled(root: &Root, path: &RelPath) -> bool {
 
 /// Where a path belongs whose directory is not here under its name, but in other letters. Found by reading the directories above it, the nearest that
 /// is here under its own name first: where its directory is here, nothing is read.
-pub(super) fn below_respelled(root: &Root, path: &RelPath) -> Option<RelPath> {
+pub(super) fn below(root: &Root, path: &RelPath) -> Option<RelPath> {
     let dir = path.parent().filter(|dir| !dir.is_root() && root.observe(dir) == Local::Absent)?;
     let (mut here, mut other) = (RelPath::root(), false);
     for name in dir.components() {
@@ -54,13 +85,13 @@ mod tests {
         }
         std::fs::write(dir.path().join("FILE"), "").unwrap();
         let root = Root::open(dir.path()).unwrap();
-        let below = |path: &str| below_respelled(&root, &RelPath::parse(path).unwrap()).map(|p| p.to_string());
-        assert_eq!(below("aA/new"), Some("Aa/new".into()));
-        assert_eq!(below("aa/B/new"), Some("Aa/b/new".into()));
-        assert_eq!(below("aa/made/too/new"), Some("Aa/made/too/new".into()));
-        assert_eq!(below("plain/sub/new"), Some("plain/Sub/new".into()));
+        let found = |path: &str| below(&root, &RelPath::parse(path).unwrap()).map(|p| p.to_string());
+        assert_eq!(found("aA/new"), Some("Aa/new".into()));
+        assert_eq!(found("aa/B/new"), Some("Aa/b/new".into()));
+        assert_eq!(found("aa/made/too/new"), Some("Aa/made/too/new".into()));
+        assert_eq!(found("plain/sub/new"), Some("plain/Sub/new".into()));
         for as_it_is in ["new", "Aa/new", "Aa/made/new", "twin/new", "TWIN/new", "other/new", "file/new", "FILE/new"] {
-            assert_eq!(below(as_it_is), None, "{as_it_is}");
+            assert_eq!(found(as_it_is), None, "{as_it_is}");
         }
     }
 }
