@@ -52,6 +52,7 @@ mod reconciler;
 pub mod remote;
 mod requests;
 mod restore;
+mod strangers;
 mod transfer;
 mod trash;
 mod trouble;

@@ -1,10 +1,10 @@
 //! Deletions that wait for a person: reading them in order, and giving them up.
 
-use rusqlite::params;
+use rusqlite::{OptionalExtension, params};
 
 use super::error::StoreError;
-use super::{Store, base, row};
-use crate::model::{ChangeId, FolderId, RelPath, UnixMs};
+use super::{Store, base, row, settle};
+use crate::model::{ChangeId, Failure, FolderId, JobId, RelPath, UnixMs};
 
 impl Store {
     /// Staged deletions of a folder's files, in no batch, with a number above `after`. Those of directories follow them.
@@ -82,6 +82,92 @@ impl Store {
                     conn.prepare_cached("DELETE FROM job WHERE id = ?1")?.execute([job])?;
                 }
             }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Whether the deletion of a folder above this one is staged, too, and was not refused yet: then this one goes with it.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn goes_with_one_above(&self, folder: FolderId, path: &RelPath) -> Result<bool, StoreError> {
+        let path = path.clone();
+        self.read(move |conn| {
+            let mut select = conn.prepare_cached(
+                "SELECT 1 FROM job JOIN change ON change.job = job.id
+                  WHERE job.folder = ?1 AND job.path = ?2 AND change.kind = 'delete' AND change.rev IS NULL AND change.attempts = 0",
+            )?;
+            let mut above = path.parent();
+            while let Some(dir) = above.filter(|dir| !dir.is_root()) {
+                if select.exists(params![folder.0, dir.as_str()])? {
+                    return Ok(true);
+                }
+                above = dir.parent();
+            }
+            Ok(false)
+        })
+        .await
+    }
+
+    /// Tells `each` of all directories below one that both sides agreed on. Blocks.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn agreed_below_each_blocking(
+        &self,
+        folder: FolderId,
+        dir: &RelPath,
+        each: &mut dyn FnMut(&RelPath),
+    ) -> Result<(), StoreError> {
+        self.read_blocking(|conn| {
+            let mut select = conn.prepare_cached(
+                "SELECT iif(parent = '', '', parent || '/') || name FROM base_dir
+                  WHERE folder = ?1 AND parent >= ?2 AND parent < ?3",
+            )?;
+            for span in row::at_or_below(dir) {
+                let mut rows = select.query(params![folder.0, span.low, span.high])?;
+                while let Some(r) = rows.next()? {
+                    each(&row::rel(r, 0)?);
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Takes changes out of a batch whose call has not been made: those of `later` are ready again at their times, those of `dropped` are no longer
+    /// meant, and their paths are looked at again after a second for each try.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn leave_batch(
+        &self,
+        batch: i64,
+        later: Vec<(ChangeId, UnixMs)>,
+        dropped: Vec<(ChangeId, Failure)>,
+        now: UnixMs,
+    ) -> Result<(), StoreError> {
+        self.write_and_wake(move |conn| {
+            for (id, at) in &later {
+                conn.prepare_cached(
+                    "UPDATE change SET batch = NULL, pos = NULL, not_before = ?3 WHERE id = ?1 AND batch = ?2",
+                )?
+                .execute(params![id.0, batch, at])?;
+            }
+            for (id, failure) in &dropped {
+                let mut delete =
+                    conn.prepare_cached("DELETE FROM change WHERE id = ?1 AND batch = ?2 RETURNING job, generation")?;
+                let of = delete.query_row(params![id.0, batch], |r| Ok((r.get(0)?, r.get(1)?))).optional()?;
+                let Some((job, generation)) = of else { continue };
+                let tries: i64 =
+                    conn.query_row("SELECT min(attempts, 30) FROM job WHERE id = ?1", [job], |r| r.get(0))?;
+                let at = now.saturating_add(1000 * (tries + 1));
+                settle::put_off(conn, JobId(job), generation, at, Some(failure))?;
+            }
+            conn.prepare_cached(
+                "UPDATE batch SET entries = (SELECT count(*) FROM change WHERE batch = ?1) WHERE id = ?1",
+            )?
+            .execute([batch])?;
             Ok(())
         })
         .await
