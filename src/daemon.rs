@@ -23,6 +23,7 @@ mod clock;
 mod committer;
 mod deletions;
 mod echo;
+mod elsewhere;
 mod explain;
 mod fetch;
 mod folder;

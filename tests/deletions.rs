@@ -4,6 +4,11 @@
 
 mod harness;
 
+use std::os::unix::fs::PermissionsExt as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
 use ferrybox_standin::{Effect, Fault, When};
 use harness::{World, text};
 
@@ -173,11 +178,11 @@ fn e18_what_the_cache_does_not_know_is_not_taken_along_with_its_folder() {
     world.assert_clean();
 }
 
-/// E18: many small folders cost one look, that of the topmost one.
+/// E18: many small folders cost one look, that of the topmost one. So many directories that wait for their files hold no deletion of a file.
 #[test]
 fn e18_a_tree_of_many_folders_is_looked_into_once() {
     let world = two_way();
-    for i in 0..300 {
+    for i in 0..1100 {
         world.write(&format!("d/{}/{i}/file", i % 10), format!("{i}"));
     }
     mkdirs(&world, &["d/3/empty/deep"]);
@@ -191,8 +196,8 @@ fn e18_a_tree_of_many_folders_is_looked_into_once() {
     world.until_folder("in_sync");
     let looked = world.standin.calls_of("files/list_folder");
     assert!(looked <= 3, "{looked} listings for one tree");
-    // The files in one call, the folder in another; a few more if the work came in slices.
-    assert!(world.standin.calls_of("files/delete_batch") <= 4, "{:?}", world.standin.calls());
+    // The files in two calls, the folder in another; a few more if the work came in slices.
+    assert!(world.standin.calls_of("files/delete_batch") <= 5, "{:?}", world.standin.calls());
     assert_eq!(daemon.stop().0, Some(0));
     assert_eq!(world.stored("SELECT parent || name FROM base_dir"), Vec::<String>::new());
     world.once_in_sync();
@@ -217,6 +222,69 @@ fn e18_a_folder_that_cannot_be_listed_waits_alone() {
     }
     world.until("the end of it", |s| s.folders().len() == 1);
     world.until_folder("in_sync");
+    assert_eq!(daemon.stop().0, Some(0));
+    world.assert_clean();
+}
+
+/// Changes a file's mode again and again, so that its row does not come to rest, until it is dropped.
+struct Restless {
+    over: Arc<AtomicBool>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Restless {
+    fn new(path: std::path::PathBuf) -> Self {
+        let over = Arc::new(AtomicBool::new(false));
+        let until = Arc::clone(&over);
+        let thread = std::thread::spawn(move || {
+            for mode in [0o600, 0o640].into_iter().cycle() {
+                if until.load(Ordering::Relaxed) {
+                    return;
+                }
+                std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+                std::thread::sleep(Duration::from_millis(30));
+            }
+        });
+        Self { over, thread: Some(thread) }
+    }
+}
+
+impl Drop for Restless {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Relaxed);
+        self.thread.take().unwrap().join().unwrap();
+    }
+}
+
+/// H9: a deletion does not wait for rows that nobody has looked at yet, and one that is half of a move does, however long that takes.
+#[test]
+fn h9_a_deletion_waits_for_the_move_that_it_is_half_of_and_for_nothing_else() {
+    let world = two_way();
+    for path in ["gone", "moves", "a", "b"] {
+        world.write(path, path);
+    }
+    agreed(&world);
+    let standin = &world.standin;
+    let daemon = world.daemon();
+    world.until_folder("in_sync");
+    world.write("new", "new");
+    let restless = Restless::new(world.folder.join("new"));
+    std::fs::remove_file(world.folder.join("gone")).unwrap();
+    world.until("the deletion", |s| s.file("/T/gone").is_none());
+    assert!(standin.file("/T/new").is_none(), "that row was not looked at all the time");
+    drop(restless);
+    world.until("the new file", |s| s.file("/T/new").is_some());
+    let deletions = world.deletions();
+    standin.reset_counters();
+    std::fs::rename(world.folder.join("moves"), world.folder.join("moved")).unwrap();
+    let restless = Restless::new(world.folder.join("moved"));
+    world.never("it was deleted before anybody looked where it went", Duration::from_secs(10), |s| {
+        s.file("/T/moves").is_none()
+    });
+    assert!(deletions > 0 && standin.file("/T/moved").is_none());
+    drop(restless);
+    world.until("the move", |s| s.file("/T/moved").is_some() && s.file("/T/moves").is_none());
+    assert_eq!((standin.calls_of("files/move_batch_v2"), world.deletions()), (1, 0));
     assert_eq!(daemon.stop().0, Some(0));
     world.assert_clean();
 }

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use crate::daemon::account::{Account, Fatal};
 use crate::daemon::clock::now_ms;
+use crate::daemon::elsewhere::Elsewhere;
 use crate::daemon::folder::Folder;
 use crate::daemon::intake::blocking;
 use crate::daemon::{brake, held, moves, trash};
@@ -26,6 +27,8 @@ const LONGEST_REST_MS: i64 = 10_000;
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 /// A look this recent is as good as a new one, just before a commit.
 const FRESH: Duration = Duration::from_millis(500);
+/// Rows that may yet become deletions, and are too few to matter.
+const MANY: u64 = 1_000;
 /// The guard counts deletions of this long ago.
 const RECENT_MS: i64 = 10 * 60_000;
 
@@ -40,6 +43,7 @@ pub(crate) struct Deletions {
     open: BTreeSet<FolderId>,
     /// When this run began.
     began: UnixMs,
+    elsewhere: Elsewhere,
 }
 
 /// Deletions that a person let through.
@@ -58,7 +62,7 @@ const NOTHING_AGREED: Agreed = Agreed { upto: ChangeId(i64::MIN), under_way: fal
 impl Deletions {
     pub(crate) fn new(account: Arc<Account>) -> Self {
         let open = account.folders.iter().map(|folder| folder.id).collect();
-        Self { account, looked: BTreeMap::new(), agreed: BTreeMap::new(), open, began: now_ms() }
+        Self { account, looked: BTreeMap::new(), agreed: BTreeMap::new(), open, began: now_ms(), elsewhere: Elsewhere::default() }
     }
 
     /// Deletions wait until no more join them and the guard consents; folders that are held are skipped.
@@ -84,16 +88,20 @@ impl Deletions {
                 continue;
             }
             self.open.insert(folder.id);
-            let agreed = self.agreed.entry(folder.id).or_insert(NOTHING_AGREED);
             let summary = account.store.summary(folder.id).await?;
+            let undecided = summary.due + summary.claimed;
             // Undecided rows may become deletions, too: the guard looks when it can see all of them. Or what went may be found elsewhere.
             if folder.now().scans > 0
+                // In this order: a row that was looked at in between has left its proposal.
+                || !account.is_full() && self.elsewhere.may_be(&account, folder).await?
                 || moves::hold_deletions(&account, folder.id).await?
-                || summary.due + summary.claimed > waiting.max(1_000)
+                || undecided > waiting.max(MANY)
+                    && account.store.undecided_more_than(folder.id, waiting.max(MANY)).await?
             {
                 skip.push(folder.id);
                 continue;
             }
+            let agreed = self.agreed.entry(folder.id).or_insert(NOTHING_AGREED);
             // What was agreed to is none of the guard's business any more.
             let asked = held::unapproved(&account, folder, &mut agreed.upto).await?;
             // Folders follow their files, and nobody is asked about them.

@@ -6,7 +6,100 @@ use super::error::StoreError;
 use super::{Store, base, row, settle};
 use crate::model::{ChangeId, Failure, FolderId, JobId, RelPath, UnixMs};
 
+/// A row that nobody has looked at since its path was seen, in SQL. One that was looked at and waits was put off, and its run of changes begins
+/// there; one with a problem was looked at, too.
+const UNLOOKED: &str = "code IS NULL AND NOT (burst > since AND burst >= due_at)";
+
+/// A row that nobody has looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unlooked {
+    /// The row.
+    pub id: JobId,
+    /// Its generation.
+    pub generation: i64,
+    /// Its path.
+    pub path: RelPath,
+    /// A worker has it: it may have been looked at.
+    pub claimed: bool,
+}
+
 impl Store {
+    /// When the newest of a folder's deletions was staged that are in no batch; `None`: there is none.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn newest_deletion(&self, folder: FolderId) -> Result<Option<UnixMs>, StoreError> {
+        self.read(move |conn| {
+            let mut select = conn.prepare_cached(
+                "SELECT max(created_at) FROM change WHERE folder = ?1 AND kind IN ('delete', 'trash') AND batch IS NULL",
+            )?;
+            Ok(select.query_row([folder.0], |r| r.get(0))?)
+        })
+        .await
+    }
+
+    /// A page of a folder's rows for files that were seen up to `until` and that nobody has looked at, by number, from after `after` on.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn unlooked_before(
+        &self,
+        folder: FolderId,
+        until: UnixMs,
+        after: JobId,
+        limit: usize,
+    ) -> Result<Vec<Unlooked>, StoreError> {
+        self.read(move |conn| {
+            let mut select = conn.prepare_cached(&format!(
+                "SELECT id, generation, path, state = 'claimed' FROM job
+                  WHERE folder = ?1 AND id > ?2 AND state IN ('due', 'claimed') AND since <= ?3 AND size > 0 AND {UNLOOKED}
+                  ORDER BY id LIMIT ?4"
+            ))?;
+            let mut rows = select.query(params![folder.0, after.0, until, row::limit(limit)])?;
+            let mut found = Vec::new();
+            while let Some(r) = rows.next()? {
+                let (id, generation, claimed) = (JobId(r.get(0)?), r.get(1)?, r.get(3)?);
+                found.push(Unlooked { id, generation, path: row::rel(r, 2)?, claimed });
+            }
+            Ok(found)
+        })
+        .await
+    }
+
+    /// Of the rows that are due, these are claimed first.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn look_first(&self, rows: Vec<JobId>, now: UnixMs) -> Result<(), StoreError> {
+        self.write_and_wake(move |conn| {
+            // Not looked at yet, as far as its times tell.
+            let mut update = conn.prepare_cached(
+                "UPDATE job SET due_at = 1, burst = 1 WHERE id = ?1 AND state = 'due' AND due_at <= ?2 AND due_at > 1",
+            )?;
+            for id in &rows {
+                update.execute(params![id.0, now])?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Whether more than `most` rows of a folder may yet become deletions: paths that were last seen gone (or empty), and that nobody has looked at.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn undecided_more_than(&self, folder: FolderId, most: u64) -> Result<bool, StoreError> {
+        self.read(move |conn| {
+            let mut select = conn.prepare_cached(&format!(
+                "SELECT count(*) FROM (SELECT 1 FROM job WHERE folder = ?1 AND state IN ('due', 'claimed') AND size = 0
+                    AND {UNLOOKED} LIMIT ?2)"
+            ))?;
+            let found = select.query_row(params![folder.0, row::int(most.saturating_add(1))], |r| row::count(r, 0))?;
+            Ok(found > most)
+        })
+        .await
+    }
+
     /// Staged deletions of a folder's files, in no batch, with a number above `after`. Those of directories follow them.
     ///
     /// # Errors
