@@ -29,7 +29,6 @@ fn agreed(world: &World) {
     world.once_in_sync();
 }
 
-
 #[test]
 fn a_backup_keeps_what_is_deleted_here_and_a_mirror_passes_it_on() {
     for (mode, left) in [("backup", 3), ("mirror", 2)] {

@@ -163,9 +163,7 @@ fn a_problem_that_an_event_and_a_scan_find_is_listed_once() {
     };
     touch("found by the scan");
     for _ in 0..2 {
-        world.eventually("the event", || {
-            world.stored("SELECT path FROM job WHERE code = 'type'").len() == 2
-        });
+        world.eventually("the event", || world.stored("SELECT path FROM job WHERE code = 'type'").len() == 2);
         world.command(&["sync", "--wait"]).output().unwrap();
         assert_eq!(listed(), ["d/found by the scan", "d/told by an event"]);
         count(2);

@@ -71,7 +71,8 @@ fn q5_a_hold_lifts_itself_when_the_directory_is_mounted_again() {
         bind();
         world.command(&["sync"]).output().unwrap();
         world.until_folder("in_sync");
-        world.eventually("theirs", || fs::read(kept.join("0")).is_ok_and(|b| b == format!("theirs {round}").as_bytes()));
+        world
+            .eventually("theirs", || fs::read(kept.join("0")).is_ok_and(|b| b == format!("theirs {round}").as_bytes()));
         assert_eq!((world.deletions(), world.standin.file_count()), (0, 122), "{round}");
         assert_eq!(fs::read_dir(&kept).unwrap().count(), 120, "{round}");
     }
@@ -100,7 +101,9 @@ fn q6_a_disk_inside_a_two_way_folder_goes_and_comes_back() {
     assert_eq!(world.deletions(), 0);
     namespace.run(&format!("mount --bind {} {}", kept.display(), disk.display()));
     synced(&world, "with the disk");
-    world.eventually("theirs", || fs::read(inside.join("0")).is_ok_and(|b| b == b"theirs") && !inside.join("1").exists());
+    world.eventually("theirs", || {
+        fs::read(inside.join("0")).is_ok_and(|b| b == b"theirs") && !inside.join("1").exists()
+    });
     world.until_folder("in_sync");
     assert_eq!(problems(&world).matches("mount_gone").count(), 0, "{}", problems(&world));
     // On the disk, what really goes still goes.

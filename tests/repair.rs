@@ -172,3 +172,37 @@ fn n6_an_older_copy_of_the_database_undoes_nothing_in_a_two_way_folder() {
     assert_eq!(world.disk().len(), 29, "{:?}", world.disk().keys());
     world.assert_clean();
 }
+
+/// Q8: the folder is put back from an older copy, and goes both ways: the newer version stays in Dropbox and comes down, the older one is kept beside it,
+/// and what the copy lacks comes down again.
+#[test]
+fn q8_a_two_way_folder_restored_from_an_old_copy_undoes_nothing() {
+    let mut world = World::new();
+    world.mode = "two-way";
+    for i in 0..20 {
+        world.write(&format!("d/{i}"), format!("{i}"));
+    }
+    world.once_in_sync();
+    world.once_in_sync();
+    let copy = world.dir.path().join("copy");
+    assert!(std::process::Command::new("cp").arg("-a").arg(&world.folder).arg(&copy).status().unwrap().success());
+    world.write("d/1", "second version");
+    world.write("later", "l");
+    std::fs::remove_file(world.folder.join("d/2")).unwrap();
+    world.once_in_sync();
+    world.once_in_sync();
+    let sent = world.deletions();
+    std::fs::remove_dir_all(&world.folder).unwrap();
+    std::fs::rename(&copy, &world.folder).unwrap();
+    world.once_in_sync();
+    world.once_in_sync();
+    world.assert_equal();
+    assert_eq!(world.deletions(), sent);
+    let read = |name: &str| std::fs::read_to_string(world.folder.join(name)).unwrap();
+    assert_eq!((read("d/1").as_str(), read("later").as_str()), ("second version", "l"));
+    let copies: Vec<String> = world.disk().into_keys().filter(|path| path.contains("conflicted copy")).collect();
+    assert_eq!(copies.iter().map(|path| read(path)).collect::<Vec<_>>(), ["1"]);
+    // It cannot be told from a file that is new here: it is kept.
+    assert_eq!((read("d/2").as_str(), world.disk().len()), ("2", 22));
+    world.assert_clean();
+}

@@ -91,7 +91,10 @@ fn p5_three_devices_that_save_the_same_paths_keep_every_version_and_come_to_rest
         for world in &worlds {
             let kept = contents(world);
             // Whoever came first was seen by the others, who saved something else.
-            let lost: Vec<_> = saved.iter().filter(|content| content.ends_with(&format!("{round}")) && !kept.contains(*content)).collect();
+            let lost: Vec<_> = saved
+                .iter()
+                .filter(|content| content.ends_with(&format!("{round}")) && !kept.contains(*content))
+                .collect();
             assert!(lost.is_empty(), "round {round}: {lost:?} is nowhere");
             let copies = world.disk().into_keys().filter(|path| path.contains("conflicted copy")).count();
             assert!(copies <= 6 * (round + 1), "round {round}: {copies} copies, though each loser has one");

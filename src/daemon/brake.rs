@@ -148,10 +148,7 @@ pub(crate) async fn put_back(store: &Store, lane: &Arc<Lane>) -> Result<(), Stor
 }
 
 /// The files that a person has agreed may go here, with their revisions in base: the guard is told. `None`: that could not be read.
-async fn let_through(
-    store: &Store,
-    lane: &Arc<Lane>,
-) -> Result<Option<BTreeMap<FolderId, LetThrough>>, StoreError> {
+async fn let_through(store: &Store, lane: &Arc<Lane>) -> Result<Option<BTreeMap<FolderId, LetThrough>>, StoreError> {
     let (at, of) = (store.clone(), Arc::clone(lane));
     let read = tokio::task::spawn_blocking(move || {
         let mut gone = Vec::new();

@@ -62,7 +62,14 @@ const NOTHING_AGREED: Agreed = Agreed { upto: ChangeId(i64::MIN), under_way: fal
 impl Deletions {
     pub(crate) fn new(account: Arc<Account>) -> Self {
         let open = account.folders.iter().map(|folder| folder.id).collect();
-        Self { account, looked: BTreeMap::new(), agreed: BTreeMap::new(), open, began: now_ms(), elsewhere: Elsewhere::default() }
+        Self {
+            account,
+            looked: BTreeMap::new(),
+            agreed: BTreeMap::new(),
+            open,
+            began: now_ms(),
+            elsewhere: Elsewhere::default(),
+        }
     }
 
     /// Deletions wait until no more join them and the guard consents; folders that are held are skipped.

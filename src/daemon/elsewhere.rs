@@ -81,6 +81,7 @@ fn was_elsewhere(account: &Account, folder: &Folder, row: &Unlooked) -> Result<b
     };
     let known = account.store.had_inode_blocking(folder.id, &stat)?;
     Ok(known.iter().any(|(from, base)| {
-        *from != row.path && !matches!(Folder::look_at(&root, from, Some(base)), Local::File(there) if there.ino == stat.ino)
+        *from != row.path
+            && !matches!(Folder::look_at(&root, from, Some(base)), Local::File(there) if there.ino == stat.ino)
     }))
 }

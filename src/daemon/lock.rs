@@ -131,7 +131,7 @@ impl Lock {
                 let pid = pid.unwrap_or_else(|| "?".to_owned());
                 return Err(LockError::Held { pid, what: what.to_owned() });
             }
-            std::thread::sleep(NAMED / 50);
+            wait_a_moment();
         }
         if let Err(error) = name_holder(path, found.ino()) {
             // Whoever meets the lock is not told whose it is; it holds all the same.
@@ -139,6 +139,14 @@ impl Lock {
         }
         Ok(Self { _file: file })
     }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "only while another process is in the middle of its start, and then this one ends"
+)]
+fn wait_a_moment() {
+    std::thread::sleep(NAMED / 50);
 }
 
 /// What the lock file says of its holder.

@@ -98,11 +98,8 @@ async fn look(account: &Arc<Account>, change: &Change) -> Result<Found, Fatal> {
     let Some(folder) = account.folder(change.folder) else { return Ok(Found::Failed) };
     let place = change.what.place();
     let known = Known::read(account, folder, &change.path).await?;
-    let question = Question {
-        include_deleted: false,
-        include_media_info: false,
-        ..account.config.listing.question.clone()
-    };
+    let question =
+        Question { include_deleted: false, include_media_info: false, ..account.config.listing.question.clone() };
     let mut reply = account.dropbox.list_folder(place, &question).await;
     loop {
         let page = match account.judge(reply) {
@@ -189,6 +186,8 @@ fn last(place: &RemotePath) -> &str {
 fn stranger(name: &str) -> Failure {
     Failure::look(
         "dir_kept",
-        format!("it was deleted here, but its folder in Dropbox holds something that came from elsewhere (`{name}`): it stays until that is known here"),
+        format!(
+            "it was deleted here, but its folder in Dropbox holds something that came from elsewhere (`{name}`): it stays until that is known here"
+        ),
     )
 }
