@@ -32,6 +32,11 @@ const AT_ONCE: usize = 8;
 /// A folder that could not be listed is tried again after this long, in ms.
 const AGAIN_MS: UnixMs = 2_000;
 
+/// One that goes with a folder of another batch is taken up again after this long, in ms.
+const SOON_MS: UnixMs = 300;
+/// It waits at most this long for a folder above it that is yet to be staged, in ms.
+const PATIENCE_MS: UnixMs = 20_000;
+
 /// What a folder was found to hold.
 enum Found {
     /// Nothing but what was decided to go.
@@ -54,8 +59,11 @@ pub(crate) async fn without(account: &Arc<Account>, batch: &Batch) -> Result<Bat
     let keys: Vec<String> = folders.iter().map(|change| key_of(change.what.place().as_str())).collect();
     let mut asked = refused;
     for (i, (change, top)) in folders.iter().zip(topmost(&keys)).enumerate() {
-        let goes_along = top != i || account.store.goes_with_one_above(change.folder, &change.path).await?;
-        if goes_along || asked.len() >= MOST {
+        if top != i {
+            later.push((change.id, now));
+        } else if account.store.goes_with_one_above(change.folder, &change.path, PATIENCE_MS, now).await? {
+            later.push((change.id, now + SOON_MS));
+        } else if asked.len() >= MOST {
             later.push((change.id, now));
         } else {
             asked.push(*change);

@@ -3,7 +3,7 @@
 use rusqlite::{OptionalExtension, params};
 
 use super::error::StoreError;
-use super::{Store, base, row, settle};
+use super::{Store, base, base_dir, row, settle};
 use crate::model::{ChangeId, Failure, FolderId, JobId, RelPath, UnixMs};
 
 /// A row that nobody has looked at since its path was seen, in SQL. One that was looked at and waits was put off, and its run of changes begins
@@ -180,21 +180,49 @@ impl Store {
         .await
     }
 
-    /// Whether the deletion of a folder above this one is staged, too, and was not refused yet: then this one goes with it.
+    /// Whether a staged deletion of a folder should wait for one above it: that is staged, too, and was not refused yet, so that this one goes with it;
+    /// or it may be in a moment, since nothing but directories is agreed on in it and its row is undecided. For that this one waits `patience` ms at
+    /// most from when it was staged.
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub async fn goes_with_one_above(&self, folder: FolderId, path: &RelPath) -> Result<bool, StoreError> {
+    pub async fn goes_with_one_above(
+        &self,
+        folder: FolderId,
+        path: &RelPath,
+        patience: UnixMs,
+        now: UnixMs,
+    ) -> Result<bool, StoreError> {
         let path = path.clone();
         self.read(move |conn| {
-            let mut select = conn.prepare_cached(
+            let young = conn
+                .prepare_cached(
+                    "SELECT 1 FROM job JOIN change ON change.job = job.id
+                      WHERE job.folder = ?1 AND job.path = ?2 AND change.created_at > ?3 AND change.created_at <= ?4",
+                )?
+                .exists(params![folder.0, path.as_str(), now.saturating_sub(patience), now])?;
+            let mut staged = conn.prepare_cached(
                 "SELECT 1 FROM job JOIN change ON change.job = job.id
                   WHERE job.folder = ?1 AND job.path = ?2 AND change.kind = 'delete' AND change.rev IS NULL AND change.attempts = 0",
             )?;
+            let mut undecided = conn.prepare_cached(
+                "SELECT 1 FROM job WHERE folder = ?1 AND path = ?2 AND state IN ('due', 'claimed') AND code IS NULL",
+            )?;
+            let mut files = conn.prepare_cached("SELECT 1 FROM dir WHERE folder = ?1 AND path >= ?2 AND path < ?3 LIMIT 1")?;
             let mut above = path.parent();
             while let Some(dir) = above.filter(|dir| !dir.is_root()) {
-                if select.exists(params![folder.0, dir.as_str()])? {
+                let of = params![folder.0, dir.as_str()];
+                if staged.exists(of)? {
                     return Ok(true);
+                }
+                if young && undecided.exists(of)? && base_dir::has(conn, folder, &dir)? {
+                    let mut holds_files = false;
+                    for span in row::at_or_below(&dir) {
+                        holds_files |= files.exists(params![folder.0, span.low, span.high])?;
+                    }
+                    if !holds_files {
+                        return Ok(true);
+                    }
                 }
                 above = dir.parent();
             }
