@@ -41,7 +41,7 @@
 //!                                        come down for paths that only Dropbox has, too
 //! ```
 //! Before 3, where things come down, `daemon/brake` weighs what the comparison would delete or overwrite, with what came down of
-//! late: a wave waits for a person, in slices too.
+//! late: a wave waits for a person, in slices too. What was let through there passes the guard, for exactly those files.
 //!
 //! Workers look a row's remote view up in it (`Remote::Unlisted` while in doubt), and adopt what Dropbox has already. `ferrybox ls` reads the
 //! database itself.
@@ -61,6 +61,11 @@
 //!
 //! What is left out (`ignore`, `exclude`) is forgotten in base by `daemon/unsynced`, so that no absence there is ever a deletion. Marks of what is
 //! listed (read-only, symlink, not downloadable) bound what may be done: [`plan::decide::permitted`]. `daemon/restore` puts earlier versions back.
+//!
+//! # What goes from Dropbox
+//! A deletion is staged, rests, and is looked at once more before the guard consents (`daemon/deletions`). It waits where its file may only have been
+//! moved (`daemon/elsewhere`). Files go each at its revision, folders after their files in one entry, and not before a last listing of them has shown
+//! that nothing came in from elsewhere (`daemon/strangers`).
 //!
 //! # Asking without doing
 //! `explain` and `plan` take the same three views through the same [`plan::decide`] as the workers (`daemon/views`), claim nothing and settle

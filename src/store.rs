@@ -62,6 +62,7 @@ pub use changes::Ready;
 pub use counts::FolderSummary;
 pub use error::StoreError;
 pub use folders::Folder;
+pub use held::Unlooked;
 pub use history::HistoryRow;
 pub use look::{ChangeSeen, RowSeen};
 pub use moves::{Looked, Planned, RowBelow};

@@ -223,3 +223,46 @@ fn t4_a_pattern_in_the_tree_comes_and_goes() {
     assert_eq!((read(&world, "x/f").as_deref(), read(&world, "g.dat").as_deref()), (Some("old"), Some("old")));
     world.assert_clean();
 }
+
+/// T4: what was deleted here while it was left out is no deletion when it is taken back in, in no mode, and comes back only where things come down. What
+/// went on both sides meanwhile comes back on none.
+#[test]
+fn t4_what_was_deleted_while_it_was_left_out_is_deleted_nowhere_else() {
+    for mode in ["two-way", "mirror", "backup", "download"] {
+        for left_out in ["exclude = [\"x\"]", "ignore = [\"x/\"]"] {
+            let mut world = world("");
+            world.mode = mode;
+            for path in ["x/here", "x/both", "x/stays", "keep"] {
+                if mode == "download" {
+                    world.standin.write(&format!("/T/{path}"), path);
+                } else {
+                    world.write(path, path);
+                }
+            }
+            world.once_in_sync();
+            world.once_in_sync();
+            world.folder_extra = left_out.into();
+            // Seen by a daemon that runs, and found at a start.
+            let daemon = world.daemon();
+            world.until_folder("in_sync");
+            fs::remove_file(world.folder.join("x/here")).unwrap();
+            let out = world.command(&["sync", "--wait"]).output().unwrap();
+            assert!(out.status.success(), "{mode}: {}", text(&out));
+            assert_eq!(daemon.stop().0, Some(0));
+            fs::remove_file(world.folder.join("x/both")).unwrap();
+            world.standin.delete("/T/x/both");
+            world.once_in_sync();
+            world.folder_extra = String::new();
+            world.once_in_sync();
+            world.once_in_sync();
+            let why = format!("{mode} {left_out}");
+            assert_eq!(world.deletions(), 0, "{why}");
+            assert_eq!(remote(&world.standin, "x/here").as_deref(), Some("x/here"), "{why}");
+            assert_eq!(remote(&world.standin, "x/stays").as_deref(), Some("x/stays"), "{why}");
+            assert_eq!(read(&world, "x/stays").as_deref(), Some("x/stays"), "{why}");
+            assert_eq!(read(&world, "x/here").is_some(), matches!(mode, "two-way" | "download"), "{why}");
+            assert!(read(&world, "x/both").is_none() && remote(&world.standin, "x/both").is_none(), "{why}");
+            world.assert_clean();
+        }
+    }
+}

@@ -115,3 +115,87 @@ fn q5_a_hold_lifts_itself_when_the_files_are_back() {
     assert_eq!((world.deletions(), world.standin.files().len()), (0, 120));
     world.assert_clean();
 }
+
+fn two_way(files: usize) -> World {
+    let mut world = World::new();
+    world.mode = "two-way";
+    for i in 0..files {
+        world.write(&format!("d/{i:03}"), format!("{i}"));
+    }
+    for i in 0..9 {
+        world.write(&format!("keep/{i}"), format!("{i}"));
+    }
+    world
+}
+
+/// The token of what is held of Dropbox's changes.
+fn braked(world: &World) -> String {
+    let status = world.until_status("held", |s| s["accounts"][0]["remote"]["held"].is_object());
+    status["accounts"][0]["remote"]["held"]["token"].as_str().unwrap().to_owned()
+}
+
+/// Whether anything is held but what that token names: an answer takes a moment to have its effect.
+fn asked_again(world: &World, token: &str) -> bool {
+    let held = harness::json(world, &["approve", "--json"]);
+    held["items"].as_array().unwrap().iter().any(|one| one["token"] != token)
+}
+
+/// One wave from Dropbox is one question, also when the daemon is killed in the middle of carrying it out.
+#[test]
+fn q10_a_wave_that_was_approved_once_is_not_asked_about_again() {
+    let world = two_way(120);
+    let daemon = world.daemon();
+    world.until("the tree", |s| s.file_count() == 129);
+    world.until_folder("in_sync");
+    world.standin.delete("/T/d");
+    let token = braked(&world);
+    assert_eq!(world.disk().len(), 129);
+    let done = world.command(&["approve", &token]).output().unwrap();
+    assert_eq!(done.status.code(), Some(0), "{}", text(&done));
+    world.eventually("the work on it", || {
+        assert!(!asked_again(&world, &token), "{}", world.log());
+        !world.stored("SELECT kind FROM change WHERE kind = 'trash'").is_empty() || world.disk().len() < 129
+    });
+    daemon.kill();
+    let daemon = world.daemon();
+    harness::wait_for_socket(&world);
+    world.eventually("the deletions here", || {
+        assert!(!asked_again(&world, &token), "{}", world.log());
+        world.disk().len() == 9
+    });
+    world.until_folder("in_sync");
+    // It speaks for that wave only.
+    let kept = "SELECT key FROM meta WHERE key LIKE 'folder.%.let_through'";
+    world.eventually("the end of it", || world.stored(kept).is_empty());
+    assert_eq!(daemon.stop().0, Some(0));
+    world.assert_equal();
+    world.assert_clean();
+}
+
+/// What is deleted here while an approved wave comes down is another set, and is held by itself.
+#[test]
+fn q10_an_approved_wave_lets_nothing_else_through() {
+    let world = two_way(120);
+    for i in 0..90 {
+        world.write(&format!("mine/{i}"), format!("{i}"));
+    }
+    let daemon = world.daemon();
+    world.until("the tree", |s| s.file_count() == 219);
+    world.until_folder("in_sync");
+    world.standin.delete("/T/d");
+    let token = braked(&world);
+    // Both wait for the guard together.
+    fs::remove_dir_all(world.folder.join("mine")).unwrap();
+    world.command(&["approve", &token]).output().unwrap();
+    let status = world.until_status("held", |s| s["accounts"][0]["folders"][0]["state"] == "held");
+    let reason = status["accounts"][0]["folders"][0]["reason"].as_str().unwrap().to_owned();
+    assert!(reason.contains("90 deletions are held"), "{reason}");
+    assert_eq!(world.standin.file_count(), 99, "nothing of it went in Dropbox");
+    let token = status["accounts"][0]["folders"][0]["held"]["token"].as_str().unwrap().to_owned();
+    let done = world.command(&["approve", &token]).output().unwrap();
+    assert_eq!(done.status.code(), Some(0), "{}", text(&done));
+    world.until("the deletions there", |s| s.file_count() == 9);
+    world.eventually("the deletions here", || world.disk().len() == 9);
+    assert_eq!(daemon.stop().0, Some(0));
+    world.assert_clean();
+}

@@ -131,3 +131,47 @@ fn history_keeps_as_many_rows_as_it_is_told() {
     assert_eq!(daemon.stop().0, Some(0));
     world.assert_clean();
 }
+
+/// What an event and a scan both find is one problem, whichever comes first, and none when it is gone.
+#[test]
+fn a_problem_that_an_event_and_a_scan_find_is_listed_once() {
+    let world = World::new();
+    world.write("d/f", "1");
+    let fifo = |name: &str| {
+        let path = world.folder.join("d").join(name);
+        assert!(std::process::Command::new("mkfifo").arg(path).status().unwrap().success());
+    };
+    fifo("found by the scan");
+    let daemon = world.daemon();
+    let listed = || {
+        let problems = harness::json(&world, &["problems", "--json"]);
+        let items = problems["items"].as_array().unwrap().clone();
+        let mut paths: Vec<String> = items.iter().map(|p| p["path"].as_str().unwrap().to_owned()).collect();
+        paths.sort();
+        paths
+    };
+    let count = |n: u64| {
+        world.until_status("the count", |s| s["accounts"][0]["folders"][0]["problems"] == n);
+    };
+    count(1);
+    fifo("told by an event");
+    count(2);
+    // Touched, the first one is told by an event, too; and a scan finds both.
+    let touch = |name: &str| {
+        let path = world.folder.join("d").join(name);
+        std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o640)).unwrap();
+    };
+    touch("found by the scan");
+    for _ in 0..2 {
+        world.eventually("the event", || world.stored("SELECT path FROM job WHERE code = 'type'").len() == 2);
+        world.command(&["sync", "--wait"]).output().unwrap();
+        assert_eq!(listed(), ["d/found by the scan", "d/told by an event"]);
+        count(2);
+    }
+    std::fs::remove_file(world.folder.join("d/found by the scan")).unwrap();
+    count(1);
+    std::fs::remove_file(world.folder.join("d/told by an event")).unwrap();
+    world.command(&["sync", "--wait"]).output().unwrap();
+    count(0);
+    assert_eq!(daemon.stop().0, Some(0));
+}

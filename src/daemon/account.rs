@@ -1,7 +1,7 @@
 //! One account: everything its tasks share. Tasks meet in the store; what stands here is configuration, the wire and what goes on right now.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicUsize};
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
@@ -83,6 +83,8 @@ pub(crate) struct Upward {
     pub(crate) hashed: Mutex<Vec<(Stat, ContentHash)>>,
     /// A file of patterns in a tree changed: what only Dropbox has may be wanted now.
     pub(crate) patterns: AtomicBool,
+    /// Workers that look at claimed rows at this moment.
+    pub(crate) looking: AtomicUsize,
     /// The account is full: uploads wait, deletions do not.
     pub(crate) quota: watch::Sender<Option<Trouble>>,
 }

@@ -3,15 +3,19 @@
 //! The cache itself always follows Dropbox; what waits is the work. The token names exactly the files and the revisions that would come over
 //! them, so that another wave has another token. What was approved stays approved until that comparison has ended, across restarts.
 //!
+//! What was approved here passes the guard, too, for exactly those files: a person is asked once for one wave.
+//!
 //! A wave that comes in slices is weighed together with what came down of late. A person's word, whichever it is, begins that count anew.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::daemon::account::Account;
 use crate::daemon::clock::now_ms;
+use crate::daemon::held;
 use crate::daemon::remote::{HeldChanges, Lane};
 use crate::model::FolderId;
-use crate::plan::guard::{Limits, Seal, Wave, inbound};
+use crate::plan::guard::{LetThrough, Limits, Seal, Wave, inbound};
 use crate::plan::listing::{holds, key_of};
 use crate::plan::recent::{Passed, Recent};
 use crate::store::{Fate, Inbound, Naming, Store, StoreError, Tree, TreeId};
@@ -87,6 +91,10 @@ impl Brake {
             }
             held => {
                 if held.is_some() {
+                    let Some(through) = let_through(store, lane).await? else { return Ok(false) };
+                    for (folder, files) in through {
+                        held::let_through(store, folder, files).await?;
+                    }
                     store.set_meta(&approved(lane), RUNNING).await?;
                     store.unset_meta(&recent(lane)).await?;
                 } else if !waves.is_empty() {
@@ -137,6 +145,35 @@ pub(crate) async fn put_back(store: &Store, lane: &Arc<Lane>) -> Result<(), Stor
         }
         store.forget_paths(some, now_ms()).await?;
     }
+}
+
+/// The files that a person has agreed may go here, with their revisions in base: the guard is told. `None`: that could not be read.
+async fn let_through(store: &Store, lane: &Arc<Lane>) -> Result<Option<BTreeMap<FolderId, LetThrough>>, StoreError> {
+    let (at, of) = (store.clone(), Arc::clone(lane));
+    let read = tokio::task::spawn_blocking(move || {
+        let mut gone = Vec::new();
+        let mut each = |change: Inbound| {
+            if change.fate == Fate::Gone {
+                gone.push((change.folder, change.path));
+            }
+        };
+        at.inbound_blocking(of.id, &of.folders, Naming { key_of, holds }, &mut each)?;
+        let mut through: BTreeMap<FolderId, LetThrough> = BTreeMap::new();
+        for (folder, path) in gone {
+            if let Some(base) = at.base_blocking(folder, &path)? {
+                through.entry(folder).or_default().add(path.as_str(), &base.rev);
+            }
+        }
+        Ok::<_, StoreError>(through)
+    });
+    read.await.ok().transpose()
+}
+
+/// Whether a comparison that was let through is under way: more of its deletions may be staged.
+pub(crate) async fn is_running(account: &Account, folder: FolderId) -> Result<bool, StoreError> {
+    let lane = account.remote.lanes.iter().find(|lane| lane.folders.iter().any(|f| f.folder == folder));
+    let Some(lane) = lane else { return Ok(false) };
+    Ok(account.store.meta(&approved(lane)).await?.is_some())
 }
 
 /// What would come down, and whether that is too much to come unasked. `None`: it could not be weighed.

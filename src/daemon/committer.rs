@@ -14,7 +14,7 @@ use crate::daemon::intake::until;
 use crate::daemon::judge::Judge;
 use crate::daemon::live::lock;
 use crate::daemon::mover::{Mover, echo, is_done};
-use crate::daemon::trash;
+use crate::daemon::{strangers, trash};
 use crate::dropbox::{EntryError, FileMetadata, Metadata};
 use crate::model::{Batch, BatchKind, Change, ChangeId, Failure, FolderId, Outcome};
 use crate::plan::batch::{Limits, Waiting, When, when};
@@ -165,6 +165,13 @@ impl Committer {
             self.tell(batch, &outcomes);
             return Ok(account.store.settle_batch(batch.id, outcomes, now_ms()).await?);
         }
+        let batch = &match (batch.kind, &batch.async_job_id) {
+            (BatchKind::Delete, None) if !left_over => strangers::without(account, batch).await?,
+            _ => batch.clone(),
+        };
+        if batch.changes.is_empty() && !left_over {
+            return Ok(account.store.settle_batch(batch.id, Vec::new(), now_ms()).await?);
+        }
         let results = match &batch.async_job_id {
             Some(job) => self.poll(batch, job).await?,
             None if left_over => Results::Unknown,
@@ -219,6 +226,7 @@ impl Committer {
         let outcomes = trash::replaced(account, batch, outcomes).await?;
         self.tell(batch, &outcomes);
         echo(account, batch, &outcomes);
+        strangers::echo(account, batch, &outcomes);
         let keys = judge.learned();
         if !keys.is_empty() {
             account.store.note_keys(keys).await?;

@@ -1,6 +1,6 @@
 //! When deletions may go: the guard's question, asked of all that wait, with every path looked at once more.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,9 +8,10 @@ use tokio::time::Instant;
 
 use crate::daemon::account::{Account, Fatal};
 use crate::daemon::clock::now_ms;
+use crate::daemon::elsewhere::Elsewhere;
 use crate::daemon::folder::Folder;
 use crate::daemon::intake::blocking;
-use crate::daemon::{held, moves, trash};
+use crate::daemon::{brake, held, moves, trash};
 use crate::local::Kind;
 use crate::model::{BatchKind, ChangeId, FolderId, Local, RelPath, UnixMs};
 use crate::plan::batch::When;
@@ -26,6 +27,8 @@ const LONGEST_REST_MS: i64 = 10_000;
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 /// A look this recent is as good as a new one, just before a commit.
 const FRESH: Duration = Duration::from_millis(500);
+/// Rows that may yet become deletions, and are too few to matter.
+const MANY: u64 = 1_000;
 /// The guard counts deletions of this long ago.
 const RECENT_MS: i64 = 10 * 60_000;
 
@@ -36,27 +39,45 @@ pub(crate) struct Deletions {
     looked: BTreeMap<FolderId, Instant>,
     /// What a person has agreed to is not held against what comes after it.
     agreed: BTreeMap<FolderId, Agreed>,
+    /// Folders in which deletions waited, or may have at the last stop: when none is left, so is nothing to ask or to remember.
+    open: BTreeSet<FolderId>,
     /// When this run began.
     began: UnixMs,
+    elsewhere: Elsewhere,
 }
 
 /// Deletions that a person let through.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 struct Agreed {
+    /// All staged deletions up to this one.
+    upto: ChangeId,
     /// Some of them still wait for their commit.
     under_way: bool,
     /// When the last of them was made.
     ended: UnixMs,
 }
 
+const NOTHING_AGREED: Agreed = Agreed { upto: ChangeId(i64::MIN), under_way: false, ended: 0 };
+
 impl Deletions {
     pub(crate) fn new(account: Arc<Account>) -> Self {
-        Self { account, looked: BTreeMap::new(), agreed: BTreeMap::new(), began: now_ms() }
+        let open = account.folders.iter().map(|folder| folder.id).collect();
+        Self {
+            account,
+            looked: BTreeMap::new(),
+            agreed: BTreeMap::new(),
+            open,
+            began: now_ms(),
+            elsewhere: Elsewhere::default(),
+        }
     }
 
     /// Deletions wait until no more join them and the guard consents; folders that are held are skipped.
     pub(crate) async fn when(&mut self, ready: &Ready, now: i64) -> Result<(Vec<FolderId>, When), Fatal> {
         let account = Arc::clone(&self.account);
+        if ready.newest.is_none() {
+            self.tidy(now).await?;
+        }
         // Not for ever: where something is deleted every second, the oldest has waited long enough.
         let rested = ready.newest.unwrap_or(now).saturating_add(DELETIONS_REST_MS);
         let rested = rested.min(ready.oldest.unwrap_or(now).saturating_add(LONGEST_REST_MS));
@@ -70,26 +91,29 @@ impl Deletions {
         for folder in &account.folders {
             self.look_again(folder, LOOK_AGAIN).await?;
             let waiting = account.store.staged_deletions(folder.id).await?;
-            let agreed = self.agreed.entry(folder.id).or_default();
             if waiting == 0 {
-                if std::mem::take(&mut agreed.under_way) {
-                    agreed.ended = now;
-                }
-                held::lift(&account, folder).await?;
                 continue;
             }
+            self.open.insert(folder.id);
             let summary = account.store.summary(folder.id).await?;
+            let undecided = summary.due + summary.claimed;
             // Undecided rows may become deletions, too: the guard looks when it can see all of them. Or what went may be found elsewhere.
             if folder.now().scans > 0
+                // In this order: a row that was looked at in between has left its proposal.
+                || !account.is_full() && self.elsewhere.may_be(&account, folder).await?
                 || moves::hold_deletions(&account, folder.id).await?
-                || summary.due + summary.claimed > waiting.max(1_000)
+                || undecided > waiting.max(MANY)
+                    && account.store.undecided_more_than(folder.id, waiting.max(MANY)).await?
             {
                 skip.push(folder.id);
                 continue;
             }
+            let agreed = self.agreed.entry(folder.id).or_insert(NOTHING_AGREED);
             // What was agreed to is none of the guard's business any more.
-            let asked = held::unapproved(&account, folder).await?;
-            if asked < waiting {
+            let asked = held::unapproved(&account, folder, &mut agreed.upto).await?;
+            // Folders follow their files, and nobody is asked about them.
+            let files = account.store.staged_deletes_after(folder.id, ChangeId(i64::MIN)).await?;
+            if asked < files {
                 agreed.under_way = true;
             } else if std::mem::take(&mut agreed.under_way) {
                 agreed.ended = now;
@@ -102,7 +126,9 @@ impl Deletions {
                 let empty = is_empty(folder).await?;
                 let held_before = held::is_open(&account, folder).await?;
                 let arrived = account.store.arrived_beside_deletions(folder.id, self.began).await?;
-                let asked = guard::Asked { waiting: asked, recent, files: summary.files, arrived, held_before, empty };
+                // What was agreed to will be gone: it is nothing that a person keeps here.
+                let files = summary.files.saturating_sub(files.saturating_sub(asked));
+                let asked = guard::Asked { waiting: asked, recent, files, arrived, held_before, empty };
                 guard::check(asked, limits)
             };
             // The root is checked in the same round as the deletion, on the handle that the paths were looked at with or a newer one.
@@ -124,8 +150,29 @@ impl Deletions {
                 }
             }
         }
+        self.tidy(now).await?;
         let again = now.saturating_add(5_000);
         Ok((skip, if any { When::Now } else { When::At(again) }))
+    }
+
+    /// Where no deletion waits (any more), none is held, and nothing is remembered of what was agreed to.
+    async fn tidy(&mut self, now: UnixMs) -> Result<(), Fatal> {
+        let account = Arc::clone(&self.account);
+        for folder in &account.folders {
+            if !self.open.contains(&folder.id) || account.store.staged_deletions(folder.id).await? > 0 {
+                continue;
+            }
+            if let Some(agreed) = self.agreed.get_mut(&folder.id).filter(|agreed| agreed.under_way) {
+                (agreed.under_way, agreed.ended) = (false, now);
+            }
+            held::lift(&account, folder).await?;
+            let summary = account.store.summary(folder.id).await?;
+            if summary.due + summary.claimed == 0 && !brake::is_running(&account, folder.id).await? {
+                held::forget_let_through(&account, folder.id).await?;
+                self.open.remove(&folder.id);
+            }
+        }
+        Ok(())
     }
 
     /// Looks at the paths of a folder's staged deletions once more: what is there again (or cannot be seen) is no deletion.

@@ -185,10 +185,8 @@ impl Folder {
             (local, _) => local,
         };
         let Some(base) = base.filter(|_| local == Local::Absent) else { return local };
-        if base.stat.dev == root.dev() || root.nearest_dev(path) == Some(base.stat.dev) {
-            return local;
-        }
-        Local::Unknown(mount_gone())
+        // Where nothing can be seen of the directories, the root's own disk is.
+        if root.nearest_dev(path).unwrap_or(root.dev()) == base.stat.dev { local } else { Local::Unknown(mount_gone()) }
     }
 
     /// Whether changes in Dropbox come down here.

@@ -3,6 +3,8 @@
 //! The token is a hash of the sorted paths and revisions, salted with a random word that goes with the answer: another set has another token,
 //! and no token serves twice. Salt and answer are in the database, so both survive a restart. `approve` lets through what the token named and
 //! nothing that came later; `reject` forgets base's rows, so that the paths are not asked about again until they change: Dropbox keeps the files.
+//!
+//! What a person let through at the [brake](super::brake) is not asked about once more: those files at those revisions count as agreed to.
 
 use crate::control::Page;
 use crate::daemon::account::{Account, Fatal};
@@ -11,8 +13,9 @@ use crate::daemon::folder::{Folder, HeldSet};
 use crate::daemon::progress::Progress;
 use crate::local::RootId;
 use crate::model::status::{Answered, Held};
-use crate::model::{ChangeId, UnixMs};
-use crate::plan::guard;
+use crate::model::{ChangeId, FolderId, UnixMs};
+use crate::plan::guard::{self, LetThrough};
+use crate::store::{Store, StoreError};
 
 /// Paths that are shown of a held set.
 const SAMPLE: usize = 5;
@@ -23,11 +26,58 @@ fn key(folder: &Folder, what: &str) -> String {
     format!("folder.{}.{what}", folder.id.0)
 }
 
-/// Staged deletions that nobody has agreed to.
-pub(crate) async fn unapproved(account: &Account, folder: &Folder) -> Result<u64, Fatal> {
-    let upto = account.store.meta(&key(folder, "approved")).await?;
-    let upto = ChangeId(upto.and_then(|n| n.parse().ok()).unwrap_or(i64::MIN));
-    Ok(account.store.staged_deletes_after(folder.id, upto).await?)
+/// The key of what was let through before it was staged.
+fn through(folder: FolderId) -> String {
+    format!("folder.{}.let_through", folder.0)
+}
+
+/// A person has agreed that these go here because they went in Dropbox: the guard asks no second time.
+pub(crate) async fn let_through(store: &Store, folder: FolderId, mut files: LetThrough) -> Result<(), StoreError> {
+    let key = through(folder);
+    if let Some(text) = store.meta(&key).await? {
+        files.join(LetThrough::from_text(&text));
+    }
+    store.set_meta(&key, &files.to_text()).await
+}
+
+/// Nothing that was let through waits any more.
+pub(crate) async fn forget_let_through(account: &Account, folder: FolderId) -> Result<(), Fatal> {
+    let key = through(folder);
+    if account.store.meta(&key).await?.is_some() {
+        account.store.unset_meta(&key).await?;
+    }
+    Ok(())
+}
+
+/// Staged deletions that nobody has agreed to. Those with numbers up to `cleared` are known to be agreed to, which spares reading them again; where
+/// all are, it grows.
+pub(crate) async fn unapproved(account: &Account, folder: &Folder, cleared: &mut ChangeId) -> Result<u64, Fatal> {
+    let store = &account.store;
+    let upto = store.meta(&key(folder, "approved")).await?;
+    let upto = ChangeId(upto.and_then(|n| n.parse().ok()).unwrap_or(i64::MIN)).max(*cleared);
+    let all = store.staged_deletes_after(folder.id, upto).await?;
+    if all == 0 {
+        return Ok(0);
+    }
+    let known = store.meta(&through(folder.id)).await?.map(|text| LetThrough::from_text(&text)).unwrap_or_default();
+    if known.is_empty() {
+        return Ok(all);
+    }
+    let (mut after, mut last, mut asked) = (String::new(), upto, 0);
+    loop {
+        let page = store.staged_deletes_by_path(folder.id, &after, PAGE).await?;
+        let Some((_, path, _)) = page.last() else { break };
+        after = path.to_string();
+        for (id, path, rev) in page.iter().filter(|(id, ..)| *id > upto) {
+            last = last.max(*id);
+            // Directories follow their files.
+            asked += u64::from(!rev.is_empty() && !known.has(path.as_str(), rev));
+        }
+    }
+    if asked == 0 {
+        *cleared = last;
+    }
+    Ok(asked)
 }
 
 /// Shows the folder's deletions as held, under the token of this very set.

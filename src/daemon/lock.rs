@@ -1,15 +1,20 @@
 //! One daemon a state directory, one daemon a folder: kernel-held locks, gone with the process that held them.
 
 use std::fs::{File, OpenOptions};
-use std::io::{ErrorKind, Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Seek as _, Write as _};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::io::Errno;
+use rustix::process::{Pid, test_kill_process};
 
 /// Where a folder keeps what is ferrybox's own.
 const OWN_DIR: &str = ".ferrybox";
+
+/// Within this time a lock's holder has written its pid into it.
+const NAMED: Duration = Duration::from_secs(1);
 
 /// A held lock; dropping it (or dying) lets it go.
 #[derive(Debug)]
@@ -113,16 +118,20 @@ impl Lock {
         if !found.is_file() || found.nlink() != 1 {
             return Err(LockError::Strange(path.to_owned()));
         }
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(Errno::WOULDBLOCK) => {
-                let mut pid = String::new();
-                let _ = file.read_to_string(&mut pid);
-                let pid = pid.trim();
-                let pid = if pid.is_empty() { "?" } else { pid }.to_owned();
+        let began = Instant::now();
+        loop {
+            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => break,
+                Err(Errno::WOULDBLOCK) => {}
+                Err(error) => return Err(io(error.into())),
+            }
+            // Who has just taken it is yet to write itself down, over the pid of one that has ended.
+            let pid = holder(&mut file);
+            if began.elapsed() >= NAMED || pid.as_deref().is_some_and(is_alive) {
+                let pid = pid.unwrap_or_else(|| "?".to_owned());
                 return Err(LockError::Held { pid, what: what.to_owned() });
             }
-            Err(error) => return Err(io(error.into())),
+            wait_a_moment();
         }
         if let Err(error) = name_holder(path, found.ino()) {
             // Whoever meets the lock is not told whose it is; it holds all the same.
@@ -130,6 +139,28 @@ impl Lock {
         }
         Ok(Self { _file: file })
     }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "only while another process is in the middle of its start, and then this one ends"
+)]
+fn wait_a_moment() {
+    std::thread::sleep(NAMED / 50);
+}
+
+/// What the lock file says of its holder.
+fn holder(file: &mut File) -> Option<String> {
+    let mut pid = String::new();
+    file.rewind().ok()?;
+    file.read_to_string(&mut pid).ok()?;
+    Some(pid.trim().to_owned()).filter(|pid| !pid.is_empty())
+}
+
+/// Whether there is such a process, as far as can be seen from here.
+fn is_alive(pid: &str) -> bool {
+    let pid = pid.parse().ok().and_then(Pid::from_raw);
+    pid.is_some_and(|pid| test_kill_process(pid) != Err(Errno::SRCH))
 }
 
 /// Writes this process's pid into the lock file that was looked at.

@@ -146,7 +146,7 @@ impl<'a> Meeting<'a> {
             Action::CreateFolder => self.create_folder(),
             Action::DeleteFolder => self.delete_folder(),
             Action::Delete { rev } => {
-                if self.base.as_ref().is_some_and(|b| b.stat.dev != self.root.dev()) {
+                if self.local == Local::Dir && self.base.as_ref().is_some_and(|b| b.stat.dev != self.root.dev()) {
                     return self.done(Settled::Wedge(folder::mount_gone()));
                 }
                 // A deletion goes with the revision that was agreed on; that of a file that was moved there and back is agreed on first.

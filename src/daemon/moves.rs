@@ -364,7 +364,7 @@ pub(crate) async fn gone(account: &Account, folder: &Arc<Folder>, paths: Vec<Rel
     Ok(())
 }
 
-/// Whether deletions of a folder must wait: something may have gone where nobody has looked yet, or is on its way to where it went.
+/// Whether deletions of a folder must wait: something is on its way to where it went. Rows that nobody has looked at are `daemon/elsewhere`'s.
 pub(crate) async fn hold_deletions(account: &Account, folder: FolderId) -> Result<bool, Fatal> {
     if busy(account).await?.contains(&folder) {
         return Ok(true);
@@ -372,9 +372,6 @@ pub(crate) async fn hold_deletions(account: &Account, folder: FolderId) -> Resul
     // What is full has to be emptied, and nothing is sent meanwhile.
     if account.is_full() {
         return Ok(false);
-    }
-    if account.store.due_before_deletions(folder, now_ms()).await? {
-        return Ok(true);
     }
     for place in account.moves.refused_places(folder) {
         if account.store.busy_at(folder, &place).await? {

@@ -65,8 +65,10 @@ impl Uploader {
             return Ok(());
         }
         let under_way = account.live.uploading(claimed.len());
-        let looked = self.look(claimed).await?;
-        let (sends, fetches) = self.record(looked).await?;
+        account.upward.looking.fetch_add(1, Ordering::Relaxed);
+        let looked = self.look(claimed).await;
+        account.upward.looking.fetch_sub(1, Ordering::Relaxed);
+        let (sends, fetches) = self.record(looked?).await?;
         let chunk = account.config.upload.chunk_size;
         let (large, small): (Vec<_>, Vec<_>) = sends.into_iter().partition(|s| s.len() > chunk);
         if !small.is_empty() {

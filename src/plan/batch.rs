@@ -1,5 +1,7 @@
 //! When the committer starts its next batch: by count, by bytes, by age; never waiting for workers.
 
+use std::collections::HashMap;
+
 use crate::model::UnixMs;
 use crate::plan::wait::is_ahead;
 
@@ -44,6 +46,16 @@ pub fn when(waiting: Waiting, more: bool, limits: Limits, now: UnixMs) -> When {
     if full || !more || !is_ahead(ripe, now, limits.max_age_ms) { When::Now } else { When::At(ripe) }
 }
 
+/// For each of these keys (absolute paths, as the server folds them) the place in the list of the highest of them that it is or lies below.
+pub fn topmost(keys: &[String]) -> Vec<usize> {
+    let places: HashMap<&str, usize> = keys.iter().enumerate().map(|(i, key)| (key.as_str(), i)).collect();
+    let highest = |(i, key): (usize, &String)| {
+        let ends = key.match_indices('/').map(|(at, _)| at).filter(|at| *at > 0);
+        ends.filter_map(|at| places.get(key.get(..at)?).copied()).next().unwrap_or(i)
+    };
+    keys.iter().enumerate().map(highest).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -60,5 +72,12 @@ mod tests {
         assert_eq!(when(waiting(1, 1), true, LIMITS, 9_000), When::Now, "the clock was set back");
         assert_eq!(when(waiting(1_000, 1), true, LIMITS, 10_000), When::Now);
         assert_eq!(when(waiting(1, 1 << 30), true, LIMITS, 10_000), When::Now);
+    }
+
+    #[test]
+    fn a_folder_goes_with_the_highest_one_above_it() {
+        let keys = ["/t/a/b/c", "/t/a", "/t/ab", "/t/a/x", "/u"].map(str::to_owned);
+        assert_eq!(topmost(&keys), [1, 1, 2, 1, 4]);
+        assert_eq!(topmost(&[]), [0_usize; 0]);
     }
 }

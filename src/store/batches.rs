@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::changes::{LATELY, kind_of, of_batch, word};
+use super::changes::{LATELY, folders_below, kind_of, of_batch, word};
 use super::error::{Fault, Step, StoreError};
 use super::history::Log;
 use super::{Looked, Store, base, base_dir, moves, row, settle, swaps};
@@ -214,6 +214,9 @@ fn close(conn: &Connection, log: &Log<'_>, batch: i64, outcomes: Vec<(ChangeId, 
                 if is_deletion(&change) {
                     *deleted.entry(change.folder).or_default() += 1;
                 }
+                if matches!(change.what, RemoteChange::DeleteFolder { .. }) {
+                    gone_along(conn, log, &change, now)?;
+                }
                 synced.insert(change.folder);
             }
             Some(Outcome::Replaced) => {
@@ -283,6 +286,17 @@ fn close(conn: &Connection, log: &Log<'_>, batch: i64, outcomes: Vec<(ChangeId, 
     conn.prepare_cached("DELETE FROM batch WHERE id = ?1")?.execute([batch])?;
     settle::note_synced(conn, &synced, now)?;
     count_deletions(conn, &deleted, now)
+}
+
+/// A folder went with the folders in it: their own deletions are done.
+fn gone_along(conn: &Connection, log: &Log<'_>, top: &Change, now: UnixMs) -> Step<()> {
+    for change in folders_below(conn, top.folder, &top.path)? {
+        log.committed(&change, None)?;
+        base::put(conn, change.folder, &change.path, None, now)?;
+        drop_change(conn, &change)?;
+        settle::finish(conn, change.job, change.generation, now)?;
+    }
+    Ok(())
 }
 
 fn is_deletion(change: &Change) -> bool {

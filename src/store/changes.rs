@@ -346,6 +346,22 @@ pub(super) fn of_moves(conn: &Connection) -> Step<Vec<Change>> {
     Ok(changes)
 }
 
+/// The deletions of folders below a path that are staged and in no batch.
+pub(super) fn folders_below(conn: &Connection, folder: FolderId, path: &RelPath) -> Step<Vec<Change>> {
+    let mut select = conn.prepare_cached(&format!(
+        "{CHANGE} WHERE job.folder = ?1 AND job.path >= ?2 AND job.path < ?3 AND change.kind = 'delete' AND change.rev IS NULL
+            AND change.batch IS NULL"
+    ))?;
+    let mut changes = Vec::new();
+    for span in row::at_or_below(path) {
+        let mut rows = select.query(params![folder.0, span.low, span.high])?;
+        while let Some(found) = rows.next()? {
+            changes.push(change(found)?);
+        }
+    }
+    Ok(changes)
+}
+
 /// The changes of one batch, in the order of its entries.
 pub(super) fn of_batch(conn: &Connection, batch: i64) -> Step<Vec<Change>> {
     let mut select = conn.prepare_cached(&format!("{CHANGE} WHERE change.batch = ?1 ORDER BY change.pos"))?;

@@ -1,12 +1,105 @@
 //! Deletions that wait for a person: reading them in order, and giving them up.
 
-use rusqlite::params;
+use rusqlite::{OptionalExtension, params};
 
 use super::error::StoreError;
-use super::{Store, base, row};
-use crate::model::{ChangeId, FolderId, RelPath, UnixMs};
+use super::{Store, base, base_dir, row, settle};
+use crate::model::{ChangeId, Failure, FolderId, JobId, RelPath, UnixMs};
+
+/// A row that nobody has looked at since its path was seen, in SQL. One that was looked at and waits was put off, and its run of changes begins
+/// there; one with a problem was looked at, too.
+const UNLOOKED: &str = "code IS NULL AND NOT (burst > since AND burst >= due_at)";
+
+/// A row that nobody has looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unlooked {
+    /// The row.
+    pub id: JobId,
+    /// Its generation.
+    pub generation: i64,
+    /// Its path.
+    pub path: RelPath,
+    /// A worker has it: it may have been looked at.
+    pub claimed: bool,
+}
 
 impl Store {
+    /// When the newest of a folder's deletions was staged that are in no batch; `None`: there is none.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn newest_deletion(&self, folder: FolderId) -> Result<Option<UnixMs>, StoreError> {
+        self.read(move |conn| {
+            let mut select = conn.prepare_cached(
+                "SELECT max(created_at) FROM change WHERE folder = ?1 AND kind IN ('delete', 'trash') AND batch IS NULL",
+            )?;
+            Ok(select.query_row([folder.0], |r| r.get(0))?)
+        })
+        .await
+    }
+
+    /// A page of a folder's rows for files that were seen up to `until` and that nobody has looked at, by number, from after `after` on.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn unlooked_before(
+        &self,
+        folder: FolderId,
+        until: UnixMs,
+        after: JobId,
+        limit: usize,
+    ) -> Result<Vec<Unlooked>, StoreError> {
+        self.read(move |conn| {
+            let mut select = conn.prepare_cached(&format!(
+                "SELECT id, generation, path, state = 'claimed' FROM job
+                  WHERE folder = ?1 AND id > ?2 AND state IN ('due', 'claimed') AND since <= ?3 AND size > 0 AND {UNLOOKED}
+                  ORDER BY id LIMIT ?4"
+            ))?;
+            let mut rows = select.query(params![folder.0, after.0, until, row::limit(limit)])?;
+            let mut found = Vec::new();
+            while let Some(r) = rows.next()? {
+                let (id, generation, claimed) = (JobId(r.get(0)?), r.get(1)?, r.get(3)?);
+                found.push(Unlooked { id, generation, path: row::rel(r, 2)?, claimed });
+            }
+            Ok(found)
+        })
+        .await
+    }
+
+    /// Of the rows that are due, these are claimed first.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn look_first(&self, rows: Vec<JobId>, now: UnixMs) -> Result<(), StoreError> {
+        self.write_and_wake(move |conn| {
+            // Not looked at yet, as far as its times tell.
+            let mut update = conn.prepare_cached(
+                "UPDATE job SET due_at = 1, burst = 1 WHERE id = ?1 AND state = 'due' AND due_at <= ?2 AND due_at > 1",
+            )?;
+            for id in &rows {
+                update.execute(params![id.0, now])?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Whether more than `most` rows of a folder may yet become deletions: paths that were last seen gone (or empty), and that nobody has looked at.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn undecided_more_than(&self, folder: FolderId, most: u64) -> Result<bool, StoreError> {
+        self.read(move |conn| {
+            let mut select = conn.prepare_cached(&format!(
+                "SELECT count(*) FROM (SELECT 1 FROM job WHERE folder = ?1 AND state IN ('due', 'claimed') AND size = 0
+                    AND {UNLOOKED} LIMIT ?2)"
+            ))?;
+            let found = select.query_row(params![folder.0, row::int(most.saturating_add(1))], |r| row::count(r, 0))?;
+            Ok(found > most)
+        })
+        .await
+    }
+
     /// Staged deletions of a folder's files, in no batch, with a number above `after`. Those of directories follow them.
     ///
     /// # Errors
@@ -82,6 +175,120 @@ impl Store {
                     conn.prepare_cached("DELETE FROM job WHERE id = ?1")?.execute([job])?;
                 }
             }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Whether a staged deletion of a folder should wait for one above it: that is staged, too, and was not refused yet, so that this one goes with it;
+    /// or it may be in a moment, since nothing but directories is agreed on in it and its row is undecided. For that this one waits `patience` ms at
+    /// most from when it was staged.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn goes_with_one_above(
+        &self,
+        folder: FolderId,
+        path: &RelPath,
+        patience: UnixMs,
+        now: UnixMs,
+    ) -> Result<bool, StoreError> {
+        let path = path.clone();
+        self.read(move |conn| {
+            let young = conn
+                .prepare_cached(
+                    "SELECT 1 FROM job JOIN change ON change.job = job.id
+                      WHERE job.folder = ?1 AND job.path = ?2 AND change.created_at > ?3 AND change.created_at <= ?4",
+                )?
+                .exists(params![folder.0, path.as_str(), now.saturating_sub(patience), now])?;
+            let mut staged = conn.prepare_cached(
+                "SELECT 1 FROM job JOIN change ON change.job = job.id
+                  WHERE job.folder = ?1 AND job.path = ?2 AND change.kind = 'delete' AND change.rev IS NULL AND change.attempts = 0",
+            )?;
+            let mut undecided = conn.prepare_cached(
+                "SELECT 1 FROM job WHERE folder = ?1 AND path = ?2 AND state IN ('due', 'claimed') AND code IS NULL",
+            )?;
+            let mut files = conn.prepare_cached("SELECT 1 FROM dir WHERE folder = ?1 AND path >= ?2 AND path < ?3 LIMIT 1")?;
+            let mut above = path.parent();
+            while let Some(dir) = above.filter(|dir| !dir.is_root()) {
+                let of = params![folder.0, dir.as_str()];
+                if staged.exists(of)? {
+                    return Ok(true);
+                }
+                if young && undecided.exists(of)? && base_dir::has(conn, folder, &dir)? {
+                    let mut holds_files = false;
+                    for span in row::at_or_below(&dir) {
+                        holds_files |= files.exists(params![folder.0, span.low, span.high])?;
+                    }
+                    if !holds_files {
+                        return Ok(true);
+                    }
+                }
+                above = dir.parent();
+            }
+            Ok(false)
+        })
+        .await
+    }
+
+    /// Tells `each` of all directories below one that both sides agreed on. Blocks.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn agreed_below_each_blocking(
+        &self,
+        folder: FolderId,
+        dir: &RelPath,
+        each: &mut dyn FnMut(&RelPath),
+    ) -> Result<(), StoreError> {
+        self.read_blocking(|conn| {
+            let mut select = conn.prepare_cached(
+                "SELECT iif(parent = '', '', parent || '/') || name FROM base_dir
+                  WHERE folder = ?1 AND parent >= ?2 AND parent < ?3",
+            )?;
+            for span in row::at_or_below(dir) {
+                let mut rows = select.query(params![folder.0, span.low, span.high])?;
+                while let Some(r) = rows.next()? {
+                    each(&row::rel(r, 0)?);
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Takes changes out of a batch whose call has not been made: those of `later` are ready again at their times, those of `dropped` are no longer
+    /// meant, and their paths are looked at again after a second for each try.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn leave_batch(
+        &self,
+        batch: i64,
+        later: Vec<(ChangeId, UnixMs)>,
+        dropped: Vec<(ChangeId, Failure)>,
+        now: UnixMs,
+    ) -> Result<(), StoreError> {
+        self.write_and_wake(move |conn| {
+            for (id, at) in &later {
+                conn.prepare_cached(
+                    "UPDATE change SET batch = NULL, pos = NULL, not_before = ?3 WHERE id = ?1 AND batch = ?2",
+                )?
+                .execute(params![id.0, batch, at])?;
+            }
+            for (id, failure) in &dropped {
+                let mut delete =
+                    conn.prepare_cached("DELETE FROM change WHERE id = ?1 AND batch = ?2 RETURNING job, generation")?;
+                let of = delete.query_row(params![id.0, batch], |r| Ok((r.get(0)?, r.get(1)?))).optional()?;
+                let Some((job, generation)) = of else { continue };
+                let tries: i64 =
+                    conn.query_row("SELECT min(attempts, 30) FROM job WHERE id = ?1", [job], |r| r.get(0))?;
+                let at = now.saturating_add(1000 * (tries + 1));
+                settle::put_off(conn, JobId(job), generation, at, Some(failure))?;
+            }
+            conn.prepare_cached(
+                "UPDATE batch SET entries = (SELECT count(*) FROM change WHERE batch = ?1) WHERE id = ?1",
+            )?
+            .execute([batch])?;
             Ok(())
         })
         .await

@@ -7,9 +7,6 @@ use super::row::{self, Span, at_or_below};
 use super::{ListingId, Store, base, base_dir, changes, remote, remote_view};
 use crate::model::{Base, Change, ChangeId, FolderId, Job, JobId, RelPath, Relocation, RemoteChange, Stat, UnixMs};
 
-/// Rows have this long to be looked at before a deletion that came after them, in ms.
-const LOOKED_AT: i64 = 5_000;
-
 /// A row as it was when its path was looked at: it goes with the move if nothing was seen since.
 pub type Looked = (JobId, i64);
 
@@ -142,27 +139,6 @@ impl Store {
     /// When the database cannot be read.
     pub async fn staged_moves(&self) -> Result<Vec<Change>, StoreError> {
         self.read(changes::of_moves).await
-    }
-
-    /// Whether rows wait in a folder whose paths were seen before its newest staged deletion was decided: one of them may be where a file went.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
-    pub async fn due_before_deletions(&self, folder: FolderId, now: UnixMs) -> Result<bool, StoreError> {
-        self.read(move |conn| {
-            let newest: Option<UnixMs> = conn
-                .prepare_cached(
-                    "SELECT max(created_at) FROM change WHERE folder = ?1 AND kind IN ('delete', 'trash') AND batch IS NULL",
-                )?
-                .query_row([folder.0], |r| r.get(0))?;
-            // A row that still waits may wait for the very deletion: a directory where Dropbox has a file.
-            let Some(newest) = newest.filter(|newest| now.saturating_sub(*newest) < LOOKED_AT) else { return Ok(false) };
-            let mut due = conn.prepare_cached(
-                "SELECT 1 FROM job WHERE folder = ?1 AND state = 'due' AND since <= ?2 AND code IS NULL AND size > 0 LIMIT 1",
-            )?;
-            Ok(due.exists(params![folder.0, newest])?)
-        })
-        .await
     }
 
     /// How people write what a listing has at a key. Blocks.

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::Store;
 use super::error::{Step, StoreError};
 use super::row::{self, at_or_below};
-use crate::model::{Failure, FolderId, RelPath, RemotePath, UnixMs};
+use crate::model::{Failure, FolderId, JobId, RelPath, RemotePath, UnixMs};
 
 /// One path that is not in sync, with its reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -226,6 +226,22 @@ fn odd_in(conn: &Connection, folder: FolderId, dir: &RelPath) -> Step<BTreeMap<S
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
+/// A row has a problem: what a scan noted of its path is the same one, and goes.
+pub(super) fn tell_once(conn: &Connection, job: JobId) -> Step<()> {
+    let of = conn
+        .prepare_cached("SELECT folder, path FROM job WHERE id = ?1")?
+        .query_row([job.0], |r| Ok((r.get::<_, i64>(0)?, row::rel(r, 1)?)))
+        .optional()?;
+    let Some((folder, path)) = of else { return Ok(()) };
+    let Some(dir) = path.parent() else { return Ok(()) };
+    conn.prepare_cached("DELETE FROM odd WHERE folder = ?1 AND dir = ?2 AND path_text = ?3")?.execute(params![
+        folder,
+        dir.as_str(),
+        path.as_str()
+    ])?;
+    Ok(())
+}
+
 fn replace_odd(
     conn: &Connection,
     folder: FolderId,
@@ -238,7 +254,12 @@ fn replace_odd(
         "INSERT INTO odd (folder, dir, path_text, code, text, since) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
          ON CONFLICT (folder, dir, path_text) DO UPDATE SET code = excluded.code, text = excluded.text",
     )?;
+    let mut told = conn.prepare_cached("SELECT 1 FROM job WHERE folder = ?1 AND path = ?2 AND code IS NOT NULL")?;
     for (path, failure) in found {
+        // Its row says so already.
+        if *path != *dir.as_str() && told.exists(params![folder.0, path])? {
+            continue;
+        }
         gone.remove(path);
         insert.execute(params![folder.0, dir.as_str(), path, failure.code, failure.text, now])?;
     }

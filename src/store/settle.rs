@@ -6,7 +6,7 @@ use rusqlite::{Connection, params};
 
 use super::error::{Step, StoreError};
 use super::history::{Log, Note};
-use super::{Store, base, base_dir, batches, placing, row};
+use super::{Store, base, base_dir, batches, placing, problems, row};
 use crate::model::done::Deed;
 use crate::model::{Failure, FolderId, Job, JobId, Settled, Stat, UnixMs};
 
@@ -116,7 +116,7 @@ pub(super) fn put_off(
                 attempts = attempts + (?4 IS NOT NULL), code = ?4, text = ?5 WHERE id = ?1",
     )?
     .execute(params![job.0, generation, at, failure.map(|f| &f.code), failure.map(|f| &f.text)])?;
-    Ok(())
+    if failure.is_some() { problems::tell_once(conn, job) } else { Ok(()) }
 }
 
 /// Waits until the path changes; if it has changed already, it is due.
@@ -126,7 +126,7 @@ pub(super) fn wedge(conn: &Connection, job: JobId, generation: i64, failure: &Fa
           WHERE id = ?1",
     )?
     .execute(params![job.0, generation, failure.code, failure.text])?;
-    Ok(())
+    problems::tell_once(conn, job)
 }
 
 /// Waits until the file is another one than the one that Dropbox refused at `now`.

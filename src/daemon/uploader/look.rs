@@ -88,7 +88,7 @@ pub(super) fn look(account: &Account, claimed: Claimed, view: View, memory: &mut
         Action::Adopt { rev } => Looked::Done(job, Settled::InSync(base.map(|base| Base { rev, ..base }))),
         Action::Wedge(failure) | Action::PutOff(failure) => Looked::Done(job.clone(), failed(&job, failure)),
         Action::Delete { rev } => {
-            if base.as_ref().is_some_and(|b| b.stat.dev != root.dev()) {
+            if local == Local::Dir && base.as_ref().is_some_and(|b| b.stat.dev != root.dev()) {
                 return Looked::Done(job, Settled::Wedge(folder::mount_gone()));
             }
             let path = base.and_then(|b| b.remote).unwrap_or_else(|| folder.home(&job.path));

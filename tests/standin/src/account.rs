@@ -160,6 +160,19 @@ impl Account {
         self.change(|account| account.tree.come_back(&key));
     }
 
+    /// Another device does something that no cursor tells of before [`Account::tell`]; a new listing shows it, and so does every other call.
+    pub fn quietly<T>(&self, act: impl FnOnce(&Self) -> T) -> T {
+        let before = self.changes();
+        let done = act(self);
+        self.change(|account| account.tree.keep_quiet(before));
+        done
+    }
+
+    /// Cursors tell of what was done quietly.
+    pub fn tell(&self) {
+        self.change(|account| account.tree.tell());
+    }
+
     /// What longpolls answer as `backoff`, in seconds.
     pub fn set_longpoll_backoff(&self, backoff: Option<u64>) {
         self.change(|account| account.backoff = backoff);

@@ -116,6 +116,9 @@ impl Account {
     /// What was deleted with its folder is not reported beside it: who removes the folder removes its children. If the folder has been
     /// made again since, they are; and so is what was deleted before its folder was, since a page may end between the two.
     fn is_reported(&self, key: &str) -> bool {
+        if self.tree.untold.contains(key) {
+            return false;
+        }
         let deleted = |node: &&Node| matches!(node.kind, Kind::Deleted { .. });
         let Some(node) = self.tree.nodes.get(key).filter(deleted) else { return true };
         let parent = self.tree.nodes.get(path::parent_of(key)).filter(deleted);

@@ -83,6 +83,8 @@ pub(crate) struct Tree {
     pub(crate) log: BTreeMap<u64, Arc<str>>,
     /// Places in the log that tell of a folder that went and came back.
     pub(crate) left: HashSet<u64>,
+    /// What cursors do not tell of yet, though it is there.
+    pub(crate) untold: HashSet<Arc<str>>,
     /// Where a file or folder with this id was last.
     pub(crate) ids: HashMap<u64, Arc<str>>,
     /// Where a revision was made. A file's first revision has the number of its id and is not listed.
@@ -167,6 +169,7 @@ impl Tree {
 
     /// Puts anything and logs it.
     pub(crate) fn put(&mut self, lower: &str, display: &str, kind: Kind) -> Arc<str> {
+        self.untold.remove(lower);
         let old = self.nodes.remove_entry(lower);
         let (key, mut past) = match old {
             Some((key, node)) => {
@@ -225,6 +228,26 @@ impl Tree {
         let mut all: Vec<Arc<str>> = vec![Arc::from(lower)];
         all.extend(self.below(lower).map(|(key, _)| Arc::clone(key)));
         for key in all {
+            if let Some(node) = self.nodes.get_mut(&key) {
+                self.log.remove(&node.seq);
+                self.seq += 1;
+                node.seq = self.seq;
+                self.log.insert(self.seq, key);
+            }
+        }
+    }
+
+    /// Cursors do not tell of what was logged after `seq`.
+    pub(crate) fn keep_quiet(&mut self, seq: u64) {
+        let later = self.log.range((Bound::Excluded(seq), Bound::Unbounded));
+        self.untold.extend(later.map(|(_, key)| Arc::clone(key)));
+    }
+
+    /// They do from now on.
+    pub(crate) fn tell(&mut self) {
+        let mut keys: Vec<_> = std::mem::take(&mut self.untold).into_iter().collect();
+        keys.sort_unstable();
+        for key in keys {
             if let Some(node) = self.nodes.get_mut(&key) {
                 self.log.remove(&node.seq);
                 self.seq += 1;
