@@ -9,8 +9,8 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ferrybox_standin::{Effect, Entries, Fault};
-use harness::{APPEND_BATCH, World, json};
+use ferrybox_standin::{Effect, Entries, Fault, Settings};
+use harness::{APPEND, APPEND_BATCH, World, json};
 use renames::{COPY, rename, sent, until_idle, world};
 
 const MIB: usize = 1 << 20;
@@ -48,6 +48,11 @@ fn no_conflict(world: &World) {
     assert!(all.keys().all(|path| !path.contains("conflicted")), "{:?}", all.keys());
 }
 
+/// A `RelocationError` in a batch (files.stone, `RelocationBatchErrorEntry`).
+fn of(tag: &str) -> String {
+    if tag == "internal_error" { tag.to_owned() } else { format!("relocation_error/{tag}") }
+}
+
 /// The longpoll tells nothing for a while.
 fn deaf(world: &World) {
     world.standin.faults().add(Fault::always("files/list_folder/longpoll", Effect::Stall(Duration::from_secs(5))));
@@ -80,7 +85,8 @@ fn a_copied_file_is_copied_there() {
 #[test]
 fn a_copied_tree_takes_few_batches() {
     for mode in ["mirror", "two-way"] {
-        let world = world(mode);
+        let mut world = world(mode);
+        world.extra = "[upload]\nchunk_size = \"4 MiB\"\n".into();
         for i in 0..24 {
             let size = if i % 8 == 0 { 5 * MIB } else { MIB + usize::from(i) };
             world.write(&format!("tree/{}/{i}", i % 3), bytes(i, size));
@@ -123,9 +129,11 @@ fn small_files_go_up_in_packs() {
 /// A file of the same size with other bytes is sent.
 #[test]
 fn only_the_same_content_is_copied() {
-    let world = with_big("two-way");
+    let mut world = with_big("two-way");
+    world.extra = "[upload]\nchunk_size = \"4 MiB\"\n".into();
     world.write("other", bytes(2, 2 * MIB));
     world.write("large", bytes(3, 9 * MIB));
+    world.once_in_sync();
     world.write("large too", bytes(4, 9 * MIB));
     world.once_in_sync();
     world.assert_equal();
@@ -143,7 +151,7 @@ fn one_file_is_copied_many_times_at_once() {
     // Dropbox may not like one source twice in a batch: then they go one by one.
     for refused in [false, true] {
         if refused {
-            let tag = "duplicated_or_nested_paths".into();
+            let tag = of("duplicated_or_nested_paths");
             world.standin.faults().add(Fault::once(COPY, Effect::EntryFailure { entries: Entries::From(1), tag }));
             for i in 10..14 {
                 copy(&world, "big", &format!("copy {i}"));
@@ -222,6 +230,55 @@ fn copied_and_then_deleted_here() {
     }
 }
 
+/// Copies that gather do not let the deletion of what they are copied from pass.
+#[test]
+fn a_copy_that_waits_for_company_goes_before_the_deletion() {
+    let mut world = world("mirror");
+    world.extra = "[commit]\nmax_age = \"1h\"\n[upload]\nchunk_size = \"4 MiB\"\n".into();
+    world.write("big", bytes(1, 2 * MIB));
+    world.write("keep", "k");
+    world.once_in_sync();
+    world.standin.reset_counters();
+    let daemon = world.daemon();
+    until_idle(&world);
+    // So long does a file go up that could join the batch.
+    world.standin.faults().add(Fault::once(APPEND, Effect::Stall(Duration::from_secs(8))));
+    world.write("slow", bytes(2, 6 * MIB));
+    world.until("the slow one", |s| s.calls_of(APPEND) > 0);
+    copy(&world, "big", "other");
+    fs::remove_file(world.folder.join("big")).unwrap();
+    world.until("the deletion", |s| s.file("/T/big").is_none());
+    assert!(world.standin.file("/T/other").is_some() && world.standin.file("/T/slow").is_none());
+    world.until("the slow one's end", |s| s.file("/T/slow").is_some());
+    until_idle(&world);
+    daemon.stop();
+    world.assert_equal();
+    assert!(sent(&world.standin) < 7 * MIB as u64, "{}", sent(&world.standin));
+    world.assert_clean();
+}
+
+/// Dropbox takes the new name for that of a file which is synced already, and that one has the very content: it stays the first one's.
+#[test]
+fn a_copy_is_no_second_path_of_one_file() {
+    let mut world = World::with(Settings { fold: vec![('ß', "ss".to_owned())], ..Settings::default() });
+    world.mode = "mirror";
+    for path in ["big", "strasse"] {
+        world.write(path, bytes(1, 2 * MIB));
+    }
+    world.once_in_sync();
+    world.standin.reset_counters();
+    world.write("straße", bytes(1, 2 * MIB));
+    for _ in 0..2 {
+        assert_eq!(world.once().status.code(), Some(3));
+        let told = world.stored("SELECT path || ' ' || state || ' ' || code FROM job");
+        assert_eq!(told, ["straße wedged case_clash"]);
+    }
+    assert_eq!(world.stored("SELECT name FROM base ORDER BY name"), ["big", "strasse"]);
+    assert_eq!((sent(&world.standin), world.standin.calls_of(COPY)), (0, 2), "at each start it is tried");
+    assert_eq!(world.standin.file("/T/strasse").unwrap().revisions, 1);
+    world.assert_clean();
+}
+
 /// The directory of the source is renamed at the same time: its new place is what is copied from, or its bytes are sent; nothing is lost.
 #[test]
 fn the_source_is_moved_at_the_same_time() {
@@ -256,29 +313,33 @@ fn a_refused_copy_is_sent() {
         "to/no_write_permission",
         "to/conflict/file",
         "duplicated_or_nested_paths",
-        "relocation_error/something_new",
+        "something_new",
+        "internal_error",
     ];
     let whole = Effect::Status { code: 400, retry_after: None, body: None };
     let unknown = Effect::Status { code: 404, retry_after: None, body: None };
-    let entries = refusals.map(|tag| Effect::EntryFailure { entries: Entries::All, tag: tag.into() });
-    for effect in entries.into_iter().chain([whole, unknown]) {
-        let world = with_big("mirror");
-        let daemon = world.daemon();
-        until_idle(&world);
-        world.standin.faults().add(Fault::always(COPY, effect.clone()));
-        copy(&world, "big", "other");
-        copy(&world, "big", "another");
-        world.until("their bytes", |s| s.file("/T/other").is_some() && s.file("/T/another").is_some());
-        until_idle(&world);
-        let tried = world.standin.calls_of(COPY);
-        assert!((1..=16).contains(&tried), "{effect:?}: {tried}");
-        assert!(sent(&world.standin) >= 4 * MIB as u64);
-        world.assert_equal();
-        daemon.stop();
-        if !matches!(effect, Effect::Status { .. }) {
-            world.assert_clean();
-        }
+    let entries = refusals.map(|tag| Effect::EntryFailure { entries: Entries::All, tag: of(tag) });
+    let effects: Vec<_> = entries.into_iter().chain([whole, unknown]).collect();
+    for some in effects.chunks(6) {
+        std::thread::scope(|scope| some.iter().for_each(|effect| drop(scope.spawn(|| is_sent(effect)))));
     }
+}
+
+fn is_sent(effect: &Effect) {
+    let world = with_big("mirror");
+    let daemon = world.daemon();
+    until_idle(&world);
+    world.standin.faults().add(Fault::always(COPY, effect.clone()));
+    copy(&world, "big", "other");
+    copy(&world, "big", "another");
+    world.until("their bytes", |s| s.file("/T/other").is_some() && s.file("/T/another").is_some());
+    until_idle(&world);
+    let tried = world.standin.calls_of(COPY);
+    assert!((1..=16).contains(&tried), "{effect:?}: {tried}");
+    assert!(sent(&world.standin) >= 4 * MIB as u64);
+    world.assert_equal();
+    daemon.stop();
+    world.assert_clean();
 }
 
 /// kill -9 between the call and its settling, or a reply that is lost: it is found out what became of it, and no byte is sent.

@@ -53,8 +53,10 @@ impl Judge<'_> {
 
     async fn not_moved(&self, change: &Change, relocation: &Relocation, error: &EntryError) -> Outcome {
         let tags: Vec<&str> = error.tags.iter().map(String::as_str).collect();
+        // files.stone, `RelocationBatchErrorEntry`: what is wrong with the paths is one level down.
+        let tags = tags.strip_prefix(&["relocation_error"]).unwrap_or(&tags);
         let refused = if relocation.alike { not_copied } else { refused };
-        match refused(&tags, change.attempts) {
+        match refused(tags, change.attempts) {
             Refusal::Again => self.again(change, error.failure()),
             // Perhaps an earlier try went through.
             Refusal::Look => match self.verify_move(change, relocation).await {

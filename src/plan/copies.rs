@@ -29,6 +29,9 @@
 use crate::model::{Base, ContentHash, Relocation, Remote, Stat, WriteMode};
 use crate::plan::moves::{self, Arrived, Refusal};
 
+/// So many tries of what may only have been in a bad place or moment. Sending the bytes is always possible, so that fewer are enough than for a move.
+const TRIES: u32 = 3;
+
 /// Files from this size on are copied, in bytes.
 pub const SMALLEST: u64 = Relocation::SMALLEST_ALIKE;
 
@@ -64,7 +67,8 @@ pub fn judge(meant: &Base, arrived: &Arrived, size: u64) -> Base {
 /// without another of its source.
 pub fn refused(tags: &[&str], attempts: u32) -> Refusal {
     match tags {
-        ["duplicated_or_nested_paths", ..] if attempts == 0 => Refusal::Again,
+        ["duplicated_or_nested_paths", ..] if attempts < TRIES => Refusal::Again,
+        ["internal_error", ..] if attempts >= TRIES => Refusal::Otherwise { copy: false },
         _ => match moves::refused(tags, attempts) {
             Refusal::Otherwise { .. } => Refusal::Otherwise { copy: false },
             refusal => refusal,
@@ -142,12 +146,14 @@ mod tests {
     #[test]
     fn a_refusal_ends_in_sending() {
         assert_eq!(refused(&["duplicated_or_nested_paths"], 0), Refusal::Again);
-        assert_eq!(refused(&["duplicated_or_nested_paths"], 1), Refusal::Otherwise { copy: false });
+        assert_eq!(refused(&["duplicated_or_nested_paths"], TRIES), Refusal::Otherwise { copy: false });
         assert_eq!(refused(&["cant_move_shared_folder"], 0), Refusal::Otherwise { copy: false });
         assert_eq!(refused(&["from_lookup", "not_found"], 0), Refusal::Look);
         for tags in [&["insufficient_quota"][..], &["too_many_files"], &["cant_copy_shared_folder"], &["new", "tag"]] {
             assert_eq!(refused(tags, 0), Refusal::Otherwise { copy: false });
         }
-        assert_eq!(refused(&["internal_error"], 100), Refusal::Otherwise { copy: false });
+        assert_eq!(refused(&["internal_error"], 0), Refusal::Again);
+        assert_eq!(refused(&["internal_error"], TRIES), Refusal::Otherwise { copy: false });
+        assert_eq!(refused(&["too_many_write_operations"], TRIES), Refusal::Again);
     }
 }

@@ -63,15 +63,18 @@ pub(super) fn other_content(change: &Change, brought: Option<&Base>) -> bool {
     relocation.alike && brought.map(|base| base.content_hash) != relocation.base.as_ref().map(|base| base.content_hash)
 }
 
-/// The sources of one batch of copies. Many copies of one source may share a batch, but one that was refused before shares its source with none:
-/// that may have been the reason.
+/// The sources of one batch of copies. Many copies of one source may share a batch, but one whose paths did not fit into its last batch shares its
+/// source with none.
 #[derive(Default)]
 pub(super) struct Sources(HashMap<String, bool>);
 
 impl Sources {
     /// Whether this change may join the batch, too.
+    // `changed` is the word for it in dropbox/failure.rs.
     pub(super) fn take(&mut self, conn: &Connection, change: i64) -> Step<bool> {
-        let mut select = conn.prepare_cached("SELECT from_path, attempts > 0 FROM change WHERE id = ?1")?;
+        let mut select = conn.prepare_cached(
+            "SELECT change.from_path, coalesce(job.code = 'changed', 0) FROM change JOIN job ON job.id = change.job WHERE change.id = ?1",
+        )?;
         let (from, again): (String, bool) = select.query_row([change], |r| Ok((r.get(0)?, r.get(1)?)))?;
         if self.0.get(&from).is_some_and(|before| *before || again) {
             return Ok(false);
