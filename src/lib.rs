@@ -51,6 +51,10 @@
 //! and the committer looks at it, stages it and makes it (`daemon/mover`). Until it is settled nothing is claimed in that folder and nothing compared
 //! with the listing. Settling gives base its new keys; revisions below a moved directory come with the listing.
 //!
+//! # Local copies
+//! A new file of some size whose content base has elsewhere is copied in Dropbox ([`plan::copies`], `daemon/copies`): the worker stages the copy
+//! in the upload's place, and nothing else waits for it.
+//!
 //! # The data's way down
 //! In folders whose remote changes come down (`two-way`, `download`) a comparison also makes rows for what only Dropbox has. A worker decides them by
 //! [`plan::meet`]; `daemon/meet` carries out what needs no network, `daemon/fetch` downloads into `.ferrybox/tmp` and exchanges the result with what

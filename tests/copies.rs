@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ferrybox_standin::{Effect, Entries, Fault, Settings};
-use harness::{APPEND, APPEND_BATCH, World, json};
+use harness::{APPEND, APPEND_BATCH, FINISH_BATCH, World, json};
 use renames::{COPY, rename, sent, until_idle, world};
 
 const MIB: usize = 1 << 20;
@@ -297,6 +297,39 @@ fn the_source_is_moved_at_the_same_time() {
         world.once_in_sync();
         world.assert_equal();
         assert_eq!((sent(&world.standin), world.deletions()), (0, 0), "{mode} {:#?}", world.standin.calls());
+        world.assert_clean();
+    }
+}
+
+/// The same when the copy is staged already: its source is looked for anew.
+#[test]
+fn the_source_is_moved_before_it_is_copied() {
+    for mode in ["mirror", "two-way"] {
+        let world = world(mode);
+        for i in 0..5 {
+            world.write(&format!("old/{i}"), bytes(i, 2 * MIB));
+        }
+        world.write("keep", "k");
+        world.once_in_sync();
+        world.standin.reset_counters();
+        let daemon = world.daemon();
+        until_idle(&world);
+        // The committer is busy for so long.
+        world.standin.faults().add(Fault::once(FINISH_BATCH, Effect::Stall(Duration::from_secs(4))));
+        world.write("small", "small");
+        world.until("its commit", |s| s.calls_of(FINISH_BATCH) > 0);
+        copy(&world, "old/1", "copy");
+        world.eventually("the staged copy", || {
+            let out = world.command(&["explain", "--json", world.folder.join("copy").to_str().unwrap()]).output();
+            serde_json::from_slice::<serde_json::Value>(&out.unwrap().stdout)
+                .is_ok_and(|told| told["change"]["kind"] == "copy")
+        });
+        rename(&world, "old", "new");
+        world.until("both", |s| s.file("/T/copy").is_some() && s.folder("/T/new") && !s.folder("/T/old"));
+        until_idle(&world);
+        daemon.stop();
+        world.assert_equal();
+        assert!(sent(&world.standin) < 100, "{mode} {}", sent(&world.standin));
         world.assert_clean();
     }
 }

@@ -2,6 +2,7 @@
 //! [`plan::copies`](crate::plan::copies); what became of a copy is told with the moves.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -18,7 +19,7 @@ use crate::model::{
     RemoteChange, Settled,
 };
 use crate::plan::batch::{Limits, Waiting, When, when};
-use crate::plan::copies::{is_source, judge, may_be};
+use crate::plan::copies::{self, judge, may_be};
 use crate::plan::decide::Action;
 use crate::plan::listing::key_of;
 use crate::plan::moves::Arrived;
@@ -29,14 +30,38 @@ const REFUSED: Duration = Duration::from_mins(10);
 /// So many refusals are remembered.
 const REMEMBERED: usize = 20_000;
 
-/// Where copies were refused of late: these files are sent.
+/// The copies of one account.
 #[derive(Debug, Default)]
-pub(crate) struct Copies(Mutex<HashMap<(FolderId, RelPath), Instant>>);
+pub(crate) struct Copies {
+    /// Where they were refused of late: these files are sent.
+    refused: Mutex<HashMap<(FolderId, RelPath), Instant>>,
+    /// Workers that look for sources.
+    seeking: AtomicUsize,
+}
+
+/// Somebody looks for sources.
+struct Seeking<'a>(&'a AtomicUsize);
+
+impl Drop for Seeking<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
 
 impl Copies {
+    fn seek(&self) -> Seeking<'_> {
+        self.seeking.fetch_add(1, Ordering::Relaxed);
+        Seeking(&self.seeking)
+    }
+
+    /// Whether a new file is read, since base may have its content: what it will be copied from must not be deleted meanwhile.
+    pub(crate) fn is_seeking(&self) -> bool {
+        self.seeking.load(Ordering::Relaxed) > 0
+    }
+
     /// No copy can be made here, for a while.
     pub(crate) fn refuse(&self, folder: FolderId, path: &RelPath) {
-        let mut refused = lock(&self.0);
+        let mut refused = lock(&self.refused);
         if refused.len() >= REMEMBERED {
             refused.retain(|_, at| at.elapsed() < REFUSED);
         }
@@ -47,7 +72,7 @@ impl Copies {
     }
 
     fn is_refused(&self, folder: FolderId, path: &RelPath) -> bool {
-        let refused = lock(&self.0);
+        let refused = lock(&self.refused);
         !refused.is_empty() && refused.get(&(folder, path.clone())).is_some_and(|at| at.elapsed() < REFUSED)
     }
 }
@@ -69,6 +94,7 @@ pub(crate) async fn instead(account: &Arc<Account>, sends: Vec<Send>) -> Result<
     if asked.is_empty() {
         return Ok(rest);
     }
+    let _seeking = account.copies.seek();
     let ours = Arc::clone(account);
     let found =
         blocking(move || asked.into_iter().map(|send| look(&ours, send)).collect::<Result<Vec<_>, _>>()).await?;
@@ -112,7 +138,7 @@ fn look(account: &Account, send: Send) -> Result<Found, StoreError> {
     })
 }
 
-/// The first file of base that can be copied to where this one goes.
+/// The file of base that is copied to where this one goes: the surest.
 fn source(
     account: &Account,
     send: &Send,
@@ -120,6 +146,7 @@ fn source(
     content_hash: ContentHash,
 ) -> Result<Option<Relocation>, StoreError> {
     let to = send.folder.home(&send.job.path);
+    let mut best: Option<(copies::Source, Relocation)> = None;
     for (of, path, base) in account.store.same_content_blocking(send.job.folder, size, content_hash)? {
         let Some(folder) = account.folder(of) else { continue };
         let from = folder.home(&path);
@@ -128,13 +155,19 @@ fn source(
             continue;
         }
         let remote = account.remote.view_blocking(account, of, &path)?.remote;
-        if is_source(&base, &remote, &content_hash) {
-            tracing::debug!(%from, %to, "the same content is copied in Dropbox");
-            let base = Some(Base { stat: send.stat, ..base });
-            return Ok(Some(Relocation { from, to, source: path, base, copy: true, alike: true, via: None }));
+        let known = copies::source(&base, &remote, &content_hash);
+        if known == copies::Source::No || best.as_ref().is_some_and(|(best, _)| *best <= known) {
+            continue;
         }
+        let base = Some(Base { stat: send.stat, ..base });
+        let (to, source) = (to.clone(), path);
+        best = Some((known, Relocation { from, to, source, base, copy: true, alike: true, via: None }));
     }
-    Ok(None)
+    let found = best.map(|(_, relocation)| relocation);
+    if let Some(Relocation { from, to, .. }) = &found {
+        tracing::debug!(%from, %to, "the same content is copied in Dropbox");
+    }
+    Ok(found)
 }
 
 /// Whether base still has the content of a staged copy where it is copied from.

@@ -339,7 +339,7 @@ pub(crate) async fn hold_deletions(account: &Account, folder: FolderId) -> Resul
     if account.is_full() {
         return Ok(false);
     }
-    if account.store.due_before_deletions(folder, now_ms()).await? {
+    if account.copies.is_seeking() || account.store.due_before_deletions(folder, now_ms()).await? {
         return Ok(true);
     }
     for place in account.moves.refused_places(folder) {

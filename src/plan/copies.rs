@@ -14,7 +14,7 @@
 //! one or two milliseconds.
 //!
 //! # What doubt does
-//! A copy has no condition on a revision. Base says what lay at the source, and the cache must not say otherwise ([`is_source`]), but somebody may write
+//! A copy has no condition on a revision. Base says what lay at the source, and the cache must not show something else there ([`source`]), but somebody may write
 //! there before Dropbox copies. The reply says what was copied: if that is another content, it is known to be our own doing at the new place, so base takes
 //! it under its revision with a stat that no file has ([`judge`]), and our content goes up over it, if nobody has written there meanwhile.
 //! What is at the new place by another's hand is a conflict like any other: Dropbox refuses to copy onto it. After any refusal the bytes are sent
@@ -22,7 +22,8 @@
 //!
 //! Nothing waits for such a copy, unlike for a move: it says nothing of its source, and at its own place it is what an upload is. It is looked at
 //! once more before it is sent: the file here is the one that was read, and base has that content at the source. A change that is seen later has another
-//! generation, as with uploads. Deletions let the copies that are ready go first, since one of them may be of what is deleted.
+//! generation, as with uploads. Deletions wait while a new file is read for this, and let the copies that are ready go first, since one of them may be of
+//! what is deleted.
 //!
 //! The copy shows the time of its source in Dropbox (`client_modified`), not that of the new file; no comparison asks for it.
 
@@ -40,14 +41,27 @@ pub fn may_be(size: u64, base: Option<&Base>, mode: &WriteMode, remote: &Remote)
     size >= SMALLEST && base.is_none() && *mode == WriteMode::Add && matches!(remote, Remote::Absent | Remote::Unlisted)
 }
 
-/// Whether a file of base with this content may be copied, as far as the cache knows. Where it does not know, Dropbox will say.
-pub fn is_source(base: &Base, remote: &Remote, content_hash: &ContentHash) -> bool {
-    let there = match remote {
-        Remote::File { content_hash: there, .. } => *there == Some(*content_hash),
-        Remote::Unlisted => true,
-        Remote::Absent | Remote::Folder => false,
-    };
-    there && base.content_hash == *content_hash && base.remote.is_none()
+/// Whether a file of base can be copied from where base says that it lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Source {
+    /// The cache shows it there.
+    Seen,
+    /// The cache does not know, or has not caught up with our own commit: Dropbox will say.
+    Perhaps,
+    /// Something else is there, or base has another content.
+    No,
+}
+
+/// What base and the cache say of a file that may have this content.
+pub fn source(base: &Base, remote: &Remote, content_hash: &ContentHash) -> Source {
+    if base.content_hash != *content_hash || base.remote.is_some() {
+        return Source::No;
+    }
+    match remote {
+        Remote::File { content_hash: there, .. } if *there == Some(*content_hash) => Source::Seen,
+        Remote::Unlisted | Remote::Absent => Source::Perhaps,
+        Remote::File { .. } | Remote::Folder => Source::No,
+    }
 }
 
 /// Base at the new path, where `size` bytes arrived. Its content is not `meant`'s if the source was another one by then (or Dropbox does not say which):
@@ -113,16 +127,18 @@ mod tests {
     }
 
     #[test]
-    fn a_source_is_where_base_says_and_unchanged() {
+    fn a_source_is_where_base_says_and_not_known_to_be_another() {
         let hash = ContentHash([1; 32]);
-        assert!(is_source(&base(1), &there(1), &hash));
-        assert!(is_source(&base(1), &Remote::Unlisted, &hash));
-        assert!(!is_source(&base(1), &there(2), &hash), "it was changed there");
-        assert!(!is_source(&base(2), &there(2), &hash));
-        assert!(!is_source(&base(1), &Remote::Absent, &hash));
-        assert!(!is_source(&base(1), &Remote::Folder, &hash));
+        assert_eq!(source(&base(1), &there(1), &hash), Source::Seen);
+        for remote in [Remote::Unlisted, Remote::Absent] {
+            assert_eq!(source(&base(1), &remote, &hash), Source::Perhaps);
+        }
+        assert_eq!(source(&base(1), &there(2), &hash), Source::No, "it was changed there");
+        assert_eq!(source(&base(2), &there(2), &hash), Source::No);
+        assert_eq!(source(&base(1), &Remote::Folder, &hash), Source::No);
         let aside = Base { remote: crate::model::RemotePath::parse("/elsewhere").ok(), ..base(1) };
-        assert!(!is_source(&aside, &there(1), &hash), "what the cache shows at its path is another file");
+        assert_eq!(source(&aside, &there(1), &hash), Source::No, "what the cache shows at its path is another file");
+        assert!(Source::Seen < Source::Perhaps && Source::Perhaps < Source::No);
     }
 
     #[test]
