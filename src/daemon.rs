@@ -21,6 +21,7 @@ mod beats;
 mod brake;
 mod clock;
 mod committer;
+mod copies;
 mod deletions;
 mod echo;
 mod elsewhere;

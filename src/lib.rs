@@ -52,6 +52,10 @@
 //! with the listing. Settling gives base its new keys; revisions below a moved directory come with the listing. What changed places with each other is looked
 //! at and staged together ([`plan::swaps`]) and made one after the other, the first by way of a free name, under which base knows it meanwhile.
 //!
+//! # Local copies
+//! A new file of some size whose content base has elsewhere is copied in Dropbox ([`plan::copies`], `daemon/copies`): the worker stages the copy
+//! in the upload's place, and nothing else waits for it.
+//!
 //! # The data's way down
 //! In folders whose remote changes come down (`two-way`, `download`) a comparison also makes rows for what only Dropbox has. A worker decides them by
 //! [`plan::meet`]; `daemon/meet` carries out what needs no network, `daemon/fetch` downloads into `.ferrybox/tmp` and exchanges the result with what

@@ -3,6 +3,7 @@
 pub mod batch;
 pub mod blame;
 pub mod conflict;
+pub mod copies;
 pub mod debounce;
 pub mod decide;
 pub mod diff;

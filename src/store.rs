@@ -14,6 +14,7 @@ mod base;
 mod base_dir;
 mod batches;
 mod changes;
+mod copies;
 mod counts;
 mod error;
 mod folders;

@@ -143,7 +143,7 @@ fn h10_out_of_a_shared_folder_it_is_a_copy_and_then_a_deletion() {
         world.write("keep", "k");
         world.once_in_sync();
         world.standin.reset_counters();
-        let refused = Effect::EntryFailure { entries: Entries::All, tag: tag.into() };
+        let refused = Effect::EntryFailure { entries: Entries::All, tag: format!("relocation_error/{tag}") };
         world.standin.faults().add(Fault::always(MOVE, refused));
         // The copy is slow: a deletion that did not wait for it would be there first.
         world.standin.faults().add(Fault::once(COPY, Effect::Stall(Duration::from_secs(4))));

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config;
 use crate::daemon::beats::Beats;
 use crate::daemon::clock::ms;
+use crate::daemon::copies::Copies;
 use crate::daemon::folder::Folder;
 use crate::daemon::intake::Look;
 use crate::daemon::live::{Live, lock};
@@ -61,6 +62,8 @@ pub(crate) struct Account {
     pub(crate) upward: Upward,
     /// Renames that were seen here and are on their way to the committer.
     pub(crate) moves: Moves,
+    /// Where copies were refused.
+    pub(crate) copies: Copies,
     /// Why nothing is worked on although nothing of Dropbox's stands in the way: the database's disk is full.
     pub(crate) full: Mutex<Option<String>>,
     /// When its tasks last made a round.

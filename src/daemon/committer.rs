@@ -14,7 +14,7 @@ use crate::daemon::intake::until;
 use crate::daemon::judge::Judge;
 use crate::daemon::live::lock;
 use crate::daemon::mover::{Mover, echo, is_done};
-use crate::daemon::{strangers, trash};
+use crate::daemon::{copies, strangers, trash};
 use crate::dropbox::{EntryError, FileMetadata, Metadata};
 use crate::model::{Batch, BatchKind, Change, ChangeId, Failure, FolderId, Outcome};
 use crate::plan::batch::{Limits, Waiting, When, when};
@@ -106,9 +106,9 @@ impl Committer {
                 BatchKind::Upload => (Vec::new(), self.uploads_when(ready, now).await?),
                 BatchKind::Folder if ready.entries > 0 => (Vec::new(), When::Now),
                 BatchKind::Folder => (Vec::new(), When::Never),
-                BatchKind::Move | BatchKind::Copy if ready.entries > 0 => {
-                    self.mover.look_again().await?;
-                    (Vec::new(), When::Now)
+                BatchKind::Move if ready.entries > 0 => (Vec::new(), When::Now),
+                BatchKind::Copy if ready.entries > 0 => {
+                    (Vec::new(), copies::when_copied(&account, ready, self.pace.entries, now).await?)
                 }
                 BatchKind::Move | BatchKind::Copy => (Vec::new(), When::Never),
                 BatchKind::Delete | BatchKind::Trash => self.deletions.when(ready, now).await?,
@@ -121,8 +121,16 @@ impl Committer {
                 }
                 When::Now => {
                     let limit = self.pace.entries;
-                    if let Some(batch) = account.store.begin_batch(ready.kind, limit, &skip, now_ms()).await? {
-                        return self.finish(batch, false).await;
+                    for kind in copies::before(ready.kind, &waiting) {
+                        let skip = if matches!(kind, BatchKind::Move | BatchKind::Copy) {
+                            self.mover.look_again().await?;
+                            &[]
+                        } else {
+                            skip.as_slice()
+                        };
+                        if let Some(batch) = account.store.begin_batch(kind, limit, skip, now_ms()).await? {
+                            return self.finish(batch, false).await;
+                        }
                     }
                 }
             }
@@ -222,6 +230,7 @@ impl Committer {
                 batch.changes.iter().map(|c| (c.id, judge.again(c, failure.clone()))).collect()
             }
         };
+        let outcomes = copies::sent_instead(account, &batch.changes, outcomes);
         let outcomes = judge.one_path_a_file(batch, outcomes).await?;
         let outcomes = trash::replaced(account, batch, outcomes).await?;
         self.tell(batch, &outcomes);

@@ -53,7 +53,7 @@ pub(crate) async fn explain(progress: &Progress, path: &Path) -> Result<Result<E
         base: viewed.base.as_ref().map(base),
         remote: remote(&viewed.remote),
         action: tell::word(&viewed.action).to_owned(),
-        action_text: tell::sentence(&viewed.action),
+        action_text: viewed.sentence(),
         row: row.as_ref().map(|row| row_of(row, change.as_ref())),
         change: change.as_ref().map(|change| change_of(change, held)),
         conflict,
@@ -105,6 +105,9 @@ fn summary(
             "its deletion is held: `ferrybox approve` shows the set and what to do".to_owned()
         }
         ("staged", Some(text)) => format!("its commit is tried again: {text}{also}"),
+        ("staged", None) if change.is_some_and(|change| change.kind == "copy") => {
+            format!("its content is in Dropbox already: it is copied there, and waits for that{also}")
+        }
         ("staged", None) => format!("sent; waits for its commit{also}"),
         ("claimed", _) => "is being worked on".to_owned(),
         (_, Some(text)) => format!("is tried again at {}: {text}{also}", rfc3339(row.due_at)),

@@ -112,7 +112,12 @@ impl<'a> Judge<'a> {
         let account = self.account;
         let (mut which, mut paths) = (Vec::new(), Vec::new());
         for (i, (change, (_, outcome))) in batch.changes.iter().zip(&outcomes).enumerate() {
-            if let Outcome::Settled(Some(Base { file_id: Some(id), .. })) = outcome {
+            let new = match outcome {
+                Outcome::Settled(base) => base,
+                Outcome::Moved(base) if matches!(&change.what, RemoteChange::Relocate(r) if r.alike) => base,
+                _ => continue,
+            };
+            if let Some(Base { file_id: Some(id), .. }) = new {
                 which.push(i);
                 paths.push((change.folder, change.path.clone(), id.clone()));
             }

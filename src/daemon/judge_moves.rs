@@ -1,9 +1,11 @@
 //! What became of moves and copies.
 
 use crate::daemon::clock::now_ms;
+use crate::daemon::copies;
 use crate::daemon::judge::Judge;
 use crate::dropbox::{EntryError, FileMetadata, Metadata};
 use crate::model::{Batch, Change, ChangeId, Failure, Outcome, Relocation, RemoteChange};
+use crate::plan::copies::refused as not_copied;
 use crate::plan::moves::{Arrived, How, Refusal, judge, refused};
 
 impl Judge<'_> {
@@ -35,6 +37,7 @@ impl Judge<'_> {
         }
         let how = if relocation.copy { How::Copy } else { How::Move };
         match (&relocation.base, found) {
+            (Some(base), Metadata::File(file)) if relocation.alike => copies::made(base, file),
             (None, Metadata::Folder { .. }) => Outcome::Moved(None),
             (Some(base), Metadata::File(file)) => {
                 let arrived = Arrived { id: file.id.clone(), rev: file.rev.clone(), content_hash: file.content_hash };
@@ -50,7 +53,10 @@ impl Judge<'_> {
 
     async fn not_moved(&self, change: &Change, relocation: &Relocation, error: &EntryError) -> Outcome {
         let tags: Vec<&str> = error.tags.iter().map(String::as_str).collect();
-        match refused(&tags, change.attempts) {
+        // files.stone, `RelocationBatchErrorEntry`: what is wrong with the paths is one level down.
+        let tags = tags.strip_prefix(&["relocation_error"]).unwrap_or(&tags);
+        let refused = if relocation.alike { not_copied } else { refused };
+        match refused(tags, change.attempts) {
             Refusal::Again => self.again(change, error.failure()),
             // Perhaps an earlier try went through.
             Refusal::Look => match self.verify_move(change, relocation).await {
@@ -64,6 +70,10 @@ impl Judge<'_> {
     /// Not so: the paths go their usual way.
     fn otherwise(&self, change: &Change, relocation: &Relocation, copy: bool) -> Outcome {
         tracing::debug!(from = %relocation.source, to = %change.path, copy, "not moved in Dropbox: sent instead");
+        if relocation.alike {
+            self.account.copies.refuse(change.folder, &change.path);
+            return Outcome::Look { at: now_ms(), failure: None };
+        }
         self.account.moves.refuse(change.folder, &relocation.source, &change.path, copy && !relocation.copy);
         Outcome::Look { at: now_ms(), failure: None }
     }

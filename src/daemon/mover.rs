@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::daemon::account::{Account, Fatal};
 use crate::daemon::clock::now_ms;
+use crate::daemon::copies::has_source;
 use crate::daemon::folder::{Folder, stands};
 use crate::daemon::intake::blocking;
 use crate::daemon::moves::{Proposal, old};
@@ -228,6 +229,7 @@ fn still_so(account: &Account, change: &Change) -> bool {
     let root = folder.root.pin();
     let now = root.observe(&change.path);
     let so = match (&relocation.base, now) {
+        (Some(base), Local::File(stat)) if relocation.alike => base.stat == stat && has_source(account, relocation),
         (Some(base), Local::File(stat)) => same_file(base, &stat),
         (None, Local::Dir) => {
             stands(&root, &relocation.source) == Local::Absent
@@ -395,7 +397,7 @@ impl Look<'_> {
         let (from, to) = (self.folder.home(self.from), self.folder.home(self.to));
         let via = (spelling(self.from, self.to) == Spelling::Letters).then(|| by_way(&to, now_ms()));
         let Ok(via) = via.transpose() else { return Verdict::No };
-        let relocation = Relocation { from, to, source: self.from.clone(), base, copy, via };
+        let relocation = Relocation { from, to, source: self.from.clone(), base, copy, alike: false, via };
         let generation = rows.iter().find(|row| row.path == *self.to).map(|row| row.generation);
         let (folder, path) = (self.folder.id, self.to.clone());
         Verdict::Go(Box::new(Planned { folder, path, generation, relocation }), seen)
@@ -435,7 +437,11 @@ pub(crate) fn echo(account: &Account, batch: &Batch, outcomes: &[(ChangeId, Outc
     for change in batch.changes.iter().filter(|change| done.contains(&change.id)) {
         if let RemoteChange::Relocate(relocation) = &change.what {
             let places = [&relocation.from, relocation.next(), &relocation.to].map(Clone::clone);
-            if relocation.base.is_none() {
+            if relocation.alike {
+                if account.folder(change.folder).is_some_and(|folder| folder.comes_down()) {
+                    committed.entry(change.folder).or_default().push(relocation.to.clone());
+                }
+            } else if relocation.base.is_none() {
                 account.remote.echo_trees(change.folder, places);
                 account.moves.moved(change.folder);
             } else if account.folder(change.folder).is_some_and(|folder| folder.comes_down()) {

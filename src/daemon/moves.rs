@@ -373,6 +373,9 @@ pub(crate) async fn hold_deletions(account: &Account, folder: FolderId) -> Resul
     if account.is_full() {
         return Ok(false);
     }
+    if account.copies.is_seeking() {
+        return Ok(true);
+    }
     for place in account.moves.refused_places(folder) {
         if account.store.busy_at(folder, &place).await? {
             return Ok(true);

@@ -12,6 +12,7 @@ use crate::config::{self, Config};
 use crate::daemon::account::{Account, Lane, Upward};
 use crate::daemon::beats::Beats;
 use crate::daemon::clock::{ms, now_ms, rfc3339};
+use crate::daemon::copies::Copies;
 use crate::daemon::identify;
 use crate::daemon::live::Live;
 use crate::daemon::lock::Lock;
@@ -125,6 +126,7 @@ async fn one(config: &Config, account: &config::Account, stop: &CancellationToke
         credentials: source,
         upward: Upward::default(),
         moves: Moves::default(),
+        copies: Copies::default(),
         stop: stop.clone(),
     })
 }

@@ -79,7 +79,7 @@ async fn of_place(place: &Place, after: &str, limit: usize) -> Result<Vec<Planne
             folder: folder.local.to_string_lossy().into_owned(),
             path: row.path.to_string(),
             action: tell::word(&viewed.action).to_owned(),
-            text: tell::sentence(&viewed.action),
+            text: viewed.sentence(),
             size: if matches!(viewed.action, Action::Upload(_) | Action::AdoptOrUpload(_)) { row.size } else { 0 },
             held: held && deletes && row.change.as_deref() == Some("delete"),
             problem: row.failure.map(|(_, text)| text),

@@ -17,7 +17,7 @@ use crate::daemon::account::{Account, Fatal};
 use crate::daemon::clock::{chance, ms, now_ms};
 use crate::daemon::fetch::{self, Fetch};
 use crate::daemon::intake::{blocking, until};
-use crate::daemon::{hashed, large, moves, pack};
+use crate::daemon::{copies, hashed, large, moves, pack};
 use crate::model::{Claimed, Failure, FolderId, Job, Next, RemoteChange, Settled, UnixMs};
 use crate::plan::pack::{GATHER_MS, Queue, SCAN_MS, claim_at};
 use crate::plan::retry;
@@ -69,6 +69,7 @@ impl Uploader {
         let looked = self.look(claimed).await;
         account.upward.looking.fetch_sub(1, Ordering::Relaxed);
         let (sends, fetches) = self.record(looked?).await?;
+        let sends = copies::instead(account, sends).await?;
         let chunk = account.config.upload.chunk_size;
         let (large, small): (Vec<_>, Vec<_>) = sends.into_iter().partition(|s| s.len() > chunk);
         if !small.is_empty() {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::daemon::account::Account;
 use crate::daemon::clock::{booted_ms, now_ms};
+use crate::daemon::copies;
 use crate::daemon::folder::Folder;
 use crate::daemon::live::lock;
 use crate::daemon::uploader::touches_marked;
@@ -11,7 +12,7 @@ use crate::model::{Agreed, Base, Failure, Local, RelPath, Remote, Stat};
 use crate::plan::decide::{Action, decide, permitted, read_only};
 use crate::plan::diff::torn;
 use crate::plan::ignore::Why;
-use crate::plan::names;
+use crate::plan::{names, tell};
 use crate::store::StoreError;
 
 /// One path's views, and what follows from them now.
@@ -23,6 +24,15 @@ pub(crate) struct Viewed {
     pub(crate) base: Option<Base>,
     pub(crate) remote: Remote,
     pub(crate) action: Action,
+    /// What may come of it instead.
+    pub(crate) perhaps: Option<&'static str>,
+}
+
+impl Viewed {
+    /// What the action means.
+    pub(crate) fn sentence(&self) -> String {
+        tell::sentence(&self.action) + self.perhaps.unwrap_or_default()
+    }
 }
 
 /// Looks at paths of one folder, in their order. Blocks.
@@ -62,7 +72,8 @@ pub(crate) fn of_blocking(
                 act(account, folder, path, &local, agreed, &remote)
             }
         };
-        Viewed { ignored, local, base, remote, action }
+        let perhaps = copies::perhaps(account, folder, path, (&action, &local, base.as_ref(), &remote));
+        Viewed { ignored, local, base, remote, action, perhaps }
     });
     Ok(views.collect())
 }

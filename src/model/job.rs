@@ -139,11 +139,17 @@ pub struct Relocation {
     pub base: Option<Base>,
     /// What lies at `from` stays.
     pub copy: bool,
+    /// A copy of another file with the same content: it touches nothing but its own new place. Else it is the same file.
+    pub alike: bool,
     /// It goes there first, since `to` is not free yet, or is the same name in other letters.
     pub via: Option<RemotePath>,
 }
 
 impl Relocation {
+    /// The smallest file that is copied for its content, in bytes; `migrations/10-copies/up.sql` writes the same. The reason is in
+    /// [`plan::copies`](crate::plan::copies).
+    pub const SMALLEST_ALIKE: u64 = 1 << 20;
+
     /// Where the next call puts it.
     pub fn next(&self) -> &RemotePath {
         self.via.as_ref().unwrap_or(&self.to)

@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::changes::{LATELY, folders_below, kind_of, of_batch, word};
 use super::error::{Fault, Step, StoreError};
 use super::history::Log;
-use super::{Looked, Store, base, base_dir, moves, row, settle, swaps};
+use super::{Looked, Store, base, base_dir, copies, moves, row, settle, swaps};
 use crate::model::{
     Batch, BatchKind, Change, ChangeId, Failure, FolderId, Outcome, RelPath, RemoteChange, RemotePath, UnixMs,
 };
@@ -156,8 +156,13 @@ fn begin(
     candidates.sort_unstable();
     let mut taken = HashSet::new();
     let mut ids = Vec::new();
+    let mut sources = copies::Sources::default();
     for (_, id, to) in candidates {
-        if ids.len() < limit && taken.insert(to.to_lowercase()) {
+        if ids.len() < limit
+            && !taken.contains(&to.to_lowercase())
+            && (kind != BatchKind::Copy || sources.take(conn, id)?)
+        {
+            taken.insert(to.to_lowercase());
             ids.push(id);
         }
     }
@@ -244,6 +249,10 @@ fn close(conn: &Connection, log: &Log<'_>, batch: i64, outcomes: Vec<(ChangeId, 
                     moves::settle(conn, &change, relocation, base.as_ref(), now)?;
                 }
                 drop_change(conn, &change)?;
+                if copies::other_content(&change, base.as_ref()) {
+                    settle::put_off(conn, change.job, change.generation, now, None)?;
+                    continue;
+                }
                 settle::finish(conn, change.job, change.generation, now)?;
                 synced.insert(change.folder);
             }

@@ -258,8 +258,8 @@ fn relocate(conn: &Connection, job: &Job, relocation: &Relocation, now: UnixMs) 
     let stat = base.map(|base| base.stat);
     conn.prepare_cached(
         "INSERT INTO change (job, folder, kind, generation, to_path, rev, mtime_ns, ctime_ns, ino, dev, read_size, content_hash,
-                             created_at, not_before, from_path, source, file_id, via)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?13, ?14, ?15, ?16, ?17)",
+                             created_at, not_before, from_path, source, file_id, via, alike)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?13, ?14, ?15, ?16, ?17, ?18)",
     )?
     .execute(params![
         job.id.0,
@@ -279,6 +279,7 @@ fn relocate(conn: &Connection, job: &Job, relocation: &Relocation, now: UnixMs) 
         relocation.source.as_str(),
         base.and_then(|base| base.file_id.as_ref()),
         relocation.via.as_ref().map(|via| via.as_str()),
+        relocation.alike,
     ])?;
     Ok(())
 }
@@ -330,7 +331,7 @@ const CHANGE: &str =
     "SELECT change.id, change.job, change.folder, job.path, change.generation, change.attempts, change.kind,
         change.to_path, change.rev, change.session, change.size, change.content_hash,
         change.read_size, change.mtime_ns, change.ctime_ns, change.ino, change.dev,
-        change.from_path, change.source, change.file_id, change.via
+        change.from_path, change.source, change.file_id, change.via, change.alike
    FROM change JOIN job ON job.id = change.job";
 
 /// Staged moves and copies that are in no batch and not halfway.
@@ -407,6 +408,7 @@ fn change(r: &Row<'_>) -> Step<Change> {
                 source: row::rel(r, 18)?,
                 base,
                 copy: kind == BatchKind::Copy,
+                alike: r.get(21)?,
                 via: match r.get_ref(20)? {
                     rusqlite::types::ValueRef::Null => None,
                     _ => Some(row::remote(r, 20)?),

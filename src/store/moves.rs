@@ -119,14 +119,14 @@ impl Store {
         })
     }
 
-    /// Folders in which a move or a copy is staged or under way: nothing else is decided there until it is settled.
+    /// Folders in which a move, or a copy of a file to where it lies too, is staged or under way: nothing else is decided there until it is settled.
     ///
     /// # Errors
     /// When the database cannot be read.
     pub async fn moving(&self) -> Result<Vec<FolderId>, StoreError> {
         self.read(|conn| {
             let mut select =
-                conn.prepare_cached("SELECT DISTINCT folder FROM change WHERE kind IN ('move', 'copy')")?;
+                conn.prepare_cached("SELECT DISTINCT folder FROM change WHERE kind IN ('move', 'copy') AND alike = 0")?;
             let rows = select.query_map([], |r| r.get(0).map(FolderId))?;
             Ok(rows.collect::<Result<_, _>>()?)
         })

@@ -263,7 +263,7 @@ pub(super) fn get(conn: &Connection, id: ListingId) -> Step<Listing> {
     let mut select = conn.prepare_cached(
         "SELECT scope, live, next, held, (compare_at IS NOT NULL OR EXISTS (SELECT 1 FROM remote_touched WHERE listing = l.id))
                 -- Our own moves look like deletions until base knows of them.
-                AND NOT EXISTS (SELECT 1 FROM change WHERE kind IN ('move', 'copy'))
+                AND NOT EXISTS (SELECT 1 FROM change WHERE kind IN ('move', 'copy') AND alike = 0)
            FROM remote_listing l WHERE id = ?1",
     )?;
     let found = select

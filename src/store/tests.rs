@@ -1,6 +1,7 @@
 //! Real SQLite files in directories of their own.
 
 mod compare;
+mod copies;
 mod hash_cache;
 mod history;
 mod opening;
