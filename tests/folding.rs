@@ -247,3 +247,34 @@ fn h7_other_letters_are_a_move_and_no_deletion() {
         folding.end(daemon);
     }
 }
+
+/// H7: the letters of a name change in Dropbox. It is the same file and the same folder: nothing is deleted, fetched or sent for it.
+#[test]
+fn h7_other_letters_in_dropbox_take_nothing_away() {
+    let folding = Folding::new();
+    let standin = &folding.world.standin;
+    for path in ["Readme", "Docs/a", "keep"] {
+        standin.write(&format!("/T/{path}"), path);
+    }
+    let daemon = folding.daemon();
+    folding.eventually("all is here", |f| f.disk().len() == 3);
+    let (before, fetched) = (folding.disk(), standin.calls_of("files/download"));
+    for (old, new) in [("Readme", "README"), ("Docs", "docs")] {
+        standin.rename(&format!("/T/{old}"), &format!("/T/{old} on its way"));
+        standin.rename(&format!("/T/{old} on its way"), &format!("/T/{new}"));
+    }
+    standin.write("/T/docs/new", "new");
+    folding.eventually("what came after it is here", |f| f.disk().values().any(|content| content == "new"));
+    folding.world.command(&["sync", "--wait"]).output().unwrap();
+    let (mut here, mut was) = (folding.disk(), before);
+    here.retain(|_, content| content != "new");
+    let lower = |disk: BTreeMap<String, String>| -> BTreeMap<String, String> {
+        disk.into_iter().map(|(path, content)| (path.to_lowercase(), content)).collect()
+    };
+    (here, was) = (lower(here), lower(was));
+    assert_eq!(here, was);
+    assert_eq!((standin.file_count(), standin.data_transport_calls(), folding.world.deletions()), (4, 0, 0));
+    assert!(standin.calls_of("files/download") <= fetched + 3, "{:#?}", standin.calls());
+    assert!(folding.problems().is_empty(), "{:?}", folding.problems());
+    folding.end(daemon);
+}
