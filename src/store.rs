@@ -71,7 +71,7 @@ pub use placing::Placing;
 pub use problems::{Conflict, ProblemRow};
 pub use queue::{Claim, DueSummary};
 pub use remote::{Listing, ListingId, Place, RuleOf, Tree, TreeId};
-pub use remote_compare::{Compared, Fate, Holds, KeyOf, Naming};
+pub use remote_compare::{Compared, Fate, Holds, KeyOf, Naming, Ran, Respelled};
 pub use remote_inbound::Inbound;
 pub use remote_page::Applied;
 pub use remote_read::ReadOnly;

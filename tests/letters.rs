@@ -159,3 +159,53 @@ fn h7_what_is_new_comes_into_the_directory_of_other_letters() {
     assert_eq!(world.deletions(), 0);
     world.assert_clean();
 }
+
+/// Other letters in Dropbox are a rename here: of files, of directories with all that is in them, and of what was written meanwhile.
+#[test]
+fn h7_other_letters_in_dropbox_are_a_rename_here() {
+    let world = two_way(Settings::default());
+    let standin = &world.standin;
+    for path in ["Dir/Deep/in.txt", "Dir/top.txt", "File.TXT", "Both/a.txt", "kept"] {
+        world.write(path, path);
+    }
+    // Once more: what is listed for the first time is no change.
+    world.once_in_sync();
+    world.once_in_sync();
+    standin.reset_counters();
+    let respell = |from: &str, to: &str| {
+        standin.rename(&format!("/T/{from}"), "/T/aside");
+        standin.rename("/T/aside", &format!("/T/{to}"));
+    };
+    respell("Dir", "DIR");
+    respell("DIR/Deep", "DIR/dEEP");
+    respell("File.TXT", "file.txt");
+    world.write("Dir/top.txt", "written meanwhile");
+    world.write("Dir/new.txt", "new");
+    // Renamed on both sides: here is where it was done last, as far as anybody knows.
+    respell("Both", "BOTH");
+    fs::rename(world.folder.join("Both"), world.folder.join("both")).unwrap();
+    world.once_in_sync();
+    world.once_in_sync();
+    let here: Vec<_> = world.disk().into_keys().collect();
+    assert_eq!(here, ["DIR/dEEP/in.txt", "DIR/new.txt", "DIR/top.txt", "both/a.txt", "file.txt", "kept"]);
+    world.assert_equal();
+    assert_eq!(fs::read_to_string(world.folder.join("DIR/top.txt")).unwrap(), "written meanwhile");
+    assert_eq!((standin.calls_of("files/download"), world.deletions()), (0, 0), "{:#?}", standin.calls());
+    world.assert_clean();
+}
+
+/// Two sides that meet under different letters keep them, whatever is written.
+#[test]
+fn h7_sides_that_met_under_different_letters_keep_them() {
+    let world = two_way(Settings::default());
+    world.standin.write("/T/Docs/a.txt", "one");
+    world.write("docs/a.txt", "one");
+    world.once_in_sync();
+    world.write("docs/a.txt", "two");
+    world.once_in_sync();
+    world.standin.write("/T/Docs/new.txt", "three");
+    world.once_in_sync();
+    assert_eq!(world.disk().into_keys().collect::<Vec<_>>(), ["docs/a.txt", "docs/new.txt"]);
+    assert_eq!(world.remote().len(), 2);
+    world.assert_clean();
+}

@@ -116,7 +116,9 @@ impl Follower {
         {
             self.lane.set(|now| now.unweighed = false);
             let folders = self.lane.folders.clone();
-            if self.store.compare_listing(self.lane.id, folders, Naming { key_of, holds }, now_ms()).await? {
+            let ran = self.store.compare_listing(self.lane.id, folders, Naming { key_of, holds }, now_ms()).await?;
+            self.lane.respell(ran.respelled);
+            if ran.more {
                 return Ok(Stepped::Went(0));
             }
         }

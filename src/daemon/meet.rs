@@ -58,6 +58,9 @@ impl<'a> Meeting<'a> {
         {
             return Met::Looked(self.fail(failure));
         }
+        if let Some(looked) = self.respell(&agreed) {
+            return Met::Looked(looked);
+        }
         if matches!(action, Action::Download(_) | Action::MakeDir)
             && self.local == Local::Absent
             && let Some(place) = respelled::below(self.root, &self.job.path)

@@ -7,7 +7,7 @@ mod reader;
 
 pub use reader::{Covered, Reader, ReaderError, list_online};
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::Notify;
@@ -21,7 +21,7 @@ use crate::daemon::folder::Folder;
 use crate::daemon::live::lock;
 use crate::model::{Agreed, Claimed, Disk, FolderId, Job, JobId, RelPath, Remote, RemotePath, UnixMs, status};
 use crate::plan::listing::{is_sure, key_of, scopes, within};
-use crate::store::{Compared, ListingId, Sought, Store, StoreError, TreeId, WalkAt};
+use crate::store::{Compared, ListingId, Respelled, Sought, Store, StoreError, TreeId, WalkAt};
 
 /// The listings of one account.
 pub(crate) struct RemoteCache {
@@ -39,7 +39,13 @@ pub(crate) struct Lane {
     pub(crate) nudge: Notify,
     /// Our own commits that it may not show yet.
     pub(crate) echo: Echo,
+    /// What has other letters in Dropbox since the last change there, and has yet to get them here. In memory only: what a restart forgets keeps its
+    /// letters, which is no harm.
+    pub(crate) respelled: Mutex<HashMap<(FolderId, RelPath), String>>,
 }
+
+/// So many names with other letters are remembered.
+const RESPELLED: usize = 50_000;
 
 /// Entries walked at once.
 const WALK: usize = 1000;
@@ -109,6 +115,13 @@ impl Lane {
         change(&mut lock(&self.now));
     }
 
+    /// These have other letters in Dropbox now.
+    pub(crate) fn respell(&self, these: Vec<Respelled>) {
+        let mut known = lock(&self.respelled);
+        let room = RESPELLED.saturating_sub(known.len());
+        known.extend(these.into_iter().take(room).map(|one| ((one.folder, one.path), one.shown)));
+    }
+
     /// Changes that wait for a person.
     pub(crate) fn held(&self) -> Option<HeldChanges> {
         lock(&self.now).held.clone()
@@ -138,6 +151,7 @@ impl RemoteCache {
                 now: Mutex::new(now),
                 nudge: Notify::new(),
                 echo: Echo::default(),
+                respelled: Mutex::default(),
             })
         });
         Ok(Self { lanes: lanes.collect() })
@@ -267,6 +281,30 @@ impl RemoteCache {
         let Some(sought) = self.sought(account, folder, path, true)? else { return Ok(None) };
         let shown = account.store.shown_blocking(sought.at.listing, &sought.at.key)?;
         Ok(shown.and_then(|shown| shown.rsplit_once('/').map(|(_, name)| name.to_owned())))
+    }
+
+    /// The name that this was given in Dropbox, if it differs in its letters from the one here. Asked once.
+    pub(crate) fn take_respelled(&self, folder: FolderId, path: &RelPath) -> Option<String> {
+        lock(&self.lane_of(folder)?.respelled).remove(&(folder, path.clone()))
+    }
+
+    /// A directory has its new letters: what is to get some below it is below the new path.
+    pub(crate) fn respelled_below(&self, folder: FolderId, from: &RelPath, to: &RelPath) {
+        let Some(lane) = self.lane_of(folder) else { return };
+        let mut known = lock(&lane.respelled);
+        let below = known.keys().filter(|(of, path)| *of == folder && path.is_under(from));
+        for key in below.cloned().collect::<Vec<_>>() {
+            if let (Some(shown), Some(path)) = (known.remove(&key), key.1.moved(from, to)) {
+                known.insert((folder, path), shown);
+            }
+        }
+    }
+
+    /// As it was before [`RemoteCache::take_respelled`]: it is too early.
+    pub(crate) fn respelled_later(&self, folder: FolderId, path: RelPath, shown: String) {
+        if let Some(lane) = self.lane_of(folder) {
+            lane.respell(vec![Respelled { folder, path, shown }]);
+        }
     }
 
     /// Whether the listing is yet to show a folder that we moved.

@@ -281,6 +281,13 @@ pub enum Settled {
     },
     /// What belongs here lies at this path, as its directory is named here: the row goes, and that path is looked at.
     Rather(RelPath),
+    /// It got the letters here that it has in Dropbox: what was agreed on, there and below, is agreed on under the new path.
+    Respelled {
+        /// Where it lies here now.
+        to: RelPath,
+        /// As for a move in Dropbox.
+        moved: Box<Relocation>,
+    },
     /// Nothing is wrong, but it is too early: look again at this time.
     Wait(UnixMs),
     /// As it was; base stays as it is, the row goes.

@@ -67,6 +67,24 @@ impl Store {
         })
     }
 
+    /// Whether somebody works on anything below a path, or has staged it. Blocks.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn works_below_blocking(&self, folder: FolderId, path: &RelPath) -> Result<bool, StoreError> {
+        self.read_blocking(|conn| {
+            let mut select = conn.prepare_cached(
+                "SELECT 1 FROM job WHERE folder = ?1 AND path >= ?2 AND path < ?3 AND path <> ?4 AND state IN ('claimed', 'staged') LIMIT 1",
+            )?;
+            for span in at_or_below(path) {
+                if select.exists(params![folder.0, span.low, span.high, path.as_str()])? {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        })
+    }
+
     /// Whether a path has a row, in whatever state. Blocks.
     ///
     /// # Errors

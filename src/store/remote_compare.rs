@@ -90,6 +90,26 @@ pub enum Fate {
     Same(ContentHash),
 }
 
+/// What one slice of the comparison came to.
+#[derive(Debug, Default)]
+pub struct Ran {
+    /// There was something to compare: there may be more.
+    pub more: bool,
+    /// What was agreed on, and goes by other letters in Dropbox since the last change there.
+    pub respelled: Vec<Respelled>,
+}
+
+/// A file or a folder that has another name of the same key in Dropbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Respelled {
+    /// The folder of the configuration.
+    pub folder: FolderId,
+    /// Its path here.
+    pub path: RelPath,
+    /// The last component, as Dropbox shows it.
+    pub shown: String,
+}
+
 /// What one slice came to.
 pub(super) struct Slice {
     /// `compare_at` as it was read: should it be another by now, it stays.
@@ -98,11 +118,12 @@ pub(super) struct Slice {
     position: Option<Position>,
     /// Touched paths that are done.
     done: Vec<String>,
+    respelled: Vec<Respelled>,
 }
 
 impl Store {
     /// One slice of the comparison of base with what the listing says; rows are made for the paths that differ, and for no others. What we
-    /// are committing ourselves right now is no difference. `true` while there is more to compare. Nothing is compared before the listing is
+    /// are committing ourselves right now is no difference. Nothing is compared before the listing is
     /// complete, nor in the middle of a run of pages; a comparison that is done twice makes the same rows.
     ///
     /// # Errors
@@ -113,11 +134,12 @@ impl Store {
         folders: Vec<Compared>,
         naming: Naming,
         now: UnixMs,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Ran, StoreError> {
         let slice = self.read(move |conn| slice(conn, id, &folders, naming)).await?;
-        let Some(slice) = slice else { return Ok(false) };
+        let Some(mut slice) = slice else { return Ok(Ran::default()) };
+        let respelled = std::mem::take(&mut slice.respelled);
         self.write_rows(usize::MAX, move |conn| carry_out(conn, id, &slice, now)).await?;
-        Ok(true)
+        Ok(Ran { more: true, respelled })
     }
 }
 
@@ -177,7 +199,8 @@ fn enqueue(conn: &Connection, found: &Found, now: UnixMs) -> Step<()> {
 /// Looks at the next slice; `None` if there is nothing to compare, or not yet.
 pub(super) fn slice(conn: &Connection, id: ListingId, folders: &[Compared], naming: Naming) -> Step<Option<Slice>> {
     let Some((look, before)) = Look::new(conn, id, folders, naming)? else { return Ok(None) };
-    let (differing, position, done) = match before.as_deref().map(Position::read) {
+    let mut respelled = Vec::new();
+    let (mut differing, position, done) = match before.as_deref().map(Position::read) {
         Some(Position::Base { dir, name }) => {
             let (differing, position) = look.base(dir, &name)?;
             (differing, position, Vec::new())
@@ -191,12 +214,29 @@ pub(super) fn slice(conn: &Connection, id: ListingId, folders: &[Compared], nami
             (differing, position, Vec::new())
         }
         at => match look.touched(at, "")? {
-            Some(touched) => touched,
+            Some(touched) => {
+                // Only what has changed: two sides that have met under different letters keep them.
+                for key in &touched.2 {
+                    respelled.extend(look.respelled(key)?);
+                }
+                touched
+            }
             None if before.is_some() => (Vec::new(), None, Vec::new()),
             None => return Ok(None),
         },
     };
-    Ok(Some(Slice { before, differing, position, done }))
+    // A file has another revision, too, and so a row of its own; a folder gets one.
+    let rows = respelled.iter().filter(|one| !differing.iter().any(|found| found.path == one.path)).map(|one| Found {
+        folder: one.folder,
+        path: one.path.clone(),
+        size: 0,
+        down: true,
+        dirs_below: false,
+        was: None,
+    });
+    let rows: Vec<_> = rows.collect();
+    differing.extend(rows);
+    Ok(Some(Slice { before, differing, position, done, respelled }))
 }
 
 /// One look at base and at the live tree.
@@ -283,6 +323,35 @@ impl<'a> Look<'a> {
     fn key(&self, folder: FolderId, path: &RelPath, place: &str) -> Step<String> {
         let told = if place.is_ascii() { None } else { odd_keys::get(self.conn, folder, path)? };
         Ok(told.unwrap_or_else(|| (self.naming.key_of)(place)))
+    }
+
+    /// Whether what was touched, and was agreed on, has another name in the tree than here.
+    fn respelled(&self, touched: &str) -> Step<Vec<Respelled>> {
+        let key = (self.naming.key_of)(touched);
+        let mut found = Vec::new();
+        let Some(entry) = remote_view::one(self.conn, self.tree, &key)? else { return Ok(found) };
+        let Some((_, shown)) = entry.path.rsplit_once('/') else { return Ok(found) };
+        let inside = |folder: &&Compared| {
+            let home = (self.naming.key_of)(folder.remote.as_str());
+            key.strip_prefix(&home).is_some_and(|rest| rest.starts_with('/'))
+        };
+        for folder in self.folders.iter().filter(|folder| folder.down).filter(inside) {
+            let mut names = Names::new(self.conn, folder, self.naming, std::iter::once(key.as_str()));
+            let path = if entry.kind == "folder" {
+                let dir = names.dir(&key, &entry.path)?.filter(|dir| dir.known);
+                dir.map(|dir| dir.path)
+            } else {
+                let file = names.file(&key, &entry.path, Some(&entry.id))?;
+                // Our own commit changes no name.
+                file.and_then(|(path, base)| Some((path, base?)))
+                    .filter(|(_, base)| Some(&base.rev) != entry.rev.as_ref())
+                    .map(|(path, _)| path)
+            };
+            if let Some(path) = path.filter(|path| path.name() != shown) {
+                found.push(Respelled { folder: folder.folder, path, shown: shown.to_owned() });
+            }
+        }
+        Ok(found)
     }
 
     /// The first folder at or after this number that brings things down.

@@ -162,7 +162,8 @@ impl Applier<'_> {
         }
         self.below(rule.below, key)?;
         let swapped = there.kind == Kind::File && matches!(entry.what, What::Folder(_));
-        if swapped || matches!(entry.what, What::File(_)) {
+        let respelled = there.display.as_deref().unwrap_or(name) != entry.name;
+        if swapped || respelled || matches!(entry.what, What::File(_)) {
             self.touch(parent, &entry.name, rule.below == Below::Remove)?;
         }
         Ok(())

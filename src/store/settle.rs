@@ -6,7 +6,7 @@ use rusqlite::{Connection, params};
 
 use super::error::{Step, StoreError};
 use super::history::{Log, Note};
-use super::{Store, base, base_dir, batches, placing, problems, row};
+use super::{Store, base, base_dir, batches, moves, placing, problems, row};
 use crate::model::done::Deed;
 use crate::model::{Failure, FolderId, Job, JobId, Settled, Stat, UnixMs};
 
@@ -66,6 +66,17 @@ impl Store {
                     Settled::Rather(place) => {
                         finish(conn, job.id, job.generation, now)?;
                         base_dir::look(conn, job.folder, place, 0, now)?;
+                    }
+                    Settled::Respelled { to, moved } => {
+                        match &moved.base {
+                            Some(_) => {
+                                base::put(conn, job.folder, &job.path, None, now)?;
+                                base::put(conn, job.folder, to, moved.base.as_ref(), now)?;
+                            }
+                            None => moves::rekey(conn, job.folder, moved, to, now)?,
+                        }
+                        finish(conn, job.id, job.generation, now)?;
+                        base_dir::look(conn, job.folder, to, 0, now)?;
                     }
                     Settled::Wait(at) => put_off(conn, job.id, job.generation, *at, None)?,
                     Settled::Nothing => finish(conn, job.id, job.generation, now)?,

@@ -51,6 +51,7 @@ async fn follower(store: &Store, dropbox: Dropbox, scope: &str) -> Follower {
         now: Mutex::new(LaneNow::default()),
         nudge: Notify::new(),
         echo: crate::daemon::echo::Echo::default(),
+        respelled: Mutex::default(),
     };
     Follower::new(store.clone(), dropbox, Arc::new(lane), Question::default(), LIMITS)
 }

@@ -1,11 +1,13 @@
 //! Names that differ in their letters only: to Dropbox they are one, and here they may be two.
 
 use super::Meeting;
-use crate::daemon::folder::Folder;
-use crate::local::{Kind, Root};
-use crate::model::{Local, RelPath, WriteMode};
+use crate::daemon::folder::{Folder, stands};
+use crate::daemon::uploader::Looked;
+use crate::local::{Kind, Refused, Root};
+use crate::model::{Base, Local, RelPath, Relocation, Settled, WriteMode};
 use crate::plan::listing::key_of;
 use crate::plan::meet;
+use crate::plan::moves::{Spelling, spelling};
 
 /// Among more directories than this none is looked for by its letters.
 const MANY: usize = 2_000;
@@ -17,6 +19,51 @@ impl Meeting<'_> {
         let Some(above) = self.job.path.parent() else { return false };
         let known = self.account.store.agreed_dirs_blocking(self.job.folder, &above).unwrap_or_default();
         known.len() <= MANY && is_here(self.root, &self.job.path)
+    }
+
+    /// What was renamed in Dropbox in its letters only gets them here, too: by a rename, with whatever was written into it meanwhile. `None`: there is
+    /// nothing of the kind to be done, or another thing has the name here.
+    pub(super) fn respell(&self, agreed: &dyn Fn(&RelPath) -> bool) -> Option<Looked> {
+        let (account, job, root) = (self.account, &self.job, self.root);
+        let shown = account.remote.take_respelled(job.folder, &job.path)?;
+        let to = job.path.parent()?.child(&shown).ok()?;
+        let is_known = match self.local {
+            Local::Dir => agreed(&job.path),
+            Local::File(_) => self.base.is_some(),
+            _ => false,
+        };
+        // Renamed here, too: that goes up. Keys that nobody could guess are known for the old place only.
+        let odd = || account.store.has_odd_keys_blocking(job.folder, &job.path).unwrap_or(true);
+        if !is_known || spelling(&job.path, &to) != Spelling::Letters || stands(root, &job.path) != self.local || odd()
+        {
+            return None;
+        }
+        let works = account.store.works_below_blocking(job.folder, &job.path).unwrap_or(true);
+        let renamed =
+            if works || self.view.late { Err(Refused::Changed) } else { root.rename(&job.path, &to, &self.local) };
+        let now = match renamed {
+            Ok(now) => now,
+            Err(Refused::Changed) => {
+                account.remote.respelled_later(job.folder, job.path.clone(), shown);
+                return Some(self.again_soon());
+            }
+            Err(_) => return None,
+        };
+        account.remote.respelled_below(job.folder, &job.path, &to);
+        tracing::debug!(from = %job.path, %to, "has other letters in Dropbox: renamed here, too");
+        let base = self.base.clone().map(|base| match (self.local.clone(), now) {
+            // The rename itself changes the inode's time; a file that was written since it was agreed on stays one.
+            (Local::File(was), Local::File(now))
+                if was == base.stat && (now.size, now.mtime_ns) == (was.size, was.mtime_ns) =>
+            {
+                Base { stat: now, ..base }
+            }
+            _ => base,
+        });
+        let (from, place) = (self.folder.home(&job.path), self.folder.home(&to));
+        let source = job.path.clone();
+        let moved = Relocation { from, to: place, source, base, copy: false, alike: false, via: None };
+        Some(Looked::Done(job.clone(), Settled::Respelled { to, moved: Box::new(moved) }))
     }
 
     /// How the file goes over Dropbox's, if that was agreed on under other letters of the name that nobody has here any more.

@@ -75,7 +75,7 @@ impl Home {
     /// To the end; how many slices that took.
     async fn compare(&self, id: ListingId, down: bool) -> usize {
         let mut slices = 0;
-        while self.store.compare_listing(id, self.compared(down), NAMING, 9).await.unwrap() {
+        while self.store.compare_listing(id, self.compared(down), NAMING, 9).await.unwrap().more {
             slices += 1;
             assert!(slices < 10_000);
         }
@@ -167,10 +167,10 @@ async fn what_the_disk_cannot_hold_gets_no_row() {
     let id =
         home.listed(vec![folder("/R"), file("/R/12:30", "1", 1), folder("/R/why?"), file("/R/why?/x", "1", 1)]).await;
     let folders = |disk| vec![Compared { disk, ..home.compared(true).remove(0) }];
-    while home.store.compare_listing(id, folders(Disk::Windows), NAMING, 9).await.unwrap() {}
+    while home.store.compare_listing(id, folders(Disk::Windows), NAMING, 9).await.unwrap().more {}
     assert!(home.found().is_empty());
     home.store.folder("/l", "/r", "download").await.unwrap();
-    while home.store.compare_listing(id, folders(Disk::Plain), NAMING, 9).await.unwrap() {}
+    while home.store.compare_listing(id, folders(Disk::Plain), NAMING, 9).await.unwrap().more {}
     assert_eq!(home.found(), ["12:30 1", "why? 0", "why?/x 1"]);
 }
 
@@ -271,7 +271,7 @@ async fn memory_is_bounded_by_the_slice_and_a_crash_repeats_no_more_than_one() {
     let mut slices = 0;
     loop {
         let before = home.found().len();
-        let more = home.store.compare_listing(id, home.compared(true), NAMING, 9).await.unwrap();
+        let more = home.store.compare_listing(id, home.compared(true), NAMING, 9).await.unwrap().more;
         most = most.max(home.found().len() - before);
         if !more {
             break;
@@ -293,7 +293,7 @@ async fn memory_is_bounded_by_the_slice_and_a_crash_repeats_no_more_than_one() {
         slices += 1;
         assert!(slices < 100);
         let before = home.found().len();
-        let more = home.store.compare_listing(id, home.compared(true), NAMING, 9).await.unwrap();
+        let more = home.store.compare_listing(id, home.compared(true), NAMING, 9).await.unwrap().more;
         most = most.max(home.found().len() - before);
         if !more {
             break;
@@ -324,7 +324,7 @@ async fn a_comparison_that_is_begun_anew_meanwhile_stays_begun_anew() {
     home.agreed(&[("a", None)]).await;
     let id = home.listed(vec![folder("/R"), file("/R/a", "r1", 3), file("/R/b", "1", 1)]).await;
     let folders = home.compared(true);
-    assert!(home.store.compare_listing(id, folders.clone(), NAMING, 9).await.unwrap());
+    assert!(home.store.compare_listing(id, folders.clone(), NAMING, 9).await.unwrap().more);
     let read = home.store.read_blocking(|conn| slice(conn, id, &folders, NAMING)).unwrap().unwrap();
     home.store.forget(home.folder).await.unwrap();
     home.store.write_rows(99, move |conn| carry_out(conn, id, &read, 9)).await.unwrap();
@@ -343,10 +343,10 @@ async fn a_folder_above_the_synced_one_takes_it_along() {
         disk: Disk::Plain,
     }];
     let id = home.listed(vec![folder("/Top"), folder("/Top/R"), file("/Top/R/x", "r1", 3)]).await;
-    while home.store.compare_listing(id, folders.clone(), NAMING, 9).await.unwrap() {}
+    while home.store.compare_listing(id, folders.clone(), NAMING, 9).await.unwrap().more {}
     assert!(home.found().is_empty());
     home.page(id, vec![deleted("/Top")], false).await;
-    while home.store.compare_listing(id, folders.clone(), NAMING, 9).await.unwrap() {}
+    while home.store.compare_listing(id, folders.clone(), NAMING, 9).await.unwrap().more {}
     assert_eq!(home.found(), ["x 0"]);
 }
 
@@ -363,11 +363,11 @@ async fn another_folders_base_is_none_of_this_ones() {
             Compared { folder: other, remote: remote("/R/sub"), down: second, disk: Disk::Plain },
         ]
     };
-    while home.store.compare_listing(id, folders(false, true), NAMING, 9).await.unwrap() {}
+    while home.store.compare_listing(id, folders(false, true), NAMING, 9).await.unwrap().more {}
     let rows = || home.texts("SELECT folder || ' ' || path FROM job ORDER BY folder, path");
     assert_eq!(rows(), [format!("{} b", other.0)]);
     home.clear();
     home.page(id, vec![file("/R/sub/c", "1", 2)], false).await;
-    while home.store.compare_listing(id, folders(true, true), NAMING, 9).await.unwrap() {}
+    while home.store.compare_listing(id, folders(true, true), NAMING, 9).await.unwrap().more {}
     assert_eq!(rows(), [format!("{} sub/c", home.folder.0), format!("{} c", other.0)]);
 }

@@ -20,6 +20,7 @@ async fn in_sync(standin: &Standin, store: &Store) -> (Follower, FolderId) {
         now: Mutex::new(LaneNow::default()),
         nudge: Notify::new(),
         echo: Echo::default(),
+        respelled: Mutex::default(),
     };
     follower.lane = Arc::new(lane);
     rest(&mut follower).await;
@@ -62,7 +63,15 @@ fn encrypt(standin: &Standin, files: usize) {
 fn restarted(follower: &Follower) -> Follower {
     let old = &follower.lane;
     let (folders, now) = (old.folders.clone(), Mutex::new(LaneNow::default()));
-    let lane = Lane { id: old.id, scope: old.scope.clone(), folders, now, nudge: Notify::new(), echo: Echo::default() };
+    let lane = Lane {
+        id: old.id,
+        scope: old.scope.clone(),
+        folders,
+        now,
+        nudge: Notify::new(),
+        echo: Echo::default(),
+        respelled: Mutex::default(),
+    };
     Follower::new(follower.store.clone(), follower.dropbox.clone(), Arc::new(lane), Question::default(), LIMITS)
 }
 
