@@ -84,6 +84,14 @@ fn line(
     leaving: &BTreeMap<(&RelPath, bool), usize>,
     coming: &BTreeMap<(&RelPath, bool), usize>,
 ) -> Together {
+    // Of two that leave from one place only the first is believed.
+    let is_first = |i: usize| {
+        let step = steps.get(i).and_then(|step| Some((step.from, step.dir?)));
+        step.is_some_and(|from| leaving.get(&from) == Some(&i))
+    };
+    if !is_first(start) {
+        return Together { steps: vec![start], circle: false };
+    }
     let mut members = vec![start];
     // Whoever makes room for the last one, and so on. Each must be the one that both its places name, or a third has a say in it.
     let next = |last: usize, forward: bool| {
@@ -94,7 +102,7 @@ fn line(
         } else {
             (coming.get(&(from, dir)), leaving.get(&(from, dir)))
         };
-        here.copied().filter(|_| back == Some(&last))
+        here.copied().filter(|other| back == Some(&last) && is_first(*other))
     };
     let mut at = start;
     while let Some(other) = next(at, true) {
