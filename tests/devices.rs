@@ -5,7 +5,7 @@
 
 mod harness;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -179,14 +179,30 @@ fn device(name: char, first: Option<&World>) -> Device {
     Device { world, daemon: None, mine: BTreeSet::new(), saved: 0, name }
 }
 
+/// What a device has, under the names that Dropbox tells apart. A name that it does not tell from another one is a problem, and lies on one disk only.
+fn folded(paths: impl IntoIterator<Item = (String, String)>, but: &BTreeSet<String>) -> BTreeMap<String, String> {
+    paths.into_iter().filter(|(path, _)| !but.contains(path)).map(|(path, what)| (path.to_lowercase(), what)).collect()
+}
+
+/// Paths that a device calls a clash of names.
+fn clashes(device: &Device) -> BTreeSet<String> {
+    let out = device.world.command(&["problems", "--json"]).output().unwrap();
+    let listed: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap_or_default();
+    let clash = |problem: &&serde_json::Value| problem["code"] == "case_clash";
+    let problems = listed["items"].as_array().into_iter().flatten().filter(clash);
+    problems.filter_map(|problem| problem["path"].as_str().map(str::to_owned)).collect()
+}
+
 fn sides_agree(standin: &Standin, a: &Device, b: &Device) -> Result<(), String> {
-    let (here, there, server) = (a.world.disk(), b.world.disk(), a.world.remote());
+    let (mine, theirs) = (clashes(a), clashes(b));
+    let (here, there) = (folded(a.world.disk(), &mine), folded(b.world.disk(), &theirs));
+    let server = folded(a.world.remote(), &BTreeSet::new());
     if here != there || here != server {
         return Err(format!("files:\na {here:#?}\nb {there:#?}\nserver {server:#?}"));
     }
-    let folders: BTreeSet<String> =
-        standin.folders().into_iter().filter_map(|f| f.strip_prefix("/T/").map(str::to_owned)).collect();
-    let (da, db) = (dirs(&a.world.folder), dirs(&b.world.folder));
+    let lower = |paths: BTreeSet<String>| paths.into_iter().map(|path| path.to_lowercase()).collect::<BTreeSet<_>>();
+    let folders = standin.folders().into_iter().filter_map(|f| f.strip_prefix("/T/").map(str::to_owned)).collect();
+    let (da, db, folders) = (lower(dirs(&a.world.folder)), lower(dirs(&b.world.folder)), lower(folders));
     if da != db || da != folders {
         return Err(format!("directories:\na {da:?}\nb {db:?}\nserver {folders:?}"));
     }

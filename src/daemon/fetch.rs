@@ -13,6 +13,7 @@ use crate::daemon::account::{Account, Fatal};
 use crate::daemon::clock::now_ms;
 use crate::daemon::folder::Folder;
 use crate::daemon::intake::blocking;
+use crate::daemon::meet::respelled;
 use crate::daemon::trash;
 use crate::daemon::uploader::failed;
 use crate::dropbox::Version;
@@ -144,6 +145,10 @@ fn place(
     }
     // Nothing is placed in a root that is not the folder's.
     folder.verify()?;
+    // While it came, its directory may have got other letters: it is not made a second time.
+    if respelled::below(&folder.root, path).is_some() {
+        return Err(Refused::Changed);
+    }
     let placed = incoming.place(path, expected, modified, going)?;
     Ok((placed, hash))
 }

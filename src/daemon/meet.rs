@@ -9,6 +9,7 @@ use crate::daemon::clock::{day, now_ms};
 use crate::daemon::fetch::Fetch;
 use crate::daemon::folder::{self, Folder};
 use crate::daemon::hashed::{self, hash};
+use crate::daemon::judge::case_clash;
 use crate::daemon::keep::stamp;
 use crate::daemon::remote::{Gate, View};
 use crate::daemon::uploader::{Looked, failed, twin};
@@ -21,7 +22,7 @@ use crate::plan::listing::key_of;
 use crate::plan::{conflict, meet, names};
 use crate::store::Placing;
 
-mod respelled;
+pub(crate) mod respelled;
 
 /// What is not known yet is looked at again after this long, in ms.
 const SOON_MS: UnixMs = 300;
@@ -61,7 +62,7 @@ impl<'a> Meeting<'a> {
         if let Some(looked) = self.respell(&agreed) {
             return Met::Looked(looked);
         }
-        if matches!(action, Action::Download(_) | Action::MakeDir)
+        if matches!(action, Action::Download(_) | Action::MakeDir | Action::Nothing)
             && self.local == Local::Absent
             && let Some(place) = respelled::below(self.root, &self.job.path)
         {
@@ -69,9 +70,9 @@ impl<'a> Meeting<'a> {
             if !agreed(&place.parent().unwrap_or_default()) && !self.is_stuck() {
                 return Met::Looked(self.again_soon());
             }
-            if self.base.is_none() {
-                return Met::Looked(self.done(Settled::Rather(place)));
-            }
+            // What was agreed on under letters that nobody has here is no file's any more.
+            let settled = if self.base.is_none() { Settled::Rather(place) } else { Settled::Again(None) };
+            return Met::Looked(self.done(settled));
         }
         if matches!(action, Action::Upload(_) | Action::AdoptOrUpload(_) | Action::Compare | Action::Nothing)
             && let Some(base) = self.placed()
@@ -121,7 +122,13 @@ impl<'a> Meeting<'a> {
             }
             Action::Wedge(failure) | Action::PutOff(failure) => self.fail(failure),
             Action::Forget => self.done(Settled::Again(None)),
-            Action::AgreeDir => self.done(Settled::InSyncDir(DirStat::default())),
+            Action::AgreeDir => {
+                let settled = match self.twin_dir() {
+                    Some(other) => Settled::Wedge(case_clash(&other)),
+                    None => Settled::InSyncDir(DirStat::default()),
+                };
+                self.done(settled)
+            }
             Action::MakeDir if self.is_here_respelled() => self.done(Settled::Nothing),
             Action::MakeDir => match self.root.make_dir(&self.job.path) {
                 Ok(_) => self.done(Settled::InSyncDir(DirStat::default())),
@@ -339,6 +346,9 @@ impl<'a> Meeting<'a> {
         // A twin of it was here for a while: Dropbox's file is where it was.
         if account.remote.shows_blocking(account, self.job.folder, &there).ok()? {
             return Some(Looked::Done(self.job.clone(), Settled::Nothing));
+        }
+        if respelled::below(self.root, &self.job.path).is_some() {
+            return Some(self.again_soon());
         }
         match self.root.rename(other, &self.job.path, &Local::File(stat)) {
             Ok(Local::File(now)) => {

@@ -6,9 +6,10 @@ use rusqlite::{Connection, params};
 
 use super::error::{Step, StoreError};
 use super::history::{Log, Note};
+use super::row::at_or_below;
 use super::{Store, base, base_dir, batches, moves, placing, problems, row};
 use crate::model::done::Deed;
-use crate::model::{Failure, FolderId, Job, JobId, Settled, Stat, UnixMs};
+use crate::model::{Failure, FolderId, Job, JobId, RelPath, Settled, Stat, UnixMs};
 
 impl Store {
     /// Ends the work on claimed rows, in one step. A row that is not claimed any more (its folder was forgotten) is left alone, its base too.
@@ -73,7 +74,10 @@ impl Store {
                                 base::put(conn, job.folder, &job.path, None, now)?;
                                 base::put(conn, job.folder, to, moved.base.as_ref(), now)?;
                             }
-                            None => moves::rekey(conn, job.folder, moved, to, now)?,
+                            None => {
+                                look_below(conn, job, to, now)?;
+                                moves::rekey(conn, job.folder, moved, to, now)?;
+                            }
                         }
                         finish(conn, job.id, job.generation, now)?;
                         base_dir::look(conn, job.folder, to, 0, now)?;
@@ -93,6 +97,28 @@ impl Store {
         })
         .await
     }
+}
+
+/// Whatever was to be looked at below a directory is looked at below its new path, too.
+fn look_below(conn: &Connection, job: &Job, to: &RelPath, now: UnixMs) -> Step<()> {
+    let mut select = conn.prepare_cached(
+        "SELECT path, size FROM job WHERE folder = ?1 AND path >= ?2 AND path < ?3 AND path <> ?4 AND state <> 'wedged'",
+    )?;
+    let mut rows = Vec::new();
+    for span in at_or_below(&job.path) {
+        let found = select.query_map(params![job.folder.0, span.low, span.high, job.path.as_str()], |r| {
+            Ok((row::rel(r, 0)?, row::count(r, 1)?))
+        })?;
+        for one in found {
+            rows.push(one?);
+        }
+    }
+    for (path, size) in rows {
+        if let Some(path) = path.moved(&job.path, to) {
+            base_dir::look(conn, job.folder, &path, size, now)?;
+        }
+    }
+    Ok(())
 }
 
 /// Whether the row is in a worker's hands.

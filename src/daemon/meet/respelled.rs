@@ -21,6 +21,15 @@ impl Meeting<'_> {
         known.len() <= MANY && is_here(self.root, &self.job.path)
     }
 
+    /// A directory beside this one that was agreed on as Dropbox's folder of this name, and is here.
+    pub(super) fn twin_dir(&self) -> Option<RelPath> {
+        let above = self.job.path.parent()?;
+        let known = self.account.store.agreed_dirs_blocking(self.job.folder, &above).ok()?;
+        let (name, few) = (self.job.path.name(), known.len() <= MANY);
+        let twins = known.iter().filter(|other| few && *other != name && key_of(other) == key_of(name));
+        twins.filter_map(|other| above.child(other).ok()).find(|other| stands(self.root, other) == Local::Dir)
+    }
+
     /// What was renamed in Dropbox in its letters only gets them here, too: by a rename, with whatever was written into it meanwhile. `None`: there is
     /// nothing of the kind to be done, or another thing has the name here.
     pub(super) fn respell(&self, agreed: &dyn Fn(&RelPath) -> bool) -> Option<Looked> {
@@ -43,6 +52,8 @@ impl Meeting<'_> {
             if works || self.view.late { Err(Refused::Changed) } else { root.rename(&job.path, &to, &self.local) };
         let now = match renamed {
             Ok(now) => now,
+            // What is held below it may be held for long: then it keeps its letters.
+            Err(Refused::Changed) if self.is_stuck() => return None,
             Err(Refused::Changed) => {
                 account.remote.respelled_later(job.folder, job.path.clone(), shown);
                 return Some(self.again_soon());
@@ -99,7 +110,7 @@ pub(super) fn is_here(root: &Root, path: &RelPath) -> bool {
 
 /// Where a path belongs whose directory is not here under its name, but in other letters. Found by reading the directories above it, the nearest that
 /// is here under its own name first: where its directory is here, nothing is read.
-pub(super) fn below(root: &Root, path: &RelPath) -> Option<RelPath> {
+pub(crate) fn below(root: &Root, path: &RelPath) -> Option<RelPath> {
     let dir = path.parent().filter(|dir| !dir.is_root() && root.observe(dir) == Local::Absent)?;
     let (mut here, mut other) = (RelPath::root(), false);
     for name in dir.components() {
