@@ -114,13 +114,10 @@ impl Echo {
     /// Whether the cache may show this path as it was before our own commit.
     pub(crate) fn covers(&self, key: &str) -> bool {
         let mut state = lock(&self.0);
-        let covers = !state.listed
-            || state.all.is_some()
-            || state.paths.contains_key(key)
-            || state.in_tree(key)
-            || state.halfway().is_some();
+        let covers = !state.listed || state.all.is_some() || state.paths.contains_key(key) || state.in_tree(key);
         state.wanted |= covers;
-        covers
+        // That another device goes on is told by the longpoll.
+        covers || state.halfway().is_some()
     }
 
     /// Whether the cache may show this path as it was before a folder was moved.

@@ -2,6 +2,7 @@
 
 use crate::daemon::clock::now_ms;
 use crate::daemon::copies;
+use crate::daemon::intake::blocking;
 use crate::daemon::judge::Judge;
 use crate::dropbox::{EntryError, FileMetadata, Metadata};
 use crate::model::{Batch, Change, ChangeId, Failure, Outcome, Relocation, RemoteChange};
@@ -87,7 +88,12 @@ impl Judge<'_> {
         let ours = match (&there, &relocation.base) {
             (Some(Metadata::File(file)), Some(base)) if relocation.copy => file.content_hash == Some(base.content_hash),
             (Some(Metadata::File(file)), Some(base)) => base.file_id.as_ref() == Some(&file.id),
-            (Some(Metadata::Folder { .. }), None) => true,
+            // Where something is agreed on already, it is that which is there.
+            (Some(Metadata::Folder { .. }), None) => {
+                let (store, folder, path) = (self.account.store.clone(), change.folder, change.path.clone());
+                let taken = blocking(move || store.agreed_below_blocking(folder, &path)).await;
+                !taken.unwrap_or(true)
+            }
             _ => false,
         };
         let free = matches!(there, None | Some(Metadata::Deleted));

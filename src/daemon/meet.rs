@@ -272,6 +272,10 @@ impl<'a> Meeting<'a> {
         if self.local == Local::Absent && respelled::is_here(self.root, &self.job.path) {
             return self.done(Settled::InSync(None));
         }
+        // What another device put into it cannot come down where a file stands.
+        if matches!(self.local, Local::File(_)) && self.is_stuck() {
+            return self.move_aside();
+        }
         let here = store.busy_below_blocking(self.job.folder, &self.job.path);
         let there = self.account.remote.has_files_blocking(store, self.job.folder, &self.home());
         match (here, there) {

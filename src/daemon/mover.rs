@@ -130,6 +130,23 @@ impl Mover {
                 None => done = false,
             }
         }
+        // What others work at is waited for, and then done without: nothing is written, and nobody woken, for that.
+        let free = account.store.are_free(plans.clone()).await?;
+        let (mut free_plans, mut free_seen) = (Vec::new(), Vec::new());
+        for ((free, plan), (members, seen)) in free.into_iter().zip(plans).zip(all_seen) {
+            if free {
+                free_plans.push(plan);
+                free_seen.push((members, seen));
+            } else if members.iter().any(|(_, proposal)| proposal.since.elapsed() >= LONGEST) {
+                for (to, proposal) in members {
+                    account.moves.refuse(folder.id, &proposal.from, to, false);
+                    account.moves.done(folder.id, to);
+                }
+            } else {
+                done = false;
+            }
+        }
+        let (plans, mut all_seen) = (free_plans, free_seen);
         let now = now_ms();
         let others =
             all_seen.iter_mut().flat_map(|(_, seen): &mut (_, Vec<Seen>)| seen).flat_map(|seen| seen.others.drain(..));

@@ -314,7 +314,7 @@ impl RemoteCache {
 
     /// A row waits for the listing to catch up with our own commits.
     pub(crate) fn hurry(&self, folder: FolderId) {
-        if let Some(lane) = self.lane_of(folder) {
+        if let Some(lane) = self.lane_of(folder).filter(|lane| lane.echo.is_wanted()) {
             lane.nudge.notify_one();
         }
     }

@@ -71,17 +71,22 @@ impl Store {
     /// # Errors
     /// When the database cannot be written.
     pub async fn look_first(&self, rows: Vec<JobId>, now: UnixMs) -> Result<(), StoreError> {
-        self.write_and_wake(move |conn| {
+        let changed = self.write(move |conn| {
+            let mut changed = 0;
             // Not looked at yet, as far as its times tell.
             let mut update = conn.prepare_cached(
                 "UPDATE job SET due_at = 1, burst = 1 WHERE id = ?1 AND state = 'due' AND due_at <= ?2 AND due_at > 1",
             )?;
             for id in &rows {
-                update.execute(params![id.0, now])?;
+                changed += update.execute(params![id.0, now])?;
             }
-            Ok(())
-        })
-        .await
+            Ok(changed)
+        });
+        // Who asks again is not woken by its own question.
+        if changed.await? > 0 {
+            self.poke();
+        }
+        Ok(())
     }
 
     /// Whether more than `most` rows of a folder may yet become deletions: paths that were last seen gone (or empty), and that nobody has looked at.

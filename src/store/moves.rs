@@ -175,7 +175,7 @@ impl Store {
     }
 }
 
-fn agreed_below(conn: &Connection, folder: FolderId, path: &RelPath) -> Step<bool> {
+pub(super) fn agreed_below(conn: &Connection, folder: FolderId, path: &RelPath) -> Step<bool> {
     if base::get(conn, folder, path)?.is_some() || base_dir::has(conn, folder, path)? {
         return Ok(true);
     }

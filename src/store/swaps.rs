@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use rusqlite::{Connection, params};
 
 use super::error::{Step, StoreError};
-use super::moves::{Planned, is_busy, put, rekey, take_back};
+use super::moves::{Planned, agreed_below, is_busy, put, rekey, take_back};
 use super::row::{self, at_or_below};
 use super::{Store, base, base_dir};
 use crate::model::{Base, Change, ChangeId, FolderId, RelPath, Relocation, RemoteChange, UnixMs};
@@ -28,6 +28,25 @@ impl Store {
             return Ok(Vec::new());
         }
         self.write_rows(usize::MAX, move |conn| groups.iter().map(|group| stage(conn, group, now)).collect()).await
+    }
+
+    /// Of groups of moves, which could be staged now: nobody works at or below a path of theirs.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn are_free(&self, groups: Vec<Vec<Planned>>) -> Result<Vec<bool>, StoreError> {
+        self.read(move |conn| {
+            let is_free = |group: &Vec<Planned>| {
+                for planned in group {
+                    if is_busy(conn, planned)? {
+                        return Ok(false);
+                    }
+                }
+                Ok(true)
+            };
+            groups.iter().map(is_free).collect()
+        })
+        .await
     }
 
     /// Paths whose rows wait to be looked at and that could be what a file has become: those that end so, or, without an end, of that many bytes. At
@@ -71,9 +90,19 @@ impl Store {
     }
 }
 
+/// Whether what is to be moved is still agreed on where it was when it was looked at.
+fn has_source(conn: &Connection, planned: &Planned) -> Step<bool> {
+    let (folder, relocation) = (planned.folder, &planned.relocation);
+    Ok(relocation.copy
+        || match relocation.base {
+            Some(_) => base::get(conn, folder, &relocation.source)?.is_some(),
+            None => agreed_below(conn, folder, &relocation.source)?,
+        })
+}
+
 fn stage(conn: &Connection, group: &[Planned], now: UnixMs) -> Step<Option<Vec<ChangeId>>> {
     for planned in group {
-        if is_busy(conn, planned)? {
+        if is_busy(conn, planned)? || !has_source(conn, planned)? {
             return Ok(None);
         }
     }

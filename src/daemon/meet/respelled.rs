@@ -53,7 +53,7 @@ impl Meeting<'_> {
         let now = match renamed {
             Ok(now) => now,
             // What is held below it may be held for long: then it keeps its letters.
-            Err(Refused::Changed) if self.is_stuck() => return None,
+            Err(Refused::Changed) if self.is_stuck() || stands(root, &to) != Local::Absent => return None,
             Err(Refused::Changed) => {
                 account.remote.respelled_later(job.folder, job.path.clone(), shown);
                 return Some(self.again_soon());
