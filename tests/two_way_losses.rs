@@ -303,3 +303,21 @@ fn what_was_moved_there_and_back_can_be_deleted() {
     world.assert_equal();
     world.assert_clean();
 }
+
+/// A file that was moved there, and in whose old place a folder stands by now, comes to its new place.
+#[test]
+fn what_was_moved_and_replaced_by_a_folder_comes_down() {
+    let world = world("two-way");
+    for i in 0..8 {
+        world.write(&format!("kept {i}"), "k");
+    }
+    world.write("d/c", "one");
+    world.once_in_sync();
+    world.once_in_sync();
+    world.standin.rename("/T/d/c", "/T/a/c");
+    world.standin.write("/T/d/c/new", "two");
+    assert_eq!(comes_to_rest(&world), 0);
+    assert_eq!((read(&world, "a/c").as_deref(), read(&world, "d/c/new").as_deref()), (Some("one"), Some("two")));
+    world.assert_equal();
+    world.assert_clean();
+}

@@ -342,13 +342,14 @@ impl<'a> Meeting<'a> {
         let Local::File(stat) = Folder::look_at(self.root, other, Some(&base)) else { return None };
         // Moved, if nothing is at the old place any more. If that is not known yet, it will be.
         let view = account.remote.view_blocking(account, self.job.folder, other).ok()?;
+        let replaced = view.remote == Remote::Folder;
         match view.remote {
             Remote::Absent | Remote::Folder => {}
             Remote::Unlisted => return Some(self.again_soon()),
             Remote::File { .. } => return None,
         }
         // A twin of it was here for a while: Dropbox's file is where it was.
-        if account.remote.shows_blocking(account, self.job.folder, &there).ok()? {
+        if !replaced && account.remote.shows_blocking(account, self.job.folder, &there).ok()? {
             return Some(Looked::Done(self.job.clone(), Settled::Nothing));
         }
         if respelled::below(self.root, &self.job.path).is_some() {
