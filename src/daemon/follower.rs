@@ -272,7 +272,7 @@ impl Follower {
             self.refused = None;
         }
         self.lane.set(|now| now.unweighed = true);
-        self.watch_for_moves(&page);
+        self.watch_for_moves(&page).await?;
         let staged = self.store.stage_page(self.lane.id, place, page, rule, now_ms()).await?;
         self.lane.set(|now| {
             now.confirmed = Some(now_ms());
@@ -282,15 +282,19 @@ impl Follower {
     }
 
     /// What another device renames by way of another name is waited for.
-    fn watch_for_moves(&self, page: &Page) {
+    async fn watch_for_moves(&self, page: &Page) -> Result<(), StoreError> {
         let is_down = self.lane.folders.iter().any(|folder| folder.down);
         for entry in page.entries.iter().filter(|_| is_down) {
             match entry.what {
                 What::Deleted => self.lane.echo.arrived(entry.key.as_str()),
-                _ if is_halfway(&entry.name) => self.lane.echo.set_out([entry.key.as_str().to_owned()]),
+                // Our own has to go on.
+                _ if is_halfway(&entry.name) && !self.store.is_our_way(&entry.name).await? => {
+                    self.lane.echo.set_out([entry.key.as_str().to_owned()]);
+                }
                 _ => {}
             }
         }
+        Ok(())
     }
 
     /// What a page holds that cannot be used: counted, and said once.

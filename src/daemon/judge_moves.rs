@@ -88,6 +88,8 @@ impl Judge<'_> {
         let ours = match (&there, &relocation.base) {
             (Some(Metadata::File(file)), Some(base)) if relocation.copy => file.content_hash == Some(base.content_hash),
             (Some(Metadata::File(file)), Some(base)) => base.file_id.as_ref() == Some(&file.id),
+            // A free name is nobody else's.
+            (Some(Metadata::Folder { .. }), None) if relocation.via.is_some() => true,
             // Where something is agreed on already, it is that which is there.
             (Some(Metadata::Folder { .. }), None) => {
                 let (store, folder, path) = (self.account.store.clone(), change.folder, change.path.clone());

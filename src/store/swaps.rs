@@ -49,6 +49,23 @@ impl Store {
         .await
     }
 
+    /// Whether a free name that something has on its way is one of ours: a move that has to go on, or what was agreed on there. Its number is like no other.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn is_our_way(&self, name: &str) -> Result<bool, StoreError> {
+        let name = name.to_owned();
+        self.read(move |conn| {
+            let mut select = conn.prepare_cached(
+                "SELECT EXISTS (SELECT 1 FROM change WHERE substr(via, -length(?1)) = ?1 OR substr(from_path, -length(?1)) = ?1)
+                     OR EXISTS (SELECT 1 FROM base_dir WHERE name = ?1) OR EXISTS (SELECT 1 FROM base WHERE name = ?1)
+                     OR EXISTS (SELECT 1 FROM dir WHERE substr(path, -length(?1)) = ?1)",
+            )?;
+            Ok(select.query_row([&name], |r| r.get(0))?)
+        })
+        .await
+    }
+
     /// Paths whose rows wait to be looked at and that could be what a file has become: those that end so, or, without an end, of that many bytes. At
     /// most 64. Blocks.
     ///
