@@ -1,6 +1,7 @@
 //! Following one listing: which call is next, and what becomes of its answer. No waiting in here: who calls [`Follower::step`] decides when.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -102,6 +103,9 @@ impl Follower {
     async fn unit(&mut self) -> Result<Stepped, Stuck> {
         if self.elsewhere().await? {
             return Ok(Stepped::Went(0));
+        }
+        if self.lane.again.swap(false, Ordering::Relaxed) {
+            self.store.compare_anew().await?;
         }
         let listing = self.store.listing(self.lane.id).await?;
         if self.settle(&listing).await? {

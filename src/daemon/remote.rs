@@ -8,6 +8,7 @@ mod reader;
 pub use reader::{Covered, Reader, ReaderError, list_online};
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::Notify;
@@ -42,6 +43,8 @@ pub(crate) struct Lane {
     /// What has other letters in Dropbox since the last change there, and has yet to get them here. In memory only: what a restart forgets keeps its
     /// letters, which is no harm.
     pub(crate) respelled: Mutex<HashMap<(FolderId, RelPath), String>>,
+    /// Everything is to be compared once more.
+    pub(crate) again: AtomicBool,
 }
 
 /// So many names with other letters are remembered.
@@ -152,6 +155,7 @@ impl RemoteCache {
                 nudge: Notify::new(),
                 echo: Echo::default(),
                 respelled: Mutex::default(),
+                again: AtomicBool::new(false),
             })
         });
         Ok(Self { lanes: lanes.collect() })
@@ -304,6 +308,14 @@ impl RemoteCache {
     pub(crate) fn respelled_later(&self, folder: FolderId, path: RelPath, shown: String) {
         if let Some(lane) = self.lane_of(folder) {
             lane.respell(vec![Respelled { folder, path, shown }]);
+        }
+    }
+
+    /// A directory was here under two spellings, and is not any more: what changed in Dropbox meanwhile may have been looked for under the other one.
+    pub(crate) fn compare_again(&self, folder: FolderId) {
+        if let Some(lane) = self.lane_of(folder) {
+            lane.again.store(true, Ordering::Relaxed);
+            lane.nudge.notify_one();
         }
     }
 

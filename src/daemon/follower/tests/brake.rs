@@ -21,6 +21,7 @@ async fn in_sync(standin: &Standin, store: &Store) -> (Follower, FolderId) {
         nudge: Notify::new(),
         echo: Echo::default(),
         respelled: Mutex::default(),
+        again: false.into(),
     };
     follower.lane = Arc::new(lane);
     rest(&mut follower).await;
@@ -71,6 +72,7 @@ fn restarted(follower: &Follower) -> Follower {
         nudge: Notify::new(),
         echo: Echo::default(),
         respelled: Mutex::default(),
+        again: false.into(),
     };
     Follower::new(follower.store.clone(), follower.dropbox.clone(), Arc::new(lane), Question::default(), LIMITS)
 }
