@@ -118,11 +118,11 @@ pub enum Recovered {
 }
 
 impl Root {
-    /// Looks after a file whose name [`is_left_over`].
+    /// Looks after a file whose name [`is_left_over`]. `alive` is called again and again while a large one is read.
     ///
     /// # Errors
     /// [`Refused::Changed`] if somebody else works on it; else as moving to the trash.
-    pub fn recover(&self, side: &RelPath, when: UnixMs) -> Result<Recovered, Refused> {
+    pub fn recover(&self, side: &RelPath, when: UnixMs, alive: &dyn Fn()) -> Result<Recovered, Refused> {
         let Some(said) = read(side.name()).filter(|_| is_left_over(side.name())) else { return Ok(Recovered::Gone) };
         let handle = self.handle().map_err(refuse(DOING))?;
         let dir = match above(self, side) {
@@ -139,7 +139,7 @@ impl Root {
         let of = side.parent().unwrap_or_default().child(of).map_err(name)?;
         let how = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let file = File::from(openat(&dir, side.name(), how, Mode::empty()).map_err(refuse(DOING))?);
-        let holds = hash(&file)?;
+        let holds = hash(&file, alive)?;
         if stat_of(&file).map_err(|error| io_failure(DOING, &error))? != stat {
             return Err(Refused::Changed);
         }
@@ -151,7 +151,7 @@ impl Root {
         let known = going.notes(&stat);
         let slot = match slot(&handle, &of, when, &known, &mut |dir, name| move_in(&handle, at.0, at.1, dir, name)) {
             Err(Refused::Failed(failure)) if failure.code == "other_device" => {
-                copy_to_slot(&handle, at, &of, &stat, &going)
+                copy_to_slot(&handle, at, &of, &going, alive)
             }
             other => other,
         }?;

@@ -77,7 +77,7 @@ fn recovered(root: &Root, dir: &Path) -> Vec<(String, RelPath)> {
     for (name, _) in contents(dir) {
         let side = path(&name);
         if is_left_over(side.name()) {
-            match root.recover(&side, NOW).unwrap() {
+            match root.recover(&side, NOW, &|| {}).unwrap() {
                 Recovered::Unknown { of } => unknown.push((name, of)),
                 Recovered::Gone | Recovered::Trashed(_) => {}
             }
