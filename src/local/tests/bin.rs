@@ -207,8 +207,8 @@ fn l8_a_file_that_cannot_be_read_keeps_no_other() {
         told.set(told.get() + 1);
         match told.get() {
             // Each is told once when it is counted; then the first, and its one piece; then the second.
-            6 => setrlimit(Resource::Nofile, Rlimit { current: Some(0), ..usual.clone() }).unwrap(),
-            7 => setrlimit(Resource::Nofile, usual.clone()).unwrap(),
+            6 => setrlimit(Resource::Nofile, Rlimit { current: Some(0), ..usual }).unwrap(),
+            7 => setrlimit(Resource::Nofile, usual).unwrap(),
             _ => {}
         }
     };
