@@ -89,7 +89,7 @@ fn recovered(root: &Root, dir: &Path) -> Vec<(String, RelPath)> {
 /// As [`recovered`], where nothing has to be kept: nothing is left.
 fn look_after(root: &Root, dir: &Path) {
     assert_eq!(recovered(root, dir), []);
-    assert!(contents(dir).iter().all(|(name, _)| !name.contains(".~ferrybox-")));
+    assert!(contents(dir).iter().all(|(name, _)| name.starts_with(".ferrybox/") || !name.contains(".~ferrybox-")));
 }
 
 /// Every file below `dir` and its content, in order.
