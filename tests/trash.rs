@@ -134,7 +134,7 @@ fn the_trash_s_age_is_not_the_wall_clock_s() {
     world.assert_clean();
 }
 
-/// B2: what a crash left beside its place is looked after at the next start: half a download goes, what was agreed on goes to the trash, and what nobody
+/// B2: what a crash left beside its place is looked after at the next start: half a download and what was agreed on go to the trash, and what nobody
 /// knows is kept and told.
 #[test]
 fn b2_what_a_crash_left_beside_its_place_is_looked_after() {
@@ -153,7 +153,7 @@ fn b2_what_a_crash_left_beside_its_place_is_looked_after() {
         world.write(&format!("d/{name}"), content);
     }
     world.once_in_sync();
-    assert_eq!(trash(&world), ["agreed on"]);
+    assert_eq!(trash(&world), ["agreed on", "half a downl"]);
     let copy = copy_of(&world, "an edit").unwrap();
     assert!(copy.starts_with("d/f ("), "{copy}");
     assert_eq!(world.remote().len(), 2);

@@ -1,7 +1,7 @@
 //! One account: everything its tasks share. Tasks meet in the store; what stands here is configuration, the wire and what goes on right now.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
@@ -86,10 +86,33 @@ pub(crate) struct Upward {
     pub(crate) hashed: Mutex<Vec<(Stat, ContentHash)>>,
     /// A file of patterns in a tree changed: what only Dropbox has may be wanted now.
     pub(crate) patterns: AtomicBool,
-    /// Workers that look at claimed rows at this moment.
-    pub(crate) looking: AtomicUsize,
+    /// Workers that claim rows, or look at them, at this moment: see [`Looking`].
+    looking: AtomicUsize,
     /// The account is full: uploads wait, deletions do not.
     pub(crate) quota: watch::Sender<Option<Trouble>>,
+}
+
+/// A worker that claims rows, and looks at them until what it found is written down, counts for as long as this lives.
+#[derive(Debug)]
+pub(crate) struct Looking<'a>(&'a AtomicUsize);
+
+impl Upward {
+    /// Before anything is claimed: whoever sees a row claimed sees this, too.
+    pub(crate) fn look(&self) -> Looking<'_> {
+        self.looking.fetch_add(1, Ordering::SeqCst);
+        Looking(&self.looking)
+    }
+
+    /// Whether a worker may be looking at a row that is claimed.
+    pub(crate) fn is_looking(&self) -> bool {
+        self.looking.load(Ordering::SeqCst) > 0
+    }
+}
+
+impl Drop for Looking<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 /// Whose account it is.
@@ -181,5 +204,31 @@ impl Account {
         self.paused().is_some()
             || self.who.borrow().is_none()
             || self.trouble.borrow().as_ref().is_some_and(Trouble::waits)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A claim that is cut off leaves nobody waiting for it.
+    #[tokio::test]
+    async fn a_worker_looks_from_its_claim_on_until_it_ends_or_is_cut_off() {
+        let upward = Upward::default();
+        let two = (upward.look(), upward.look());
+        drop(two.0);
+        assert!(upward.is_looking());
+        drop(two.1);
+        assert!(!upward.is_looking());
+        let claim = async {
+            let _looking = upward.look();
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            biased;
+            () = claim => {}
+            () = async { assert!(upward.is_looking()) } => {}
+        }
+        assert!(!upward.is_looking());
     }
 }

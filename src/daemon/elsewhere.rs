@@ -7,7 +7,6 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use crate::daemon::account::{Account, Fatal};
 use crate::daemon::clock::now_ms;
@@ -52,7 +51,7 @@ impl Elsewhere {
             for (elsewhere, row) in looked.await? {
                 if elsewhere {
                     // In a worker's hands it is being looked at only for a moment; then it is on its way up.
-                    if !row.claimed || account.upward.looking.load(Ordering::Relaxed) > 0 {
+                    if !row.claimed || account.upward.is_looking() {
                         moved.push(row.id);
                     }
                 } else if news.len() < REMEMBERED {

@@ -2,9 +2,10 @@
 
 use crate::daemon::account::{Account, Fatal};
 use crate::daemon::clock::now_ms;
+use crate::daemon::folder::Folder;
 use crate::daemon::live::lock;
 use crate::local::{self, Root};
-use crate::model::{ContentHash, Failure, RelPath, Stat};
+use crate::model::{ContentHash, ContentHasher, Failure, RelPath, Stat};
 
 /// The hash of the file with exactly this stat, if it was read before.
 pub(crate) fn known(account: &Account, stat: &Stat) -> Option<ContentHash> {
@@ -25,6 +26,19 @@ pub(crate) fn hash(account: &Account, root: &Root, path: &RelPath, stat: &Stat) 
         return Err(Failure::look("busy", "the file changed since it was looked at: it is looked at again"));
     }
     Ok(blocks.content_hash())
+}
+
+/// The content hash of a file, and how it was then, where the watchdog listens for the folder's beat: it is struck with each piece that is read.
+///
+/// # Errors
+/// As reading it.
+pub(crate) fn with_beat(folder: &Folder, root: &Root, path: &RelPath) -> Result<(ContentHash, Stat), Failure> {
+    let mut hasher = ContentHasher::new();
+    let stat = local::read_through(root, path, None, &mut |bytes| {
+        folder.beat.strike();
+        hasher.update(bytes);
+    })?;
+    Ok((hasher.finish(), stat))
 }
 
 /// It was read, and base will not say what it holds: that is remembered.

@@ -63,19 +63,20 @@ pub(crate) async fn unapproved(account: &Account, folder: &Folder, cleared: &mut
     if known.is_empty() {
         return Ok(all);
     }
-    let (mut after, mut last, mut asked) = (String::new(), upto, 0);
+    // Read before the pages: what is staged meanwhile may have a path that they have passed already, and is looked at the next time.
+    let Some(last) = store.last_staged_delete(folder.id).await? else { return Ok(0) };
+    let (mut after, mut asked) = (String::new(), 0);
     loop {
         let page = store.staged_deletes_by_path(folder.id, &after, PAGE).await?;
         let Some((_, path, _)) = page.last() else { break };
         after = path.to_string();
-        for (id, path, rev) in page.iter().filter(|(id, ..)| *id > upto) {
-            last = last.max(*id);
+        for (_, path, rev) in page.iter().filter(|(id, ..)| *id > upto) {
             // Directories follow their files.
             asked += u64::from(!rev.is_empty() && !known.has(path.as_str(), rev));
         }
     }
     if asked == 0 {
-        *cleared = last;
+        *cleared = last.max(upto);
     }
     Ok(asked)
 }

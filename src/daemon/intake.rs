@@ -308,12 +308,13 @@ impl Intake {
             let wait = if degraded { POLL.min(rescan) } else { rescan };
             // Jitter: many daemons on one host should not scan in step.
             self.next_scan = Instant::now() + wait.mul_f64(0.9 + chance() * 0.2);
-            if outcome.is_ok() {
-                self.account.store.prune_hashes(now_ms()).await?;
-            }
             if outcome.is_ok() && self.folder.comes_down() && self.folder.now().root_trouble.is_none() {
                 let (account, folder) = (Arc::clone(&self.account), Arc::clone(&self.folder));
                 blocking(move || trash::purge(&account, &folder)).await?;
+            }
+            // After the purge: on a full disk this fails, and that makes room.
+            if outcome.is_ok() {
+                self.account.store.prune_hashes(now_ms()).await?;
             }
         }
         self.account.store.poke();

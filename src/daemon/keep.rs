@@ -6,7 +6,8 @@ use tokio::runtime::Handle;
 use crate::daemon::account::Account;
 use crate::daemon::clock::{day, now_ms};
 use crate::daemon::folder::Folder;
-use crate::local::{Going, Left, Recovered, Refused, Root, hash_file};
+use crate::daemon::hashed;
+use crate::local::{Going, Left, Recovered, Refused, Root};
 use crate::model::{ContentHash, Due, Failure, Local, RelPath, RemotePath, Stat, UnixMs};
 use crate::plan::conflict;
 use crate::store::StoreError;
@@ -43,10 +44,11 @@ pub(crate) fn out_of_the_trash(account: &Account, folder: &Folder, root: &Root, 
 
 /// A file that an earlier run left beside its place is looked after. Blocks.
 pub(crate) fn beside(account: &Account, folder: &Folder, root: &Root, side: &RelPath) -> Result<(), StoreError> {
+    folder.beat.strike();
     if folder.vouch(root).is_err() {
         return Ok(());
     }
-    let (of, kept) = match root.recover(side, now_ms()) {
+    let (of, kept) = match root.recover(side, now_ms(), &|| folder.beat.strike()) {
         Ok(Recovered::Gone) => return Ok(()),
         Ok(Recovered::Trashed(trashed)) => {
             tracing::info!(folder = folder.id.0, path = %trashed.path, place = %trashed.place(), "a crash had left it beside its place: moved to the trash");
@@ -97,8 +99,8 @@ fn keep(
     from: &RelPath,
     of: &RelPath,
 ) -> Result<Result<Kept, Failure>, StoreError> {
-    let (hash, stat) = match hash_file(root, from, None) {
-        Ok((blocks, stat)) => (blocks.content_hash(), stat),
+    let (hash, stat) = match hashed::with_beat(folder, root, from) {
+        Ok(read) => read,
         Err(failure) => return Ok(Err(failure)),
     };
     let (mut copy, mut place) = match named(account, folder, of, &stat, &hash) {
@@ -107,7 +109,7 @@ fn keep(
     };
     match root.observe(&copy) {
         Local::Absent => {}
-        Local::File(_) if hash_file(root, &copy, None).is_ok_and(|(blocks, _)| blocks.content_hash() == hash) => {
+        Local::File(_) if hashed::with_beat(folder, root, &copy).is_ok_and(|(holds, _)| holds == hash) => {
             return Ok(Ok(Kept::Already(stat, hash)));
         }
         // Somebody works in that copy, or gave something else its name: this one gets a name of its own.

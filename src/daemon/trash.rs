@@ -91,20 +91,25 @@ pub(crate) fn purge(account: &Account, folder: &Folder) -> Result<(), StoreError
         return Ok(());
     }
     let safety = &account.config.safety;
-    let lived = go_on(account, folder)?;
+    // A full disk keeps the count from being written down: purging makes the room for that.
+    let (lived, noted) = go_on(account, folder)?;
     let keep = Keep {
         count: lived.count,
         is_old: &|seen| lived.is_old(seen, safety.trash_days),
         max_bytes: safety.trash_size,
+        alive: &|| folder.beat.strike(),
     };
     let swept = root.sweep_tmp(now_ms().saturating_sub(TMP_DAYS * DAY_MS));
     let (swept, purged) = match swept.and_then(|swept| Ok((swept, root.purge(&keep)?))) {
         Ok(done) => done,
         Err(failure) => {
             tracing::warn!(folder = folder.id.0, reason = %failure.text, "the trash could not be purged");
-            return Ok(());
+            return noted;
         }
     };
+    if let Some(failure) = purged.unnoted {
+        tracing::warn!(folder = folder.id.0, reason = %failure.text, "since when something is in the trash could not be noted: it stays longer");
+    }
     if swept + purged.files > 0 {
         let (files, bytes) = (purged.files, purged.bytes);
         tracing::info!(folder = folder.id.0, files, bytes, downloads = swept, "purged the trash");
@@ -113,21 +118,22 @@ pub(crate) fn purge(account: &Account, folder: &Folder) -> Result<(), StoreError
         tracing::debug!(folder = folder.id.0, files = purged.in_use, "files in the trash are still open: they stay");
     }
     for left in purged.changed {
+        folder.beat.strike();
         keep::out_of_the_trash(account, folder, &root, &left)?;
     }
-    Ok(())
+    noted
 }
 
-/// The count of the time that the folder's trash was under this program's eyes.
-fn go_on(account: &Account, folder: &Folder) -> Result<Lived, StoreError> {
+/// The count of the time that the folder's trash was under this program's eyes, and whether it could be written down.
+fn go_on(account: &Account, folder: &Folder) -> Result<(Lived, Result<(), StoreError>), StoreError> {
     let (store, handle) = (&account.store, Handle::current());
     let key = format!("folder.{}.lived", folder.id.0);
     let last = lock(&folder.purged).replace(Instant::now());
     let ran = last.map(|last| ms(last.elapsed()));
     let known = handle.block_on(store.meta(&key))?.as_deref().and_then(Lived::parse);
     let lived = known.map_or_else(|| Lived::begin(now_ms()), |known| known.go_on(now_ms(), ran));
-    handle.block_on(store.set_meta(&key, &lived.text()))?;
-    Ok(lived)
+    let noted = handle.block_on(store.set_meta(&key, &lived.text()));
+    Ok((lived, noted))
 }
 
 fn is_dir(change: &Change) -> bool {

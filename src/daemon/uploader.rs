@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::daemon::account::{Account, Fatal};
+use crate::daemon::account::{Account, Fatal, Looking};
 use crate::daemon::clock::{chance, ms, now_ms};
 use crate::daemon::fetch::{self, Fetch};
 use crate::daemon::intake::{blocking, until};
@@ -61,14 +61,12 @@ impl Uploader {
             return Ok(());
         }
         let claimed = if account.is_full() { self.claim_empty().await? } else { self.claim().await? };
-        if claimed.is_empty() {
-            return Ok(());
-        }
+        let Some((claimed, looking)) = claimed else { return Ok(()) };
         let under_way = account.live.uploading(claimed.len());
-        account.upward.looking.fetch_add(1, Ordering::Relaxed);
-        let looked = self.look(claimed).await;
-        account.upward.looking.fetch_sub(1, Ordering::Relaxed);
-        let (sends, fetches) = self.record(looked?).await?;
+        let looked = self.look(claimed).await?;
+        let (sends, fetches) = self.record(looked).await?;
+        // Not before: a move that was found takes the place of its deletion only where it is written down.
+        drop(looking);
         let sends = copies::instead(account, sends).await?;
         let chunk = account.config.upload.chunk_size;
         let (large, small): (Vec<_>, Vec<_>) = sends.into_iter().partition(|s| s.len() > chunk);
@@ -86,8 +84,8 @@ impl Uploader {
         Ok(())
     }
 
-    /// Waits for its turn and for due rows, then claims a pack of small files or one large one.
-    async fn claim(&self) -> Result<Vec<Claimed>, Fatal> {
+    /// Waits for its turn and for due rows, then claims a pack of small files or one large one. `None`: nothing is claimed.
+    async fn claim(&self) -> Result<Option<(Vec<Claimed>, Looking<'_>)>, Fatal> {
         let account = &self.account;
         let _turn = account.claim_turn.lock().await;
         let mut changed = account.store.changed();
@@ -117,7 +115,7 @@ impl Uploader {
                 gather,
             };
             if account.is_full() || account.paused().is_some() || account.is_troubled() {
-                return Ok(Vec::new());
+                return Ok(None);
             }
             let wait = match claim_at(queue, files, ceilings.body, now) {
                 Some(at) if at <= now => break,
@@ -129,9 +127,10 @@ impl Uploader {
                 _ = changed.changed() => {}
             }
         }
+        let looking = account.upward.look();
         let claimed = account.store.claim_skipping(self.limit(), &skip).await?;
         tracing::debug!(account = %account.name, rows = claimed.len(), "claimed");
-        Ok(claimed)
+        Ok((!claimed.is_empty()).then_some((claimed, looking)))
     }
 
     /// Folders that nothing is claimed of now.
@@ -156,21 +155,24 @@ impl Uploader {
     }
 
     /// While the account is full: what needs no room, as deletions and downloads.
-    async fn claim_empty(&self) -> Result<Vec<Claimed>, Fatal> {
+    async fn claim_empty(&self) -> Result<Option<(Vec<Claimed>, Looking<'_>)>, Fatal> {
         let account = &self.account;
         let _turn = account.claim_turn.lock().await;
         let mut changed = account.store.changed();
         changed.borrow_and_update();
         let mut skip = self.to_skip();
         skip.extend(moves::busy(account).await?);
+        let looking = account.upward.look();
         let claimed = account.store.claim_empty(self.limit(), &skip).await?;
-        if claimed.is_empty() {
-            tokio::select! {
-                () = tokio::time::sleep(Duration::from_secs(2)) => {}
-                _ = changed.changed() => {}
-            }
+        if !claimed.is_empty() {
+            return Ok(Some((claimed, looking)));
         }
-        Ok(claimed)
+        drop(looking);
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_secs(2)) => {}
+            _ = changed.changed() => {}
+        }
+        Ok(None)
     }
 
     /// Observes and decides, on a blocking thread; small files are read there, too.

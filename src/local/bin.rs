@@ -12,8 +12,8 @@ use super::scan::{Scanned, scan};
 use super::trash::{Trashed, prune, stamped};
 use super::trouble::{Refused, failure, is_absence, refuse};
 use super::writers::Writers;
-use super::{Kind, Root, hash_file};
-use crate::model::{ContentHash, Failure, Next, RelPath, Stat, UnixMs};
+use super::{Kind, Root, read_through};
+use crate::model::{ContentHash, ContentHasher, Failure, Next, RelPath, Stat, UnixMs};
 
 const DOING: &str = "taking it out of the trash";
 /// Where nothing is noted of a file, one that was written to this much later than it went was written to in the trash.
@@ -48,6 +48,8 @@ pub struct Keep<'a> {
     pub is_old: &'a dyn Fn(i64) -> bool,
     /// Bytes that may stay: of more, what is seen the longest goes first.
     pub max_bytes: u64,
+    /// Called for each file, and with each piece that is read of one: it may all take long.
+    pub alive: &'a dyn Fn(),
 }
 
 /// What a purge did.
@@ -63,6 +65,8 @@ pub struct Purged {
     pub in_use: u64,
     /// Files, not all of them if there are very many, that stay because they do not hold any more what they held when they went.
     pub changed: Vec<Left>,
+    /// Why since when something is seen could not be noted: to the next purge it will be new once more. The disk may be full, and purging makes room.
+    pub unnoted: Option<Failure>,
 }
 
 impl Root {
@@ -123,6 +127,7 @@ impl Root {
         let handle = self.handle().map_err(|error| failure("emptying the trash", error))?;
         let mut purged = Purged::default();
         self.trash_list(&mut |left| {
+            (keep.alive)();
             purged.kept += left.stat.size;
             if left.written_since && purged.changed.len() < MAX_CHANGED {
                 purged.changed.push(left);
@@ -134,7 +139,9 @@ impl Root {
             let seen = match notes::seen(&handle, &stamp) {
                 Some(seen) if seen <= keep.count => seen,
                 _ => {
-                    notes::set_seen(&handle, &stamp, keep.count)?;
+                    if let Err(failure) = notes::set_seen(&handle, &stamp, keep.count) {
+                        purged.unnoted.get_or_insert(failure);
+                    }
                     keep.count
                 }
             };
@@ -150,6 +157,7 @@ impl Root {
             let mut dirs = Vec::new();
             let mut broken = None;
             let _ = self.stamp_list(&stamp, when, &mut |dir| dirs.push(dir.clone()), &mut |left, known| {
+                (keep.alive)();
                 if !is_due(purged.kept) {
                     return ControlFlow::Break(());
                 }
@@ -160,17 +168,27 @@ impl Root {
                     purged.in_use += 1;
                     return ControlFlow::Continue(());
                 }
-                match self.holds(&left, known).and_then(|holds| match holds {
-                    true => self.remove(&left.trashed).map(|()| true),
-                    false => Ok(false),
-                }) {
-                    Ok(true) => {
+                match self.holds(&left, known, keep.alive) {
+                    Ok(true) => {}
+                    Ok(false) => {
+                        if purged.changed.len() < MAX_CHANGED {
+                            purged.changed.push(left);
+                        }
+                        return ControlFlow::Continue(());
+                    }
+                    // One that cannot be read, now or ever, keeps no other.
+                    Err(failure) => {
+                        tracing::debug!(place = %left.trashed.place(), reason = %failure.text, "not purged");
+                        purged.in_use += 1;
+                        return ControlFlow::Continue(());
+                    }
+                }
+                match self.remove(&left.trashed) {
+                    Ok(()) => {
                         purged.files += 1;
                         purged.bytes += left.stat.size;
                         purged.kept = purged.kept.saturating_sub(left.stat.size);
                     }
-                    Ok(false) if purged.changed.len() < MAX_CHANGED => purged.changed.push(left),
-                    Ok(false) => {}
                     Err(failure) if failure.next == Next::Look || failure.code == "permission" => purged.in_use += 1,
                     Err(failure) => {
                         broken = Some(failure);
@@ -192,15 +210,19 @@ impl Root {
     }
 
     /// Whether the file holds one of the contents that are noted of it. Of what nothing is noted, its times are all that there is.
-    fn holds(&self, left: &Left, known: &[Note]) -> Result<bool, Failure> {
+    fn holds(&self, left: &Left, known: &[Note], alive: &dyn Fn()) -> Result<bool, Failure> {
         if known.is_empty() {
             return Ok(true);
         }
-        let (blocks, stat) = hash_file(self, &place(&left.trashed)?, None)?;
+        let mut hasher = ContentHasher::new();
+        let stat = read_through(self, &place(&left.trashed)?, None, &mut |bytes| {
+            alive();
+            hasher.update(bytes);
+        })?;
         if stat != left.stat {
             return Err(Failure::look("busy", "it was written to in the trash: it is looked at again"));
         }
-        let holds = blocks.content_hash();
+        let holds = hasher.finish();
         Ok(known.iter().any(|note| note.hash == holds))
     }
 

@@ -3,7 +3,7 @@
 //! A line is written before the file goes that it is about, so that no crash leaves a file without its line; a line without a file means nothing. It
 //! is not made to last through a loss of power: no program that kept the file open outlives that, either.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::fd::AsFd;
 
 use rustix::fs::{AtFlags, Dir, Mode, OFlags, openat, unlinkat};
@@ -89,9 +89,9 @@ pub(super) fn seen(handle: &Handle, stamp: &str) -> Option<i64> {
 }
 
 /// Whether a time is seen: what goes later is younger than what is there, whatever the clock says.
-pub(super) fn is_seen(handle: &Handle, stamp: &str) -> bool {
-    let found = own_place(handle, NOTES).and_then(|dir| look(dir.as_fd(), &format!("{stamp}{SEEN}")));
-    !matches!(found, Ok(None))
+pub(super) fn is_seen(handle: &Handle, stamp: &str) -> rustix::io::Result<bool> {
+    let dir = own_place(handle, NOTES)?;
+    Ok(look(dir.as_fd(), &format!("{stamp}{SEEN}"))?.is_some())
 }
 
 fn append(handle: &Handle, name: &str, text: &str) -> Result<(), Failure> {
@@ -108,10 +108,15 @@ fn append(handle: &Handle, name: &str, text: &str) -> Result<(), Failure> {
 
 fn text(handle: &Handle, name: &str) -> String {
     let how = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    own_place(handle, NOTES)
-        .and_then(|dir| openat(dir, name, how, Mode::empty()))
-        .map(|file| std::io::read_to_string(std::fs::File::from(file)).unwrap_or_default())
-        .unwrap_or_default()
+    let Ok(file) = own_place(handle, NOTES).and_then(|dir| openat(dir, name, how, Mode::empty())) else {
+        return String::new();
+    };
+    let mut bytes = Vec::new();
+    match std::fs::File::from(file).read_to_end(&mut bytes) {
+        // A line that was cut off inside a letter spoils no other.
+        Ok(_) => String::from_utf8_lossy(&bytes).into_owned(),
+        Err(_) => String::new(),
+    }
 }
 
 /// Reads what is known of one time. What cannot be read is not known.

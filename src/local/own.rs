@@ -183,12 +183,13 @@ pub(super) fn create(dir: BorrowedFd<'_>, name: &str, mode: Mode) -> Result<File
     openat(dir, name, how, mode).map(File::from)
 }
 
-/// Copies from one file to another, from the beginning, and sees to it that the copy lasts.
-pub(super) fn copy(from: &File, to: &File, doing: &str) -> std::result::Result<u64, Failure> {
+/// Copies from one file to another, from the beginning, and sees to it that the copy lasts. `alive` is called with each piece of it.
+pub(super) fn copy(from: &File, to: &File, doing: &str, alive: &dyn Fn()) -> std::result::Result<u64, Failure> {
     use std::os::unix::fs::FileExt;
     let mut buffer = vec![0; 1 << 20];
     let mut at = 0;
     loop {
+        alive();
         let n = match from.read_at(&mut buffer, at) {
             Ok(0) => break,
             Ok(n) => n,

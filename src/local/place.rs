@@ -191,7 +191,7 @@ impl Incoming {
         let side = (at.0, taken.name());
         let file = own::create(at.0, side.1, Mode::from_raw_mode(0o666)).map_err(refuse(DOING))?;
         moment("beside");
-        let placed = own::copy(&self.file, &file, DOING)
+        let placed = own::copy(&self.file, &file, DOING, &|| {})
             .and_then(|_| dress(&file, at, &target.looks))
             .map_err(Refused::from)
             .and_then(|()| {
@@ -236,14 +236,14 @@ fn beside(
                 let _ = move_out(handle, old.0, old.1, side.0, side.1);
             };
             match swap(handle, old, at, file, seen) {
-                Ok(Swap::Done) => Some(copy_to_slot(handle, old, path, seen, going)?.trashed),
+                Ok(Swap::Done) => Some(copy_to_slot(handle, old, path, going, &|| {})?.trashed),
                 Ok(Swap::Back) | Err(Errno::NOENT) => {
                     back();
                     return Err(Refused::Changed);
                 }
                 Ok(Swap::Lost) => {
                     // Nobody knows what it holds.
-                    copy_to_slot(handle, old, path, seen, &Going::from(going.when))?;
+                    copy_to_slot(handle, old, path, &Going::from(going.when), &|| {})?;
                     return Err(Refused::Changed);
                 }
                 Err(Errno::NOTSUP) => {

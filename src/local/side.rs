@@ -6,7 +6,7 @@ use std::fs::File;
 use std::os::fd::AsFd;
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
-use rustix::fs::{AtFlags, Mode, OFlags, openat, unlinkat};
+use rustix::fs::{Mode, OFlags, openat};
 
 use super::make::above;
 use super::notes::Going;
@@ -18,7 +18,7 @@ use crate::model::{ContentHash, Failure, Local, RelPath, Stat, UnixMs};
 
 /// What begins such a name: Dropbox's own clients leave such names alone, too.
 const SIDE: &str = ".~ferrybox-";
-/// Then whose it is: a download, which can be had again; or what was, or is to be, in the place of one.
+/// Then whose it is: a download, which can be had again and goes to the trash; or what was, or is to be, in the place of one.
 const NEW: &str = "new-";
 const OLD: &str = "old-";
 /// Then, in an old one, what it may hold that is not lost: the first digits of those hashes.
@@ -39,7 +39,7 @@ fn in_use() -> MutexGuard<'static, HashSet<String>> {
 pub(super) struct Side(String);
 
 impl Side {
-    /// For a download: whatever lies there may go.
+    /// For a download: what lies there may go to the trash.
     pub(super) fn new_one(of: &str) -> Result<Self, Failure> {
         Self::taken(NEW, "", of)
     }
@@ -106,9 +106,9 @@ pub fn is_left_over(name: &str) -> bool {
 /// What became of a file that a crash left beside its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Recovered {
-    /// It was half a download, or is not there: nothing is lost.
+    /// It is not there.
     Gone,
-    /// It is what both sides had agreed on: it went where it was on its way to.
+    /// It is what both sides had agreed on, and went where it was on its way to; or it is half a download by its name.
     Trashed(Trashed),
     /// Nobody knows what it holds: it is to be kept under another name.
     Unknown {
@@ -118,11 +118,11 @@ pub enum Recovered {
 }
 
 impl Root {
-    /// Looks after a file whose name [`is_left_over`].
+    /// Looks after a file whose name [`is_left_over`]. `alive` is called again and again while a large one is read.
     ///
     /// # Errors
     /// [`Refused::Changed`] if somebody else works on it; else as moving to the trash.
-    pub fn recover(&self, side: &RelPath, when: UnixMs) -> Result<Recovered, Refused> {
+    pub fn recover(&self, side: &RelPath, when: UnixMs, alive: &dyn Fn()) -> Result<Recovered, Refused> {
         let Some(said) = read(side.name()).filter(|_| is_left_over(side.name())) else { return Ok(Recovered::Gone) };
         let handle = self.handle().map_err(refuse(DOING))?;
         let dir = match above(self, side) {
@@ -132,14 +132,14 @@ impl Root {
         };
         let Local::File(stat) = self.observe(side) else { return Ok(Recovered::Gone) };
         let Said::Old { known, of } = said else {
-            unlinkat(&dir, side.name(), AtFlags::empty()).map_err(refuse(DOING))?;
-            return Ok(Recovered::Gone);
+            // Half a download, most likely; but anybody may give a file such a name.
+            return self.trash(side, &Local::File(stat), when).map(Recovered::Trashed);
         };
         let name = |error: crate::model::PathError| Failure::wedge("name", error.to_string());
         let of = side.parent().unwrap_or_default().child(of).map_err(name)?;
         let how = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let file = File::from(openat(&dir, side.name(), how, Mode::empty()).map_err(refuse(DOING))?);
-        let holds = hash(&file)?;
+        let holds = hash(&file, alive)?;
         if stat_of(&file).map_err(|error| io_failure(DOING, &error))? != stat {
             return Err(Refused::Changed);
         }
@@ -151,7 +151,7 @@ impl Root {
         let known = going.notes(&stat);
         let slot = match slot(&handle, &of, when, &known, &mut |dir, name| move_in(&handle, at.0, at.1, dir, name)) {
             Err(Refused::Failed(failure)) if failure.code == "other_device" => {
-                copy_to_slot(&handle, at, &of, &stat, &going)
+                copy_to_slot(&handle, at, &of, &going, alive)
             }
             other => other,
         }?;

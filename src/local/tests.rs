@@ -77,7 +77,7 @@ fn recovered(root: &Root, dir: &Path) -> Vec<(String, RelPath)> {
     for (name, _) in contents(dir) {
         let side = path(&name);
         if is_left_over(side.name()) {
-            match root.recover(&side, NOW).unwrap() {
+            match root.recover(&side, NOW, &|| {}).unwrap() {
                 Recovered::Unknown { of } => unknown.push((name, of)),
                 Recovered::Gone | Recovered::Trashed(_) => {}
             }
@@ -89,7 +89,7 @@ fn recovered(root: &Root, dir: &Path) -> Vec<(String, RelPath)> {
 /// As [`recovered`], where nothing has to be kept: nothing is left.
 fn look_after(root: &Root, dir: &Path) {
     assert_eq!(recovered(root, dir), []);
-    assert!(contents(dir).iter().all(|(name, _)| !name.contains(".~ferrybox-")));
+    assert!(contents(dir).iter().all(|(name, _)| name.starts_with(".ferrybox/") || !name.contains(".~ferrybox-")));
 }
 
 /// Every file below `dir` and its content, in order.

@@ -104,7 +104,7 @@ pub(super) fn slot(
     let trash = own_place(handle, TRASH).map_err(refuse(DOING))?;
     for n in 0..MAX_OF_ONE_NAME {
         let stamp = stamp(when, n);
-        if notes::is_seen(handle, &stamp) {
+        if notes::is_seen(handle, &stamp).map_err(refuse(DOING))? {
             continue;
         }
         let dir = match directories(trash.as_fd(), &stamp, path) {
@@ -172,16 +172,16 @@ fn across(handle: &Handle, at: Entry<'_>, path: &RelPath, seen: &Stat, going: &G
         put_back();
         return Err(Refused::Changed);
     }
-    copy_to_slot(handle, side, path, seen, going).inspect_err(|_| put_back())
+    copy_to_slot(handle, side, path, going, &|| {}).inspect_err(|_| put_back())
 }
 
-/// Copies the file at `side` to the trash and removes it.
+/// Copies the file at `side` to the trash and removes it. `alive` is called again and again meanwhile.
 pub(super) fn copy_to_slot(
     handle: &Handle,
     side: Entry<'_>,
     path: &RelPath,
-    seen: &Stat,
     going: &Going,
+    alive: &dyn Fn(),
 ) -> Result<Slot, Refused> {
     let how = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let old = File::from(openat(side.0, side.1, how, Mode::empty()).map_err(refuse(DOING))?);
@@ -190,9 +190,10 @@ pub(super) fn copy_to_slot(
     let tmp = own_place(handle, TMP).map_err(refuse(DOING))?;
     let name = random_name(MOVED)?;
     let new = create(tmp.as_fd(), &name, Mode::RUSR | Mode::WUSR).map_err(refuse(DOING))?;
-    let copied = verified(&old, &new, &before).map_err(Refused::from).and_then(|()| {
+    let copied = verified(&old, &new, &before, alive).map_err(Refused::from).and_then(|()| {
         moment("copied");
-        let known = going.notes(seen);
+        // The copy's own times: its file system may know coarser ones than the original's.
+        let known = going.notes(&stat_from(&fstat(&new).map_err(refuse(DOING))?));
         slot(handle, path, going.when, &known, &mut |dir, to| move_in(handle, tmp.as_fd(), &name, dir, to))
     });
     let slot = copied.inspect_err(|_| {
@@ -207,8 +208,8 @@ pub(super) fn copy_to_slot(
 }
 
 /// Copies content, time and permissions. What was written to meanwhile is no copy.
-fn verified(old: &File, new: &File, before: &rustix::fs::Stat) -> Result<(), Failure> {
-    copy(old, new, DOING)?;
+fn verified(old: &File, new: &File, before: &rustix::fs::Stat, alive: &dyn Fn()) -> Result<(), Failure> {
+    copy(old, new, DOING, alive)?;
     let mtime = stat_from(before).mtime_ns;
     let times = Timestamps {
         last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
@@ -219,7 +220,7 @@ fn verified(old: &File, new: &File, before: &rustix::fs::Stat) -> Result<(), Fai
     };
     let _ = futimens(new, &times);
     let _ = fchmod(new, Mode::from_raw_mode(before.st_mode & 0o777));
-    let same = hash(old)? == hash(new)?;
+    let same = hash(old, alive)? == hash(new, alive)?;
     let after = fstat(old).map_err(|error| write_failure(DOING, error))?;
     if same && stat_from(&after) == stat_from(before) { Ok(()) } else { Err(changed()) }
 }
@@ -228,12 +229,13 @@ fn changed() -> Failure {
     Failure::look("busy", "it was written to while it was moved to the trash: it is looked at again")
 }
 
-/// What an open file holds.
-pub(super) fn hash(file: &File) -> Result<ContentHash, Failure> {
+/// What an open file holds. `alive` is called with each piece of it.
+pub(super) fn hash(file: &File, alive: &dyn Fn()) -> Result<ContentHash, Failure> {
     use std::os::unix::fs::FileExt;
     let mut hasher = ContentHasher::new();
     let mut buffer = vec![0; 1 << 20];
     loop {
+        alive();
         match file.read_at(&mut buffer, hasher.total()) {
             Ok(0) => return Ok(hasher.finish()),
             Ok(n) => hasher.update(buffer.get(..n).unwrap_or_default()),

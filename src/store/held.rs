@@ -120,6 +120,20 @@ impl Store {
         .await
     }
 
+    /// The highest number of a folder's staged deletions that are in no batch. Numbers only grow: what is staged later has a higher one.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn last_staged_delete(&self, folder: FolderId) -> Result<Option<ChangeId>, StoreError> {
+        self.read(move |conn| {
+            let mut select = conn.prepare_cached(
+                "SELECT max(id) FROM change WHERE folder = ?1 AND kind IN ('delete', 'trash') AND batch IS NULL",
+            )?;
+            Ok(select.query_row([folder.0], |r| r.get::<_, Option<i64>>(0))?.map(ChangeId))
+        })
+        .await
+    }
+
     /// A page of a folder's staged deletions that are in no batch, with their revisions, ordered by path, from after the path `after` on.
     ///
     /// # Errors

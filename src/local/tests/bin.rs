@@ -18,7 +18,7 @@ fn list(root: &Root) -> Vec<Left> {
 
 /// A purge of what is seen since before `old`, when the count is at `count`.
 fn purge(root: &Root, count: i64, old: i64, max_bytes: u64) -> Purged {
-    root.purge(&Keep { count, is_old: &|seen| seen < old, max_bytes }).unwrap()
+    root.purge(&Keep { count, is_old: &|seen| seen < old, max_bytes, alive: &|| {} }).unwrap()
 }
 
 fn throw(root: &Root, dir: &Path, at: &str, text: &str, when: UnixMs) -> Trashed {
@@ -183,4 +183,72 @@ fn b6_a_kill_around_the_exchange_is_no_edit() {
         assert!(list(&root).iter().all(|left| !left.written_since));
         assert_eq!(purge(&root, 0, i64::MAX, 0).files, 1, "{at}");
     }
+}
+
+/// One file that cannot be read, for whatever reason, keeps no other in the trash; and whoever waits is told with each file and each piece of one.
+#[test]
+fn l8_a_file_that_cannot_be_read_keeps_no_other() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    const MARK: &str = "FERRYBOX_TEST_OF_ITS_OWN";
+    const NAME: &str = "local::tests::bin::l8_a_file_that_cannot_be_read_keeps_no_other";
+    if std::env::var_os(MARK).is_none() {
+        // The limit is the whole process's.
+        return run_again(&mut std::process::Command::new("env"), NAME, MARK);
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let root = Root::open(dir.path()).unwrap();
+    for name in ["a", "b", "c"] {
+        fs::write(dir.path().join(name), "x").unwrap();
+        let going = Going { when: NOW, holds: Some(hash_of("x")) };
+        root.trash(&path(name), &root.observe(&path(name)), going).unwrap();
+    }
+    let (told, usual) = (std::cell::Cell::new(0), getrlimit(Resource::Nofile));
+    let alive = || {
+        told.set(told.get() + 1);
+        match told.get() {
+            // Each is told once when it is counted; then the first, and its one piece; then the second.
+            6 => setrlimit(Resource::Nofile, Rlimit { current: Some(0), ..usual }).unwrap(),
+            7 => setrlimit(Resource::Nofile, usual).unwrap(),
+            _ => {}
+        }
+    };
+    let purged = root.purge(&Keep { count: 0, is_old: &|_| true, max_bytes: 0, alive: &alive }).unwrap();
+    assert_eq!(purged, Purged { files: 2, bytes: 2, kept: 1, in_use: 1, ..Purged::default() });
+    assert_eq!(list(&root).into_iter().map(|left| left.trashed.path.to_string()).collect::<Vec<_>>(), ["b"]);
+    assert_eq!(told.get(), 8);
+}
+
+/// B6: a line that a crash cut off inside a letter takes no other note with it.
+#[test]
+fn b6_a_cut_line_spoils_no_other_note() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = Root::open(dir.path()).unwrap();
+    fs::write(dir.path().join("f"), "x").unwrap();
+    let going = Going { when: NOW, holds: Some(hash_of("x")) };
+    let trashed = root.trash(&path("f"), &root.observe(&path("f")), going).unwrap();
+    let at = dir.path().join(trashed.place());
+    let before = fs::metadata(&at).unwrap().modified().unwrap();
+    fs::write(&at, "y").unwrap();
+    fs::File::options().write(true).open(&at).unwrap().set_modified(before).unwrap();
+    let notes = fs::File::options().append(true).open(dir.path().join(".ferrybox/notes").join(&trashed.stamp));
+    std::io::Write::write_all(&mut notes.unwrap(), b"\n00 1 1 caf\xc3").unwrap();
+    let purged = purge(&root, 0, i64::MAX, 0);
+    assert_eq!((purged.files, purged.changed.len()), (0, 1));
+}
+
+/// What keeps a file from the trash is said as it is.
+#[test]
+fn k3_notes_that_cannot_be_looked_at_are_said_to_be_so() {
+    if ran_without_privileges("local::tests::bin::k3_notes_that_cannot_be_looked_at_are_said_to_be_so") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let root = Root::open(dir.path()).unwrap();
+    throw(&root, dir.path(), "a", "1", NOW);
+    fs::write(dir.path().join("b"), "2").unwrap();
+    chmod(&dir.path().join(".ferrybox/notes"), 0o000);
+    let refused = root.trash(&path("b"), &root.observe(&path("b")), NOW).unwrap_err();
+    chmod(&dir.path().join(".ferrybox/notes"), 0o700);
+    assert_eq!(refused.into_failure().code, "permission");
+    assert!(dir.path().join("b").exists());
 }

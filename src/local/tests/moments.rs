@@ -245,9 +245,22 @@ fn b2_what_a_kill_leaves_beside_its_place_is_looked_after() {
         let there = fs::read_to_string(dir.path().join("f")).ok();
         let trash: Vec<_> = trash_of(dir.path()).into_iter().map(|(_, text)| text).collect();
         match at {
-            "taken" => assert_eq!((there.as_deref(), trash), (None, vec!["seen".to_owned()])),
-            "in the trash" => assert_eq!((there.as_deref(), trash), (Some("seen"), vec!["new".to_owned()])),
+            "taken" => assert_eq!((there.as_deref(), trash), (None, vec!["new".to_owned(), "seen".to_owned()])),
+            "in the trash" | "beside" => assert_eq!((there.as_deref(), trash), (Some("seen"), vec!["new".to_owned()])),
             _ => assert_eq!((there.as_deref(), trash), (Some("seen"), vec![]), "{at}"),
         }
+    }
+}
+
+/// A person's own file may have a name like ours: it is not removed for good.
+#[test]
+fn what_looks_like_half_a_download_goes_to_the_trash() {
+    let dir = tempfile::tempdir().unwrap();
+    for root in three(dir.path()) {
+        let name = ".~ferrybox-new-0123456789abcdef-mine";
+        fs::write(dir.path().join(name), "mine").unwrap();
+        let Recovered::Trashed(trashed) = root.recover(&path(name), NOW, &|| {}).unwrap() else { panic!("not kept") };
+        assert_eq!(fs::read_to_string(dir.path().join(trashed.place())).unwrap(), "mine");
+        assert!(!dir.path().join(name).exists());
     }
 }

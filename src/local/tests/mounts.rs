@@ -161,3 +161,51 @@ fn l1_the_disk_fills_up_on_the_way() {
     }
     assert_eq!(small.place(&path("f"), &seen, None, NOW).unwrap().stat.size, 900_000);
 }
+
+/// L1: on a full disk nothing can be noted, and the purge makes room all the same.
+#[test]
+fn l1_the_trash_of_a_full_disk_is_purged() {
+    if ran_in_a_namespace("local::tests::mounts::l1_the_trash_of_a_full_disk_is_purged") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    mount(dir.path(), "size=2m");
+    let root = Root::open(dir.path()).unwrap();
+    for (name, when) in [("a", NOW), ("b", NOW + 1_000)] {
+        fs::write(dir.path().join(name), vec![1; 500_000]).unwrap();
+        root.trash(&path(name), &root.observe(&path(name)), when).unwrap();
+    }
+    assert!(fs::write(dir.path().join("filler"), vec![1; 2_000_000]).is_err());
+    let keep = Keep { count: 7, is_old: &|seen| seen < 7, max_bytes: 500_000, alive: &|| {} };
+    let purged = root.purge(&keep).unwrap();
+    assert_eq!((purged.files, purged.bytes, purged.kept), (1, 500_000, 500_000));
+    assert_eq!(purged.unnoted.unwrap().code, "disk_full");
+    // What stays is new once more, and then noted.
+    assert_eq!(root.purge(&keep).unwrap(), Purged { kept: 500_000, ..Purged::default() });
+}
+
+/// B6: the trash's file system may know coarser times than the original's: the copy is no edit for that.
+#[test]
+fn b6_a_copy_with_other_times_is_no_edit() {
+    if ran_in_a_namespace("local::tests::mounts::b6_a_copy_with_other_times_is_no_edit") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let root = Root::open(dir.path()).unwrap();
+    mount(&dir.path().join("m"), "size=4m");
+    fs::write(dir.path().join("m/f"), "seen").unwrap();
+    let going = Going { when: NOW, holds: Some(super::bin::hash_of("seen")) };
+    let tmp = dir.path().join(".ferrybox/tmp");
+    own::MEANWHILE.set(Some(Box::new(move |moment| {
+        if moment == "copied" {
+            let copy = fs::read_dir(&tmp).unwrap().next().unwrap().unwrap().path();
+            let copy = fs::File::options().write(true).open(copy).unwrap();
+            copy.set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_700_000_000)).unwrap();
+        }
+    })));
+    let trashed = root.trash(&path("m/f"), &root.observe(&path("m/f")), going);
+    own::MEANWHILE.set(None);
+    trashed.unwrap();
+    let purged = root.purge(&Keep { count: 0, is_old: &|_| true, max_bytes: 0, alive: &|| {} }).unwrap();
+    assert_eq!(purged, Purged { files: 1, bytes: 4, ..Purged::default() });
+}

@@ -353,3 +353,23 @@ async fn odd_names_are_what_the_last_scan_found() {
     assert_eq!(home.store.summary(home.folder).await.unwrap().problems, 1);
     home.counts_agree();
 }
+
+/// What is staged after the number was read has a higher one, whatever its path, also where the last one went meanwhile.
+#[tokio::test]
+async fn the_last_staged_deletion_bounds_what_was_there() {
+    let home = home().await;
+    let stage = async |path: &str| {
+        home.enqueue(&[path]).await;
+        let job = home.claim(0).await[0].job.clone();
+        let change = RemoteChange::Delete { path: remote("/r").join(&job.path), rev: "r1".to_owned() };
+        home.store.stage(vec![(job, change)], 5).await.unwrap();
+        home.store.last_staged_delete(home.folder).await.unwrap().unwrap()
+    };
+    assert_eq!(home.store.last_staged_delete(home.folder).await.unwrap(), None);
+    let (b, c) = (stage("b").await, stage("c").await);
+    assert!(b < c);
+    home.store.withdraw(vec![c], 6).await.unwrap();
+    assert_eq!(home.store.last_staged_delete(home.folder).await.unwrap(), Some(b));
+    home.claim(9).await;
+    assert!(stage("a").await > c);
+}
