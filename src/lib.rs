@@ -63,6 +63,10 @@
 //! carries them out, and purges what has been in the trash for long enough by a clock of its own ([`plan::trash`]). What a program wrote to a file that
 //! had gone there, and what a crash left beside its place, `daemon/keep` brings back as a conflicted copy. Between our own commit and the page that tells of it, `daemon/echo` keeps the cache from being believed about that path.
 //!
+//! Names in other letters: an entry that the listing shows under another name of the same key since the last change is renamed here by
+//! `daemon/meet/respelled`, and base goes along; what is new below a directory that is here in other letters comes into that one. A move of another
+//! device by way of a free name is not followed before it has ended (`daemon/echo`).
+//!
 //! What is left out (`ignore`, `exclude`) is forgotten in base by `daemon/unsynced`, so that no absence there is ever a deletion. Marks of what is
 //! listed (read-only, symlink, not downloadable) bound what may be done: [`plan::decide::permitted`]. `daemon/restore` puts earlier versions back.
 //!
