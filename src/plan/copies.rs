@@ -1,7 +1,7 @@
 //! New files whose content the account holds already: copied in Dropbox, where that pays. No bytes travel.
 //!
 //! # When
-//! A file is about to be sent as a new one, and no file that base knows was renamed to it ([`moves`](crate::plan::moves) comes first). It has at
+//! A file is about to be sent as a new one, and no file that base knows was renamed to it ([`moves`] comes first). It has at
 //! least [`SMALLEST`] bytes, and base has a file of its size: then it is read (from the disk, which is cheaper than a line), and if base has a file
 //! of its content, that one is copied. Where base has no file of the size, nothing is read: one look at an index that holds only such files.
 //! All modes that send do this; the source may lie in any folder of the account.
