@@ -1,7 +1,6 @@
 //! Following one listing: which call is next, and what becomes of its answer. No waiting in here: who calls [`Follower::step`] decides when.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -104,7 +103,7 @@ impl Follower {
         if self.elsewhere().await? {
             return Ok(Stepped::Went(0));
         }
-        if self.lane.again.swap(false, Ordering::Relaxed) {
+        if self.lane.compares_again() {
             self.store.compare_anew().await?;
         }
         let listing = self.store.listing(self.lane.id).await?;

@@ -7,7 +7,7 @@ use crate::daemon::judge::Judge;
 use crate::dropbox::{EntryError, FileMetadata, Metadata};
 use crate::model::{Batch, Change, ChangeId, Failure, Outcome, Relocation, RemoteChange};
 use crate::plan::copies::refused as not_copied;
-use crate::plan::moves::{Arrived, How, Refusal, judge, refused};
+use crate::plan::moves::{Arrived, How, Refusal, Spelling, judge, refused, spelling};
 
 impl Judge<'_> {
     /// The results of a batch of moves or copies, in its order.
@@ -76,6 +76,9 @@ impl Judge<'_> {
             return Outcome::Look { at: now_ms(), failure: None };
         }
         self.account.moves.refuse(change.folder, &relocation.source, &change.path, copy && !relocation.copy);
+        if spelling(&relocation.source, &change.path) == Spelling::Letters {
+            self.account.remote.compare_again(change.folder, true);
+        }
         Outcome::Look { at: now_ms(), failure: None }
     }
 

@@ -270,7 +270,7 @@ impl<'a> Meeting<'a> {
     fn delete_folder(self) -> Looked {
         let store = &self.account.store;
         if self.local == Local::Absent && respelled::is_here(self.root, &self.job.path) {
-            self.account.remote.compare_again(self.job.folder);
+            self.account.remote.compare_again(self.job.folder, false);
             return self.done(Settled::InSync(None));
         }
         // What another device put into it cannot come down where a file stands.

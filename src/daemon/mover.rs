@@ -139,7 +139,7 @@ impl Mover {
                 free_seen.push((members, seen));
             } else if members.iter().any(|(_, proposal)| proposal.since.elapsed() >= LONGEST) {
                 for (to, proposal) in members {
-                    account.moves.refuse(folder.id, &proposal.from, to, false);
+                    refuse(&account, folder.id, &proposal.from, to);
                     account.moves.done(folder.id, to);
                 }
             } else {
@@ -189,7 +189,7 @@ impl Mover {
                 Verdict::Later if proposal.since.elapsed() < LONGEST => later = true,
                 Verdict::No | Verdict::Later => {
                     tracing::debug!(from = %proposal.from, %to, "no move");
-                    moves.refuse(folder.id, &proposal.from, to, false);
+                    refuse(&self.account, folder.id, &proposal.from, to);
                     so = false;
                 }
             }
@@ -236,6 +236,14 @@ impl Mover {
             blocking(move || Ok(old.iter().filter(|c| !still_so(&ours, c)).map(|c| c.id).collect::<Vec<_>>())).await?;
         account.store.withdraw(not_so, now_ms()).await?;
         Ok(())
+    }
+}
+
+/// It is no move. If only letters were changed, base knows one directory under two spellings for a while.
+fn refuse(account: &Account, folder: FolderId, from: &RelPath, to: &RelPath) {
+    account.moves.refuse(folder, from, to, false);
+    if spelling(from, to) == Spelling::Letters {
+        account.remote.compare_again(folder, true);
     }
 }
 

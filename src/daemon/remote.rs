@@ -8,8 +8,8 @@ mod reader;
 pub use reader::{Covered, Reader, ReaderError, list_online};
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
@@ -43,12 +43,15 @@ pub(crate) struct Lane {
     /// What has other letters in Dropbox since the last change there, and has yet to get them here. In memory only: what a restart forgets keeps its
     /// letters, which is no harm.
     pub(crate) respelled: Mutex<HashMap<(FolderId, RelPath), String>>,
-    /// Everything is to be compared once more.
-    pub(crate) again: AtomicBool,
+    /// When everything is to be compared once more.
+    pub(crate) again: Mutex<Vec<Instant>>,
 }
 
 /// So many names with other letters are remembered.
 const RESPELLED: usize = 50_000;
+
+/// Two spellings of one directory are one again after these times.
+const SETTLING: [Duration; 2] = [Duration::from_secs(40), Duration::from_mins(5)];
 
 /// Entries walked at once.
 const WALK: usize = 1000;
@@ -125,6 +128,14 @@ impl Lane {
         known.extend(these.into_iter().take(room).map(|one| ((one.folder, one.path), one.shown)));
     }
 
+    /// Whether everything is to be compared once more by now. Asked once.
+    pub(crate) fn compares_again(&self) -> bool {
+        let mut again = lock(&self.again);
+        let before = again.len();
+        again.retain(|at| *at > Instant::now());
+        again.len() < before
+    }
+
     /// Changes that wait for a person.
     pub(crate) fn held(&self) -> Option<HeldChanges> {
         lock(&self.now).held.clone()
@@ -155,7 +166,7 @@ impl RemoteCache {
                 nudge: Notify::new(),
                 echo: Echo::default(),
                 respelled: Mutex::default(),
-                again: AtomicBool::new(false),
+                again: Mutex::default(),
             })
         });
         Ok(Self { lanes: lanes.collect() })
@@ -312,11 +323,16 @@ impl RemoteCache {
     }
 
     /// A directory was here under two spellings, and is not any more: what changed in Dropbox meanwhile may have been looked for under the other one.
-    pub(crate) fn compare_again(&self, folder: FolderId) {
-        if let Some(lane) = self.lane_of(folder) {
-            lane.again.store(true, Ordering::Relaxed);
-            lane.nudge.notify_one();
+    /// With `later` it may be so for some time: then everything is compared when that is over, as far as anybody knows.
+    pub(crate) fn compare_again(&self, folder: FolderId, later: bool) {
+        let Some(lane) = self.lane_of(folder) else { return };
+        let waits: &[Duration] = if later { &SETTLING } else { &[Duration::ZERO] };
+        let mut again = lock(&lane.again);
+        if again.len() < SETTLING.len() * 2 {
+            again.extend(waits.iter().map(|wait| Instant::now() + *wait));
         }
+        drop(again);
+        lane.nudge.notify_one();
     }
 
     /// Whether the listing is yet to show a folder that we moved.

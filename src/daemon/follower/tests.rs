@@ -52,7 +52,7 @@ async fn follower(store: &Store, dropbox: Dropbox, scope: &str) -> Follower {
         nudge: Notify::new(),
         echo: crate::daemon::echo::Echo::default(),
         respelled: Mutex::default(),
-        again: false.into(),
+        again: Mutex::default(),
     };
     Follower::new(store.clone(), dropbox, Arc::new(lane), Question::default(), LIMITS)
 }

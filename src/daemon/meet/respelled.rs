@@ -60,7 +60,7 @@ impl Meeting<'_> {
             }
             Err(_) => return None,
         };
-        account.remote.compare_again(job.folder);
+        account.remote.compare_again(job.folder, false);
         account.remote.respelled_below(job.folder, &job.path, &to);
         tracing::debug!(from = %job.path, %to, "has other letters in Dropbox: renamed here, too");
         let base = self.base.clone().map(|base| match (self.local.clone(), now) {

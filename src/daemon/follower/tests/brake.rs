@@ -21,7 +21,7 @@ async fn in_sync(standin: &Standin, store: &Store) -> (Follower, FolderId) {
         nudge: Notify::new(),
         echo: Echo::default(),
         respelled: Mutex::default(),
-        again: false.into(),
+        again: Mutex::default(),
     };
     follower.lane = Arc::new(lane);
     rest(&mut follower).await;
@@ -72,7 +72,7 @@ fn restarted(follower: &Follower) -> Follower {
         nudge: Notify::new(),
         echo: Echo::default(),
         respelled: Mutex::default(),
-        again: false.into(),
+        again: Mutex::default(),
     };
     Follower::new(follower.store.clone(), follower.dropbox.clone(), Arc::new(lane), Question::default(), LIMITS)
 }
