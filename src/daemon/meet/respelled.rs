@@ -60,6 +60,10 @@ impl Meeting<'_> {
             }
             Err(_) => return None,
         };
+        // Some disks take the two for links to one file, and rename nothing.
+        if stands(root, &to) == Local::Absent {
+            return None;
+        }
         account.remote.compare_again(job.folder, false);
         account.remote.respelled_below(job.folder, &job.path, &to);
         tracing::debug!(from = %job.path, %to, "has other letters in Dropbox: renamed here, too");
