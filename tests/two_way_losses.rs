@@ -321,3 +321,23 @@ fn what_was_moved_and_replaced_by_a_folder_comes_down() {
     world.assert_equal();
     world.assert_clean();
 }
+
+/// A file takes a folder's place in Dropbox, and here an empty directory was made in it: it cannot be made there, and keeps nothing waiting for ever.
+#[test]
+fn b10_an_empty_directory_keeps_no_file_out() {
+    let world = world("two-way");
+    for i in 0..8 {
+        world.write(&format!("kept {i}"), "k");
+    }
+    world.write("d/x", "one");
+    world.once_in_sync();
+    world.standin.delete("/T/d");
+    world.standin.write("/T/d", "a file");
+    fs::create_dir(world.folder.join("d/new")).unwrap();
+    assert_eq!(comes_to_rest(&world), 0);
+    assert_eq!(read(&world, "d").as_deref(), Some("a file"));
+    world.assert_equal();
+    let dirs = fs::read_dir(&world.folder).unwrap().map(|e| e.unwrap().path()).filter(|path| path.join("new").is_dir());
+    assert_eq!(dirs.count(), 1, "the directory is kept under another name");
+    world.assert_clean();
+}

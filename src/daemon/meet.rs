@@ -172,10 +172,13 @@ impl<'a> Meeting<'a> {
         }
     }
 
-    /// Whether the directory holds files, and none of them was agreed on: those go by themselves.
+    /// Whether the directory holds files, and none of them was agreed on: those go by themselves. After a while it is whatever it holds.
     fn holds_news(&self) -> bool {
+        if self.is_stuck() {
+            return self.root.read_dir(&self.job.path).is_ok_and(|listing| !listing.entries.is_empty());
+        }
         let agreed = self.account.store.busy_below_blocking(self.job.folder, &self.job.path).unwrap_or(true);
-        (!agreed || self.is_stuck()) && holds_a_file(self.root, &self.job.path)
+        !agreed && holds_a_file(self.root, &self.job.path)
     }
 
     /// Whether paths that wait for each other have done so for long enough: then keeping both is the way out that loses nothing.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::*;
 
-/// With `FERRYBOX_LONG=1` the numbers of the issue; else as many as fit into a moment.
+/// With `FERRYBOX_LONG=1` the full numbers; else as many as fit into a moment.
 fn long() -> bool {
     std::env::var_os("FERRYBOX_LONG").is_some()
 }

@@ -1,6 +1,8 @@
 use super::*;
 use crate::model::Failure;
 
+mod tree;
+
 fn stat(n: i64) -> Stat {
     Stat { size: 1, mtime_ns: n, ctime_ns: n, ino: 1, dev: 1 }
 }
@@ -42,6 +44,12 @@ struct World {
 
 impl World {
     fn step(&mut self, mode: Mode) -> bool {
+        let action = self.meant(mode);
+        self.act(action)
+    }
+
+    /// What is to be done now.
+    fn meant(&self, mode: Mode) -> Action {
         let based = if let Node::File(content) = self.agreed { Some(base(content)) } else { None };
         let agreed = match (&based, self.agreed) {
             (Some(base), _) => Agreed::File(base),
@@ -63,7 +71,7 @@ impl World {
             let Node::File(content) = self.local else { panic!("only files are compared") };
             action = compared(&hash(content), based.as_ref(), &remote, mode);
         }
-        self.act(action)
+        action
     }
 
     /// Does it, and says whether there is more to do.
