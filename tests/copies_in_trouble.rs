@@ -136,17 +136,23 @@ fn a_copy_is_no_second_path_of_one_file() {
     world.assert_clean();
 }
 
+/// Five large files in a directory, in sync.
+fn five_in_a_directory(mode: &'static str) -> World {
+    let world = world(mode);
+    for i in 0..5 {
+        world.write(&format!("old/{i}"), bytes(i, 2 * MIB));
+    }
+    world.write("keep", "k");
+    world.once_in_sync();
+    world.standin.reset_counters();
+    world
+}
+
 /// The directory of the source is renamed at the same time: its new place is what is copied from, or its bytes are sent; nothing is lost.
 #[test]
 fn the_source_is_moved_at_the_same_time() {
     for mode in ["mirror", "two-way"] {
-        let world = world(mode);
-        for i in 0..5 {
-            world.write(&format!("old/{i}"), bytes(i, 2 * MIB));
-        }
-        world.write("keep", "k");
-        world.once_in_sync();
-        world.standin.reset_counters();
+        let world = five_in_a_directory(mode);
         for i in 0..5 {
             copy(&world, &format!("old/{i}"), &format!("copy {i}"));
         }
@@ -162,13 +168,7 @@ fn the_source_is_moved_at_the_same_time() {
 #[test]
 fn the_source_is_moved_before_it_is_copied() {
     for mode in ["mirror", "two-way"] {
-        let world = world(mode);
-        for i in 0..5 {
-            world.write(&format!("old/{i}"), bytes(i, 2 * MIB));
-        }
-        world.write("keep", "k");
-        world.once_in_sync();
-        world.standin.reset_counters();
+        let world = five_in_a_directory(mode);
         let daemon = world.daemon();
         until_idle(&world);
         // The committer is busy for so long.

@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::time::Instant;
 
-use harness::{World, text};
+use harness::{World, look_for, text};
 use namespace::Namespace;
 use serde_json::Value;
 
@@ -86,17 +86,8 @@ impl Folding {
     }
 
     fn eventually(&self, what: &str, mut done: impl FnMut(&Self) -> bool) {
-        let until = Instant::now() + harness::PATIENCE;
-        while !done(self) {
-            assert!(
-                Instant::now() < until,
-                "in vain: {what}\n{:#?}\n{:#?}\n{}",
-                self.disk(),
-                self.problems(),
-                self.world.log()
-            );
-            std::thread::sleep(std::time::Duration::from_millis(50));
-        }
+        let found = look_for(harness::PATIENCE, || done(self).then_some(()));
+        assert!(found.is_some(), "in vain: {what}\n{:#?}\n{:#?}\n{}", self.disk(), self.problems(), self.world.log());
     }
 
     /// Path below the folder -> code.

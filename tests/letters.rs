@@ -103,8 +103,9 @@ fn h7_a_move_by_way_of_another_name_is_followed_when_it_has_ended() {
     let lists = standin.calls_of(CONTINUE);
     world.until("the half is listed", |s| s.calls_of(CONTINUE) > lists);
     world.write("dir/new.txt", "three");
-    // Once more, after that was seen here, too.
-    std::thread::sleep(Duration::from_secs(2));
+    world.never("it goes up under a name that nobody gave", Duration::from_secs(2), |s| {
+        s.file("/T/.ferrybox-moving-0123456789abcdef/new.txt").is_some()
+    });
     assert!(world.folder.join("dir/deeper/in.txt").exists(), "{}", world.log());
     assert!(!world.folder.join(".ferrybox-moving-0123456789abcdef").exists(), "{}", world.log());
     standin.rename("/T/.ferrybox-moving-0123456789abcdef", "/T/Other");
