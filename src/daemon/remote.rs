@@ -2,6 +2,7 @@
 //!
 //! [`Reader`] is the same for programs that look into the database without a daemon (`ferrybox ls`).
 
+mod answers;
 mod kept;
 mod reader;
 
@@ -15,8 +16,7 @@ use tokio::sync::Notify;
 
 use crate::config;
 use crate::daemon::account::Account;
-use crate::daemon::brake;
-use crate::daemon::clock::{now_ms, rfc3339};
+use crate::daemon::clock::now_ms;
 use crate::daemon::echo::Echo;
 use crate::daemon::folder::Folder;
 use crate::daemon::live::lock;
@@ -421,86 +421,6 @@ impl RemoteCache {
         sum.cursor_age_s = oldest.map(|at| u64::try_from(now_ms().saturating_sub(at) / 1000).unwrap_or(0));
         Ok(sum)
     }
-
-    /// What is held: listings that lost too much, and changes that are too many.
-    pub(crate) async fn held(&self, account: &Account) -> Result<Vec<status::Held>, StoreError> {
-        let mut all = Vec::new();
-        for lane in &self.lanes {
-            let listing = account.store.listing(lane.id).await?;
-            if let (Some(reason), Some(next)) = (listing.held.filter(|why| why != "approved"), &listing.next) {
-                all.push(status::Held {
-                    kind: "listing".to_owned(),
-                    token: token(next.id),
-                    account: account.name.clone(),
-                    folder: lane.scope.to_string(),
-                    deletions: listing.live.as_ref().map_or(0, |live| live.entries).saturating_sub(next.entries),
-                    since: rfc3339(next.updated_at),
-                    sample: account.store.lost_entries(lane.id, SAMPLE).await?,
-                    reason,
-                });
-            }
-            all.extend(lane.held().map(|held| status::Held {
-                kind: "changes".to_owned(),
-                token: held.token,
-                account: account.name.clone(),
-                folder: held.place,
-                deletions: held.changes,
-                since: rfc3339(held.since),
-                sample: held.sample,
-                reason: held.reason,
-            }));
-        }
-        Ok(all)
-    }
-
-    /// A person's verdict on held changes: they come down, or what is here goes up again.
-    async fn answer_changes(
-        store: &Store,
-        lane: &Arc<Lane>,
-        text: &str,
-        approve: bool,
-    ) -> Result<Option<status::Answered>, StoreError> {
-        let Some(held) = lane.held().filter(|held| held.token == text) else { return Ok(None) };
-        if approve {
-            store.set_meta(&brake::approved(lane), text).await?;
-        } else {
-            brake::put_back(store, lane).await?;
-            store.unset_meta(&brake::recent(lane)).await?;
-            lane.set(|now| now.held = None);
-        }
-        lane.nudge.notify_one();
-        let outcome = if approve { "approved" } else { "rejected" }.to_owned();
-        Ok(Some(status::Answered { outcome, deletions: held.changes }))
-    }
-
-    /// A person's verdict on a held listing: it is used, or thrown away and asked for anew. `None`: no listing of that token is held here.
-    pub(crate) async fn answer(
-        &self,
-        store: &Store,
-        text: &str,
-        approve: bool,
-    ) -> Result<Option<status::Answered>, StoreError> {
-        for lane in &self.lanes {
-            if let Some(answered) = Self::answer_changes(store, lane, text, approve).await? {
-                return Ok(Some(answered));
-            }
-            let listing = store.listing(lane.id).await?;
-            let (Some(_), Some(next)) = (&listing.held, &listing.next) else { continue };
-            if token(next.id) != text {
-                continue;
-            }
-            let known = listing.live.as_ref().map_or(0, |live| live.entries);
-            let outcome = if approve { "approved" } else { "rejected" }.to_owned();
-            if approve {
-                store.approve_listing(next.id).await?;
-            } else {
-                store.lose_cursor(lane.id).await?;
-            }
-            lane.nudge.notify_one();
-            return Ok(Some(status::Answered { outcome, deletions: known.saturating_sub(next.entries) }));
-        }
-        Ok(None)
-    }
 }
 
 /// A folder as the comparison needs it.
@@ -509,9 +429,6 @@ fn compared(folder: &Folder) -> Compared {
     let disk = if down { folder.root.disk() } else { Disk::Plain };
     Compared { folder: folder.id, remote: folder.remote.clone(), down, disk }
 }
-
-/// Paths that are shown of what is held.
-const SAMPLE: usize = 5;
 
 fn token(tree: TreeId) -> String {
     format!("listing-{}", tree.0)

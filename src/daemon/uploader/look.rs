@@ -140,75 +140,63 @@ fn upload(
     read_only: bool,
     memory: &mut u64,
 ) -> Looked {
+    let Local::File(stat) = *local else { return Looked::Done(job, Settled::Nothing) };
+    if base.is_none()
+        && let Remote::File { id, .. } = &remote
+        && let Some(settled) = twin(account, &job, id)
     {
-        {
-            let Local::File(stat) = *local else { return Looked::Done(job, Settled::Nothing) };
-            if base.is_none()
-                && let Remote::File { id, .. } = &remote
-                && let Some(settled) = twin(account, &job, id)
-            {
-                return Looked::Done(job, settled);
+        return Looked::Done(job, settled);
+    }
+    if let Some(failure) = not_sent(account, &job.path, &stat, base.as_ref()) {
+        return Looked::Done(job, Settled::Wedge(failure));
+    }
+    let folder = Arc::clone(folder);
+    let known = Send { job, folder, base, mode, remote, stat, source: Source::Disk };
+    if known.may_be_there()
+        && let Some(settled) = hashed::known(account, &stat).and_then(|hash| known.unchanged(&hash))
+    {
+        return Looked::Done(known.job, settled);
+    }
+    if read_only {
+        return match hashed::hash(account, &known.folder.root, &known.job.path, &stat) {
+            Ok(hash) => {
+                hashed::note(account, stat, hash);
+                let settled = known.unchanged(&hash);
+                Looked::Done(known.job, settled.unwrap_or_else(|| Settled::Wedge(decide::read_only())))
             }
-            if let Some(failure) = not_sent(account, &job.path, &stat, base.as_ref()) {
-                return Looked::Done(job, Settled::Wedge(failure));
+            Err(failure) => Looked::Done(known.job.clone(), failed(&known.job, failure)),
+        };
+    }
+    let Send { job, folder, base, mode, remote, .. } = known;
+    let restless = match restless(account, &job, &stat) {
+        Rest::Quiet => false,
+        Rest::Due => true,
+        Rest::Wait(settled) => return Looked::Done(job, settled),
+    };
+    if stat.size > IN_MEMORY || stat.size > *memory {
+        if !restless {
+            return Looked::Send(Box::new(Send { job, folder, base, mode, remote, stat, source: Source::Disk }));
+        }
+        return match folder.root.snapshot(&job.path, SNAPSHOT) {
+            Ok(snapshot) => {
+                let stat = snapshot.source;
+                let source = Source::Snapshot(Box::new(snapshot));
+                Looked::Send(Box::new(Send { job, folder, base, mode, remote, stat, source }))
             }
-            let folder = Arc::clone(folder);
-            let known = Send { job, folder, base, mode, remote, stat, source: Source::Disk };
-            if known.may_be_there()
-                && let Some(settled) = hashed::known(account, &stat).and_then(|hash| known.unchanged(&hash))
-            {
-                return Looked::Done(known.job, settled);
-            }
-            if read_only {
-                return match hashed::hash(account, &known.folder.root, &known.job.path, &stat) {
-                    Ok(hash) => {
-                        hashed::note(account, stat, hash);
-                        let settled = known.unchanged(&hash);
-                        Looked::Done(known.job, settled.unwrap_or_else(|| Settled::Wedge(decide::read_only())))
-                    }
-                    Err(failure) => Looked::Done(known.job.clone(), failed(&known.job, failure)),
-                };
-            }
-            let Send { job, folder, base, mode, remote, .. } = known;
-            let restless = match restless(account, &job, &stat) {
-                Rest::Quiet => false,
-                Rest::Due => true,
-                Rest::Wait(settled) => return Looked::Done(job, settled),
-            };
-            if stat.size > IN_MEMORY || stat.size > *memory {
-                if !restless {
-                    return Looked::Send(Box::new(Send {
-                        job,
-                        folder,
-                        base,
-                        mode,
-                        remote,
-                        stat,
-                        source: Source::Disk,
-                    }));
-                }
-                return match folder.root.snapshot(&job.path, SNAPSHOT) {
-                    Ok(snapshot) => {
-                        let stat = snapshot.source;
-                        let source = Source::Snapshot(Box::new(snapshot));
-                        Looked::Send(Box::new(Send { job, folder, base, mode, remote, stat, source }))
-                    }
-                    Err(failure) => Looked::Done(job.clone(), failed(&job, failure)),
-                };
-            }
-            match local::read_small(&folder.root, &job.path, IN_MEMORY) {
-                Ok(SmallRead { bytes, stat, content_hash }) => {
-                    *memory = memory.saturating_sub(bytes.len() as u64);
-                    let source = Source::Memory(bytes, content_hash);
-                    let send = Send { job, folder, base, mode, remote, stat, source };
-                    match send.unchanged(&content_hash) {
-                        Some(settled) => Looked::Done(send.job, settled),
-                        None => Looked::Send(Box::new(send)),
-                    }
-                }
-                Err(failure) => Looked::Done(job.clone(), failed(&job, failure)),
+            Err(failure) => Looked::Done(job.clone(), failed(&job, failure)),
+        };
+    }
+    match local::read_small(&folder.root, &job.path, IN_MEMORY) {
+        Ok(SmallRead { bytes, stat, content_hash }) => {
+            *memory = memory.saturating_sub(bytes.len() as u64);
+            let source = Source::Memory(bytes, content_hash);
+            let send = Send { job, folder, base, mode, remote, stat, source };
+            match send.unchanged(&content_hash) {
+                Some(settled) => Looked::Done(send.job, settled),
+                None => Looked::Send(Box::new(send)),
             }
         }
+        Err(failure) => Looked::Done(job.clone(), failed(&job, failure)),
     }
 }
 
