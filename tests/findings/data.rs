@@ -1,0 +1,1 @@
+//! What could lose data (group D).

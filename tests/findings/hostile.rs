@@ -1,0 +1,1 @@
+//! Hostile or broken input (group H).

@@ -1,0 +1,1 @@
+//! The commit lane (group L).

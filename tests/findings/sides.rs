@@ -1,0 +1,1 @@
+//! Sides that must meet (group C).

@@ -1,0 +1,1 @@
+//! Calls without progress (group S).
