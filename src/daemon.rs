@@ -55,6 +55,7 @@ mod reconciler;
 pub mod remote;
 mod requests;
 mod restore;
+mod socket_note;
 mod strangers;
 mod swaps;
 mod transfer;
@@ -63,6 +64,10 @@ mod trouble;
 mod unsynced;
 mod uploader;
 mod views;
+
+/// The id of the Dropbox account whose database stands, or once stood, in an account's state directory; none if that was never known.
+pub use identify::remembered as known_account;
+pub use socket_note::noted_socket;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -174,6 +179,7 @@ async fn one_life(
         Ok(socket) => socket,
         Err(error) => return Life::Over(End::Usage(error.to_string())),
     };
+    socket_note::write(&config.daemon);
     let mut views: JoinSet<Result<(), Fatal>> = JoinSet::new();
     views.spawn(requests::run(Arc::clone(&progress), requests));
     let (publisher, to) = (Arc::clone(&progress), status.clone());

@@ -54,7 +54,7 @@ pub use error::{ApiError, AuthError, CallError, EntryError, Throttled, Transport
 pub use files::{FileMetadata, Metadata};
 pub use listing::{Changes, SharedLink};
 pub use moves::RelocateEntry;
-pub use pkce::{Linked, Pkce, authorize_url, exchange};
+pub use pkce::{LinkError, Linked, Pkce, authorize_url, exchange};
 pub use revisions::{Lineage, Revisions};
 pub use sessions::{AppendEntry, append_batch_fixed_len, append_batch_header_len};
 pub use settings::{Endpoints, PathRoot, Settings, SetupError, Timeouts, install_tls_provider};

@@ -62,6 +62,14 @@ impl Home {
         let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
         said(&output, self.path())
     }
+
+    /// As [`Self::ask`], with this on standard input.
+    async fn typed(&self, args: &[&str], input: &str) -> Said {
+        let mut command = self.command();
+        command.args(args).write_stdin(input.to_owned());
+        let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+        said(&output, self.path())
+    }
 }
 
 struct Said {
@@ -229,8 +237,14 @@ fn add_makes_the_file_and_refuses_what_would_not_load() {
     assert!(said.out.contains("run `ferrybox link personal`"), "{}", said.out);
     assert_eq!(fs::symlink_metadata(home.config()).unwrap().permissions().mode() & 0o777, 0o600);
     let before = fs::read_to_string(home.config()).unwrap();
+    // V13: nothing says where a token is before there is one.
+    assert!(!before.contains("credentials"), "{before}");
+    let said = home.run(&["config", "check"]);
+    assert!(!said.out.contains("is right"), "{}", said.out);
+    assert!(said.out.contains("account `personal`"), "{}", said.out);
     for (args, sentence) in [
         (&["add", "gone", "/Gone"][..], "@/gone does not exist"),
+        (&["add", "/etc", "/Etc"], "/etc is a directory of the system"),
         (&["add", "docs", "/Other"], "@/docs is the same folder as @/docs"),
         (&["add", "photos", "/docs/below"], "/docs/below lies inside /Docs"),
         (&["add", ".", "/Everything"], "is your home directory"),
@@ -241,6 +255,12 @@ fn add_makes_the_file_and_refuses_what_would_not_load() {
         assert_eq!(said.code, 64, "{args:?}: {}{}", said.out, said.err);
         assert!(said.err.contains(sentence), "{args:?}: {}", said.err);
         assert!(!said.err.contains(".config.toml."), "{args:?}: {}", said.err);
+        // V13: what was never written is on no line of the file.
+        assert!(
+            !said.err.contains("config.toml line") || said.err.contains(" in @/.config/ferrybox/config.toml line"),
+            "{}",
+            said.err
+        );
     }
     assert_eq!(fs::read_to_string(home.config()).unwrap(), before);
     // A folder whose disk is gone can still be taken out.
@@ -437,14 +457,19 @@ async fn link_shows_whose_account_it_is_and_hides_the_token() {
     assert_eq!(said.code, 64);
     assert!(said.err.contains("--app-key KEY"), "{}", said.err);
 
-    let said = home.ask(&["link", "--app-key", "key", "--code", "wrong"]).await;
+    // V12: a code is good only for the process, or the link, that showed the address.
+    let said = home.ask(&["link", "--app-key", "key", "--code", "the-code"]).await;
+    assert_eq!(said.code, 64);
+    assert!(said.err.contains("no link of `home` was begun"), "{}", said.err);
+    let said = home.typed(&["link", "--app-key", "key"], "").await;
+    assert_eq!(said.code, 4, "{}", said.err);
+    assert!(said.err.contains("`ferrybox link home --code CODE`"), "{}", said.err);
+    let said = home.ask(&["link", "--code", "wrong"]).await;
     assert_eq!(said.code, 1);
-    assert!(said.err.contains("the code was not accepted"), "{}", said.err);
+    assert!(said.err.contains("did not accept that code") && !said.err.contains("any more"), "{}", said.err);
 
-    let mut command = home.command();
-    command.args(["link", "--app-key", "key"]).write_stdin("the-code\n");
-    let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
-    let said = self::said(&output, home.path());
+    let said = home.typed(&["link", "--app-key", "key"], "mistyped\nthe-code\n").await;
+    assert!(said.err.contains("did not accept that code (invalid_grant"), "{}", said.err);
     assert_eq!(said.code, 0, "{}{}", said.out, said.err);
     assert!(said.out.contains(&format!("{address}/oauth2/authorize?client_id=key&")), "{}", said.out);
     assert!(said.out.contains("Linked home to the account of Ann <ann@example.com>.\n"), "{}", said.out);

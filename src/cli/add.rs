@@ -1,7 +1,7 @@
 //! `ferrybox add`.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
@@ -33,6 +33,19 @@ pub(super) struct Add {
     /// two-way, backup (changes go up, deletions do not), mirror (deletions too), download
     #[arg(long, short, value_name = "M", default_value = "two-way")]
     mode: Mode,
+    /// Add a directory of the system although files of Dropbox would come down into it
+    #[arg(long)]
+    yes: bool,
+}
+
+/// Directories whose files a system starts and runs with.
+const SYSTEM: [&str; 13] = [
+    "/bin", "/boot", "/dev", "/etc", "/lib", "/lib64", "/proc", "/run", "/sbin", "/sys", "/usr", "/var/lib", "/System",
+];
+
+/// Whether what comes down into this directory could change how the machine works.
+fn belongs_to_the_system(local: &Path) -> bool {
+    local == Path::new("/") || SYSTEM.iter().any(|system| local.starts_with(system))
 }
 
 impl Add {
@@ -46,6 +59,15 @@ impl Add {
         let local = whole.to_str().ok_or_else(|| Usage(format!("{} is not UTF-8", whole.display())))?;
         let remote = RemotePath::parse(&self.remote)
             .map_err(|_| Usage(format!("{} is not a path in Dropbox, such as /Documents", self.remote)))?;
+        let comes_down = matches!(self.mode, Mode::TwoWay | Mode::Download);
+        let real = fs::canonicalize(&whole).unwrap_or_else(|_| whole.clone());
+        if comes_down && !self.yes && belongs_to_the_system(&real) {
+            return Err(Usage(format!(
+                "{local} is a directory of the system, and mode {mode} lets files of Dropbox replace what is in it: say --mode backup to send it only, or --yes",
+                mode = self.mode
+            ))
+            .into());
+        }
         let mut edit = Edit::open(&file)?;
         let names = edit.account_names();
         let account = match (&self.account, names.as_slice()) {
@@ -65,7 +87,7 @@ impl Add {
             .into());
         }
         if new {
-            edit.set_account(&account, None, "keyring")?;
+            edit.set_account(&account, None, None)?;
         }
         edit.add_folder(&account, local, &remote.to_string(), self.mode)?;
         edit.save(&options)?;

@@ -48,7 +48,7 @@ pub(super) fn answer(
     told: impl FnOnce(String) -> String,
 ) -> anyhow::Result<u8> {
     let loaded = common.load_lightly()?;
-    let client = Client::new(&loaded.config.daemon.socket);
+    let client = Client::new(&loaded.config.daemon);
     let answered: Answered = block_on(client.post(route, &Body { token }, false))?;
     if json {
         print(&format!("{}\n", serde_json::to_string_pretty(&answered)?))?;
@@ -60,7 +60,7 @@ pub(super) fn answer(
 
 fn list(common: &Common, json: bool) -> anyhow::Result<u8> {
     let loaded = common.load_lightly()?;
-    let client = Client::new(&loaded.config.daemon.socket);
+    let client = Client::new(&loaded.config.daemon);
     let held: Page<Held> = block_on(client.get("/v1/held?limit=1000"))?;
     if json {
         print(&format!("{}\n", serde_json::to_string_pretty(&held)?))?;

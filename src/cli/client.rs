@@ -15,6 +15,8 @@ use tokio::net::UnixStream;
 use tokio::task::JoinSet;
 
 use super::{Unfinished, Usage};
+use crate::config::Daemon;
+use crate::daemon;
 
 const TIME: Duration = Duration::from_secs(15);
 /// A status of thousands of folders has a few MiB.
@@ -22,6 +24,7 @@ const LARGEST: usize = 256 << 20;
 
 pub(super) struct Client {
     socket: PathBuf,
+    state_dir: PathBuf,
 }
 
 /// An answer that is not a success.
@@ -31,8 +34,8 @@ struct Refusal {
 }
 
 impl Client {
-    pub(super) fn new(socket: &Path) -> Self {
-        Self { socket: socket.to_owned() }
+    pub(super) fn new(of: &Daemon) -> Self {
+        Self { socket: of.socket.clone(), state_dir: of.state_dir.clone() }
     }
 
     /// A question that the daemon answers at once.
@@ -64,27 +67,18 @@ impl Client {
         Unfinished(format!("no daemon runs (nothing answers at {socket}): start it with `ferrybox run`")).into()
     }
 
-    /// Connects, but only to a socket that this user or root made.
+    /// Connects to the configured socket, else to the one that the daemon noted in its state directory: a daemon that was started by cron or
+    /// at boot has another environment than a shell, and so another usual place.
     async fn connect(&self) -> anyhow::Result<UnixStream> {
-        let shown = self.socket.display();
-        let meta = match fs::symlink_metadata(&self.socket) {
-            Ok(meta) => meta,
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-                return Err(self.not_running());
-            }
-            Err(error) => return Err(error).context(format!("cannot look at {shown}")),
-        };
-        let me = rustix::process::geteuid().as_raw();
-        if !meta.file_type().is_socket() || (meta.uid() != me && meta.uid() != 0 && me != 0) {
-            return Err(Usage(format!("{shown} is not a socket of this user's daemon: look at daemon.socket")).into());
+        if let Some(stream) = connect_to(&self.socket).await? {
+            return Ok(stream);
         }
-        match UnixStream::connect(&self.socket).await {
-            Ok(stream) => Ok(stream),
-            Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound) => {
-                Err(self.not_running())
-            }
-            Err(error) => Err(error).context(format!("cannot connect to {shown}")),
+        if let Some(noted) = daemon::noted_socket(&self.state_dir).filter(|noted| *noted != self.socket)
+            && let Some(stream) = connect_to(&noted).await?
+        {
+            return Ok(stream);
         }
+        Err(self.not_running())
     }
 
     async fn request(&self, method: Method, path: &str, body: Body) -> anyhow::Result<Bytes> {
@@ -113,4 +107,38 @@ impl Client {
         }
         Err(Usage(detail).into())
     }
+}
+
+/// Connects, but only to a socket that this user or root made; none if nobody listens there.
+async fn connect_to(socket: &Path) -> anyhow::Result<Option<UnixStream>> {
+    let shown = socket.display();
+    let foreign = || {
+        Unfinished(format!(
+            "the daemon at {shown} belongs to another user: run this command as that user (`sudo -u USER ...`)"
+        ))
+    };
+    let meta = match fs::symlink_metadata(socket) {
+        Ok(meta) => meta,
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Ok(None);
+        }
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Err(foreign().into()),
+        Err(error) => return Err(error).context(format!("cannot look at {shown}")),
+    };
+    let me = rustix::process::geteuid().as_raw();
+    if !meta.file_type().is_socket() || (meta.uid() != me && meta.uid() != 0 && me != 0) {
+        return Err(Usage(format!("{shown} is not a socket of this user's daemon: look at daemon.socket")).into());
+    }
+    match UnixStream::connect(socket).await {
+        Ok(stream) => Ok(Some(stream)),
+        Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound) => Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(foreign().into()),
+        Err(error) => Err(error).context(format!("cannot connect to {shown}")),
+    }
+}
+
+/// Whether a daemon answers, wherever its socket is.
+pub(super) fn is_running(of: &Daemon) -> bool {
+    let answers = |socket: &Path| std::os::unix::net::UnixStream::connect(socket).is_ok();
+    answers(&of.socket) || daemon::noted_socket(&of.state_dir).is_some_and(|noted| answers(&noted))
 }

@@ -5,7 +5,9 @@ use std::fmt::Write as _;
 use clap::{Args, Subcommand};
 
 use super::render::{DIM, PLAIN, counted, escape};
-use super::{Common, OK, print};
+use super::{Common, OK, Usage, block_on, print};
+use crate::config::Account;
+use crate::dropbox::{CredentialError, Source};
 
 /// Check or show the configuration
 #[derive(Debug, Args)]
@@ -26,6 +28,8 @@ enum Which {
     /// Read every layer and list everything that is wrong
     #[command(after_help = "Example:
   ferrybox config check --config ./config.toml
+
+Accounts that are not linked yet are named, too; that is no mistake in the configuration.
 
 Exit codes: 0 nothing is wrong, 64 each thing that is wrong is named with its file and line")]
     Check,
@@ -63,8 +67,35 @@ fn check(common: &Common) -> anyhow::Result<u8> {
     let files: Vec<String> = loaded.files.iter().map(|f| escape(&f.display().to_string())).collect();
     let read = if files.is_empty() { "no file, the built-in defaults".to_owned() } else { files.join(", ") };
     let (accounts, folders) = (counted(accounts, "account", "accounts"), counted(folders as u64, "folder", "folders"));
-    print(&format!("The configuration is right: {accounts}, {folders} ({read}).\n"))?;
+    let notes = block_on(async {
+        let mut notes = Vec::new();
+        for account in &loaded.config.accounts {
+            notes.extend(link_missing(account).await?);
+        }
+        Ok(notes)
+    })?;
+    if notes.is_empty() {
+        print(&format!("The configuration is right: {accounts}, {folders} ({read}).\n"))?;
+    } else {
+        print(&format!("Nothing in the configuration is wrong ({accounts}, {folders}; {read}), but:\n"))?;
+        for note in notes {
+            print(&format!("- {}\n", escape(&note)))?;
+        }
+    }
     Ok(OK)
+}
+
+/// Why the account cannot be used yet, although its table is right.
+async fn link_missing(account: &Account) -> anyhow::Result<Option<String>> {
+    let name = &account.name;
+    let source: Source = account.credentials.parse().map_err(Usage)?;
+    Ok(match source.load(name).await {
+        Ok(_) => None,
+        Err(CredentialError::Missing { .. }) => {
+            Some(format!("account `{name}` is not linked yet: run `ferrybox link {name}`"))
+        }
+        Err(error) => Some(format!("account `{name}`: {error}")),
+    })
 }
 
 fn show(common: &Common, json: bool) -> anyhow::Result<u8> {

@@ -32,7 +32,7 @@ pub(super) struct Conflicts {
 impl Conflicts {
     pub(super) fn execute(&self, common: &Common) -> anyhow::Result<u8> {
         let loaded = common.load_lightly()?;
-        let client = Client::new(&loaded.config.daemon.socket);
+        let client = Client::new(&loaded.config.daemon);
         let listed: Listed<Conflict> = block_on(Listed::fetch(&client, "/v1/conflicts", self.limit))?;
         if self.json {
             print(&format!("{}\n", serde_json::to_string_pretty(&listed)?))?;

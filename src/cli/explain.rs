@@ -32,7 +32,7 @@ pub(super) struct Explain {
 impl Explain {
     pub(super) fn execute(&self, common: &Common) -> anyhow::Result<u8> {
         let loaded = common.load_lightly()?;
-        let client = Client::new(&loaded.config.daemon.socket);
+        let client = Client::new(&loaded.config.daemon);
         let route = asking("/v1/explain", Some(&self.path), &loaded.config)?;
         let explained: Explained = block_on(client.get(&route))?;
         if self.json {

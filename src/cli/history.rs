@@ -38,7 +38,7 @@ pub(super) struct History {
 impl History {
     pub(super) fn execute(&self, common: &Common) -> anyhow::Result<u8> {
         let loaded = common.load_lightly()?;
-        let client = Client::new(&loaded.config.daemon.socket);
+        let client = Client::new(&loaded.config.daemon);
         let route = asking("/v1/history", self.path.as_deref(), &loaded.config)?;
         let listed: Listed<Done> = block_on(Listed::fetch(&client, &route, self.limit))?;
         if self.json {

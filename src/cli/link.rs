@@ -1,18 +1,21 @@
 //! `ferrybox link`.
 
-use std::io::{self, BufRead as _};
-use std::path::Path;
+use std::io::{self, BufRead as _, IsTerminal as _};
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
 use clap::Args;
 
 use super::render::escape;
-use super::{Common, OK, Usage, block_on, print};
+use super::{Common, OK, Unfinished, Usage, block_on, client, print, unlink};
 use crate::config::{Account, Config, Edit, LoadOptions, Loaded};
-use crate::dropbox::{self, Dropbox, Pkce, Settings, Source, Tokens};
+use crate::dropbox::{self, Dropbox, LinkError, Linked, Pkce, Settings, Source, Tokens};
 
 /// The account's name, if nobody says another.
 const USUAL: &str = "personal";
+/// How often a code may be mistyped.
+const TRIES: usize = 3;
 /// What the app must be allowed to do.
 const SCOPES: [&str; 5] =
     ["account_info.read", "files.metadata.read", "files.metadata.write", "files.content.read", "files.content.write"];
@@ -26,7 +29,11 @@ Prints an address to open in any browser, on any computer; allow the app there a
 shows. The app is one of your own: make it at https://www.dropbox.com/developers/apps (scoped access, and the
 permissions files.metadata, files.content, each read and write, and account_info.read).
 
-Exit codes: 0 linked, 1 Dropbox or the keyring refused, 64 the command line or the configuration is wrong")]
+Where nobody can type (a script, cloud-init), link in two steps: `ferrybox link personal --app-key KEY </dev/null`
+prints the address, and within ten minutes `ferrybox link personal --code CODE` finishes.
+
+Exit codes: 0 linked, 1 Dropbox or the keyring refused, 4 begun and waiting for --code, 64 the command line or the
+configuration is wrong, or the code is for an account that does not belong here")]
 pub(super) struct Link {
     /// The account's name in the configuration; may be left out if there is only one
     account: Option<String>,
@@ -36,9 +43,12 @@ pub(super) struct Link {
     /// Where to keep the token: keyring or file:PATH. Else as configured; else the keyring if there is one, else a file
     #[arg(long, value_name = "SOURCE")]
     credentials: Option<String>,
-    /// The code, in place of reading it from standard input
+    /// The code of a link that was begun in the last ten minutes, in place of reading it from standard input
     #[arg(long, value_name = "CODE")]
     code: Option<String>,
+    /// Link another Dropbox account under this name: what was synced with the old one is forgotten (no file is touched)
+    #[arg(long)]
+    replace: bool,
 }
 
 impl Link {
@@ -58,9 +68,6 @@ impl Link {
         let account = accounts.iter().find(|a| a.name == name);
         // Wrong things are said before anybody opens a browser.
         crate::config::check_name(&name).map_err(Usage)?;
-        let app_key = self.app_key.as_deref().or_else(|| account?.app_key.as_deref()).ok_or_else(|| {
-            Usage("say --app-key KEY: the key of your app at https://www.dropbox.com/developers/apps".to_owned())
-        })?;
         let wanted = match (&self.credentials, account) {
             (Some(text), _) => crate::config::credentials_source(text, &options).map_err(Usage)?,
             (None, Some(account)) => account.credentials.clone(),
@@ -72,16 +79,24 @@ impl Link {
                 format!("{wanted} cannot be written: say --credentials file:PATH, and hand that file over afterwards");
             return Err(Usage(text).into());
         }
-        let settings = settings(account)?;
-        let pkce = Pkce::new()?;
-        let url = dropbox::authorize_url(settings.endpoints.web(), app_key, &pkce, &[]);
-        print(&format!("Open this address, allow the app, and copy the code:\n\n  {url}\n\n"))?;
-        let code = match &self.code {
-            Some(code) => code.clone(),
-            None => read_code()?,
+        let directory = loaded.config.daemon.state_dir.join(&name);
+        let begun = directory.join("link.json");
+        let configured = self.app_key.as_deref().or_else(|| account?.app_key.as_deref());
+        let (pkce, app_key) = match &self.code {
+            Some(_) => Pkce::kept(&begun, now_s())?.ok_or_else(|| {
+                Usage(format!(
+                    "no link of `{name}` was begun in the last ten minutes, and a code is only good together with that: run `ferrybox link {name}` first"
+                ))
+            })?,
+            None => (Pkce::new()?, configured.ok_or_else(no_app_key)?.to_owned()),
         };
-        let linking = Linking { name: &name, app_key, source, settings };
-        let source = block_on(linking.finish(&code, &pkce, &loaded))?;
+        let linking = Linking { name: &name, app_key: &app_key, source, settings: settings(account)?, directory };
+        let linked = match &self.code {
+            Some(code) => block_on(async { Ok(linking.redeem(code, &pkce).await?) })?,
+            None => linking.ask(&pkce, &begun)?,
+        };
+        let source = block_on(linking.finish(linked, &loaded, self.replace))?;
+        Pkce::forget(&begun)?;
         self.remember(common, &options, account, &linking, &source)?;
         Ok(OK)
     }
@@ -95,14 +110,14 @@ impl Link {
         linking: &Linking<'_>,
         source: &Source,
     ) -> anyhow::Result<()> {
-        let new_key = self.app_key.as_deref().filter(|key| account.and_then(|a| a.app_key.as_deref()) != Some(*key));
+        let new_key = Some(linking.app_key).filter(|key| account.and_then(|a| a.app_key.as_deref()) != Some(*key));
         let same_place = account.is_some_and(|a| a.credentials == source.to_string());
         if same_place && new_key.is_none() {
             return Ok(());
         }
         let file = common.file_to_edit(options)?;
         let mut edit = Edit::open(&file)?;
-        edit.set_account(linking.name, new_key, &source.to_string())?;
+        edit.set_account(linking.name, new_key, Some(&source.to_string()))?;
         edit.save(options).context("the account is linked, but the configuration could not be written")?;
         if !common.quiet {
             print(&format!("Written to {}.\n", escape(&file.display().to_string())))?;
@@ -119,12 +134,92 @@ struct Linking<'a> {
     app_key: &'a str,
     source: Source,
     settings: Settings,
+    /// The account's state directory.
+    directory: PathBuf,
 }
 
 impl Linking<'_> {
-    /// Redeems the code, keeps the token, and says whose account it is. Gives the place where the token is now.
-    async fn finish(&self, code: &str, pkce: &Pkce, loaded: &Loaded) -> anyhow::Result<Source> {
-        let linked = dropbox::exchange(&self.settings, self.name, self.app_key, code, pkce).await?;
+    /// Shows the address and reads codes until one is good.
+    fn ask(&self, pkce: &Pkce, begun: &Path) -> anyhow::Result<Linked> {
+        pkce.keep(begun, self.app_key, now_s())?;
+        let url = dropbox::authorize_url(self.settings.endpoints.web(), self.app_key, pkce, &[]);
+        print(&format!("Open this address, allow the app, and copy the code:\n\n  {url}\n\n"))?;
+        let mut refused = None;
+        for left in (0..TRIES).rev() {
+            let Some(code) = read_code()? else { break };
+            match block_on(async { Ok(self.redeem(&code, pkce).await) })? {
+                Err(error @ LinkError::Code(_)) if left > 0 => {
+                    anstream::eprintln!("ferrybox: {}", escape(&error.to_string()));
+                    refused = Some(error);
+                }
+                result => return Ok(result?),
+            }
+        }
+        let name = self.name;
+        Err(refused.map_or_else(
+            || {
+                let text = format!(
+                    "no code was given; nothing is changed. Within ten minutes, `ferrybox link {name} --code CODE` finishes this link"
+                );
+                Unfinished(text).into()
+            },
+            anyhow::Error::from,
+        ))
+    }
+
+    async fn redeem(&self, code: &str, pkce: &Pkce) -> Result<Linked, LinkError> {
+        dropbox::exchange(&self.settings, self.app_key, code, pkce).await
+    }
+
+    /// Refuses an account that does not belong under this name: what it holds would meet the folders of another one.
+    async fn compare(&self, linked: &Linked, loaded: &Loaded, replace: bool) -> anyhow::Result<()> {
+        let Some(id) = linked.account_id.as_deref() else { return Ok(()) };
+        let state = &loaded.config.daemon.state_dir;
+        let known = |name: &str| crate::daemon::known_account(&state.join(name));
+        let others = loaded.config.accounts.iter().filter(|a| a.name != self.name);
+        let twice = others.map(|a| a.name.as_str()).find(|name| known(name).as_deref() == Some(id));
+        let wrong = if let Some(other) = twice {
+            format!(
+                "this Dropbox account is linked as `{other}` already: add its folders there, since two accounts would commit beside each other"
+            )
+        } else if !replace && known(self.name).is_some_and(|known| known != id) {
+            format!(
+                "the code is for another Dropbox account than the one that `{name}` was synced with: give it another name (`ferrybox link NAME`), \
+                 or say --replace to forget what was synced with the old one (no file is touched)",
+                name = self.name
+            )
+        } else {
+            return Ok(());
+        };
+        let revoked = self.client(linked)?.revoke().await;
+        let left = if revoked.is_err() { "; its token could not be revoked" } else { "" };
+        Err(Usage(format!("{wrong}. Nothing is changed{left}")).into())
+    }
+
+    /// What was synced with another account says nothing about this one.
+    fn replace(&self, linked: &Linked, loaded: &Loaded) -> anyhow::Result<()> {
+        let known = crate::daemon::known_account(&self.directory);
+        if known.is_none() || known == linked.account_id {
+            return Ok(());
+        }
+        if client::is_running(&loaded.config.daemon) {
+            return Err(Usage("the daemon uses the old account's database: stop it before --replace".to_owned()).into());
+        }
+        unlink::forget(&self.directory)
+            .with_context(|| format!("the old account's database in {} cannot be removed", self.directory.display()))
+    }
+
+    fn client(&self, linked: &Linked) -> anyhow::Result<Dropbox> {
+        let token = dropbox::Credentials::Access { access_token: linked.access_token.clone() };
+        Ok(Dropbox::new(self.settings.clone(), Tokens::new(self.name, token))?)
+    }
+
+    /// Keeps the token, and says whose account it is. Gives the place where the token is now.
+    async fn finish(&self, linked: Linked, loaded: &Loaded, replace: bool) -> anyhow::Result<Source> {
+        self.compare(&linked, loaded, replace).await?;
+        if replace {
+            self.replace(&linked, loaded)?;
+        }
         let credentials = linked.credentials(self.app_key);
         let mut source = self.source.clone();
         if let Err(error) = source.store(self.name, &credentials).await {
@@ -132,7 +227,7 @@ impl Linking<'_> {
                 return Err(error.into());
             }
             // A server has no keyring, as a rule. The code is spent, so the token goes to the next best place.
-            let path = loaded.config.daemon.state_dir.join(self.name).join("credentials.json");
+            let path = self.directory.join("credentials.json");
             print(&format!(
                 "The keyring cannot be used ({}).\nThe token is kept in {} (readable by you alone).\n",
                 escape(&error.to_string()),
@@ -151,9 +246,7 @@ impl Linking<'_> {
                 missing.join(", ")
             );
         }
-        let token = dropbox::Credentials::Access { access_token: linked.access_token };
-        let client = Dropbox::new(self.settings.clone(), Tokens::new(self.name, token))?;
-        match client.current_account().await {
+        match self.client(&linked)?.current_account().await {
             Ok(whose) => {
                 let (name, email) = (escape(&whose.display_name), escape(&whose.email));
                 print(&format!("Linked {} to the account of {name} <{email}>.\n", self.name))?;
@@ -188,13 +281,23 @@ pub(super) fn settings(account: Option<&Account>) -> anyhow::Result<Settings> {
     Ok(settings)
 }
 
-fn read_code() -> anyhow::Result<String> {
+/// One line; none at the end of the input.
+fn read_code() -> anyhow::Result<Option<String>> {
     print("Code: ")?;
     let mut line = String::new();
     io::stdin().lock().read_line(&mut line).context("the code cannot be read")?;
     let code = line.trim();
-    if code.is_empty() {
-        return Err(Usage("no code was given; nothing is changed".to_owned()).into());
+    if code.is_empty() && !io::stdin().is_terminal() {
+        print("\n")?;
     }
-    Ok(code.to_owned())
+    Ok(Some(code.to_owned()).filter(|code| !code.is_empty()))
+}
+
+fn no_app_key() -> Usage {
+    Usage("say --app-key KEY: the key of your app at https://www.dropbox.com/developers/apps".to_owned())
+}
+
+/// Seconds since 1970.
+fn now_s() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
 }

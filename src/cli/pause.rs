@@ -62,7 +62,7 @@ pub(super) fn change(
     json: bool,
 ) -> anyhow::Result<u8> {
     let loaded = common.load_lightly()?;
-    let client = Client::new(&loaded.config.daemon.socket);
+    let client = Client::new(&loaded.config.daemon);
     let body = Body { account, for_s: time.map(|time| time.as_secs()) };
     let answers: Vec<PauseAnswer> = block_on(client.post(route, &body, false))?;
     if json {

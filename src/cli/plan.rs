@@ -56,7 +56,7 @@ struct Whole {
 impl Plan {
     pub(super) fn execute(&self, common: &Common) -> anyhow::Result<u8> {
         let loaded = common.load_lightly()?;
-        let client = Client::new(&loaded.config.daemon.socket);
+        let client = Client::new(&loaded.config.daemon);
         let route = asking("/v1/plan", self.path.as_deref(), &loaded.config)?;
         let whole = block_on(self.fetch(&client, &route))?;
         if self.json {

@@ -29,7 +29,7 @@ pub(super) struct Problems {
 impl Problems {
     pub(super) fn execute(&self, common: &Common) -> anyhow::Result<u8> {
         let loaded = common.load_lightly()?;
-        let client = Client::new(&loaded.config.daemon.socket);
+        let client = Client::new(&loaded.config.daemon);
         let listed = block_on(Listed::fetch(&client, "/v1/problems", self.limit))?;
         if self.json {
             print(&format!("{}\n", serde_json::to_string_pretty(&listed)?))?;

@@ -53,7 +53,7 @@ struct Body<'a> {
 impl Restore {
     pub(super) fn execute(&self, common: &Common) -> anyhow::Result<u8> {
         let loaded = common.load_lightly()?;
-        let client = Client::new(&loaded.config.daemon.socket);
+        let client = Client::new(&loaded.config.daemon);
         if self.list || self.rev.is_none() {
             let route = asking("/v1/versions", Some(&self.path), &loaded.config)?;
             let found: Versions = block_on(client.get(&route))?;

@@ -37,7 +37,7 @@ pub(super) struct Status {
 impl Status {
     pub(super) fn execute(&self, common: &Common) -> anyhow::Result<u8> {
         let loaded = common.load_lightly()?;
-        let client = Client::new(&loaded.config.daemon.socket);
+        let client = Client::new(&loaded.config.daemon);
         block_on(async {
             let mut shown = None;
             loop {

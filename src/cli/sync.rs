@@ -37,7 +37,7 @@ impl Sync {
     pub(super) fn execute(&self, common: &Common) -> anyhow::Result<u8> {
         let loaded = common.load_lightly()?;
         let path = self.path.as_deref().map(|p| in_a_folder(p, &loaded.config)).transpose()?;
-        let client = Client::new(&loaded.config.daemon.socket);
+        let client = Client::new(&loaded.config.daemon);
         let body = Body { path, wait: self.wait };
         let answer: SyncAnswer = block_on(client.post("/v1/sync", &body, self.wait))?;
         let reason = answer.reason.as_deref().map(|r| format!(": {}", escape(r))).unwrap_or_default();

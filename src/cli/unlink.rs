@@ -2,14 +2,13 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use anyhow::Context as _;
 use clap::Args;
 
 use super::render::escape;
-use super::{Common, OK, Usage, block_on, link, print};
+use super::{Common, OK, Usage, block_on, client, link, print};
 use crate::config::Account;
 use crate::dropbox::{CredentialError, Dropbox, Source, Tokens};
 
@@ -39,22 +38,25 @@ impl Unlink {
             let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
             return Err(Usage(format!("there is no account `{}` (there is {names})", self.account)).into());
         };
-        if self.forget && UnixStream::connect(&daemon.socket).is_ok() {
+        if self.forget && client::is_running(daemon) {
             return Err(Usage("the daemon uses the database: stop it before --forget".to_owned()).into());
         }
-        block_on(revoke_and_forget(account))?;
+        let was_linked = block_on(revoke_and_forget(account))?;
         if self.forget {
             let directory = daemon.state_dir.join(&account.name);
             forget(&directory).with_context(|| format!("cannot remove the database in {}", directory.display()))?;
         }
-        if !common.quiet {
+        if !common.quiet && was_linked {
             print(&format!("Unlinked {}. Its files stay, here and in Dropbox.\n", account.name))?;
+        } else if !common.quiet {
+            print(&format!("{} was not linked; there is no token to revoke.\n", account.name))?;
         }
         Ok(OK)
     }
 }
 
-async fn revoke_and_forget(account: &Account) -> anyhow::Result<()> {
+/// `false` if there were no credentials.
+async fn revoke_and_forget(account: &Account) -> anyhow::Result<bool> {
     let source: Source = account.credentials.parse().map_err(Usage)?;
     match source.load(&account.name).await {
         Ok(credentials) => {
@@ -66,18 +68,18 @@ async fn revoke_and_forget(account: &Account) -> anyhow::Result<()> {
                 anstream::eprintln!("ferrybox: look under https://www.dropbox.com/account/connected_apps");
             }
         }
-        Err(CredentialError::Missing { .. }) => {}
+        Err(CredentialError::Missing { .. }) => return Ok(false),
         Err(error) => anstream::eprintln!(
             "ferrybox: the token cannot be read, so it is not revoked: {}",
             escape(&error.to_string())
         ),
     }
     source.forget(&account.name).await?;
-    Ok(())
+    Ok(true)
 }
 
 /// Takes away the plain files of the account's directory, then the directory if nothing is left in it.
-fn forget(directory: &Path) -> io::Result<()> {
+pub(super) fn forget(directory: &Path) -> io::Result<()> {
     let entries = match fs::read_dir(directory) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),

@@ -22,8 +22,8 @@ pub enum EditError {
     /// What should be changed is not there, or is there already.
     #[error("{0}")]
     Target(String),
-    /// The result would not load.
-    #[error("{0}")]
+    /// The result would not load. The lines that were to be written are in no file, so none is named.
+    #[error("nothing was written: {0}")]
     Invalid(ConfigErrors),
 }
 
@@ -76,11 +76,16 @@ impl Edit {
         accounts.into_iter().flatten().filter_map(name).collect()
     }
 
-    /// Adds an account, or sets these two values of one that is there.
+    /// Adds an account, or sets these values of one that is there. Without `credentials` the usual place applies until it is linked.
     ///
     /// # Errors
     /// The name is not one.
-    pub fn set_account(&mut self, name: &str, app_key: Option<&str>, credentials: &str) -> Result<(), EditError> {
+    pub fn set_account(
+        &mut self,
+        name: &str,
+        app_key: Option<&str>,
+        credentials: Option<&str>,
+    ) -> Result<(), EditError> {
         check::check_name(name).map_err(EditError::Target)?;
         let accounts = self.accounts()?;
         let there = accounts.iter_mut().position(|t| t.get("name").and_then(Item::as_str) == Some(name));
@@ -94,7 +99,9 @@ impl Edit {
             if let Some(key) = app_key {
                 set(table, "app_key", key);
             }
-            if table.get("credentials").and_then(Item::as_str) != Some(credentials) {
+            if let Some(credentials) = credentials
+                && table.get("credentials").and_then(Item::as_str) != Some(credentials)
+            {
                 set(table, "credentials", credentials);
             }
         }
@@ -210,10 +217,19 @@ impl Edit {
             .0
             .into_iter()
             .filter(|p| !known(p))
-            .map(|p| Problem { place: place(&p), text: p.text.replace(&shown, &self.path.display().to_string()), ..p })
+            .map(|p| Problem {
+                place: without_line(&place(&p)),
+                text: p.text.replace(&shown, &self.path.display().to_string()),
+                ..p
+            })
             .collect();
         if new.is_empty() { Ok(()) } else { Err(EditError::Invalid(ConfigErrors(new))) }
     }
+}
+
+/// `FILE line N` without the line.
+fn without_line(place: &str) -> String {
+    place.rsplit_once(" line ").map_or(place, |(file, _)| file).to_owned()
 }
 
 /// Sets a value and keeps the comment behind it.

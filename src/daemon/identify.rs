@@ -143,7 +143,8 @@ async fn relinked(account: &Account) -> Result<(), Fatal> {
 const FILE: &str = "account-id";
 
 /// Whose database it was that stood in this directory, if that was ever known.
-pub(crate) fn remembered(dir: &Path) -> Option<String> {
+#[must_use]
+pub fn remembered(dir: &Path) -> Option<String> {
     let text = std::fs::read_to_string(dir.join(FILE)).ok()?;
     Some(text.trim().to_owned()).filter(|id| !id.is_empty())
 }

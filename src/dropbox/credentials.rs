@@ -1,6 +1,6 @@
 //! Where an account's credentials are kept, and what may be done with each place.
 
-mod file;
+pub(in crate::dropbox) mod file;
 #[cfg(all(feature = "keyring", any(target_os = "linux", target_os = "macos")))]
 mod keyring;
 #[cfg(not(all(feature = "keyring", any(target_os = "linux", target_os = "macos"))))]

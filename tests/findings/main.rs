@@ -4,6 +4,7 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod commands;
 mod data;
 mod hostile;
 mod lane;

@@ -256,7 +256,7 @@ async fn a_code_is_redeemed_with_its_proof() {
         r#"{{"access_token": "{CANARY}", "expires_in": 14400, "refresh_token": "{REFRESH}", "account_id": "dbid:A", "scope": "a b", "uid": "1"}}"#
     );
     let server = Server::always(json(200, &reply)).await;
-    let linked = exchange(&server.settings(), "home", "key", " CODE\n", &Pkce::new().unwrap()).await.unwrap();
+    let linked = exchange(&server.settings(), "key", " CODE\n", &Pkce::new().unwrap()).await.unwrap();
     assert_eq!(linked.refresh_token.expose_secret(), REFRESH);
     assert_eq!((linked.account_id.as_deref(), linked.scope.as_str()), (Some("dbid:A"), "a b"));
     let form = String::from_utf8(server.asked()[0].body.clone()).unwrap();
@@ -269,7 +269,7 @@ async fn a_code_is_redeemed_with_its_proof() {
     assert!(!shown.contains("CANARY"), "{shown}");
     let refused =
         Server::always(json(400, r#"{"error": "invalid_grant", "error_description": "code has expired"}"#)).await;
-    let error = exchange(&refused.settings(), "home", "key", "x", &Pkce::new().unwrap()).await.unwrap_err();
+    let error = exchange(&refused.settings(), "key", "x", &Pkce::new().unwrap()).await.unwrap_err();
     assert!(error.to_string().contains("code has expired"), "{error}");
 }
 

@@ -14,7 +14,7 @@ use super::CredentialError;
 const CAP: u64 = 64 << 10;
 
 /// Reads a file that must be ours and closed to others; none if there is no such file.
-pub(super) fn load(path: &Path) -> Result<Option<SecretString>, CredentialError> {
+pub(in crate::dropbox) fn load(path: &Path) -> Result<Option<SecretString>, CredentialError> {
     let Some(file) = open(path)? else { return Ok(None) };
     check(path, &file)?;
     read(path, file).map(Some)
@@ -60,13 +60,13 @@ fn read(path: &Path, file: File) -> Result<SecretString, CredentialError> {
     file.take(CAP + 1).read_to_string(&mut text).map_err(|e| failed(path, "read", &e))?;
     let text = SecretString::from(text);
     if text.expose_secret().len() as u64 > CAP {
-        return Err(refused(path, "it is far too long for credentials", "Run `ferrybox link` to write it anew"));
+        return Err(refused(path, "it is far too long for credentials", "Run `ferrybox link` to write it again"));
     }
     Ok(text)
 }
 
 /// Writes beside it and renames: after a crash there is the old file or the new one, and 0600 from the first byte.
-pub(super) fn store(path: &Path, json: &SecretString) -> Result<(), CredentialError> {
+pub(in crate::dropbox) fn store(path: &Path, json: &SecretString) -> Result<(), CredentialError> {
     let fail = |e: io::Error| failed(path, "written", &e);
     match path.symlink_metadata() {
         Ok(stat) if stat.is_symlink() => return Err(symlink(path)),
@@ -111,7 +111,7 @@ fn directory(path: &Path) -> PathBuf {
 }
 
 /// Removes it; what is not there is removed already.
-pub(super) fn forget(path: &Path) -> Result<(), CredentialError> {
+pub(in crate::dropbox) fn forget(path: &Path) -> Result<(), CredentialError> {
     match std::fs::remove_file(path) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => Err(failed(path, "removed", &e)),
         _ => Ok(()),

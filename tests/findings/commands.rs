@@ -1,0 +1,147 @@
+//! Commands beside and without a daemon: linking, adding, finding the daemon (of groups V and T).
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::process::{Command, Output, Stdio};
+
+use ferrybox_standin::AccountSpec;
+
+use crate::harness::{World, text, wait_for_socket};
+
+/// The code that the stand-in's page shows for the address that `link` printed.
+fn code_of(out: &Output, account: usize) -> String {
+    let shown = String::from_utf8_lossy(&out.stdout).into_owned();
+    let url =
+        shown.split_whitespace().find(|word| word.contains("/oauth2/authorize?")).unwrap_or_else(|| panic!("{shown}"));
+    let (host, path) = url.strip_prefix("http://").unwrap().split_once('/').unwrap();
+    let mut stream = TcpStream::connect(host).unwrap();
+    let asked = format!(
+        "GET /{path}&standin_account={account} HTTP/1.1\r\nHost: {host}\r\nAccept: application/json\r\nConnection: close\r\n\r\n"
+    );
+    stream.write_all(asked.as_bytes()).unwrap();
+    let mut page = String::new();
+    stream.read_to_string(&mut page).unwrap();
+    let json = &page[page.find('{').unwrap()..=page.rfind('}').unwrap()];
+    serde_json::from_str::<serde_json::Value>(json).unwrap()["code"].as_str().unwrap().to_owned()
+}
+
+fn ran(mut command: Command) -> Output {
+    command.stdin(Stdio::null()).output().unwrap()
+}
+
+/// Begins a link and finishes it in another process, as where nobody can type.
+fn link_in_two_steps(world: &World, account: usize, more: &[&str]) -> Output {
+    let begun = ran(world.command(&["link", "test"]));
+    assert_eq!(begun.status.code(), Some(4), "{}", text(&begun));
+    let code = code_of(&begun, account);
+    let args: Vec<&str> = ["link", "test", "--code", &code].into_iter().chain(more.iter().copied()).collect();
+    ran(world.command(&args))
+}
+
+#[test]
+fn v12_a_code_is_redeemed_by_another_process_than_the_one_that_showed_the_address() {
+    let world = World::new();
+    world.write_config();
+    let out = link_in_two_steps(&world, 0, &[]);
+    assert_eq!(out.status.code(), Some(0), "{}", text(&out));
+    assert!(
+        !world.state().join("test/link.json").try_exists().unwrap(),
+        "the proof is kept no longer than it is needed"
+    );
+    world.write("a", "1");
+    // Not `once`, which writes the credentials of the harness.
+    let out = ran(world.command(&["run", "--once"]));
+    assert_eq!(out.status.code(), Some(0), "{}", text(&out));
+    world.assert_equal();
+}
+
+#[test]
+fn v12_another_person_s_account_is_refused_at_link_time() {
+    let world = World::new();
+    world.write("a", "1");
+    world.once_in_sync();
+    let before = std::fs::read_to_string(world.credentials()).unwrap();
+    let other = world.standin.add_account(AccountSpec::default());
+    let out = link_in_two_steps(&world, 1, &[]);
+    assert_eq!(out.status.code(), Some(64), "{}", text(&out));
+    assert!(text(&out).contains("another Dropbox account") && text(&out).contains("--replace"), "{}", text(&out));
+    assert_eq!(std::fs::read_to_string(world.credentials()).unwrap(), before);
+    // On purpose, it is another account's folder from now on, and both sides meet as for the first time.
+    let out = link_in_two_steps(&world, 1, &["--replace"]);
+    assert_eq!(out.status.code(), Some(0), "{}", text(&out));
+    let out = ran(world.command(&["run", "--once"]));
+    assert_eq!(out.status.code(), Some(0), "{}", text(&out));
+    assert_eq!(other.files().len(), 1);
+    assert_eq!(world.disk().len(), 1);
+}
+
+#[test]
+fn v12_one_dropbox_account_is_linked_under_one_name() {
+    let mut world = World::new();
+    world.write("a", "1");
+    world.once_in_sync();
+    let second = world.dir.path().join("second.json");
+    let own = world.dir.path().join("own");
+    std::fs::create_dir(&own).unwrap();
+    world.account_extra = String::new();
+    world.folder_extra =
+        format!("{}\n[[account.folder]]\nlocal = {own:?}\nremote = \"/U\"\n", world.account("again", &second, ""));
+    world.write_config();
+    let begun = ran(world.command(&["link", "again"]));
+    let code = code_of(&begun, 0);
+    let out = ran(world.command(&["link", "again", "--code", &code]));
+    assert_eq!(out.status.code(), Some(64), "{}", text(&out));
+    assert!(text(&out).contains("linked as `test` already"), "{}", text(&out));
+    assert!(!second.try_exists().unwrap());
+}
+
+#[test]
+fn v13_unlink_of_an_account_that_is_not_linked_says_so() {
+    let world = World::new();
+    world.write_config();
+    std::fs::remove_file(world.credentials()).unwrap();
+    let out = ran(world.command(&["unlink", "test"]));
+    assert_eq!(out.status.code(), Some(0), "{}", text(&out));
+    assert!(text(&out).contains("was not linked") && !text(&out).contains("Unlinked"), "{}", text(&out));
+}
+
+/// The usual place of the socket depends on `XDG_RUNTIME_DIR`, which cron, a boot and a shell do not share.
+#[test]
+fn v10_commands_find_the_daemon_under_another_environment() {
+    let world = World::new();
+    let daemon = world.daemon();
+    wait_for_socket(&world);
+    let elsewhere = world.dir.path().join("elsewhere/s.sock");
+    let asked = |socket: &std::path::Path| {
+        let mut command = world.command(&["status"]);
+        command.env("FERRYBOX__DAEMON__SOCKET", socket);
+        ran(command)
+    };
+    let out = asked(&elsewhere);
+    assert_eq!(out.status.code(), Some(0), "{}", text(&out));
+    drop(daemon);
+    let out = asked(&elsewhere);
+    assert_eq!(out.status.code(), Some(4), "{}", text(&out));
+    assert!(text(&out).contains("no daemon runs"), "{}", text(&out));
+}
+
+/// Needs root, to be another user; skipped, and said so, elsewhere.
+#[test]
+fn v10_another_user_s_daemon_is_named_as_that() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("not run: it needs root to be another user");
+        return;
+    }
+    let world = World::new();
+    let _daemon = world.daemon();
+    wait_for_socket(&world);
+    for path in [world.dir.path().to_owned(), world.config_file()] {
+        std::os::unix::fs::chown(&path, Some(65534), None).unwrap();
+    }
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(env!("CARGO_BIN_EXE_ferrybox"));
+    command.arg("--config").arg(world.config_file()).args(["status"]).env("NO_COLOR", "1");
+    let out = ran(command);
+    assert_eq!(out.status.code(), Some(4), "{}", text(&out));
+    assert!(text(&out).contains("belongs to another user"), "{}", text(&out));
+}
