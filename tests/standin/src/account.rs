@@ -1,5 +1,7 @@
 //! One account as a test sees it: its tokens, its files, and another device that changes them.
 
+mod sharing;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -295,7 +297,7 @@ impl Account {
             client_modified: Some(client_modified),
         };
         let now = self.shared.now().unix;
-        self.change(|account| {
+        self.act(|account| {
             let key = account.commit(&settings, now, &commit, &sealed).ok()?;
             account.tree.live(&key)?.file().map(|file| path::rev_text(file.rev))
         })
@@ -306,14 +308,14 @@ impl Account {
         let (settings, now) = (self.shared.settings(), self.shared.now().unix);
         let unlimited = crate::Settings { max_tree: usize::MAX, ..settings };
         let target = Reference::Path(path.to_owned());
-        self.change(|account| account.delete(&unlimited, now, &target, None).is_ok())
+        self.act(|account| account.delete(&unlimited, now, &target, None).is_ok())
     }
 
     /// Another device makes a folder. False: something is in the way.
     pub fn make_folder(&self, path: &str) -> bool {
         let settings = self.shared.settings();
         let target = Reference::Path(path.to_owned());
-        self.change(|account| account.create_folder(&settings, &target, false).is_ok())
+        self.act(|account| account.create_folder(&settings, &target, false).is_ok())
     }
 
     /// Another device moves a file or folder. False: a rule forbids it.
@@ -322,7 +324,7 @@ impl Account {
         let unlimited = crate::Settings { max_tree: usize::MAX, ..settings };
         let (from, to) = (Reference::Path(from.to_owned()), Reference::Path(to.to_owned()));
         let relocation = Relocation { copy: false, from: &from, to: &to, autorename: false };
-        self.change(|account| account.relocate(&unlimited, now, &relocation).is_ok())
+        self.act(|account| account.relocate(&unlimited, now, &relocation).is_ok())
     }
 
     /// Adds `entries` files and folders below the existing folder `folder` (empty: the root), in folders of 999 small files each.
@@ -340,6 +342,16 @@ impl Account {
     fn fold(&self, path: &str) -> String {
         let settings = self.shared.settings();
         path::place(&settings, path).map_or_else(|| path.to_lowercase(), |place| place.lower)
+    }
+
+    /// Another device, or another person who may do more here, changes something.
+    fn act<T>(&self, act: impl FnOnce(&mut crate::state::account::Account) -> T) -> T {
+        self.change(|account| {
+            account.sharing.another = true;
+            let done = act(account);
+            account.sharing.another = false;
+            done
+        })
     }
 
     fn change<T>(&self, change: impl FnOnce(&mut crate::state::account::Account) -> T) -> T {

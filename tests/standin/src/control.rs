@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use hyper::Method;
 use hyper::body::Incoming;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::account::Account;
@@ -14,6 +15,7 @@ use crate::http::reply::Reply;
 use crate::settings::Pace;
 use crate::shared::{Shared, lock};
 use crate::state::AccountKey;
+use crate::state::sharing::Rights;
 
 /// Serves one control request.
 pub(crate) async fn serve(shared: &Arc<Shared>, method: &Method, what: &str, incoming: Incoming) -> Reply {
@@ -90,9 +92,42 @@ fn act(shared: &Shared, account: &Account, what: &str, argument: &Value) -> Resu
         "quota" => account.set_quota(number("bytes")?),
         "backoff" => account.set_longpoll_backoff(number("seconds").ok()),
         "settings" => settings(shared, argument)?,
-        _ => return Err(format!("POST {what}: unknown")),
+        _ => return shared_out(account, what, argument),
     }
     Ok(json!({ "ok": true }))
+}
+
+/// Shared folders, rights, locks, and what is in the way unseen.
+fn shared_out(account: &Account, what: &str, argument: &Value) -> Result<Value, String> {
+    let path = || argument.get("path").and_then(Value::as_str).ok_or_else(|| "path: a text is needed".to_owned());
+    let done = match what {
+        "mount" => account.mount(path()?, field(argument, "kind")?),
+        "unmount" => account.unmount(path()?),
+        "rights" => {
+            let rights: Option<Rights> = field(argument, "rights")?;
+            account.set_rights(path()?, rights)
+        }
+        "lock" => match argument.get("holder").and_then(Value::as_str) {
+            Some(holder) => account.lock(path()?, holder),
+            None => account.lock_own(path()?),
+        },
+        "unlock" => account.unlock(path()?),
+        "obstruct" => {
+            account.obstruct(path()?, field(argument, "obstacle")?);
+            true
+        }
+        "clear_way" => {
+            account.clear_way(path()?);
+            true
+        }
+        _ => return Err(format!("POST {what}: unknown")),
+    };
+    Ok(json!(done))
+}
+
+fn field<T: DeserializeOwned>(argument: &Value, name: &str) -> Result<T, String> {
+    let value = argument.get(name).cloned().unwrap_or(Value::Null);
+    serde_json::from_value(value).map_err(|error| format!("{name}: {error}"))
 }
 
 /// The settings that a script may change while the server runs; times in milliseconds.

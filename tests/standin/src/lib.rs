@@ -39,5 +39,6 @@ pub use settings::{Contents, Pace, RepeatedFinish, Settings};
 pub use standin::{FaultPlan, Standin};
 pub use state::AccountKey;
 pub use state::account::AccountSpec;
+pub use state::sharing::{Mount, Obstacle, Rights};
 pub use stats::{RouteStats, Told};
 pub use violation::{Violation, ViolationKind};

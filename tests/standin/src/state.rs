@@ -10,6 +10,7 @@ pub(crate) mod metadata;
 pub(crate) mod relocate;
 pub(crate) mod revisions;
 pub(crate) mod session;
+pub(crate) mod sharing;
 pub(crate) mod token;
 pub(crate) mod tree;
 

@@ -25,18 +25,18 @@ struct ListFolderArg {
     limit: Option<u32>,
     #[serde(default)]
     shared_link: Option<SharedLink>,
-    #[serde(default, rename = "include_media_info")]
-    _include_media_info: bool,
-    #[serde(default, rename = "include_has_explicit_shared_members")]
-    _include_has_explicit_shared_members: bool,
-    #[serde(default, rename = "include_mounted_folders")]
-    _include_mounted_folders: Option<bool>,
+    #[serde(default)]
+    include_media_info: bool,
+    #[serde(default)]
+    include_has_explicit_shared_members: bool,
+    #[serde(default = "yes")]
+    include_mounted_folders: bool,
     #[serde(default, rename = "include_property_groups")]
     _include_property_groups: Option<Value>,
-    #[serde(default, rename = "include_non_downloadable_files")]
-    _include_non_downloadable_files: Option<bool>,
-    #[serde(default, rename = "include_restorable_info")]
-    _include_restorable_info: bool,
+    #[serde(default = "yes")]
+    include_non_downloadable_files: bool,
+    #[serde(default)]
+    include_restorable_info: bool,
 }
 
 /// files.stone, `SharedLink`.
@@ -60,6 +60,10 @@ struct LongpollArg {
     cursor: String,
     #[serde(default = "thirty")]
     timeout: u64,
+}
+
+fn yes() -> bool {
+    true
 }
 
 fn thirty() -> u64 {
@@ -87,6 +91,7 @@ fn open(call: &Call) -> Result<Cursor, Refusal> {
         Some(link) => linked(call, &world, link, &arg)?,
     };
     let account = world.account(owner);
+    account.may_see(&folder).map_err(failed)?;
     match account.tree.live(&folder) {
         _ if account.tree.is_folder(&folder) => {}
         Some(_) => return Err(failed("not_folder")),
@@ -99,6 +104,11 @@ fn open(call: &Call) -> Result<Cursor, Refusal> {
         folder,
         recursive: arg.recursive,
         deleted: arg.include_deleted,
+        mounted: arg.include_mounted_folders,
+        undownloadable: arg.include_non_downloadable_files,
+        restorable: arg.include_restorable_info,
+        members: arg.include_has_explicit_shared_members,
+        media: arg.include_media_info,
         limit: limit.min(call.settings.page_size).max(1),
         link: arg.shared_link.is_some(),
         position: Position::First(String::new(), account.tree.seq),
@@ -194,6 +204,10 @@ pub(crate) async fn longpoll(call: &Call) -> Result<Value, Refusal> {
     let LongpollArg { cursor, timeout } = call.parse()?;
     if !(30..=480).contains(&timeout) {
         return Err(call.bad("timeout: must be from 30 to 480"));
+    }
+    if Cursor::parse(&cursor).is_some_and(|cursor| cursor.media) {
+        // "Cursors retrieved by setting include_media_info to true are not supported."
+        return Err(call.bad("cursor: cursors with include_media_info are not supported"));
     }
     let asked = Duration::from_secs(timeout) + call.settings.longpoll_jitter;
     let wait = call.settings.longpoll_limit.map_or(asked, |limit| limit.min(asked));

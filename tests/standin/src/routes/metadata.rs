@@ -16,8 +16,8 @@ struct GetMetadataArg {
     _include_media_info: bool,
     #[serde(default)]
     include_deleted: bool,
-    #[serde(default, rename = "include_has_explicit_shared_members")]
-    _include_has_explicit_shared_members: bool,
+    #[serde(default)]
+    include_has_explicit_shared_members: bool,
     #[serde(default, rename = "include_property_groups")]
     _include_property_groups: Option<Value>,
 }
@@ -38,8 +38,17 @@ pub(crate) fn get_metadata(call: &Call) -> Result<Value, Refusal> {
         return Ok(wire::tagged("file", account.file_metadata(&call.settings, &key, &display, file)));
     }
     let place = account.place(&call.settings, &reference).map_err(failed)?;
+    account.may_see(&place.lower).map_err(failed)?;
     let node = account.tree.nodes.get(place.lower.as_str()).filter(|node| node.is_live() || arg.include_deleted);
-    node.and_then(|_| account.metadata(&call.settings, &place.lower)).ok_or_else(|| failed("not_found"))
+    let found = node.and_then(|_| account.metadata(&call.settings, &place.lower));
+    let mut found = found.ok_or_else(|| failed("not_found"))?;
+    if let Some(fields) = found.as_object_mut()
+        && arg.include_has_explicit_shared_members
+        && fields.get(".tag").and_then(Value::as_str) == Some("file")
+    {
+        fields.entry("has_explicit_shared_members").or_insert(Value::Bool(false));
+    }
+    Ok(found)
 }
 
 #[derive(Deserialize)]
@@ -52,8 +61,8 @@ struct ListRevisionsArg {
     limit: u64,
     #[serde(default)]
     before_rev: Option<String>,
-    #[serde(default, rename = "include_restorable_info")]
-    _include_restorable_info: bool,
+    #[serde(default)]
+    include_restorable_info: bool,
 }
 
 fn ten() -> u64 {
@@ -84,11 +93,14 @@ pub(crate) fn list_revisions(call: &Call) -> Result<Value, Refusal> {
         before: arg.before_rev.as_deref(),
     };
     let found = account.revisions(&call.settings, &query).map_err(|tags| Refusal::endpoint(&tags))?;
-    let entries: Vec<Value> = found
-        .entries
-        .iter()
-        .map(|(key, file)| account.file_metadata(&call.settings, key, &account.shown(&call.settings, key), file))
-        .collect();
+    let entry = |(key, file): &(std::sync::Arc<str>, crate::state::tree::Revision)| {
+        let mut entry = account.file_metadata(&call.settings, key, &account.shown(&call.settings, key), file);
+        if let Some(fields) = entry.as_object_mut().filter(|_| arg.include_restorable_info) {
+            fields.entry("is_restorable").or_insert(Value::Bool(true));
+        }
+        entry
+    };
+    let entries: Vec<Value> = found.entries.iter().map(entry).collect();
     let mut result = json!({ "is_deleted": found.deleted, "entries": entries, "has_more": found.has_more });
     if let (Some(at), Some(fields)) = (found.deleted_at, result.as_object_mut()) {
         fields.insert("server_deleted".to_owned(), json!(wire::timestamp(at)));

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::sharing::Sharing;
 use super::tree::Tree;
 use crate::path::{self, Place, Reference};
 use crate::settings::Settings;
@@ -53,6 +54,7 @@ pub(crate) struct Account {
     pub(crate) no_longpoll_before: Duration,
     pub(crate) pages: u64,
     pub(crate) links: Vec<Link>,
+    pub(crate) sharing: Sharing,
 }
 
 /// A shared link to a folder.
@@ -84,6 +86,7 @@ impl Account {
             no_longpoll_before: Duration::ZERO,
             pages: 0,
             links: Vec::new(),
+            sharing: Sharing::default(),
         }
     }
 
@@ -107,6 +110,7 @@ impl Account {
     /// The live path that a reference names.
     pub(crate) fn lookup(&self, settings: &Settings, reference: &Reference) -> Lookup<Arc<str>> {
         let place = self.place(settings, reference)?;
+        self.may_see(&place.lower)?;
         let (key, node) = self.tree.nodes.get_key_value(place.lower.as_str()).ok_or("not_found")?;
         if node.is_live() { Ok(Arc::clone(key)) } else { Err("not_found") }
     }

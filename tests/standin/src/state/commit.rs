@@ -72,6 +72,7 @@ impl Account {
             }
             Found::Conflict(tag) => return Err(tag),
         };
+        self.may_replace(&place.lower)?;
         let replaced = self.tree.live(&place.lower).and_then(|node| node.file()).map(|file| (file.id, file.size));
         let freed = replaced.map_or(0, |(_, size)| size);
         if self.tree.used.saturating_sub(freed).saturating_add(sealed.size) > self.quota {
@@ -101,9 +102,7 @@ impl Account {
         if path::disallowed(settings, &place.lower) {
             return Err("disallowed_name");
         }
-        if path::read_only(settings, &place.lower) {
-            return Err("no_write_permission");
-        }
+        self.may_write_at(settings, &place.lower)?;
         if path::ancestors(&place.lower).any(|parent| self.tree.live(parent).is_some_and(|node| node.file().is_some()))
         {
             return Err("conflict/file_ancestor");

@@ -23,6 +23,16 @@ pub(crate) struct Cursor {
     pub(crate) folder: String,
     pub(crate) recursive: bool,
     pub(crate) deleted: bool,
+    /// Entries under mounted folders, too.
+    pub(crate) mounted: bool,
+    /// Files that cannot be downloaded, too.
+    pub(crate) undownloadable: bool,
+    /// Deleted entries say whether they can be restored.
+    pub(crate) restorable: bool,
+    /// Files say whether somebody was invited to them by name.
+    pub(crate) members: bool,
+    /// `include_media_info`, which longpolls do not take.
+    pub(crate) media: bool,
     pub(crate) limit: usize,
     /// It lists what a shared link shows: to any account, and without paths.
     #[serde(default)]

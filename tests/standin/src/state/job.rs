@@ -128,9 +128,7 @@ impl super::account::Account {
         parent_rev: Option<&str>,
     ) -> Result<Value, Value> {
         let key = self.lookup(settings, target).map_err(|tag| wire::union(&format!("path_lookup/{tag}")))?;
-        if path::read_only(settings, &key) {
-            return Err(wire::union("path_write/no_write_permission"));
-        }
+        self.may_remove(settings, &key).map_err(|tag| wire::union(&format!("path_write/{tag}")))?;
         if let Some(rev) = parent_rev {
             match self.tree.live(&key).and_then(|node| node.file()) {
                 // "This field does not support deleting a folder": the tag is a guess, as is that of a rev that does not match.

@@ -19,11 +19,8 @@ impl Account {
             Kind::Folder { id } => {
                 let mut fields = base(key, &display);
                 fields.insert("id".to_owned(), json!(path::id_text(*id)));
-                if path::read_only(settings, key) {
-                    fields.insert(
-                        "sharing_info".to_owned(),
-                        json!({"read_only": true, "traverse_only": false, "no_access": false}),
-                    );
+                if let Some(info) = self.sharing_info(settings, key, true) {
+                    fields.insert("sharing_info".to_owned(), info);
                 }
                 self.decorate(key, &mut fields);
                 wire::tagged("folder", Value::Object(fields))
@@ -57,11 +54,11 @@ impl Account {
         fields.insert("size".to_owned(), json!(file.size));
         fields.insert("is_downloadable".to_owned(), json!(true));
         fields.insert("content_hash".to_owned(), json!(hex(&file.hash)));
-        if path::read_only(settings, key) {
-            fields.insert(
-                "sharing_info".to_owned(),
-                json!({"read_only": true, "parent_shared_folder_id": "84528192421"}),
-            );
+        if let Some(info) = self.sharing_info(settings, key, false) {
+            fields.insert("sharing_info".to_owned(), info);
+        }
+        if let Some(lock) = self.lock_info(file.id) {
+            fields.insert("file_lock_info".to_owned(), lock);
         }
         self.decorate(key, &mut fields);
         Value::Object(fields)

@@ -35,9 +35,10 @@ impl Account {
                 if relocation.copy { "duplicated_or_nested_paths" } else { "cant_move_folder_into_itself" }.to_owned()
             );
         }
-        if !relocation.copy && path::read_only(settings, &from) {
-            return Err("from_write/no_write_permission".to_owned());
+        if !relocation.copy {
+            self.may_remove(settings, &from).map_err(|tag| format!("from_write/{tag}"))?;
         }
+        self.may_relocate(relocation.copy, &from, &to.lower)?;
         self.may_write(settings, &to).map_err(|tags| format!("to/{tags}"))?;
         match self.tree.live(&to.lower).map(|node| node.file().is_some()) {
             Some(_) if relocation.autorename => to = self.renamed(&to, Rename::Number),

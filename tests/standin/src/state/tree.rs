@@ -228,12 +228,24 @@ impl Tree {
         let mut all: Vec<Arc<str>> = vec![Arc::from(lower)];
         all.extend(self.below(lower).map(|(key, _)| Arc::clone(key)));
         for key in all {
-            if let Some(node) = self.nodes.get_mut(&key) {
-                self.log.remove(&node.seq);
-                self.seq += 1;
-                node.seq = self.seq;
-                self.log.insert(self.seq, key);
-            }
+            self.log_again(key);
+        }
+    }
+
+    /// Logs a node again, which has changed in something but what it holds.
+    pub(crate) fn touch(&mut self, lower: &str) {
+        if let Some((key, _)) = self.nodes.get_key_value(lower) {
+            let key = Arc::clone(key);
+            self.log_again(key);
+        }
+    }
+
+    fn log_again(&mut self, key: Arc<str>) {
+        if let Some(node) = self.nodes.get_mut(&key) {
+            self.log.remove(&node.seq);
+            self.seq += 1;
+            node.seq = self.seq;
+            self.log.insert(self.seq, key);
         }
     }
 
@@ -248,12 +260,7 @@ impl Tree {
         let mut keys: Vec<_> = std::mem::take(&mut self.untold).into_iter().collect();
         keys.sort_unstable();
         for key in keys {
-            if let Some(node) = self.nodes.get_mut(&key) {
-                self.log.remove(&node.seq);
-                self.seq += 1;
-                node.seq = self.seq;
-                self.log.insert(self.seq, key);
-            }
+            self.log_again(key);
         }
     }
 

@@ -8,4 +8,5 @@ mod oauth;
 mod raw;
 mod requests;
 mod sessions;
+mod sharing;
 mod writing;
