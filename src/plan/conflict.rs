@@ -2,13 +2,14 @@
 
 use crate::model::{ContentHash, PathError, RemotePath};
 
-/// Dropbox's limit for one name, in UTF-16 units.
-const NAME_UNITS: usize = 255;
+/// The longest name: 255 bytes on most disks, 255 UTF-16 units in Dropbox and on the others. No letter has fewer bytes than units, so that what fits
+/// in bytes fits everywhere.
+const NAME_BYTES: usize = 255;
 
 /// The place beside `path` where the local version goes when Dropbox holds another one: `name (HOST's conflicted copy DATE HASH).ext`.
 /// The same host, date and content always give the same name, so that a commit that is repeated makes no second copy.
 ///
-/// `date` is `YYYY-MM-DD`. A name that would become too long for Dropbox loses letters before the mark, never the mark or the extension.
+/// `date` is `YYYY-MM-DD`. A name that would become too long for a disk or for Dropbox loses letters before the mark, never the mark or the extension.
 ///
 /// # Errors
 /// [`PathError`] when `path` is the root, which has no name.
@@ -23,21 +24,12 @@ pub fn copy_path(path: &RemotePath, host: &str, date: &str, hash: &ContentHash) 
         _ => (name, String::new()),
     };
     let mark = format!(" ({host}'s conflicted copy {date} {hash})");
-    let room = NAME_UNITS.saturating_sub(units(&mark) + units(&extension));
-    let mut short = String::new();
-    let mut used = 0;
-    for c in stem.chars() {
-        used += c.len_utf16();
-        if used > room {
-            break;
-        }
-        short.push(c);
+    let mut room = NAME_BYTES.saturating_sub(mark.len() + extension.len()).min(stem.len());
+    while !stem.is_char_boundary(room) {
+        room -= 1;
     }
+    let short = stem.get(..room).unwrap_or_default();
     path.with_name(&format!("{short}{mark}{extension}"))
-}
-
-fn units(text: &str) -> usize {
-    text.encode_utf16().count()
 }
 
 #[cfg(test)]
@@ -56,11 +48,29 @@ mod tests {
         assert_eq!(copy("/Makefile"), "/Makefile (nas's conflicted copy 2026-11-21 abababab)");
     }
 
+    /// C5: whatever the name is made of and however long the host's is, the copy fits a disk (255 bytes) and Dropbox (255 UTF-16 units), is cut between
+    /// two letters, and keeps mark and extension.
     #[test]
-    fn a_long_name_keeps_mark_and_extension_within_the_limit() {
-        let long = copy(&format!("/{}.jpeg", "😀".repeat(125)));
-        assert!(long.encode_utf16().count() <= 256, "{long}");
-        assert!(long.ends_with("abababab).jpeg"));
+    fn c5_a_long_name_keeps_mark_and_extension_within_both_limits() {
+        let mark = " conflicted copy 2026-11-21 abababab)";
+        for letter in ["x", "ü", "ж", "漢", "😀"] {
+            let mut lengths: Vec<usize> = (190..=255).map(|bytes| bytes / letter.len()).collect();
+            lengths.dedup();
+            for (count, extension) in lengths.into_iter().flat_map(|n| ["", ".jpeg", ".漢字漢字漢"].map(|e| (n, e)))
+            {
+                for host in ["nas", &"ж".repeat(60), &"😀".repeat(60), &"漢".repeat(60)] {
+                    let name = format!("{}{extension}", letter.repeat(count));
+                    let path = RemotePath::parse(&format!("/a/{name}")).unwrap();
+                    let copy = copy_path(&path, host, "2026-11-21", &ContentHash([0xab; 32])).unwrap();
+                    let copy = copy.name();
+                    assert!(copy.len() <= 255 && copy.encode_utf16().count() <= 255, "{copy}");
+                    assert!(copy.ends_with(&format!("{mark}{extension}")), "{copy}");
+                    let kept = copy.split(" (").next().unwrap();
+                    assert!(kept.chars().all(|c| letter.contains(c)) && name.starts_with(kept), "{copy}");
+                    assert!(kept == letter.repeat(count) || copy.len() + letter.len() > 255, "cut too short: {copy}");
+                }
+            }
+        }
     }
 
     #[test]

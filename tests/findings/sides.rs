@@ -1,1 +1,3 @@
 //! Sides that must meet (group C).
+
+mod long_names;
