@@ -28,9 +28,11 @@ struct Said {
     silent_symlinks: bool,
 }
 
-/// What becomes of the row of an ignored path; `agreed`: both sides agree on something there; `down`: changes in Dropbox come down there.
-pub(crate) fn settled(why: &Why, job: &Job, agreed: bool, down: bool) -> Settled {
+/// What becomes of the row of an ignored path; `agreed`: both sides agree on something there; `down`: changes in Dropbox come down there; `news`: and
+/// there is one.
+pub(crate) fn settled(why: &Why, job: &Job, agreed: bool, down: bool, news: bool) -> Settled {
     match &why.source {
+        Source::Unreadable(_, failure) if news && failure.code == "type" => failed(job, failure.clone()),
         // It may be synced again in a moment. A change here is found by a scan then; of one in Dropbox only this row knows. What is below a symlink, or
         // is another daemon's, is told where that begins, and is nobody's business until it ends.
         Source::Unreadable(_, failure) if down && ![NESTED, "type"].contains(&failure.code.as_str()) => {

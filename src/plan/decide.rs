@@ -116,6 +116,21 @@ pub fn read_only() -> Failure {
     )
 }
 
+/// Whether Dropbox has, or may have, something else at a path than both sides agreed on, in a folder whose remote changes come down.
+///
+/// A path behind a symlink can only wait for this. All else about it is found by the scan that follows the symlink's end: until then the symlink is the
+/// problem, and no path behind it.
+pub fn differs_there(agreed: Agreed<'_>, remote: &Remote, mode: Mode) -> bool {
+    mode.brings_down()
+        && match (agreed, remote) {
+            (Agreed::Nothing, Remote::Absent) | (Agreed::Dir, Remote::Folder) => false,
+            (Agreed::File(base), Remote::File { rev, content_hash, .. }) => {
+                *rev != base.rev && *content_hash != Some(base.content_hash)
+            }
+            _ => true,
+        }
+}
+
 fn remote_symlink() -> Failure {
     Failure::wedge(
         "symlink",
@@ -204,6 +219,38 @@ mod tests {
 
     fn base() -> Base {
         Base { stat: stat(1), content_hash: ContentHash([0; 32]), rev: "015".into(), file_id: None, remote: None }
+    }
+
+    /// C10: a path behind a symlink waits for Dropbox's news only.
+    #[test]
+    fn c10_what_differs_there() {
+        let there = |rev: &str, byte: u8| Remote::File {
+            content_hash: Some(ContentHash([byte; 32])),
+            rev: rev.into(),
+            size: 1,
+            id: "id:x".into(),
+        };
+        let base = base();
+        let file = Agreed::File(&base);
+        let cases = [
+            (Agreed::Nothing, Remote::Absent, false),
+            (Agreed::Nothing, Remote::Folder, true),
+            (Agreed::Nothing, there("1", 0), true),
+            (Agreed::Dir, Remote::Folder, false),
+            (Agreed::Dir, Remote::Absent, true),
+            (Agreed::Dir, there("1", 0), true),
+            (file, there("015", 0), false),
+            (file, there("016", 0), false),
+            (file, there("016", 1), true),
+            (file, Remote::Absent, true),
+            (file, Remote::Folder, true),
+        ];
+        for (agreed, remote, news) in cases {
+            assert_eq!(differs_there(agreed, &remote, Mode::TwoWay), news, "{agreed:?} {remote:?}");
+            assert_eq!(differs_there(agreed, &remote, Mode::Download), news, "{agreed:?} {remote:?}");
+            assert!(!differs_there(agreed, &remote, Mode::Backup) && !differs_there(agreed, &remote, Mode::Mirror));
+            assert!(differs_there(agreed, &Remote::Unlisted, Mode::TwoWay), "doubt waits");
+        }
     }
 
     /// Every combination of the views, each with the one answer that the table gives.

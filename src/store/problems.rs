@@ -156,21 +156,59 @@ impl Store {
         after: &str,
         limit: usize,
     ) -> Result<Vec<RelPath>, StoreError> {
-        let (under, after) = (under.clone(), after.to_owned());
-        self.read_blocking(move |conn| {
+        self.read_blocking(|conn| {
             let mut select = conn.prepare_cached(
-                "SELECT path FROM job WHERE folder = ?1 AND path > ?2 AND code IS NOT NULL AND state = 'wedged' ORDER BY path LIMIT ?3",
+                "SELECT path FROM job WHERE folder = ?1 AND path > ?2 AND path >= ?3 AND path < ?4 AND code IS NOT NULL AND state = 'wedged'
+                  ORDER BY path LIMIT ?5",
             )?;
-            let mut rows = select.query(params![folder.0, after, row::limit(limit)])?;
             let mut found = Vec::new();
-            while let Some(r) = rows.next()? {
-                let path = row::rel(r, 0)?;
-                if path.is_under(&under) {
-                    found.push(path);
+            for span in at_or_below(under) {
+                let left = row::limit(limit.saturating_sub(found.len()));
+                let rows = select
+                    .query_map(params![folder.0, after, span.low, span.high, left], |r| row::rel(r, 0))?;
+                for path in rows {
+                    found.push(path?);
                 }
             }
             Ok(found)
         })
+    }
+
+    /// What waits for its path to change, at or below `under`, is looked at once more: its cause may lie in a directory above it, or in another path.
+    /// It stays a problem until it turns out to be none. What Dropbox refused waits for another file, or for a day. Gives how many rows.
+    ///
+    /// # Errors
+    /// When the database cannot be read or written.
+    pub async fn try_wedged(&self, folder: FolderId, under: &RelPath, now: UnixMs) -> Result<usize, StoreError> {
+        const WHICH: &str =
+            "folder = ?1 AND path >= ?2 AND path < ?3 AND state = 'wedged' AND code IS NOT NULL AND refused_at IS NULL";
+        let spans = at_or_below(under);
+        let look = at_or_below(under);
+        let any = self
+            .read(move |conn| {
+                let mut select = conn.prepare_cached(&format!("SELECT 1 FROM job WHERE {WHICH} LIMIT 1"))?;
+                for span in &look {
+                    if select.exists(params![folder.0, span.low, span.high])? {
+                        return Ok(true);
+                    }
+                }
+                Ok(false)
+            })
+            .await?;
+        // The usual case, once a scan: it costs no commit.
+        if !any {
+            return Ok(0);
+        }
+        self.write_rows(usize::MAX, move |conn| {
+            let mut rows = 0;
+            let mut update =
+                conn.prepare_cached(&format!("UPDATE job SET state = 'due', due_at = ?4 WHERE {WHICH}"))?;
+            for span in &spans {
+                rows += update.execute(params![folder.0, span.low, span.high, now])?;
+            }
+            Ok(rows)
+        })
+        .await
     }
 
     /// The directories at or below `under` in which a scan found something odd.

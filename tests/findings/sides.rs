@@ -1,3 +1,4 @@
 //! Sides that must meet (group C).
 
+mod causes;
 mod long_names;

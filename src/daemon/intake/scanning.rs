@@ -67,7 +67,7 @@ impl ScanRun {
         Ok(limit)
     }
 
-    /// A scan sees what is there; problems of what is there no longer are looked for by themselves.
+    /// A scan sees what is there; problems of what is there no longer are looked for by themselves, and so are those whose cause is gone.
     fn look_after_problems(&self, under: &RelPath) -> Result<(), StoreError> {
         let (store, folder) = (&self.account.store, &self.folder);
         let root = folder.root.pin();
@@ -85,7 +85,7 @@ impl ScanRun {
         let mut after = String::new();
         loop {
             let page = store.wedged_blocking(folder.id, under, &after, TOGETHER)?;
-            let Some(last) = page.last() else { return Ok(()) };
+            let Some(last) = page.last() else { break };
             last.as_str().clone_into(&mut after);
             // And a directory that was kept for what is in it: that may have gone.
             let kept =
@@ -96,6 +96,9 @@ impl ScanRun {
             let mut due: Vec<Due> = vanished.map(|path| Due { path, size: 0, due_at: now }).collect();
             self.flush(&mut due)?;
         }
+        // Nor need the cause lie in the path itself: the rights of a directory above it, its kind, another name that stood in the way.
+        self.handle.block_on(store.try_wedged(folder.id, under, now))?;
+        Ok(())
     }
 
     fn flush(&self, due: &mut Vec<Due>) -> Result<(), StoreError> {

@@ -42,15 +42,20 @@ pub(super) fn look(account: &Account, claimed: Claimed, view: View, memory: &mut
         account.upward.patterns.store(true, Ordering::Relaxed);
     }
     let is_dir = local == Local::Dir || dir || matches!(view.remote, Remote::Folder);
-    if let Some(why) = folder.ignored(&job.path, is_dir) {
-        let settled = unsynced::settled(&why, &job, base.is_some() || dir, folder.comes_down());
-        return Looked::Done(job, settled);
-    }
     let agreed = match (&base, dir) {
         (Some(base), _) => Agreed::File(base),
         (None, true) => Agreed::Dir,
         (None, false) => Agreed::Nothing,
     };
+    let news = decide::differs_there(agreed, &view.remote, folder.mode);
+    if let Some(why) = folder.ignored(&job.path, is_dir) {
+        let settled = unsynced::settled(&why, &job, base.is_some() || dir, folder.comes_down(), news);
+        return Looked::Done(job, settled);
+    }
+    // K6: behind a symlink everything may be as it was; the link itself is the problem.
+    if !news && matches!(&local, Local::Unknown(failure) if failure.code == "type") {
+        return Looked::Done(job, Settled::Nothing);
+    }
     let mut action = decide::decide(&local, agreed, &view.remote, folder.mode);
     if matches!(local, Local::Other("symlink")) && !folder.report_symlinks {
         return Looked::Done(job, Settled::Nothing);
