@@ -248,7 +248,7 @@ fn code(error: &anyhow::Error) -> u8 {
     if error.is::<ConfigErrors>() || error.is::<Usage>() {
         return USAGE;
     }
-    if error.is::<Unfinished>() {
+    if error.is::<Unfinished>() || error.is::<client::NotRunning>() {
         return UNFINISHED;
     }
     if error.is::<State>() {

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::{Body, Bytes, to_bytes};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use serde::{Deserialize, Serialize};
@@ -281,6 +282,33 @@ pub fn serve(
         }
         drop(open);
     })
+}
+
+/// A reply in full.
+#[derive(Debug)]
+pub struct Reply {
+    /// The status, as over the socket.
+    pub status: u16,
+    /// JSON.
+    pub body: Bytes,
+}
+
+/// Answers `GET path` within this process, as it would be answered over the socket.
+pub async fn answer_here(tx: mpsc::Sender<Request>, path: &str) -> Reply {
+    let router = routes::router(routes::Daemon { tx, cancel: CancellationToken::new() });
+    let wrong = |status: u16, text: &str| Reply {
+        status,
+        body: Bytes::from(serde_json::json!({ "detail": text }).to_string()),
+    };
+    let Ok(request) = axum::http::Request::get(path).body(Body::empty()) else {
+        return wrong(400, "this is no address");
+    };
+    let Ok(response) = hyper::service::Service::call(&TowerToHyperService::new(router), request).await;
+    let status = response.status().as_u16();
+    match to_bytes(response.into_body(), usize::MAX).await {
+        Ok(body) => Reply { status, body },
+        Err(error) => wrong(500, &error.to_string()),
+    }
 }
 
 /// One connection, one request: a client that keeps its connection open keeps nobody out.

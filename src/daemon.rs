@@ -43,6 +43,7 @@ mod meet;
 mod meeting;
 mod mover;
 mod moves;
+mod offline;
 mod once;
 mod open;
 mod pack;
@@ -67,6 +68,7 @@ mod views;
 
 /// The id of the Dropbox account whose database stands, or once stood, in an account's state directory; none if that was never known.
 pub use identify::remembered as known_account;
+pub use offline::{OfflineError, get as answer_offline};
 pub use socket_note::noted_socket;
 
 use std::sync::Arc;

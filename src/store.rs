@@ -116,6 +116,30 @@ impl Store {
         Ok(Self { inner: Arc::new(Inner { path: path.to_owned(), writer, readers, longest, history }) })
     }
 
+    /// Opens the database for reading only; `None` if there is none. Blocks. Every step that would write fails.
+    ///
+    /// # Errors
+    /// As [`Store::open`], and [`StoreError::Other`] for a database of an older version, which only the daemon brings up to date.
+    pub fn open_read_only(path: &Path) -> Result<Option<Self>, StoreError> {
+        match path.try_exists() {
+            Ok(true) => {}
+            Ok(false) => return Ok(None),
+            Err(e) => return Err(StoreError::Io { path: path.to_owned(), what: e.to_string() }),
+        }
+        match schema::inspect(path)? {
+            0 => return Ok(None),
+            found if found < schema::known() => {
+                let what =
+                    "it is of an older version: start the daemon once (`ferrybox run`), which brings it up to date";
+                return Err(StoreError::Other { path: path.to_owned(), what: what.to_owned() });
+            }
+            _ => {}
+        }
+        let (writer, readers) = (Writer::closed(path), Readers::open(path)?);
+        let (longest, history) = (AtomicI64::new(60_000), AtomicU64::new(history::KEPT));
+        Ok(Some(Self { inner: Arc::new(Inner { path: path.to_owned(), writer, readers, longest, history }) }))
+    }
+
     /// The database file.
     pub fn path(&self) -> &Path {
         &self.inner.path

@@ -60,7 +60,7 @@ pub(super) fn answer(
 
 fn list(common: &Common, json: bool) -> anyhow::Result<u8> {
     let loaded = common.load_lightly()?;
-    let client = Client::new(&loaded.config.daemon);
+    let client = Client::or_offline(&loaded.config);
     let held: Page<Held> = block_on(client.get("/v1/held?limit=1000"))?;
     if json {
         print(&format!("{}\n", serde_json::to_string_pretty(&held)?))?;

@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -14,9 +15,9 @@ use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 use tokio::task::JoinSet;
 
-use super::{Unfinished, Usage};
-use crate::config::Daemon;
-use crate::daemon;
+use super::{State, Unfinished, Usage};
+use crate::config::{Config, Daemon};
+use crate::daemon::{self, OfflineError};
 
 const TIME: Duration = Duration::from_secs(15);
 /// A status of thousands of folders has a few MiB.
@@ -25,7 +26,16 @@ const LARGEST: usize = 256 << 20;
 pub(super) struct Client {
     socket: PathBuf,
     state_dir: PathBuf,
+    /// Where there is one, questions are answered from the databases while no daemon runs.
+    offline: Option<Config>,
+    /// Whether it was said that no daemon runs.
+    told: AtomicBool,
 }
+
+/// No daemon runs, for code 4.
+#[derive(Debug, thiserror::Error)]
+#[error("no daemon runs (nothing answers at {}): start it with `ferrybox run`", .0.display())]
+pub(super) struct NotRunning(PathBuf);
 
 /// An answer that is not a success.
 #[derive(serde::Deserialize)]
@@ -35,14 +45,35 @@ struct Refusal {
 
 impl Client {
     pub(super) fn new(of: &Daemon) -> Self {
-        Self { socket: of.socket.clone(), state_dir: of.state_dir.clone() }
+        Self { socket: of.socket.clone(), state_dir: of.state_dir.clone(), offline: None, told: AtomicBool::new(false) }
+    }
+
+    /// A client whose questions the databases answer while no daemon runs.
+    pub(super) fn or_offline(config: &Config) -> Self {
+        Self { offline: Some(config.clone()), ..Self::new(&config.daemon) }
     }
 
     /// A question that the daemon answers at once.
     pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
         let asked = self.request(Method::GET, path, Body::empty());
-        let bytes = tokio::time::timeout(TIME, asked).await.map_err(|_| self.silent())??;
+        let bytes = match tokio::time::timeout(TIME, asked).await.map_err(|_| self.silent())? {
+            Err(error) if error.is::<NotRunning>() => self.offline(path, error).await?,
+            answered => answered?,
+        };
         serde_json::from_slice(&bytes).context("the daemon's answer is not understood; is it of another version?")
+    }
+
+    /// The databases' answer, said to be that.
+    async fn offline(&self, path: &str, not_running: anyhow::Error) -> anyhow::Result<Bytes> {
+        let Some(config) = &self.offline else { return Err(not_running) };
+        let answered = match daemon::answer_offline(config, path).await {
+            Err(OfflineError::NeverRun) => return Err(not_running),
+            answered => answered.map_err(|error| State(error.to_string()))?,
+        };
+        if !self.told.swap(true, Ordering::Relaxed) {
+            anstream::eprintln!("ferrybox: no daemon runs; this is from the database as the last one left it");
+        }
+        judged(StatusCode::from_u16(answered.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), answered.body)
     }
 
     /// A request that may take as long as it takes if `wait`.
@@ -63,8 +94,7 @@ impl Client {
     }
 
     fn not_running(&self) -> anyhow::Error {
-        let socket = self.socket.display();
-        Unfinished(format!("no daemon runs (nothing answers at {socket}): start it with `ferrybox run`")).into()
+        NotRunning(self.socket.clone()).into()
     }
 
     /// Connects to the configured socket, else to the one that the daemon noted in its state directory: a daemon that was started by cron or
@@ -98,15 +128,20 @@ impl Client {
         let bytes = to_bytes(Body::new(response.into_body()), LARGEST)
             .await
             .map_err(|_| Unfinished("the daemon ended while it answered".to_owned()))?;
-        if status.is_success() {
-            return Ok(bytes);
-        }
-        let detail = serde_json::from_slice::<Refusal>(&bytes).map_or_else(|_| status.to_string(), |r| r.detail);
-        if status == StatusCode::SERVICE_UNAVAILABLE || status == StatusCode::REQUEST_TIMEOUT {
-            return Err(Unfinished(detail).into());
-        }
-        Err(Usage(detail).into())
+        judged(status, bytes)
     }
+}
+
+/// The body of a success, or what an error means for the caller.
+fn judged(status: StatusCode, bytes: Bytes) -> anyhow::Result<Bytes> {
+    if status.is_success() {
+        return Ok(bytes);
+    }
+    let detail = serde_json::from_slice::<Refusal>(&bytes).map_or_else(|_| status.to_string(), |r| r.detail);
+    if status == StatusCode::SERVICE_UNAVAILABLE || status == StatusCode::REQUEST_TIMEOUT {
+        return Err(Unfinished(detail).into());
+    }
+    Err(Usage(detail).into())
 }
 
 /// Connects, but only to a socket that this user or root made; none if nobody listens there.

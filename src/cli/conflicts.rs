@@ -19,7 +19,7 @@ use crate::model::told::Conflict;
 Both versions are kept: what Dropbox had stays at the path, the other one is the copy. A conflict is off the list once the
 path lies in its own place again, or is gone.
 
-Exit codes: 0 listed (an empty list too), 4 no daemon runs, 64 the command line or the configuration is wrong")]
+Exit codes: 0 listed (an empty list too), 4 no daemon has run yet, 64 the command line or the configuration is wrong")]
 pub(super) struct Conflicts {
     /// The list as JSON: {\"items\": [...], \"total\": N}
     #[arg(long)]
@@ -32,7 +32,7 @@ pub(super) struct Conflicts {
 impl Conflicts {
     pub(super) fn execute(&self, common: &Common) -> anyhow::Result<u8> {
         let loaded = common.load_lightly()?;
-        let client = Client::new(&loaded.config.daemon);
+        let client = Client::or_offline(&loaded.config);
         let listed: Listed<Conflict> = block_on(Listed::fetch(&client, "/v1/conflicts", self.limit))?;
         if self.json {
             print(&format!("{}\n", serde_json::to_string_pretty(&listed)?))?;

@@ -19,7 +19,7 @@ use crate::model::told::{ChangeOf, Explained, RowOf, ViewOf};
   ferrybox explain ~/Documents/report.odt
   ferrybox explain report.odt --json | jq .row
 
-Exit codes: 0 explained, 4 no daemon runs, 64 the path is in no synced folder, or the command line or the
+Exit codes: 0 explained, 4 no daemon has run yet, 64 the path is in no synced folder, or the command line or the
 configuration is wrong")]
 pub(super) struct Explain {
     /// A file or directory in a synced folder, whether it is still there or not
@@ -32,7 +32,7 @@ pub(super) struct Explain {
 impl Explain {
     pub(super) fn execute(&self, common: &Common) -> anyhow::Result<u8> {
         let loaded = common.load_lightly()?;
-        let client = Client::new(&loaded.config.daemon);
+        let client = Client::or_offline(&loaded.config);
         let route = asking("/v1/explain", Some(&self.path), &loaded.config)?;
         let explained: Explained = block_on(client.get(&route))?;
         if self.json {

@@ -23,7 +23,7 @@ use crate::model::told::Done;
 What: uploaded, deleted (in Dropbox), adopted (Dropbox had the same content already), conflict (both versions are kept),
 downloaded, trashed, moved, folder_created, restored. The log keeps the last daemon.history rows of each account.
 
-Exit codes: 0 listed (an empty list too), 4 no daemon runs, 64 the command line or the configuration is wrong")]
+Exit codes: 0 listed (an empty list too), 4 no daemon has run yet, 64 the command line or the configuration is wrong")]
 pub(super) struct History {
     /// A file or directory in a synced folder, whether it is still there or not; everything if left out
     path: Option<PathBuf>,
@@ -38,7 +38,7 @@ pub(super) struct History {
 impl History {
     pub(super) fn execute(&self, common: &Common) -> anyhow::Result<u8> {
         let loaded = common.load_lightly()?;
-        let client = Client::new(&loaded.config.daemon);
+        let client = Client::or_offline(&loaded.config);
         let route = asking("/v1/history", self.path.as_deref(), &loaded.config)?;
         let listed: Listed<Done> = block_on(Listed::fetch(&client, &route, self.limit))?;
         if self.json {

@@ -25,7 +25,7 @@ const PAGE: u64 = 1000;
 
 Every path in the queue is looked at now. `ferrybox pause` before keeps the daemon from doing it meanwhile.
 
-Exit codes: 0 shown, 4 no daemon runs, 64 the path is in no synced folder, or the command line or the configuration
+Exit codes: 0 shown, 4 no daemon has run yet, 64 the path is in no synced folder, or the command line or the configuration
 is wrong")]
 pub(super) struct Plan {
     /// A file or directory in a synced folder; everything if left out
@@ -56,7 +56,7 @@ struct Whole {
 impl Plan {
     pub(super) fn execute(&self, common: &Common) -> anyhow::Result<u8> {
         let loaded = common.load_lightly()?;
-        let client = Client::new(&loaded.config.daemon);
+        let client = Client::or_offline(&loaded.config);
         let route = asking("/v1/plan", self.path.as_deref(), &loaded.config)?;
         let whole = block_on(self.fetch(&client, &route))?;
         if self.json {

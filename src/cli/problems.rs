@@ -16,7 +16,7 @@ use crate::model::status::Problem;
   ferrybox problems
   ferrybox problems --json | jq -r '.items[].path'
 
-Exit codes: 0 listed (an empty list too), 4 no daemon runs, 64 the command line or the configuration is wrong")]
+Exit codes: 0 listed (an empty list too), 4 no daemon has run yet, 64 the command line or the configuration is wrong")]
 pub(super) struct Problems {
     /// The list as JSON: {\"items\": [...], \"total\": N}
     #[arg(long)]
@@ -29,7 +29,7 @@ pub(super) struct Problems {
 impl Problems {
     pub(super) fn execute(&self, common: &Common) -> anyhow::Result<u8> {
         let loaded = common.load_lightly()?;
-        let client = Client::new(&loaded.config.daemon);
+        let client = Client::or_offline(&loaded.config);
         let listed = block_on(Listed::fetch(&client, "/v1/problems", self.limit))?;
         if self.json {
             print(&format!("{}\n", serde_json::to_string_pretty(&listed)?))?;

@@ -37,35 +37,7 @@ pub(crate) async fn open(
     let usage = |text: String| OpenError::Usage(format!("folder {}: {text}", config.local.display()));
     let local = config.local.to_string_lossy();
     let known = store.folder(&local, config.remote.as_str(), &config.mode.to_string()).await?;
-    let rules = Rules::new(&config.ignore).map_err(|e| usage(e.to_string()))?.excluding(&config.exclude);
-    let place = store.meta(&key(known.id.0, "place")).await?.map(PathBuf::from);
-    let met = known.root_id.is_some();
-    let root = match (Root::open(&config.local), place) {
-        (Ok(root), Some(place)) if met && root.path() != place => Root::awaited(&config.local, place),
-        (Ok(root), _) => root,
-        (Err(_), Some(place)) if met => Root::awaited(&config.local, place),
-        (Err(error), _) => return Err(usage(error.to_string())),
-    };
-    let root_id = match known.root_id.as_deref() {
-        None | Some(UNMARKED) => None,
-        Some(id) => Some(id.parse::<RootId>().map_err(|f| OpenError::State(f.text))?),
-    };
-    let folder = Folder {
-        id: known.id,
-        local: config.local.clone(),
-        remote: config.remote.clone(),
-        mode: config.mode,
-        root,
-        root_id: Mutex::new(root_id),
-        emptied: AtomicBool::new(false),
-        lock: Mutex::new(None),
-        report_symlinks: config.report_symlinks,
-        rules: Arc::new(rules),
-        now: Mutex::default(),
-        beat: Beat::default(),
-        purged: Mutex::default(),
-        looks: tokio::sync::Mutex::new(looks),
-    };
+    let folder = unmet(store, config, &known, looks).await?;
     if !folder.root.is_open() {
         // Asked once more for the reason; should it be back in this moment, the better.
         if folder.find_again().is_err() {
@@ -85,6 +57,59 @@ pub(crate) async fn open(
     }
     unsynced::forget(store, &folder, config).await?;
     Ok(folder)
+}
+
+/// A folder of which only what the database and the disk say is wanted: nothing is locked, marked or written.
+///
+/// # Errors
+/// The pattern of a rule is wrong, or the database cannot be read.
+pub(crate) async fn look(store: &Store, config: &config::Folder) -> Result<Option<Folder>, OpenError> {
+    let local = config.local.to_string_lossy();
+    let Some(known) = store.known_folder(&local, config.remote.as_str()).await? else { return Ok(None) };
+    let (_, looks) = mpsc::channel(1);
+    let folder = unmet(store, config, &known, looks).await?;
+    // What is wrong with the root is remembered there, and said of each path.
+    drop(if folder.root.is_open() { folder.verify() } else { folder.find_again() });
+    Ok(Some(folder))
+}
+
+/// The folder before database and root have compared what they remember of each other.
+async fn unmet(
+    store: &Store,
+    config: &config::Folder,
+    known: &crate::store::Folder,
+    looks: mpsc::Receiver<Look>,
+) -> Result<Folder, OpenError> {
+    let usage = |text: String| OpenError::Usage(format!("folder {}: {text}", config.local.display()));
+    let rules = Rules::new(&config.ignore).map_err(|e| usage(e.to_string()))?.excluding(&config.exclude);
+    let place = store.meta(&key(known.id.0, "place")).await?.map(PathBuf::from);
+    let met = known.root_id.is_some();
+    let root = match (Root::open(&config.local), place) {
+        (Ok(root), Some(place)) if met && root.path() != place => Root::awaited(&config.local, place),
+        (Ok(root), _) => root,
+        (Err(_), Some(place)) if met => Root::awaited(&config.local, place),
+        (Err(error), _) => return Err(usage(error.to_string())),
+    };
+    let root_id = match known.root_id.as_deref() {
+        None | Some(UNMARKED) => None,
+        Some(id) => Some(id.parse::<RootId>().map_err(|f| OpenError::State(f.text))?),
+    };
+    Ok(Folder {
+        id: known.id,
+        local: config.local.clone(),
+        remote: config.remote.clone(),
+        mode: config.mode,
+        root,
+        root_id: Mutex::new(root_id),
+        emptied: AtomicBool::new(false),
+        lock: Mutex::new(None),
+        report_symlinks: config.report_symlinks,
+        rules: Arc::new(rules),
+        now: Mutex::default(),
+        beat: Beat::default(),
+        purged: Mutex::default(),
+        looks: tokio::sync::Mutex::new(looks),
+    })
 }
 
 /// Looks whether a root that was lost is back. `true`: it is, and has to be scanned with new watches.

@@ -13,7 +13,9 @@ use crate::daemon::account::{Account, Lane, Upward};
 use crate::daemon::beats::Beats;
 use crate::daemon::clock::{ms, now_ms, rfc3339};
 use crate::daemon::copies::Copies;
+use crate::daemon::folder::Folder;
 use crate::daemon::identify;
+use crate::daemon::intake::Look;
 use crate::daemon::live::Live;
 use crate::daemon::lock::Lock;
 use crate::daemon::meeting;
@@ -87,15 +89,36 @@ async fn one(config: &Config, account: &config::Account, stop: &CancellationToke
     let tokens = Tokens::new(&account.name, credentials);
     let dropbox = Dropbox::new(settings, tokens).map_err(|e| usage(e.to_string()))?;
 
-    let (mut folders, mut senders) = (Vec::new(), Vec::new());
+    let (mut folders, mut looks) = (Vec::new(), Vec::new());
     for folder in &account.folders {
         let (tx, rx) = mpsc::channel(16);
         folders.push(Arc::new(meeting::open(&store, folder, rx).await?));
-        senders.push(tx);
+        looks.push(tx);
     }
     let ids: Vec<_> = folders.iter().map(|f| f.id).collect();
     store.forget_folders_except(&ids).await?;
     let remote = RemoteCache::open(&store, &config.listing, &folders).await?;
+    Ok(assemble(config, account, Parts { store, dropbox, source, folders, looks, remote }, stop).await?)
+}
+
+/// What an account is made of, however it was opened.
+pub(crate) struct Parts {
+    pub(crate) store: Store,
+    pub(crate) dropbox: Dropbox,
+    pub(crate) source: Source,
+    pub(crate) folders: Vec<Arc<Folder>>,
+    pub(crate) looks: Vec<mpsc::Sender<Look>>,
+    pub(crate) remote: RemoteCache,
+}
+
+/// Puts an account together, with what the database remembers of it.
+pub(crate) async fn assemble(
+    config: &Config,
+    account: &config::Account,
+    parts: Parts,
+    stop: &CancellationToken,
+) -> Result<Account, StoreError> {
+    let Parts { store, dropbox, source, folders, looks, remote } = parts;
     let paused = pause::remembered(&store).await?;
     let ceilings = store.meta("ceilings").await?;
     let ceilings = ceilings.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
@@ -108,7 +131,7 @@ async fn one(config: &Config, account: &config::Account, stop: &CancellationToke
         dropbox,
         folders,
         remote,
-        looks: senders,
+        looks,
         live: Live::default(),
         who: watch::channel(None).0,
         recheck: tokio::sync::Notify::new(),

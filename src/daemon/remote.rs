@@ -22,7 +22,7 @@ use crate::daemon::folder::Folder;
 use crate::daemon::live::lock;
 use crate::model::{Agreed, Claimed, Disk, FolderId, Job, JobId, RelPath, Remote, RemotePath, UnixMs, status};
 use crate::plan::listing::{is_sure, key_of, scopes, within};
-use crate::store::{Compared, ListingId, Respelled, Sought, Store, StoreError, TreeId, WalkAt};
+use crate::store::{Compared, Listing, ListingId, Respelled, Sought, Store, StoreError, TreeId, WalkAt};
 
 /// The listings of one account.
 pub(crate) struct RemoteCache {
@@ -154,7 +154,31 @@ impl RemoteCache {
         let question = serde_json::to_string(&config.question).unwrap_or_default();
         let names: Vec<String> = scopes.iter().map(|s| s.as_str().to_owned()).collect();
         let listings = store.open_listings(&names, &question).await?;
-        let lanes = listings.into_iter().zip(scopes).map(|(listing, scope)| {
+        Ok(Self::of(listings.into_iter().zip(scopes), folders))
+    }
+
+    /// The listings as they stand, for a program that makes none.
+    pub(crate) async fn look(
+        store: &Store,
+        config: &config::Listing,
+        folders: &[Arc<Folder>],
+    ) -> Result<Self, StoreError> {
+        let remotes: Vec<_> = folders.iter().map(|f| f.remote.clone()).collect();
+        let scopes = scopes(&remotes, config.whole);
+        let names: Vec<String> = scopes.iter().map(|s| s.as_str().to_owned()).collect();
+        let known = store.known_listings(&names).await?;
+        let scoped = known.into_iter().filter_map(|listing| {
+            let scope = scopes.iter().find(|scope| scope.as_str() == listing.scope)?.clone();
+            Some((listing, scope))
+        });
+        let cache = Self::of(scoped, folders);
+        // No commit of ours is under way: what the database has is what was known last.
+        cache.lanes.iter().for_each(|lane| lane.echo.ended(lane.echo.begin()));
+        Ok(cache)
+    }
+
+    fn of(listings: impl Iterator<Item = (Listing, RemotePath)>, folders: &[Arc<Folder>]) -> Self {
+        let lanes = listings.map(|(listing, scope)| {
             let covered = folders.iter().filter(|f| within(&f.remote, &scope));
             let folders = covered.map(|f| compared(f)).collect();
             let now = LaneNow { let_go: listing.live.is_some(), ..LaneNow::default() };
@@ -169,7 +193,7 @@ impl RemoteCache {
                 again: Mutex::default(),
             })
         });
-        Ok(Self { lanes: lanes.collect() })
+        Self { lanes: lanes.collect() }
     }
 
     fn lane_of(&self, folder: FolderId) -> Option<&Arc<Lane>> {

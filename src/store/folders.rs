@@ -31,6 +31,25 @@ impl Store {
         self.write_rows(usize::MAX, move |conn| find_or_create(conn, &local, &remote, &mode)).await
     }
 
+    /// The folder of a local directory and a remote path, if there is one.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn known_folder(&self, local: &str, remote: &str) -> Result<Option<Folder>, StoreError> {
+        let (local, remote) = (local.to_owned(), remote.to_owned());
+        self.read(move |conn| {
+            let mut select =
+                conn.prepare_cached("SELECT id, root_id, held FROM folder WHERE local = ?1 AND remote = ?2")?;
+            let found = select.query_row([local, remote], |row| {
+                let root_id: Option<String> = row.get(1)?;
+                let fresh = root_id.is_none();
+                Ok(Folder { id: FolderId(row.get(0)?), root_id, held: row.get(2)?, fresh })
+            });
+            Ok(found.optional()?)
+        })
+        .await
+    }
+
     /// Both sides have met, on this root.
     ///
     /// # Errors

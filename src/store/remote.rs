@@ -124,6 +124,25 @@ impl Store {
         .await
     }
 
+    /// The listings that there are of these scopes, in their order.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn known_listings(&self, scopes: &[String]) -> Result<Vec<Listing>, StoreError> {
+        let scopes = scopes.to_vec();
+        self.read(move |conn| {
+            let mut select = conn.prepare("SELECT id FROM remote_listing WHERE scope = ?1")?;
+            let mut known = Vec::new();
+            for scope in &scopes {
+                if let Some(id) = select.query_row([scope], |r| r.get(0)).optional()? {
+                    known.push(get(conn, ListingId(id))?);
+                }
+            }
+            Ok(known)
+        })
+        .await
+    }
+
     /// How a listing stands.
     ///
     /// # Errors

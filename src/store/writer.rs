@@ -57,6 +57,13 @@ impl Writer {
         Ok(Self { queue, changed, bell, thread: Mutex::new(Some(thread)), path: path.to_owned() })
     }
 
+    /// A writer that refuses every step, for a database that is only read.
+    pub(super) fn closed(path: &Path) -> Self {
+        let (queue, _) = mpsc::channel(1);
+        let (bell, changed) = watch::channel(0);
+        Self { queue, changed, bell, thread: Mutex::new(None), path: path.to_owned() }
+    }
+
     /// Counts the commits that others may wait for.
     pub(super) fn changed(&self) -> watch::Receiver<u64> {
         self.changed.clone()

@@ -145,3 +145,59 @@ fn v10_another_user_s_daemon_is_named_as_that() {
     assert_eq!(out.status.code(), Some(4), "{}", text(&out));
     assert!(text(&out).contains("belongs to another user"), "{}", text(&out));
 }
+
+/// What the last daemon knew is in its database, and needs no daemon to be read.
+#[test]
+fn t10_lists_are_answered_from_the_database_while_no_daemon_runs() {
+    let mut world = World::new();
+    world.mode = "two-way";
+    let asked = |args: &[&str]| {
+        ran({
+            let mut command = world.command(args);
+            command.current_dir(&world.folder);
+            command
+        })
+    };
+    world.write_config();
+    let out = asked(&["problems"]);
+    assert_eq!(out.status.code(), Some(4), "nothing is known yet: {}", text(&out));
+    assert!(text(&out).contains("no daemon runs"), "{}", text(&out));
+    for n in 0..60 {
+        world.write(&format!("d/{n}"), format!("{n}"));
+    }
+    world.write("a.txt", "1");
+    std::os::unix::fs::symlink("a.txt", world.folder.join("link")).unwrap();
+    let daemon = world.daemon();
+    world.until("all", |s| s.file_count() == 61);
+    world.until_folder("in_sync");
+    std::fs::remove_dir_all(world.folder.join("d")).unwrap();
+    world.until_folder("held");
+    daemon.stop();
+    let before = std::fs::read(world.state().join("test/state.db")).unwrap();
+    let mark = std::fs::read(world.folder.join(".ferrybox/run-id")).unwrap();
+    world.write("new.txt", "2");
+
+    for (args, expected) in [
+        (&["problems"][..], "link"),
+        (&["history", "a.txt"], "uploaded"),
+        (&["conflicts"], "No conflicts."),
+        (&["explain", "a.txt"], "in sync"),
+        (&["explain", "new.txt"], "the file goes up as a new one"),
+        (&["plan"], "d/0"),
+        (&["approve"], "60 deletions"),
+    ] {
+        let out = asked(args);
+        assert_eq!(out.status.code(), Some(0), "{args:?} {}", text(&out));
+        let (said, warned) = (String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+        assert!(said.contains(expected), "{args:?} {}", text(&out));
+        assert!(warned.contains("no daemon runs; this is from the database"), "{args:?} {}", text(&out));
+    }
+    // Read, and nothing else.
+    assert_eq!(std::fs::read(world.state().join("test/state.db")).unwrap(), before);
+    assert_eq!(std::fs::read(world.folder.join(".ferrybox/run-id")).unwrap(), mark);
+    // What acts needs the daemon.
+    for args in [&["sync"][..], &["pause"], &["approve", "x"], &["status"]] {
+        assert_eq!(asked(args).status.code(), Some(4), "{args:?}");
+    }
+    world.assert_clean();
+}
