@@ -2,6 +2,7 @@
 //!
 //! Everything here can be built in a test by hand, compared and printed. What is *decided* from it stands in [`crate::plan`].
 
+pub mod attention;
 pub mod content_hash;
 pub mod done;
 pub mod entry;

@@ -43,7 +43,11 @@ impl Served {
                 match request {
                     Request::Status(reply) => drop(reply.send(status())),
                     Request::Health(reply) => {
-                        drop(reply.send(Health { ok: false, reason: Some("personal: offline".to_owned()) }));
+                        drop(reply.send(Health {
+                            ok: false,
+                            reason: Some("personal: offline".to_owned()),
+                            problems: 0,
+                        }));
                     }
                     Request::Sync { wait: true, reply, .. } => {
                         kept.push(reply);

@@ -187,7 +187,8 @@ fn q10_an_approved_wave_lets_nothing_else_through() {
     // Both wait for the guard together.
     fs::remove_dir_all(world.folder.join("mine")).unwrap();
     world.command(&["approve", &token]).output().unwrap();
-    let status = world.until_status("held", |s| s["accounts"][0]["folders"][0]["state"] == "held");
+    let status = world.until_status("held", |s| s["accounts"][0]["folders"][0]["held"]["kind"] == "deletions");
+    assert_eq!(status["accounts"][0]["folders"][0]["state"], "held");
     let reason = status["accounts"][0]["folders"][0]["reason"].as_str().unwrap().to_owned();
     assert!(reason.contains("90 deletions are held"), "{reason}");
     assert_eq!(world.standin.file_count(), 99, "nothing of it went in Dropbox");

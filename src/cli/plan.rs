@@ -49,6 +49,7 @@ struct Whole {
     /// Rows in all.
     total: u64,
     held: Vec<Held>,
+    notes: Vec<String>,
     /// Whether everything has been scanned since the daemon's start.
     complete: bool,
 }
@@ -61,7 +62,7 @@ impl Plan {
         let whole = block_on(self.fetch(&client, &route))?;
         if self.json {
             print(&format!("{}\n", serde_json::to_string_pretty(&whole)?))?;
-        } else if !(common.quiet && whole.total == 0) {
+        } else if !(common.quiet && whole.total == 0 && whole.held.is_empty()) {
             print(&text(&whole))?;
         }
         Ok(OK)
@@ -76,6 +77,7 @@ impl Plan {
             let page: PlanPage = client.get(&format!("{route}{and}limit={PAGE}&{query}")).await?;
             whole.complete &= page.complete;
             whole.held = page.held;
+            whole.notes = page.notes;
             for item in page.items {
                 *whole.counts.entry(outcome(&item).to_owned()).or_default() += 1;
                 whole.bytes = whole.bytes.saturating_add(item.size);
@@ -103,8 +105,10 @@ fn outcome(item: &Planned) -> &str {
 
 fn text(whole: &Whole) -> String {
     let mut out = String::new();
-    if whole.total == 0 {
+    if whole.total == 0 && whole.held.is_empty() && whole.notes.is_empty() && whole.complete {
         out.push_str("Nothing is to be done.\n");
+    } else if whole.total == 0 {
+        out.push_str("Nothing can be done now.\n");
     } else {
         let counts: Vec<String> =
             whole.counts.iter().map(|(what, n)| format!("{} {}", count(*n), what.replace('_', " "))).collect();
@@ -113,6 +117,10 @@ fn text(whole: &Whole) -> String {
     }
     if !whole.complete {
         let _ = writeln!(out, "{YELLOW}A scan is not at its end: there may be more.{PLAIN}");
+    }
+    let told = |note: &str| whole.held.iter().any(|held| note.contains(&held.reason));
+    for note in whole.notes.iter().filter(|note| !told(note)) {
+        let _ = writeln!(out, "{YELLOW}{}{PLAIN}", escape(note));
     }
     for held in &whole.held {
         let _ = writeln!(out, "{RED}held{PLAIN}: {}", escape(&held.reason));

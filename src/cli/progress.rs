@@ -42,7 +42,7 @@ async fn show_bars(status: &mut watch::Receiver<Status>, all: &MultiProgress) {
                 let left = left.into_iter().fold(0, u64::saturating_add);
                 bar.set_length(folder.files.saturating_add(left));
                 bar.set_position(folder.files);
-                bar.set_message(message(folder, account.reason.as_deref()));
+                bar.set_message(message(folder));
                 bar.tick();
             }
         }
@@ -54,8 +54,8 @@ async fn show_bars(status: &mut watch::Receiver<Status>, all: &MultiProgress) {
     }
 }
 
-fn message(folder: &FolderStatus, account: Option<&str>) -> String {
-    if let Some(reason) = folder.reason.as_deref().or(account) {
+fn message(folder: &FolderStatus) -> String {
+    if let Some(reason) = folder.reason.as_deref() {
         return format!("{}: {}", word(&folder.state), escape(reason));
     }
     let mut text = match (folder.eta_s, work(folder)) {

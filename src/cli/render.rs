@@ -96,7 +96,12 @@ pub(super) fn folder_colour(state: FolderState) -> &'static str {
     match state {
         FolderState::InSync | FolderState::Syncing => GREEN,
         FolderState::Paused | FolderState::DegradedWatch => YELLOW,
-        FolderState::RootMissing | FolderState::Held | FolderState::DiskFull | FolderState::Failed => RED,
+        FolderState::RootMissing
+        | FolderState::RemoteMissing
+        | FolderState::Waiting
+        | FolderState::Held
+        | FolderState::DiskFull
+        | FolderState::Failed => RED,
     }
 }
 

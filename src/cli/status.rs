@@ -84,7 +84,6 @@ pub(super) fn lines(status: &Snapshot) -> String {
             let _ = writeln!(out, "{}: {}{}", account.name, word(&account.state), because(account.reason.as_deref()));
         }
         for folder in &account.folders {
-            let reason = folder.reason.as_deref().or(account.reason.as_deref());
             let (name, local) = (escape(&account.name), escape(&folder.local));
             let _ = write!(out, "{name} {local}: {}", word(&folder.state));
             let work = work(folder);
@@ -94,7 +93,7 @@ pub(super) fn lines(status: &Snapshot) -> String {
             if folder.problems > 0 {
                 let _ = write!(out, ", {}", counted(folder.problems, "problem", "problems"));
             }
-            let _ = writeln!(out, "{}", because(reason));
+            let _ = writeln!(out, "{}", because(folder.reason.as_deref()));
         }
     }
     out

@@ -3,12 +3,14 @@
 use std::path::Path;
 
 use crate::daemon::account::Fatal;
+use crate::daemon::attention::{self, Depth};
 use crate::daemon::clock::rfc3339;
 use crate::daemon::intake::blocking;
 use crate::daemon::lists;
 use crate::daemon::place::{self, Place};
 use crate::daemon::progress::Progress;
 use crate::daemon::views::{self, Viewed};
+use crate::model::status::FolderState;
 use crate::model::told::{Below, ChangeOf, Explained, IgnoredBy, RowOf, ViewOf};
 use crate::model::{Base, Local, Remote, Stat};
 use crate::plan::decide::Action;
@@ -37,13 +39,16 @@ pub(crate) async fn explain(progress: &Progress, path: &Path) -> Result<Result<E
     let conflict = account.store.conflict_of(folder.id, &place.path).await?.map(|conflict| conflict.copy.to_string());
     let (log, _) = account.store.history(Some((folder.id, place.path.clone())), 0, LINES).await?;
     let held = folder.now().held.is_some();
+    let (stands, _) = attention::of(account, Depth::Counts).await?;
+    let stands = stands.folders.into_iter().nth(place.index).map(|stands| (stands.state, stands.reason));
+    let (state, reason) = stands.unwrap_or_default();
     Ok(Ok(Explained {
         account: account.name.clone(),
         folder: folder.local.to_string_lossy().into_owned(),
         mode: folder.mode.to_string(),
         path: place.path.to_string(),
         remote_path: folder.home(&place.path).to_string(),
-        summary: summary(&place, &viewed, row.as_ref(), change.as_ref(), held, below),
+        summary: summary(&place, &viewed, row.as_ref(), change.as_ref(), (state, reason.as_deref()), below),
         ignored: viewed.ignored.as_ref().map(|why| IgnoredBy {
             at: why.at.to_string(),
             pattern: why.pattern.clone(),
@@ -67,25 +72,30 @@ fn summary(
     viewed: &Viewed,
     row: Option<&RowSeen>,
     change: Option<&ChangeSeen>,
-    held: bool,
+    (state, reason): (FolderState, Option<&str>),
     below: Below,
 ) -> String {
     if let Some(why) = &viewed.ignored {
         let what = if why.at == place.path { "it".to_owned() } else { format!("the directory `{}` above it", why.at) };
         return format!("not synced: `{}` ignores {what} ({})", why.pattern, why.source);
     }
-    if let Some(failure) = place.folder.now().root_trouble {
-        return format!("the folder waits: {}", failure.text);
-    }
-    let waits = place
-        .account
-        .paused_reason()
-        .or_else(|| place.account.trouble.borrow().as_ref().map(|trouble| trouble.reason.clone()));
-    let also = waits.map(|why| format!("; the account waits: {why}")).unwrap_or_default();
+    let reason = reason.unwrap_or_default();
+    let also = match state {
+        FolderState::RootMissing | FolderState::RemoteMissing => return format!("the folder waits: {reason}"),
+        FolderState::Paused => format!("; the account waits: {reason}"),
+        FolderState::Held => format!("; held: {reason}"),
+        // It begins with "the account waits" where that is so.
+        FolderState::Waiting => format!("; {reason}"),
+        FolderState::Syncing | FolderState::DiskFull | FolderState::Failed if !reason.is_empty() => {
+            format!("; {reason}")
+        }
+        _ => String::new(),
+    };
+    let held = state == FolderState::Held;
     let Some(row) = row else {
         return match (&viewed.action, &viewed.local) {
             (Action::Nothing, Local::Dir) if below.pending + below.problems == 0 => {
-                "a directory; nothing below it is to be done".to_owned()
+                format!("a directory; nothing below it is to be done{also}")
             }
             (Action::Nothing, Local::Dir) => {
                 format!(
@@ -93,8 +103,12 @@ fn summary(
                     below.pending, below.problems
                 )
             }
+            (Action::Nothing, Local::File(_)) if state == FolderState::Syncing && !reason.is_empty() => {
+                format!("in sync as far as is known{also}")
+            }
             (Action::Nothing, Local::File(_)) => "in sync".to_owned(),
             (Action::Nothing, _) => "nothing is to be done".to_owned(),
+            _ if held => format!("held: {reason}"),
             _ => format!("changed, and not in the queue yet: the next event or scan brings it there{also}"),
         };
     };

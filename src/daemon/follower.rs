@@ -277,10 +277,7 @@ impl Follower {
         self.lane.set(|now| now.unweighed = true);
         self.watch_for_moves(&page).await?;
         let staged = self.store.stage_page(self.lane.id, place, page, rule, now_ms()).await?;
-        self.lane.set(|now| {
-            now.confirmed = Some(now_ms());
-            now.failure = None;
-        });
+        self.lane.confirm();
         Ok(Stepped::Went(if staged.stored { entries } else { 0 }))
     }
 

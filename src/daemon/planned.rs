@@ -1,14 +1,17 @@
 //! What would be done: every row of the queue, looked at and decided on now, and nothing done about it.
 
 use std::path::Path;
+use std::sync::Arc;
 
-use crate::daemon::account::Fatal;
+use crate::daemon::account::{Account, Fatal};
+use crate::daemon::attention::{self, Depth};
 use crate::daemon::held;
 use crate::daemon::intake::blocking;
 use crate::daemon::place::{self, Place};
 use crate::daemon::progress::Progress;
 use crate::daemon::views;
 use crate::model::RelPath;
+use crate::model::status::Held;
 use crate::model::told::{PlanPage, Planned};
 use crate::plan::decide::Action;
 use crate::plan::tell;
@@ -48,12 +51,24 @@ pub(crate) async fn plan(
         return Ok(Err("`after` is not the `next` of a page: leave it out to begin".to_owned()));
     };
     let complete = places.iter().map(|place| place.folder.now()).all(|now| now.scanned && now.scans == 0);
-    let held = places.iter().filter_map(|place| held::shown(&place.account, &place.folder)).collect();
+    let mut held: Vec<Held> = places.iter().filter_map(|place| held::shown(&place.account, &place.folder)).collect();
+    let mut notes = Vec::new();
+    let mut accounts: Vec<&Arc<Account>> = Vec::new();
+    for Place { account, index, folder, .. } in &places {
+        let (stands, _) = attention::of(account, Depth::Counts).await?;
+        if let Some(reason) = stands.folders.get(*index).and_then(|stands| stands.reason.clone()) {
+            notes.push(format!("{}: {reason}", folder.local.display()));
+        }
+        if !accounts.iter().any(|known| Arc::ptr_eq(known, account)) {
+            accounts.push(account);
+            held.extend(account.remote.held(account).await?);
+        }
+    }
     let mut items = Vec::new();
     while let Some(place) = places.get(at.place) {
         let want = limit.saturating_sub(items.len());
         if want == 0 {
-            return Ok(Ok(PlanPage { items, next: Some(at.text()), complete, held }));
+            return Ok(Ok(PlanPage { items, next: Some(at.text()), complete, held, notes }));
         }
         let found = of_place(place, &at.after, want).await?;
         at = match found.last() {
@@ -62,7 +77,7 @@ pub(crate) async fn plan(
         };
         items.extend(found);
     }
-    Ok(Ok(PlanPage { items, next: None, complete, held }))
+    Ok(Ok(PlanPage { items, next: None, complete, held, notes }))
 }
 
 async fn of_place(place: &Place, after: &str, limit: usize) -> Result<Vec<Planned>, Fatal> {

@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 use crate::daemon::account::Account;
+use crate::daemon::attention::{self, Depth};
 use crate::daemon::clock::{month, now_ms, rfc3339};
 use crate::daemon::folder::Folder;
 use crate::daemon::held;
 use crate::daemon::live::lock;
-use crate::daemon::trouble::Trouble;
+use crate::model::attention::FolderStands;
 use crate::model::status::{
     AccountState, AccountStatus, Commit, DataTransport, FolderState, FolderStatus, Health, Pending, Status,
 };
@@ -58,50 +59,42 @@ impl Progress {
 
     /// Whether everything that is configured can be synced right now, problems of single paths aside; if not, the first reason.
     pub(crate) async fn health(&self) -> Health {
-        match self.status().await {
-            Err(error) => Health { ok: false, reason: Some(error.to_string()) },
-            Ok(status) => {
-                let sick = status.accounts.into_iter().find_map(|a| {
-                    let folder = a.folders.into_iter().find(|f| {
-                        matches!(
-                            f.state,
-                            FolderState::RootMissing | FolderState::Held | FolderState::DiskFull | FolderState::Failed
-                        )
-                    });
-                    match a.state {
-                        AccountState::Offline
-                        | AccountState::AuthRequired
-                        | AccountState::AccountMismatch
-                        | AccountState::QuotaFull
-                        | AccountState::Failed => a.reason,
-                        _ => folder.and_then(|f| Some(format!("{}: {}", f.local, f.reason?))),
-                    }
-                });
-                Health { ok: sick.is_none(), reason: sick }
+        let mut problems = 0;
+        for account in &self.accounts {
+            let sick = match attention::of(account, Depth::Counts).await {
+                Ok((stands, _)) => {
+                    problems += stands.folders.iter().map(|folder| folder.problems).sum::<u64>();
+                    stands.sick
+                }
+                Err(error) => Some(error.to_string()),
+            };
+            if sick.is_some() {
+                return Health { ok: false, reason: sick, problems };
             }
         }
+        Health { ok: true, reason: None, problems }
     }
 }
 
 async fn account_status(account: &Account) -> Result<AccountStatus, StoreError> {
     let now = now_ms();
-    let mut folders = Vec::with_capacity(account.folders.len());
-    let trouble = account.trouble.borrow().clone();
-    for folder in &account.folders {
-        let summary = account.store.summary(folder.id).await?;
-        folders.push(folder_status(account, folder, &summary));
+    let (stands, summaries) = attention::of(account, Depth::Counts).await?;
+    let mut folders = Vec::with_capacity(summaries.len());
+    for ((folder, stands), summary) in account.folders.iter().zip(stands.folders).zip(&summaries) {
+        let mut told = folder_status(account, folder, stands, summary);
+        if told.held.is_none() && told.state == FolderState::Held {
+            told.held = account.remote.held_in(account, folder.id).await?.into_iter().next();
+        }
+        folders.push(told);
     }
-    let who = account.who.borrow().clone();
-    let busy = folders.iter().any(|f| f.state == FolderState::Syncing);
-    let (state, reason) = account_state(account, trouble, who.is_some(), busy);
     let lane = lock(&account.lane).clone();
     let month = month(now);
     let calls = account.store.transport(&month).await?;
-    let who = who.unwrap_or_default();
+    let who = account.who.borrow().clone().unwrap_or_default();
     Ok(AccountStatus {
         name: account.name.clone(),
-        state,
-        reason,
+        state: stands.state,
+        reason: stands.reason,
         account_id: Some(who.account_id).filter(|id| !id.is_empty()),
         email: Some(who.email).filter(|email| !email.is_empty()),
         space: who.space,
@@ -118,73 +111,16 @@ async fn account_status(account: &Account) -> Result<AccountStatus, StoreError> 
     })
 }
 
-fn account_state(
-    account: &Account,
-    trouble: Option<Trouble>,
-    known: bool,
-    busy: bool,
-) -> (AccountState, Option<String>) {
-    if account.stop.is_cancelled() {
-        return (AccountState::Stopping, Some("asked to stop".to_owned()));
-    }
-    if let Some(full) = lock(&account.full).clone() {
-        return (AccountState::Paused, Some(full));
-    }
-    if let Some(reason) = account.paused_reason() {
-        return (AccountState::Paused, Some(reason));
-    }
-    if let Some(trouble) = trouble {
-        let at = rfc3339(trouble.until);
-        return (trouble.state, Some(format!("{} (next try at {at})", trouble.reason)));
-    }
-    if let Some(full) = account.upward.quota.borrow().as_ref() {
-        let text = format!(
-            "{}; downloads and deletions go on, and uploads are tried again by {}",
-            full.reason,
-            rfc3339(full.until)
-        );
-        return (AccountState::QuotaFull, Some(text));
-    }
-    let waiting = account.dropbox.waiting();
-    if !waiting.is_empty() {
-        let list: Vec<_> = waiting.iter().map(|(what, until)| format!("{what} until {until:.0}")).collect();
-        let text = format!("Dropbox asked for a pause: {}; syncing goes on by itself", list.join(", "));
-        return (AccountState::RateLimited, Some(text));
-    }
-    match (known, busy) {
-        (false, _) => (AccountState::Starting, Some("asking Dropbox whose account this is".to_owned())),
-        (true, true) => (AccountState::Syncing, None),
-        (true, false) => (AccountState::Idle, None),
-    }
-}
-
-fn folder_status(account: &Account, folder: &Folder, summary: &FolderSummary) -> FolderStatus {
-    let now = folder.now();
+fn folder_status(account: &Account, folder: &Folder, stands: FolderStands, summary: &FolderSummary) -> FolderStatus {
     let uploads = summary.due + summary.claimed;
     let remote_changes = summary.staged_uploads + summary.staged_deletes;
     let rate = account.live.rate(folder.id, Instant::now());
-    let working = uploads > 0 || remote_changes > 0 || now.scans > 0 || !now.scanned;
-    let (state, reason) = if let Some(full) = lock(&account.full).clone() {
-        (FolderState::DiskFull, Some(full))
-    } else if let Some(failure) = &now.root_trouble {
-        (FolderState::RootMissing, Some(failure.text.clone()))
-    } else if let Some(reason) = account.paused_reason() {
-        (FolderState::Paused, Some(reason))
-    } else if let Some(held) = &now.held {
-        (FolderState::Held, Some(held.reason.clone()))
-    } else if working {
-        (FolderState::Syncing, None)
-    } else if let Some(reason) = &now.degraded {
-        (FolderState::DegradedWatch, Some(reason.clone()))
-    } else {
-        (FolderState::InSync, None)
-    };
     FolderStatus {
         local: folder.local.to_string_lossy().into_owned(),
         remote: folder.remote.to_string(),
         mode: folder.mode.to_string(),
-        state,
-        reason,
+        state: stands.state,
+        reason: stands.reason,
         files: summary.files,
         bytes: summary.bytes,
         last_synced_at: summary.last_synced_at.map(rfc3339),
@@ -192,7 +128,7 @@ fn folder_status(account: &Account, folder: &Folder, summary: &FolderSummary) ->
         eta_s: eta(uploads + remote_changes, summary.pending_bytes, rate.files_s, rate.up_bytes_s),
         rate,
         active: account.live.active(folder.id, SHOWN),
-        problems: summary.problems,
+        problems: stands.problems,
         conflicts: summary.conflicts,
         held: held::shown(account, folder),
     }

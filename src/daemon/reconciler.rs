@@ -10,7 +10,7 @@ use futures_util::future::try_join_all;
 use tokio::time::Instant;
 
 use crate::daemon::account::{Account, Fatal};
-use crate::daemon::clock::{chance, now_ms};
+use crate::daemon::clock::chance;
 use crate::daemon::echo::HALFWAY;
 use crate::daemon::follower::{Follower, Stepped, Stuck};
 use crate::daemon::remote::Lane;
@@ -72,6 +72,7 @@ async fn follow(account: &Account, lane: &Arc<Lane>) -> Result<(), Fatal> {
     let mut course = Course::default();
     loop {
         account.may_work().await;
+        let asked = lane.asked();
         let stepped = follower.step().await;
         let stepped = match stepped {
             // The first look of a run does not wait for a change: what happened meanwhile is fetched, however little it is.
@@ -81,11 +82,13 @@ async fn follow(account: &Account, lane: &Arc<Lane>) -> Result<(), Fatal> {
             }
             Ok(Stepped::AtRest(cursor)) => {
                 works(account);
-                let_go(account, lane);
+                at_rest(account, lane);
                 wait(account, &mut follower, &mut course, &cursor).await
             }
             Ok(Stepped::Missing) => {
-                let_go(account, lane);
+                lane.confirm();
+                at_rest(account, lane);
+                lane.tried(asked);
                 wait_above(account, lane, &mut course).await
             }
             other => other,
@@ -95,17 +98,33 @@ async fn follow(account: &Account, lane: &Arc<Lane>) -> Result<(), Fatal> {
                 works(account);
                 course.failures = 0;
             }
-            Err(stuck) => pause(account, lane, &mut course, stuck).await?,
+            Err(stuck) => {
+                lane.tried(asked);
+                pause(account, lane, &mut course, stuck).await?;
+            }
         }
     }
 }
 
-/// The first listing is complete: what waited for it goes on.
+/// Everything that there is to fetch has been fetched: what waited for that goes on.
+fn at_rest(account: &Account, lane: &Lane) {
+    let mut news = false;
+    lane.set(|now| {
+        news = !now.rested;
+        now.rested = true;
+    });
+    let_go(account, lane);
+    if news {
+        account.store.poke();
+    }
+}
+
+/// Uploads no longer wait for the first listing.
 fn let_go(account: &Account, lane: &Lane) {
     let mut waited = false;
     lane.set(|now| {
-        waited = !(now.let_go && now.settled);
-        (now.let_go, now.settled) = (true, true);
+        waited = !now.let_go;
+        now.let_go = true;
     });
     if waited {
         account.store.poke();
@@ -142,11 +161,15 @@ async fn pause(account: &Account, lane: &Lane, course: &mut Course, stuck: Stuck
     if course.failures >= FAILURES {
         let_go(account, lane);
     }
-    // A run that began without this listing is no worse for it; the reason is shown.
-    lane.set(|now| now.failure = Some(format!("the listing of {} does not get on: {text}", lane.scope)));
+    let scope = if lane.scope.as_str().is_empty() { "the account" } else { lane.scope.as_str() };
+    lane.fail(format!(
+        "what Dropbox has in {scope} cannot be read: {text}; it is tried again by itself, and nothing is known to be in sync meanwhile"
+    ));
+    account.store.poke();
     tokio::select! {
         () = tokio::time::sleep(wait) => {}
         () = lane.nudge.notified() => {}
+        () = lane.ask.notified() => {}
     }
     Ok(())
 }
@@ -167,6 +190,12 @@ async fn wait(account: &Account, follower: &mut Follower, course: &mut Course, c
         fatal = free(account) => return Err(fatal),
         // Somebody waits for our own commits to be listed: the longpoll, which waits for others, would be too slow.
         () = lane.nudge.notified(), if lane.echo.is_wanted() => return follower.fetch().await,
+        () = lane.ask.notified() => {
+            let asked = lane.asked();
+            let stepped = follower.fetch().await;
+            lane.tried(asked);
+            return stepped;
+        }
         () = lane.nudge.notified() => return Ok(Stepped::Went(0)),
         () = account.pause_begins() => return Ok(Stepped::Went(0)),
         // The device that began to rename something has not gone on: what it left is compared as it is.
@@ -176,7 +205,7 @@ async fn wait(account: &Account, follower: &mut Follower, course: &mut Course, c
             return Ok(Stepped::Went(0));
         }
     };
-    lane.set(|now| now.confirmed = Some(now_ms()));
+    lane.confirm();
     course.longpoll_at = said.backoff.map(|seconds| Instant::now() + Duration::from_secs(seconds));
     if !said.changes {
         if listing.next.is_none() {
@@ -227,10 +256,13 @@ async fn wait_above(account: &Account, lane: &Lane, course: &mut Course) -> Resu
         let said = tokio::select! {
             said = account.dropbox.longpoll(&cursor, longpoll) => said,
             () = lane.nudge.notified() => return Ok(Stepped::Missing),
+            () = lane.ask.notified() => return Ok(Stepped::Missing),
             () = account.pause_begins() => return Ok(Stepped::Missing),
             fatal = free(account) => return Err(fatal),
         };
-        lane.set(|now| now.confirmed = Some(now_ms()));
+        if said.is_ok() {
+            lane.confirm();
+        }
         match said {
             Ok(Changes { changes: false, backoff }) => {
                 tokio::time::sleep(Duration::from_secs(backoff.unwrap_or(0))).await;

@@ -38,6 +38,8 @@ pub(crate) struct Lane {
     pub(crate) now: Mutex<LaneNow>,
     /// Ends a wait early.
     pub(crate) nudge: Notify,
+    /// A person asks for a look now: it ends any wait, a failure's too.
+    pub(crate) ask: Notify,
     /// Our own commits that it may not show yet.
     pub(crate) echo: Echo,
     /// What has other letters in Dropbox since the last change there, and has yet to get them here. In memory only: what a restart forgets keeps its
@@ -75,12 +77,17 @@ struct At {
 pub(crate) struct LaneNow {
     /// When Dropbox last said how things are.
     pub(crate) confirmed: Option<UnixMs>,
-    /// Why it does not go on.
-    pub(crate) failure: Option<String>,
+    /// Its last call failed.
+    pub(crate) failing: Option<Failing>,
     /// Whether uploads need not wait for the first listing (any more).
     pub(crate) let_go: bool,
-    /// Whether this run knows how things are in Dropbox (or has given up for now): `run --once` ends no sooner.
-    pub(crate) settled: bool,
+    /// Whether everything that there was to fetch has been fetched once since the start.
+    pub(crate) rested: bool,
+    /// The remote root is not there any more, or is not the one that was synced: what happened, and what to do.
+    pub(crate) missing: Option<String>,
+    /// How often a person has asked for a look, and up to which of these questions a call that began later has ended, well or not.
+    pub(crate) asked: u64,
+    pub(crate) tried: u64,
     /// Entries without a path.
     pub(crate) unmounted: u64,
     /// Entries of unknown kinds, by tag.
@@ -89,6 +96,17 @@ pub(crate) struct LaneNow {
     pub(crate) held: Option<HeldChanges>,
     /// The cache shows changes that the brake has not let through.
     pub(crate) unweighed: bool,
+}
+
+/// Calls of a listing that fail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Failing {
+    /// What fails, and why.
+    pub(crate) reason: String,
+    /// How many in a row.
+    pub(crate) tries: u32,
+    /// Since when.
+    pub(crate) since: UnixMs,
 }
 
 /// Whether what Dropbox has may take the place of what is here.
@@ -119,6 +137,43 @@ impl Lane {
     /// Changes what is known now.
     pub(crate) fn set(&self, change: impl FnOnce(&mut LaneNow)) {
         change(&mut lock(&self.now));
+    }
+
+    /// Dropbox has answered: how things are is known as of now.
+    pub(crate) fn confirm(&self) {
+        self.set(|now| {
+            now.confirmed = Some(now_ms());
+            now.failing = None;
+        });
+    }
+
+    /// A call failed.
+    pub(crate) fn fail(&self, reason: String) {
+        self.set(|now| {
+            let (tries, since) = now.failing.as_ref().map_or_else(|| (0, now_ms()), |was| (was.tries, was.since));
+            now.failing = Some(Failing { reason, tries: tries.saturating_add(1), since });
+        });
+    }
+
+    /// A person wants to know how things are now. Gives the question's number.
+    pub(crate) fn asks(&self) -> u64 {
+        let mut asked = 0;
+        self.set(|now| {
+            now.asked += 1;
+            asked = now.asked;
+        });
+        self.ask.notify_one();
+        asked
+    }
+
+    /// The last question so far: to be read before a call that answers it.
+    pub(crate) fn asked(&self) -> u64 {
+        lock(&self.now).asked
+    }
+
+    /// A call that began after this question has ended.
+    pub(crate) fn tried(&self, asked: u64) {
+        self.set(|now| now.tried = now.tried.max(asked));
     }
 
     /// These have other letters in Dropbox now.
@@ -188,6 +243,7 @@ impl RemoteCache {
                 folders,
                 now: Mutex::new(now),
                 nudge: Notify::new(),
+                ask: Notify::new(),
                 echo: Echo::default(),
                 respelled: Mutex::default(),
                 again: Mutex::default(),
@@ -196,7 +252,8 @@ impl RemoteCache {
         Self { lanes: lanes.collect() }
     }
 
-    fn lane_of(&self, folder: FolderId) -> Option<&Arc<Lane>> {
+    /// The listing that covers a folder.
+    pub(crate) fn lane_of(&self, folder: FolderId) -> Option<&Arc<Lane>> {
         self.lanes.iter().find(|lane| lane.folders.iter().any(|f| f.folder == folder))
     }
 
@@ -210,11 +267,6 @@ impl RemoteCache {
     /// Whether the cache has been brought up to date since the start: what comes down waits for that, however long it takes.
     pub(crate) fn is_listed(&self, folder: FolderId) -> bool {
         self.lane_of(folder).is_some_and(|lane| lane.echo.listed())
-    }
-
-    /// Whether every listing has been brought up to date since the start, or does not get on.
-    pub(crate) fn settled(&self) -> bool {
-        self.lanes.iter().all(|lane| lock(&lane.now).settled && !lane.echo.was_halfway())
     }
 
     /// The remote views of claimed rows, in their order. Blocks. What may not show our own last commit yet is unlisted, and `late`.
@@ -435,7 +487,7 @@ impl RemoteCache {
                     found: held.files.saturating_sub(held.changes),
                 });
             }
-            sum.reason = sum.reason.or(now.failure);
+            sum.reason = sum.reason.or(now.missing).or(now.failing.map(|failing| failing.reason));
         }
         let told = |held: &status::HeldListing| {
             let said = held.reason.contains(&held.token);
@@ -452,6 +504,12 @@ fn compared(folder: &Folder) -> Compared {
     let down = folder.mode.brings_down();
     let disk = if down { folder.root.disk() } else { Disk::Plain };
     Compared { folder: folder.id, remote: folder.remote.clone(), down, disk }
+}
+
+/// Why a listing is held, with the token that it is answered by.
+pub(crate) fn held_listing(why: &str, next: TreeId) -> String {
+    let token = token(next);
+    if why.contains(&token) { why.to_owned() } else { format!("{why} (`ferrybox approve {token}` believes it)") }
 }
 
 fn token(tree: TreeId) -> String {

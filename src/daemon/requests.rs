@@ -9,12 +9,12 @@ use tokio::task::JoinSet;
 
 use crate::control::{Entries, EntriesOf, Request};
 use crate::daemon::account::Fatal;
+use crate::daemon::attention;
 use crate::daemon::clock::{ms, now_ms};
 use crate::daemon::explain;
 use crate::daemon::held::{self, Verdict};
 use crate::daemon::intake::Look;
 use crate::daemon::lists::{self, usize_of};
-use crate::daemon::once;
 use crate::daemon::place::{self, Place};
 use crate::daemon::planned;
 use crate::daemon::progress::Progress;
@@ -178,8 +178,11 @@ async fn sync(progress: &Progress, path: Option<PathBuf>, wait: bool) -> Result<
         Err(text) => return Ok(Err(text)),
     };
     let mut scans = Vec::new();
+    let mut asked = Vec::with_capacity(targets.len());
     for target in &targets {
         target.account.hurry();
+        // Dropbox is looked at again, too.
+        asked.push(target.account.remote.lane_of(target.folder.id).map_or(0, |lane| lane.asks()));
         target.account.store.wake(target.folder.id, &target.path, now_ms()).await?;
         let (done, ended) = oneshot::channel();
         if let Some(looks) = target.account.looks.get(target.index)
@@ -196,8 +199,8 @@ async fn sync(progress: &Progress, path: Option<PathBuf>, wait: bool) -> Result<
         let _ = scan.await;
     }
     let (mut problems, mut reason) = (0, None);
-    for target in &targets {
-        match settled(target).await? {
+    for (target, asked) in targets.iter().zip(asked) {
+        match settled(target, asked).await? {
             Ok(n) => problems += n,
             Err(why) => reason = Some(why),
         }
@@ -210,26 +213,21 @@ async fn sync(progress: &Progress, path: Option<PathBuf>, wait: bool) -> Result<
     Ok(Ok(SyncAnswer { outcome: outcome.to_owned(), problems, reason }))
 }
 
-/// Waits until nothing under the target is pending; the number of problems there, or why it cannot be finished now.
-async fn settled(target: &Place) -> Result<Result<u64, String>, Fatal> {
+/// Waits until nothing under the target is pending, and its listing has answered this question; the number of problems there, or why it cannot be
+/// finished now.
+async fn settled(target: &Place, asked: u64) -> Result<Result<u64, String>, Fatal> {
     let (account, folder) = (&target.account, &target.folder);
     let mut changed = account.store.changed();
     let mut trouble = account.trouble.subscribe();
     loop {
         changed.borrow_and_update();
-        let now = folder.now();
-        if let Some(why) = account.paused_reason() {
+        trouble.borrow_and_update();
+        let (whole, stands) = attention::below(account, folder, &target.path, asked).await?;
+        if let Some(why) = whole.stuck.or(stands.stuck) {
             return Ok(Err(why));
         }
-        if let Some(why) = now.root_trouble.map(|f| f.text).or(now.held.map(|h| h.reason)) {
-            return Ok(Err(why));
-        }
-        let why = trouble.borrow_and_update().as_ref().filter(|t| t.attempts > 0).map(|t| t.reason.clone());
-        if let Some(why) = why {
-            return Ok(Err(why));
-        }
-        if account.store.trying_under(folder.id, &target.path, once::ATTEMPTS).await? == 0 {
-            return Ok(Ok(account.store.problems_under(folder.id, &target.path).await?));
+        if !stands.busy {
+            return Ok(Ok(stands.problems));
         }
         tokio::select! {
             _ = changed.changed() => {}

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use crate::daemon::account::Account;
 use crate::daemon::clock::{chance, moment, ms, now_ms};
 use crate::dropbox::CallError;
+use crate::model::attention::needs_a_person;
 use crate::model::status::AccountState;
 use crate::model::{Failure, Next, UnixMs};
 use crate::plan::retry;
@@ -45,11 +46,6 @@ impl Trouble {
     pub(crate) fn waits(&self) -> bool {
         is_ahead(self.until, now_ms(), self.wait)
     }
-}
-
-/// Troubles that no waiting ends.
-pub(crate) fn needs_a_person(state: AccountState) -> bool {
-    matches!(state, AccountState::AuthRequired | AccountState::AccountMismatch | AccountState::Failed)
 }
 
 fn state_of(code: &str) -> AccountState {

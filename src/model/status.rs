@@ -29,7 +29,9 @@ pub enum FolderState {
     InSync,
     #[default]
     Syncing,
+    Waiting,
     RootMissing,
+    RemoteMissing,
     Held,
     DiskFull,
     DegradedWatch,
@@ -186,7 +188,7 @@ pub struct FolderStatus {
     pub problems: u64,
     /// Conflicted copies made and not resolved.
     pub conflicts: u64,
-    /// Deletions that wait for a person; null when none do.
+    /// What waits for a person, in either direction (of the two, what is to go up); null when nothing does.
     #[serde(default)]
     pub held: Option<Held>,
 }
@@ -268,6 +270,9 @@ pub struct Health {
     pub ok: bool,
     /// Why not.
     pub reason: Option<String>,
+    /// Paths with a reason why they are not in sync; they do not make it ill.
+    #[serde(default)]
+    pub problems: u64,
 }
 
 /// One path that is not in sync, with its reason.

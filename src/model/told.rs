@@ -261,6 +261,9 @@ pub struct PlanPage {
     pub next: Option<String>,
     /// Whether every folder asked about has been scanned since the start, and none is being scanned: else more may come.
     pub complete: bool,
-    /// Deletions that wait for a person.
+    /// What waits for a person, whichever side it comes from.
     pub held: Vec<Held>,
+    /// Why what is known may not be how things are, folder by folder: offline, paused, a listing that fails.
+    #[serde(default)]
+    pub notes: Vec<String>,
 }

@@ -50,6 +50,7 @@ async fn follower(store: &Store, dropbox: Dropbox, scope: &str) -> Follower {
         folders: Vec::new(),
         now: Mutex::new(LaneNow::default()),
         nudge: Notify::new(),
+        ask: tokio::sync::Notify::new(),
         echo: crate::daemon::echo::Echo::default(),
         respelled: Mutex::default(),
         again: Mutex::default(),

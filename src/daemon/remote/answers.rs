@@ -6,7 +6,7 @@ use super::{Lane, RemoteCache, token};
 use crate::daemon::account::Account;
 use crate::daemon::brake;
 use crate::daemon::clock::rfc3339;
-use crate::model::status;
+use crate::model::{FolderId, status};
 use crate::store::{Store, StoreError};
 
 /// Paths that are shown of what is held.
@@ -15,8 +15,20 @@ const SAMPLE: usize = 5;
 impl RemoteCache {
     /// What is held: listings that lost too much, and changes that are too many.
     pub(crate) async fn held(&self, account: &Account) -> Result<Vec<status::Held>, StoreError> {
+        Self::held_of(account, self.lanes.iter()).await
+    }
+
+    /// The same of the listing that covers one folder.
+    pub(crate) async fn held_in(&self, account: &Account, folder: FolderId) -> Result<Vec<status::Held>, StoreError> {
+        Self::held_of(account, self.lane_of(folder).into_iter()).await
+    }
+
+    async fn held_of(
+        account: &Account,
+        lanes: impl Iterator<Item = &Arc<Lane>>,
+    ) -> Result<Vec<status::Held>, StoreError> {
         let mut all = Vec::new();
-        for lane in &self.lanes {
+        for lane in lanes {
             let listing = account.store.listing(lane.id).await?;
             if let (Some(reason), Some(next)) = (listing.held.filter(|why| why != "approved"), &listing.next) {
                 all.push(status::Held {

@@ -1,0 +1,148 @@
+//! The facts of [`crate::model::attention`], gathered from the store and from what goes on in memory: the only place that does.
+
+use crate::daemon::account::Account;
+use crate::daemon::clock::{now_ms, rfc3339};
+use crate::daemon::folder::Folder;
+use crate::daemon::live::lock;
+use crate::daemon::remote::{self, Lane};
+use crate::model::RelPath;
+use crate::model::attention::{
+    self, AccountFacts, AccountStands, Failing, FolderFacts, FolderStands, ListingFacts, TRIES, Trouble,
+};
+use crate::store::{FolderSummary, Store, StoreError};
+
+/// What is asked of [`of`] beside the states.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Depth {
+    /// Counts that cost the same however many rows there are.
+    Counts,
+    /// Which rows are still tried, too: it reads the rows.
+    Rows,
+}
+
+/// How an account stands, and its folders' counts, in their order.
+pub(crate) async fn of(account: &Account, depth: Depth) -> Result<(AccountStands, Vec<FolderSummary>), StoreError> {
+    let mut facts = whole(account);
+    let mut summaries = Vec::with_capacity(account.folders.len());
+    for folder in &account.folders {
+        let summary = account.store.summary(folder.id).await?;
+        let mut of = folder_facts(account, folder, &summary).await?;
+        // Those that never failed are tried: only where there are no others are they counted one by one.
+        if matches!(depth, Depth::Rows) && of.trying > of.held_back && of.trying - of.held_back <= summary.failing {
+            let trying = account.store.trying_under(folder.id, &RelPath::root(), TRIES).await?;
+            // Rows may have been settled between the two readings: what counts is one reading of both.
+            if account.store.summary(folder.id).await? == summary {
+                of.trying = trying;
+            }
+        }
+        facts.folders.push(of);
+        summaries.push(summary);
+    }
+    Ok((attention::judge(&facts), summaries))
+}
+
+/// How a path and what is below it stand: rows and problems there only, and whether its listing has been asked since a person did.
+pub(crate) async fn below(
+    account: &Account,
+    folder: &Folder,
+    path: &RelPath,
+    asked: u64,
+) -> Result<(AccountStands, FolderStands), StoreError> {
+    let mut facts = whole(account);
+    let summary = account.store.summary(folder.id).await?;
+    let mut of = folder_facts(account, folder, &summary).await?;
+    // What was asked about was scanned before this is asked.
+    (of.scanned, of.scanning) = (true, false);
+    of.rows = account.store.trying_under(folder.id, path, u32::MAX).await?;
+    of.trying = account.store.trying_under(folder.id, path, TRIES).await?;
+    of.held_back = of.held_back.min(of.rows);
+    of.problems = account.store.problems_under(folder.id, path).await?;
+    of.listing.asked = account.remote.lane_of(folder.id).is_some_and(|lane| lock(&lane.now).tried < asked);
+    facts.folders.push(of);
+    let mut stands = attention::judge(&facts);
+    let folder = stands.folders.remove(0);
+    Ok((stands, folder))
+}
+
+fn whole(account: &Account) -> AccountFacts {
+    let trouble = account.trouble.borrow().as_ref().map(|trouble| Trouble {
+        state: trouble.state,
+        reason: if trouble.waits() {
+            format!("{} (next try at {})", trouble.reason, rfc3339(trouble.until))
+        } else {
+            trouble.reason.clone()
+        },
+        attempts: trouble.attempts,
+    });
+    let quota_full = account.upward.quota.borrow().as_ref().map(|full| {
+        format!(
+            "{}; downloads and deletions go on, and uploads are tried again by {}",
+            full.reason,
+            rfc3339(full.until)
+        )
+    });
+    let waiting = account.dropbox.waiting();
+    let list: Vec<_> = waiting.iter().map(|(what, until)| format!("{what} until {until:.0}")).collect();
+    let throttled = (!list.is_empty())
+        .then(|| format!("Dropbox asked for a pause: {}; syncing goes on by itself", list.join(", ")));
+    AccountFacts {
+        stopping: account.stop.is_cancelled(),
+        disk_full: lock(&account.full).clone(),
+        paused: account.paused_reason(),
+        trouble,
+        quota_full,
+        throttled,
+        slowed: None,
+        known: account.who.borrow().is_some(),
+        folders: Vec::with_capacity(account.folders.len()),
+    }
+}
+
+async fn folder_facts(account: &Account, folder: &Folder, summary: &FolderSummary) -> Result<FolderFacts, StoreError> {
+    let now = folder.now();
+    let rows = summary.due + summary.claimed + summary.staged_uploads + summary.staged_deletes;
+    let listing = match account.remote.lane_of(folder.id) {
+        Some(lane) => listing_facts(&account.store, lane).await?,
+        None => ListingFacts::default(),
+    };
+    Ok(FolderFacts {
+        local: folder.local.to_string_lossy().into_owned(),
+        comes_down: folder.comes_down(),
+        root_missing: now.root_trouble.map(|failure| failure.text),
+        held_back: if now.held.is_some() { summary.staged_deletes } else { 0 },
+        held_up: now.held.map(|held| held.reason),
+        hides: None,
+        degraded: now.degraded,
+        listing,
+        scanned: now.scanned,
+        scanning: now.scans > 0,
+        rows,
+        trying: rows,
+        free: 0,
+        problems: summary.problems,
+    })
+}
+
+/// What is known of a listing.
+async fn listing_facts(store: &Store, lane: &Lane) -> Result<ListingFacts, StoreError> {
+    let listing = store.listing(lane.id).await?;
+    let now = lock(&lane.now).clone();
+    let complete = listing.live.as_ref().is_some_and(|live| live.complete && !live.running);
+    let held = match (&listing.held, &listing.next, &now.held) {
+        (Some(why), Some(next), _) if why != "approved" => Some(remote::held_listing(why, next.id)),
+        (_, _, Some(held)) => Some(held.reason.clone()),
+        _ => None,
+    };
+    Ok(ListingFacts {
+        read: now.rested && complete && listing.next.is_none() && !listing.comparing && !lane.echo.was_halfway(),
+        listed: lane.echo.listed(),
+        missing: now.missing,
+        held,
+        failing: now.failing.map(|failing| Failing {
+            reason: failing.reason,
+            tries: failing.tries,
+            for_ms: now_ms().saturating_sub(failing.since),
+        }),
+        asked: false,
+    })
+}
