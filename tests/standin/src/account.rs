@@ -1,5 +1,6 @@
 //! One account as a test sees it: its tokens, its files, and another device that changes them.
 
+mod listing;
 mod sharing;
 
 use std::collections::BTreeMap;

@@ -12,7 +12,7 @@ use crate::account::Account;
 use crate::fault::Fault;
 use crate::http::body::Body;
 use crate::http::reply::Reply;
-use crate::settings::Pace;
+use crate::settings::{Pace, Settings};
 use crate::shared::{Shared, lock};
 use crate::state::AccountKey;
 use crate::state::sharing::Rights;
@@ -79,6 +79,14 @@ fn act(shared: &Shared, account: &Account, what: &str, argument: &Value) -> Resu
         "tokens/refresh" => return Ok(json!({ "refresh_token": account.refresh_token() })),
         "sessions/expire" => shared.world().sessions.clear(),
         "cursors/reset" => account.reset_cursors(),
+        "cursors/spoil" => account.spoil_cursors(number("count")?),
+        "transport/renew" => account.renew_transport(),
+        "omit" => account.omit(text("path")?),
+        "list_again" => account.list_again(text("path")?),
+        "root" => {
+            account.tell_root(argument.get("told").and_then(Value::as_str));
+            account.refuse_root(argument.get("refused").and_then(Value::as_bool).unwrap_or(false));
+        }
         "advance" => shared.advance(Duration::from_secs(number("seconds")?)),
         "generate" => account.generate("", usize::try_from(number("entries")?).unwrap_or(0)),
         "write" => {
@@ -130,11 +138,33 @@ fn field<T: DeserializeOwned>(argument: &Value, name: &str) -> Result<T, String>
     serde_json::from_value(value).map_err(|error| format!("{name}: {error}"))
 }
 
+/// Settings that are no plain numbers. False: it is none of these.
+fn special(settings: &mut Settings, name: &str, value: &Value) -> Result<bool, String> {
+    fn take<T: DeserializeOwned>(to: &mut T, name: &str, value: &Value) -> Result<(), String> {
+        *to = serde_json::from_value(value.clone()).map_err(|error| format!("{name}: {error}"))?;
+        Ok(())
+    }
+    match name {
+        "folding" => take(&mut settings.folding, name, value)?,
+        "overlap" => take(&mut settings.overlap, name, value)?,
+        "repeated_finish" => take(&mut settings.repeated_finish, name, value)?,
+        "parents_unlisted" => take(&mut settings.parents_unlisted, name, value)?,
+        "listing_breaks_after" => take(&mut settings.listing_breaks_after, name, value)?,
+        "transport_limit" => take(&mut settings.transport_limit, name, value)?,
+        "transport_locale" => take(&mut settings.transport_locale, name, value)?,
+        _ => return Ok(false),
+    }
+    Ok(true)
+}
+
 /// The settings that a script may change while the server runs; times in milliseconds.
 fn settings(shared: &Shared, argument: &Value) -> Result<(), String> {
     let fields = argument.as_object().ok_or("an object is needed")?;
     let mut settings = shared.settings.write().unwrap_or_else(std::sync::PoisonError::into_inner);
     for (name, value) in fields {
+        if special(&mut settings, name, value)? {
+            continue;
+        }
         let number = value.as_u64().ok_or_else(|| format!("{name}: a number is needed"))?;
         let (size, time) = (usize::try_from(number).unwrap_or(usize::MAX), Duration::from_millis(number));
         match name.as_str() {

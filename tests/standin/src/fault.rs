@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::edit::PageEdit;
+
 /// Which of the calls that a fault's route matches it hits.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -150,6 +152,8 @@ pub enum Effect {
     JobForgotten,
     /// Every session that the call names has expired.
     SessionExpired,
+    /// A page of a listing is edited before it is sent.
+    EditPage(PageEdit),
     /// The call's access token has expired.
     TokenExpired,
     /// All cursors of the account are invalid from now on.

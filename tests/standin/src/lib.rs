@@ -19,6 +19,7 @@
 mod account;
 mod call;
 mod control;
+mod edit;
 mod fault;
 mod hash;
 mod http;
@@ -33,9 +34,10 @@ mod violation;
 mod wire;
 
 pub use account::{Account, FileInfo};
+pub use edit::{Change, Next, PageEdit};
 pub use fault::{Effect, Entries, Fault, Garbage, When};
 pub use hash::{BLOCK, content_hash};
-pub use settings::{Contents, Pace, RepeatedFinish, Settings};
+pub use settings::{Contents, Folding, Overlap, Pace, RepeatedFinish, Settings};
 pub use standin::{FaultPlan, Standin};
 pub use state::AccountKey;
 pub use state::account::AccountSpec;

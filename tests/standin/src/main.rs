@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use clap::Parser;
-use ferrybox_standin::{Contents, Pace, Settings, Standin};
+use ferrybox_standin::{Contents, Folding, Overlap, Pace, RepeatedFinish, Settings, Standin};
 
 /// A stand-in Dropbox server for tests and demos. It listens on 127.0.0.1 and keeps everything in memory.
 #[derive(Debug, Parser)]
@@ -46,6 +46,27 @@ struct Arguments {
     /// Keep no file contents, only hashes
     #[arg(long)]
     hash_only: bool,
+    /// Recursive listings have no entry for a folder that something is in
+    #[arg(long)]
+    parents_unlisted: bool,
+    /// A first listing is reset after this many pages
+    #[arg(long)]
+    listing_breaks_after: Option<u64>,
+    /// Data transport calls that the account may make
+    #[arg(long)]
+    transport_limit: Option<u64>,
+    /// The language in which more are refused: en, de, fr or ja
+    #[arg(long, default_value = "en")]
+    transport_locale: String,
+    /// Batches that overlap succeed, and are a violation only
+    #[arg(long)]
+    overlaps_succeed: bool,
+    /// A session that was committed can be committed again
+    #[arg(long)]
+    finish_again: bool,
+    /// Case is folded as by a service with an older Unicode
+    #[arg(long)]
+    service_folding: bool,
     /// Seed of names and probabilities
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -54,7 +75,7 @@ struct Arguments {
 fn main() -> std::io::Result<()> {
     let arguments = Arguments::parse();
     let millis = Duration::from_millis;
-    let settings = Settings {
+    let mut settings = Settings {
         port: arguments.port,
         contents: if arguments.hash_only { Contents::HashOnly } else { Contents::Keep },
         latency: millis(arguments.latency),
@@ -65,9 +86,22 @@ fn main() -> std::io::Result<()> {
         page_size: arguments.page_size,
         header_cap: arguments.header_cap,
         longpoll_limit: arguments.longpoll_limit.map(millis),
+        parents_unlisted: arguments.parents_unlisted,
+        listing_breaks_after: arguments.listing_breaks_after,
+        transport_limit: arguments.transport_limit,
+        transport_locale: arguments.transport_locale,
         seed: arguments.seed,
         ..Settings::default()
     };
+    if arguments.overlaps_succeed {
+        settings.overlap = Overlap::Succeeds;
+    }
+    if arguments.finish_again {
+        settings.repeated_finish = RepeatedFinish::CommitsAgain;
+    }
+    if arguments.service_folding {
+        settings.folding = Folding::Service;
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let standin = Standin::start(settings).await?;

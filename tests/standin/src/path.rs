@@ -2,7 +2,7 @@
 
 use unicode_normalization::UnicodeNormalization as _;
 
-use crate::settings::Settings;
+use crate::settings::{Folding, Settings};
 
 /// Which of the specification's path aliases an argument has; each is a pattern that the text must match.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,6 +96,14 @@ pub(crate) fn fold(settings: &Settings, text: &str) -> String {
             lower.push_str(to);
             continue;
         }
+        if settings.folding == Folding::Service {
+            match c {
+                'İ' => lower.push('i'),
+                c if is_new(c) => lower.push(c),
+                c => lower.push(c.to_lowercase().next().unwrap_or(c)),
+            }
+            continue;
+        }
         let mut small = c.to_lowercase();
         match (small.next(), small.next()) {
             (Some(one), None) => lower.push(one),
@@ -103,6 +111,14 @@ pub(crate) fn fold(settings: &Settings, text: &str) -> String {
         }
     }
     lower
+}
+
+/// Letters with case that came to Unicode after 5.2, the version that Python 2.7 knows [guess].
+fn is_new(c: char) -> bool {
+    matches!(u32::from(c),
+        0x037f | 0x0526..=0x052f | 0x10c7 | 0x10cd | 0x13a0..=0x13fd | 0x1c80..=0x1cbf | 0x2c2f | 0x2cf2 | 0xa660
+        | 0xa698..=0xa69b | 0xa78d..=0xa7ff | 0xab30..=0xabbf | 0x1_04b0..=0x1_04ff | 0x1_0570..=0x1_05bf
+        | 0x1_0c80..=0x1_0cff | 0x1_0d50..=0x1_0d8f | 0x1_18a0..=0x1_18df | 0x1_6e40..=0x1_6eff | 0x1_e900..=0x1_e943)
 }
 
 /// Whether Dropbox does not save a file of this name (`WriteError.disallowed_name`).
@@ -197,6 +213,16 @@ mod tests {
         let long = format!("/{}", "x".repeat(256));
         assert_eq!(place(&settings, &long), None);
         assert_eq!(place(&settings, "/Bücher/Ä.TXT").map(|p| p.lower).as_deref(), Some("/bücher/ä.txt"));
+    }
+
+    #[test]
+    fn the_service_folds_as_an_older_unicode_does() {
+        let settings = Settings { folding: Folding::Service, ..Settings::default() };
+        let cases =
+            [("ΟΔΟΣ", "οδοσ"), ("İzmir", "izmir"), ("GROẞ", "groß"), ("Ა", "Ა"), ("Ꭰ", "Ꭰ"), ("Ö", "ö"), ("Ꞑ", "Ꞑ")];
+        for (name, folded) in cases {
+            assert_eq!(fold(&settings, name), folded);
+        }
     }
 
     #[test]

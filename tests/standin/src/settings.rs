@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// Whether the bytes of files are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Contents {
@@ -29,12 +31,33 @@ impl Pace {
 }
 
 /// What a second finish of a session answers after the first one succeeded. The specification is silent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum RepeatedFinish {
     /// It commits again; by `WriteMode` rule (c) nothing is written when the content is the same (docs/dropbox-api.md, "Idempotence").
     CommitsAgain,
     /// `lookup_failed/not_found`.
     NotFound,
+}
+
+/// What a batch gets that overlaps another commit of its account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Overlap {
+    /// Its entries are committed; only the violation tells.
+    Succeeds,
+    /// Its entries fail with `too_many_write_operations`, as when another holds the lock.
+    Fails,
+}
+
+/// How `path_lower` is made. Neither the specification nor anybody else says how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Folding {
+    /// One character at a time; one whose lower case is several stays as it is.
+    OneByOne,
+    /// As a service that has simple mappings of an older Unicode (5.2): `İ` is `i`, Σ is σ wherever it stands, and capitals that came later stay.
+    Service,
 }
 
 /// All settings. Build one with `Settings { page_size: 10, ..Settings::default() }`.
@@ -86,10 +109,22 @@ pub struct Settings {
     pub disallowed_names: Vec<String>,
     /// Folders (path_lower) below which nothing may be written.
     pub read_only: Vec<String>,
+    /// How case is folded.
+    pub folding: Folding,
     /// Overrides of the case folding: this character becomes that text in `path_lower`.
     pub fold: Vec<(char, String)>,
     /// `path_display` is right in its last component only; the parents are shown in lower case.
     pub sloppy_display: bool,
+    /// Recursive listings have no entry for a folder that something is in.
+    pub parents_unlisted: bool,
+    /// `continue` answers `reset` after this many pages of each first listing.
+    pub listing_breaks_after: Option<u64>,
+    /// Data transport calls that each account may make; more get 403.
+    pub transport_limit: Option<u64>,
+    /// The language of that 403: `en`, `de`, `fr` or `ja`.
+    pub transport_locale: String,
+    /// What a batch gets that overlaps another one.
+    pub overlap: Overlap,
     /// What a repeated finish does.
     pub repeated_finish: RepeatedFinish,
     /// The longest that a longpoll really waits, whatever `timeout` says; `None` waits as asked.
@@ -144,8 +179,14 @@ impl Default for Settings {
                 ".dropbox.attr",
             ]),
             read_only: Vec::new(),
+            folding: Folding::OneByOne,
             fold: Vec::new(),
             sloppy_display: false,
+            parents_unlisted: false,
+            listing_breaks_after: None,
+            transport_limit: None,
+            transport_locale: "en".to_owned(),
+            overlap: Overlap::Succeeds,
             repeated_finish: RepeatedFinish::CommitsAgain,
             longpoll_limit: None,
             longpoll_jitter: Duration::ZERO,

@@ -59,6 +59,22 @@ pub(crate) fn union(tags: &str) -> Value {
     }
 }
 
+/// 403 with an `auth.AccessError`: the team's data transport calls are spent (Dropbox, "Data transport limit", "Error Handling"); the text for people comes
+/// in their language.
+pub(crate) fn transport_spent(locale: &str) -> Refusal {
+    let text = match locale {
+        "de" => "Ihr Team hat diesen Monat alle API-Aufrufe zur Datenübertragung verbraucht.",
+        "fr" => "Votre équipe a épuisé ses appels d’API de transfert pour ce mois-ci.",
+        "ja" => "チームの今月のデータ転送 API 呼び出しはすべて使用されました。",
+        _ => "Your team has no data transport API calls left this month.",
+    };
+    let mut body = error_body(&union("invalid_account_type/feature"));
+    if let Some(fields) = body.as_object_mut() {
+        fields.insert("user_message".to_owned(), json!({ "locale": locale, "text": text }));
+    }
+    Refusal::Raw { status: 403, kind: "application/json", retry_after: None, body: body.to_string().into_bytes() }
+}
+
 /// A union value whose payload is a struct: the struct's fields stand beside the tag.
 pub(crate) fn tagged(tag: &str, fields: Value) -> Value {
     let mut value = Map::new();

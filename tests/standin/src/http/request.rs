@@ -240,6 +240,7 @@ async fn answer(call: &Call, head: &Head, body: &mut Body) -> Result<Reply, Refu
     }
     authenticate(call, head)?;
     path_root(call, head)?;
+    transport(call)?;
     if call.verdict.has(&Effect::CursorReset) {
         call.shared.world().account_mut(call.account).tree.generation += 1;
     }
@@ -286,6 +287,20 @@ fn authenticate(call: &Call, head: &Head) -> Result<(), Refusal> {
     }
 }
 
+/// Counts a data transport call, or refuses it as one too many for the month.
+fn transport(call: &Call) -> Result<(), Refusal> {
+    if !call.route.transport {
+        return Ok(());
+    }
+    let mut world = call.shared.world();
+    let account = world.account_mut(call.account);
+    if call.settings.transport_limit.is_some_and(|limit| account.transport >= limit) {
+        return Err(wire::transport_spent(&call.settings.transport_locale));
+    }
+    account.transport += 1;
+    Ok(())
+}
+
 /// `Dropbox-API-Path-Root` (common.stone, `PathRoot`).
 fn path_root(call: &Call, head: &Head) -> Result<(), Refusal> {
     let Some(text) = head.header("dropbox-api-path-root") else { return Ok(()) };
@@ -297,7 +312,7 @@ fn path_root(call: &Call, head: &Head) -> Result<(), Refusal> {
     let named = |field: &str| root.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
     match root.get(".tag").and_then(Value::as_str) {
         Some("home") => Ok(()),
-        Some("root") if named("root") == account.root_namespace => Ok(()),
+        Some("root") if named("root") == account.root_namespace && !account.root_refused => Ok(()),
         Some("root") => Err(Refusal::PathRoot(json!({ ".tag": "invalid_root", "invalid_root": account.root_info() }))),
         Some("namespace_id") => {
             let id = named("namespace_id");

@@ -4,6 +4,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::call::Call;
+use crate::edit;
 use crate::wire::Refusal;
 
 /// auth.stone, `token/revoke`; a Void result is `null`.
@@ -37,6 +38,10 @@ pub(crate) fn current(call: &Call) -> Result<Value, Refusal> {
     let name = &account.spec.name;
     let (given, surname) = name.split_once(' ').unwrap_or((name, ""));
     let initials: String = [given, surname].iter().filter_map(|part| part.chars().next()).collect();
+    let mut root_info = account.root_info();
+    if let Some(root) = &account.told_root {
+        edit::replace(&mut root_info, &json!({ "root_namespace_id": root }));
+    }
     let mut result = json!({
         "account_id": account.id,
         "name": {
@@ -54,7 +59,7 @@ pub(crate) fn current(call: &Call) -> Result<Value, Refusal> {
         "referral_link": "https://db.tt/stand-in",
         "is_paired": false,
         "account_type": { ".tag": if account.spec.team { "business" } else { "basic" } },
-        "root_info": account.root_info(),
+        "root_info": root_info,
     });
     if account.spec.team
         && let Some(fields) = result.as_object_mut()

@@ -11,7 +11,7 @@ use super::write::{DeleteArg, RelocationPath};
 use crate::call::Call;
 use crate::fault::{Effect, Verdict};
 use crate::path::Form;
-use crate::settings::Settings;
+use crate::settings::{Overlap, Settings};
 use crate::shared::Shared;
 use crate::state::AccountKey;
 use crate::state::account::Committing;
@@ -225,14 +225,14 @@ fn run(call: &Call, planned: Vec<Planned>, v2: bool) -> Result<Running, Refusal>
             .effects
             .iter()
             .any(|effect| matches!(effect, Effect::DropAfter | Effect::CutReply(_) | Effect::Garbage(_)));
-    let (job, number) = {
+    let (job, number, contended) = {
         let mut world = call.shared.world();
         let job = world.name("", 24);
         world
             .jobs
             .insert(job.clone(), Job { account: call.account, route: call.route.name, state: JobState::InProgress });
-        let number = begin_commit(call, &mut world, unknowable, v2);
-        (job, number)
+        let (number, contended) = begin_commit(call, &mut world, unknowable, stuck.is_some(), v2);
+        (job, number, contended)
     };
     call.shared.pulse.beat();
     let work = Work {
@@ -243,24 +243,27 @@ fn run(call: &Call, planned: Vec<Planned>, v2: bool) -> Result<Running, Refusal>
         job: job.clone(),
         number,
         stuck,
+        contended: contended && call.settings.overlap == Overlap::Fails,
     };
     call.shared.spawn(work.run(planned, send));
     Ok(Running { job, number, results })
 }
 
-/// Notes that an account's commit has begun; one that overlaps another is a violation.
-fn begin_commit(call: &Call, world: &mut crate::state::World, unknowable: bool, v2: bool) -> u64 {
+/// Notes that an account's commit has begun, and says whether another one holds the lock. One that overlaps another whose end its client could have
+/// known is a violation.
+fn begin_commit(call: &Call, world: &mut crate::state::World, unknowable: bool, stuck: bool, v2: bool) -> (u64, bool) {
     let number = world.serial();
     let account = world.account_mut(call.account);
     let free = |route: &str| call.settings.parallel_v2 && route.ends_with("finish_batch_v2");
-    if !(v2 && call.settings.parallel_v2)
-        && let Some(other) = account.committing.iter().find(|other| !other.unknowable && !free(other.route))
-    {
+    let alone = v2 && call.settings.parallel_v2;
+    let mut others = account.committing.iter().filter(|other| !alone && !free(other.route));
+    let contended = others.clone().any(|other| !other.stuck);
+    if let Some(other) = others.find(|other| !other.unknowable) {
         // "For the same account, this route should be executed serially."
         call.violate(ViolationKind::OverlappingCommits, format!("while a {} is not complete", other.route));
     }
-    account.committing.push(Committing { number, route: call.route.name, unknowable });
-    number
+    account.committing.push(Committing { number, route: call.route.name, unknowable, stuck });
+    (number, contended)
 }
 
 struct Work {
@@ -271,6 +274,8 @@ struct Work {
     job: String,
     number: u64,
     stuck: Option<bool>,
+    /// Another commit held the lock when this one began, and that makes its entries fail.
+    contended: bool,
 }
 
 impl Work {
@@ -289,6 +294,7 @@ impl Work {
             for (index, entry) in planned.into_iter().enumerate() {
                 let done = match self.verdict.entry_failure(index, &entry.argument) {
                     Some(tags) => Err(wire::union(tags)),
+                    None if self.contended => entry.operation.and_then(|operation| Err(locked(&operation))),
                     None => entry
                         .operation
                         .and_then(|operation| world.operate(&self.settings, now, self.account, &operation)),
@@ -313,6 +319,15 @@ impl Work {
             let _ = send.send(results);
         }
     }
+}
+
+/// What an entry fails with when another commit holds the lock.
+fn locked(operation: &Operation) -> Value {
+    wire::union(match operation {
+        // CreateFolderEntryError has only a WriteError.
+        Operation::Folder { .. } => "path/too_many_write_operations",
+        Operation::Finish { .. } | Operation::Delete { .. } | Operation::Relocate { .. } => "too_many_write_operations",
+    })
 }
 
 /// A fault's missing results.

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::call::Call;
+use crate::fault::Effect;
 use crate::path::{Form, Reference};
 use crate::state::cursor::{Cursor, Position};
 use crate::state::listing::Page;
@@ -109,6 +110,10 @@ fn open(call: &Call) -> Result<Cursor, Refusal> {
         restorable: arg.include_restorable_info,
         members: arg.include_has_explicit_shared_members,
         media: arg.include_media_info,
+        orphans: call.settings.parents_unlisted,
+        pages: 0,
+        bad: false,
+        serial: 0,
         limit: limit.min(call.settings.page_size).max(1),
         link: arg.shared_link.is_some(),
         position: Position::First(String::new(), account.tree.seq),
@@ -155,6 +160,10 @@ pub(crate) async fn list_continue(call: &Call) -> Result<Value, Refusal> {
             // The folder that is listed is gone [guess].
             return Err(Refusal::endpoint("path/not_found"));
         }
+        let first = matches!(cursor.position, Position::First(..));
+        if first && call.settings.listing_breaks_after.is_some_and(|pages| cursor.pages >= pages) {
+            return Err(Refusal::endpoint("reset"));
+        }
         cursor
     };
     page(call, cursor).await
@@ -173,7 +182,8 @@ pub(crate) fn latest_cursor(call: &Call) -> Result<Value, Refusal> {
 fn known(call: &Call, world: &World, text: &str) -> Result<Cursor, Refusal> {
     let cursor = Cursor::parse(text).ok_or_else(|| call.bad("cursor: Invalid \"cursor\" parameter"))?;
     let account = world.accounts.get(cursor.account).ok_or_else(|| Refusal::endpoint("reset"))?;
-    if cursor.generation == account.tree.generation { Ok(cursor) } else { Err(Refusal::endpoint("reset")) }
+    let good = cursor.generation == account.tree.generation && !cursor.bad;
+    if good { Ok(cursor) } else { Err(Refusal::endpoint("reset")) }
 }
 
 async fn page(call: &Call, cursor: Cursor) -> Result<Value, Refusal> {
@@ -188,7 +198,13 @@ async fn page(call: &Call, cursor: Cursor) -> Result<Value, Refusal> {
     let mut world = call.shared.world();
     let link = cursor.link;
     let owner = AccountKey(cursor.account);
-    let Page { mut entries, cursor, has_more } = world.account_mut(owner).page(&call.settings, cursor);
+    let edit = call.verdict.find(|effect| if let Effect::EditPage(edit) = effect { Some(edit) } else { None });
+    let asked = edit.map(|edit| (edit, cursor.clone(), world.serial()));
+    let mut page = world.account_mut(owner).page(&call.settings, cursor);
+    if let Some((edit, asked, serial)) = asked {
+        edit.apply(&mut page, asked, serial);
+    }
+    let Page { mut entries, cursor, has_more } = page;
     for entry in entries.iter_mut().filter(|_| link) {
         // Metadata.path_lower: "This field will be null if the file or folder is not mounted."
         if let Some(fields) = entry.as_object_mut() {

@@ -1,6 +1,6 @@
 //! One account: who it is, its tree, and what of it is under way.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,6 +35,8 @@ pub(crate) struct Committing {
     pub(crate) route: &'static str,
     /// Its client cannot know when it ends (the reply was lost, or the job is stuck), so an overlap is not the client's fault.
     pub(crate) unknowable: bool,
+    /// It never ends, and holds no lock.
+    pub(crate) stuck: bool,
 }
 
 pub(crate) struct Account {
@@ -55,6 +57,16 @@ pub(crate) struct Account {
     pub(crate) pages: u64,
     pub(crate) links: Vec<Link>,
     pub(crate) sharing: Sharing,
+    /// Folders (keys) that recursive listings have no entry for.
+    pub(crate) omitted: HashSet<String>,
+    /// How many of the next cursors that end a listing are bad.
+    pub(crate) bad_cursors: u64,
+    /// What `users/get_current_account` says of the root, where that is not true.
+    pub(crate) told_root: Option<String>,
+    /// No root is valid.
+    pub(crate) root_refused: bool,
+    /// Data transport calls of this month.
+    pub(crate) transport: u64,
 }
 
 /// A shared link to a folder.
@@ -87,6 +99,11 @@ impl Account {
             pages: 0,
             links: Vec::new(),
             sharing: Sharing::default(),
+            omitted: HashSet::new(),
+            bad_cursors: 0,
+            told_root: None,
+            root_refused: false,
+            transport: 0,
         }
     }
 

@@ -37,6 +37,14 @@ pub(crate) struct Cursor {
     /// It lists what a shared link shows: to any account, and without paths.
     #[serde(default)]
     pub(crate) link: bool,
+    /// Whether folders with something in them are left out (`Settings::parents_unlisted`).
+    pub(crate) orphans: bool,
+    /// Pages of the first listing so far.
+    pub(crate) pages: u64,
+    /// Answered with `reset`.
+    pub(crate) bad: bool,
+    /// Tells cursors apart that say the same.
+    pub(crate) serial: u64,
     pub(crate) position: Position,
 }
 

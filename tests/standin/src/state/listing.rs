@@ -31,10 +31,10 @@ impl Account {
                 let mut keys = Vec::new();
                 let last = self.walk(&cursor, &after, &mut keys);
                 entries.extend(keys.iter().filter_map(|key| self.entry(settings, &cursor, key)));
-                match last {
-                    Some(last) => cursor.position = Position::First(last, seq),
-                    None => cursor.position = Position::Changes(seq),
-                }
+                (cursor.position, cursor.pages) = match last {
+                    Some(last) => (Position::First(last, seq), cursor.pages + 1),
+                    None => (Position::Changes(seq), 0),
+                };
                 // What has changed since the listing began follows.
                 cursor.position == Position::Changes(seq) && !self.has_changes(&cursor)
             }
@@ -57,6 +57,10 @@ impl Account {
                 !more
             }
         };
+        if done && self.bad_cursors > 0 {
+            self.bad_cursors -= 1;
+            cursor.bad = true;
+        }
         Page { entries, cursor, has_more: !done }
     }
 

@@ -183,7 +183,7 @@ impl Account {
 
     /// Whether a listing shows what is at a key.
     pub(crate) fn is_listed(&self, cursor: &Cursor, key: &str) -> bool {
-        if self.may_see(key).is_err() {
+        if self.may_see(key).is_err() || (cursor.recursive && self.is_omitted(cursor, key)) {
             return false;
         }
         if !cursor.mounted && !self.sharing.mounts.is_empty() {
@@ -194,6 +194,12 @@ impl Account {
             }
         }
         cursor.undownloadable || !self.is_undownloadable(key)
+    }
+
+    /// Whether a recursive listing has no entry for a folder, though it shows what is in it.
+    fn is_omitted(&self, cursor: &Cursor, key: &str) -> bool {
+        let parent = || self.tree.is_folder(key) && self.tree.has_children(key);
+        self.omitted.contains(key) || (cursor.orphans && parent())
     }
 
     fn is_undownloadable(&self, key: &str) -> bool {

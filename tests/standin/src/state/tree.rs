@@ -125,6 +125,13 @@ impl Tree {
         self.nodes.range::<str, _>(range).filter(|(_, node)| node.is_live()).collect::<Vec<_>>().into_iter()
     }
 
+    /// Whether there is anything live below a folder.
+    pub(crate) fn has_children(&self, lower: &str) -> bool {
+        let (from, to) = (format!("{lower}/"), format!("{lower}0"));
+        let range = (Bound::Included(from.as_str()), Bound::Excluded(to.as_str()));
+        self.nodes.range::<str, _>(range).any(|(_, node)| node.is_live())
+    }
+
     /// How many files and folders a path holds, itself included.
     pub(crate) fn count(&self, lower: &str) -> usize {
         1 + self.below(lower).count()

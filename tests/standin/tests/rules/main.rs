@@ -9,4 +9,5 @@ mod raw;
 mod requests;
 mod sessions;
 mod sharing;
+mod trouble;
 mod writing;
