@@ -52,6 +52,7 @@ mod pause;
 mod place;
 mod planned;
 mod pool;
+mod process;
 mod progress;
 mod reconciler;
 pub mod remote;
@@ -82,10 +83,13 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Config;
 use crate::control;
 use crate::daemon::account::{Account, Fatal};
+use crate::daemon::beats::rest;
 use crate::daemon::committer::Committer;
 use crate::daemon::intake::Intake;
 use crate::daemon::live::lock as lock_of;
 use crate::daemon::open::OpenError;
+use crate::daemon::process::Left;
+pub use crate::daemon::process::Process;
 use crate::daemon::progress::Progress;
 use crate::daemon::uploader::Uploader;
 use crate::model::status::Status;
@@ -132,10 +136,18 @@ const FULL_WAIT: Duration = Duration::from_secs(2);
 /// So much must be free again before work goes on.
 const ROOM: u64 = 8 << 20;
 
-/// Runs until everything is in sync (`once`), until `stop`, or until it cannot go on.
-pub async fn run(config: Config, options: RunOptions, status: watch::Sender<Status>, stop: CancellationToken) -> End {
+/// Runs until everything is in sync (`once`), until `stop`, or until it cannot go on. `process` is the same for all runs of one program.
+pub async fn run(
+    config: Config,
+    options: RunOptions,
+    status: watch::Sender<Status>,
+    stop: CancellationToken,
+    process: Arc<Process>,
+) -> End {
     loop {
-        match one_life(&config, options, &status, &stop).await {
+        let life = one_life(&config, options, &status, &stop, &process).await;
+        process.set(None);
+        match life {
             Life::Over(end) => return end,
             Life::Again => {}
             Life::Full => {
@@ -163,9 +175,14 @@ async fn one_life(
     options: RunOptions,
     status: &watch::Sender<Status>,
     stop: &CancellationToken,
+    process: &Arc<Process>,
 ) -> Life {
     let stop = stop.child_token();
-    let opened = match open::all(config, &stop).await {
+    // Whoever reads a large file for the last life holds its folder's lock.
+    if !process.last_life_has_ended(&stop).await {
+        return Life::Over(End::InSync);
+    }
+    let opened = match open::all(config, &stop, process).await {
         Ok(opened) => opened,
         Err(OpenError::Usage(text)) => return Life::Over(End::Usage(text)),
         Err(OpenError::State(text)) => return Life::Over(End::State(text)),
@@ -184,14 +201,15 @@ async fn one_life(
     };
     socket_note::write(&config.daemon);
     let mut views: JoinSet<Result<(), Fatal>> = JoinSet::new();
-    views.spawn(requests::run(Arc::clone(&progress), requests));
+    views.spawn(requests::run(Arc::clone(&progress), requests, Arc::clone(&process.beats)));
     let (publisher, to) = (Arc::clone(&progress), status.clone());
     views.spawn(async move { publisher.publish(&to).await.map_err(Fatal::Store) });
-    views.spawn(notify::run(Arc::clone(&progress)));
     let mut server = JoinSet::new();
     server.spawn(socket);
     tracing::info!(accounts = opened.accounts.len(), socket = %config.daemon.socket.display(), "running");
 
+    process.set(Some(Arc::clone(&progress)));
+    notify::ready();
     let mut tasks = JoinSet::new();
     let life = loop {
         opened.accounts.iter().for_each(|account| start(&mut tasks, account));
@@ -203,7 +221,7 @@ async fn one_life(
         };
         match ended {
             Ok(Err(Fatal::Store(full @ StoreError::Full { .. }))) if !options.once => {
-                if sit_out(&opened.accounts, &mut tasks, &full, &stop).await {
+                if sit_out(&opened.accounts, &mut tasks, &full, &stop, process).await {
                     break Life::Over(End::InSync);
                 }
             }
@@ -217,9 +235,10 @@ async fn one_life(
     if let Ok(last) = progress.status().await {
         status.send_replace(last);
     }
+    process.set(None);
+    drop(progress);
     stop.cancel();
-    views.abort_all();
-    close(tasks, server, opened.accounts).await;
+    close([tasks, views], server, opened.accounts, process).await;
     drop(opened.lock);
     match life {
         Life::Again => match open::set_marked_aside(config) {
@@ -244,9 +263,12 @@ async fn sit_out(
     tasks: &mut JoinSet<Result<(), Fatal>>,
     full: &StoreError,
     stop: &CancellationToken,
+    process: &Process,
 ) -> bool {
     tracing::error!(reason = %full, "no new work until there is room");
+    process.beats.end_work();
     tasks.shutdown().await;
+    process.beats.work_has_ended().await;
     for account in accounts {
         *lock_of(&account.full) = Some(full.to_string());
         account.begin_anew();
@@ -277,30 +299,48 @@ async fn sit_out(
 }
 
 fn start(tasks: &mut JoinSet<Result<(), Fatal>>, account: &Arc<Account>) {
+    let name = |what: &str| format!("{what} of account {}", account.name);
     for folder in &account.folders {
-        tasks.spawn(Intake::new(Arc::clone(account), Arc::clone(folder)).run());
+        let what = name(&format!("the watching of folder {}", folder.id.0));
+        tasks.spawn(account.beats.drive(what, Intake::new(Arc::clone(account), Arc::clone(folder)).run()));
     }
     for _ in 0..account.config.upload.workers.max(1) {
-        tasks.spawn(Uploader::new(Arc::clone(account)).run());
+        tasks.spawn(account.beats.drive(name("a worker"), Uploader::new(Arc::clone(account)).run()));
     }
-    tasks.spawn(Committer::new(Arc::clone(account)).run());
-    tasks.spawn(reconciler::run(Arc::clone(account)));
-    let account = Arc::clone(account);
-    tasks.spawn(async move { identify::run(&account).await });
+    tasks.spawn(account.beats.drive(name("the committer"), Committer::new(Arc::clone(account)).run()));
+    // These wait for Dropbox nearly always: only their work on the disk is listened to.
+    let listing = rest(reconciler::run(Arc::clone(account)));
+    tasks.spawn(account.beats.drive(name("the listing"), listing));
+    let who = Arc::clone(account);
+    let identify = rest(async move { identify::run(&who).await });
+    tasks.spawn(account.beats.drive(name("the look at the account"), identify));
 }
 
 /// Ends the tasks and closes the databases. A request that is cut off costs nothing but itself: that is the same as a crash.
-async fn close(mut tasks: JoinSet<Result<(), Fatal>>, mut server: JoinSet<()>, accounts: Vec<Arc<Account>>) {
-    tasks.abort_all();
+async fn close(
+    tasks: [JoinSet<Result<(), Fatal>>; 2],
+    server: JoinSet<()>,
+    accounts: Vec<Arc<Account>>,
+    process: &Process,
+) {
+    let mut left = Left { tasks: Vec::from(tasks), servers: vec![server] };
+    process.beats.end_work();
+    left.tasks.iter_mut().for_each(JoinSet::abort_all);
     let drained = tokio::time::timeout(DRAIN, async {
-        while tasks.join_next().await.is_some() {}
-        while server.join_next().await.is_some() {}
+        for set in &mut left.tasks {
+            while set.join_next().await.is_some() {}
+        }
+        for set in &mut left.servers {
+            while set.join_next().await.is_some() {}
+        }
     });
     if drained.await.is_err() {
         tracing::warn!("some tasks did not end in time");
-        server.abort_all();
+        left.servers.iter_mut().for_each(JoinSet::abort_all);
+        process.leave(left);
     }
     for account in accounts {
+        process.step();
         if let Err(error) = account.store.clone().close().await {
             tracing::warn!(account = %account.name, %error, "the state database was not closed cleanly; nothing is lost");
         }

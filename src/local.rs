@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::model::RelPath;
 
+mod attend;
 mod beneath;
 mod bin;
 mod dress;
@@ -32,6 +33,7 @@ mod trouble;
 mod watch;
 mod writers;
 
+pub use attend::{Attendant, attended};
 pub use bin::{Keep, Left, Purged};
 pub use fs_kind::{InotifyLimits, inotify_limits};
 pub use incoming::Incoming;

@@ -1,6 +1,7 @@
 //! `ferrybox run`: the daemon in the foreground.
 
 use std::io::IsTerminal as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -14,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::render::escape;
 use super::{Common, FAILED, OK, PROBLEMS, STATE, UNFINISHED, USAGE, Usage, check_folders, progress};
 use crate::config::Config;
-use crate::daemon::{self, End, RunOptions, notify};
+use crate::daemon::{self, End, Process, RunOptions, notify};
 use crate::model::status::Status;
 
 /// Threads that wait for the disk, besides one a folder.
@@ -56,6 +57,7 @@ impl Run {
             bars,
             // A terminal that is closed says the same as somebody who wants the file read again.
             reloads: !self.once && !on_a_terminal,
+            process: Arc::default(),
         };
         let end = runtime.block_on(supervisor.supervise(config));
         // Work that still blocks a thread has lost its chance.
@@ -77,10 +79,13 @@ struct Supervisor<'a> {
     options: RunOptions,
     bars: Option<MultiProgress>,
     reloads: bool,
+    process: Arc<Process>,
 }
 
 impl Supervisor<'_> {
     async fn supervise(&self, mut config: Config) -> anyhow::Result<End> {
+        let mut keeper = JoinSet::new();
+        keeper.spawn(notify::run(Arc::clone(&self.process)));
         let mut signals =
             [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?, signal(SignalKind::hangup())?];
         loop {
@@ -96,7 +101,7 @@ impl Supervisor<'_> {
         let stop = CancellationToken::new();
         let (tx, rx) = watch::channel(Status::default());
         let mut daemon = JoinSet::new();
-        daemon.spawn(daemon::run(config, self.options, tx, stop.clone()));
+        daemon.spawn(daemon::run(config, self.options, tx, stop.clone(), Arc::clone(&self.process)));
         let mut view = JoinSet::new();
         if !self.common.quiet {
             view.spawn(progress::show(rx, self.bars.clone()));

@@ -66,8 +66,8 @@ pub(crate) struct Account {
     pub(crate) copies: Copies,
     /// Why nothing is worked on although nothing of Dropbox's stands in the way: the database's disk is full.
     pub(crate) full: Mutex<Option<String>>,
-    /// When its tasks last made a round.
-    pub(crate) beats: Beats,
+    /// What goes on in the process.
+    pub(crate) beats: Arc<Beats>,
     pub(crate) stop: CancellationToken,
 }
 
@@ -197,13 +197,6 @@ impl Account {
         for folder in &self.folders {
             folder.set(|now| now.scans = 0);
         }
-    }
-
-    /// Whether everything waits: for the account to be known, or for the end of a trouble or of a pause.
-    pub(crate) fn waits(&self) -> bool {
-        self.paused().is_some()
-            || self.who.borrow().is_none()
-            || self.trouble.borrow().as_ref().is_some_and(Trouble::waits)
     }
 }
 

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::daemon::account::{Account, Fatal, Lane};
+use crate::daemon::beats::{rest, strike};
 use crate::daemon::clock::{ms, now_ms};
 use crate::daemon::deletions::Deletions;
 use crate::daemon::intake::until;
@@ -64,7 +65,7 @@ impl Committer {
 
     /// Settles what was under way at the last stop, then commits for ever.
     pub(crate) async fn run(mut self) -> Result<(), Fatal> {
-        self.account.may_work().await;
+        rest(self.account.may_work()).await;
         for batch in self.account.store.open_batches().await? {
             tracing::info!(account = %self.account.name, entries = batch.entries, "finding out what became of a batch of the last run");
             self.finish(batch, true).await?;
@@ -77,8 +78,8 @@ impl Committer {
     /// One unit of work: one batch, or a wait for one.
     async fn step(&mut self) -> Result<(), Fatal> {
         let account = Arc::clone(&self.account);
-        account.may_work().await;
-        account.beats.committer();
+        rest(account.may_work()).await;
+        strike();
         let mut changed = account.store.changed();
         changed.borrow_and_update();
         let now = now_ms();
@@ -135,10 +136,13 @@ impl Committer {
                 }
             }
         }
-        tokio::select! {
-            () = tokio::time::sleep_until(until(next)) => {}
-            _ = changed.changed() => {}
-        }
+        rest(async {
+            tokio::select! {
+                () = tokio::time::sleep_until(until(next)) => {}
+                _ = changed.changed() => {}
+            }
+        })
+        .await;
         Ok(())
     }
 
@@ -159,7 +163,8 @@ impl Committer {
         let account = Arc::clone(&self.account);
         *lock(&account.lane) =
             Lane { entries: batch.entries as u64, job_id: batch.async_job_id.clone(), since: Some(now_ms()) };
-        let outcome = self.settle(&batch, left_over).await;
+        // Its calls end by their own time-outs, and its work on the disk is listened to by itself.
+        let outcome = rest(self.settle(&batch, left_over)).await;
         *lock(&account.lane) = Lane::default();
         outcome
     }

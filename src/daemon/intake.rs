@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use self::scanning::ScanRun;
 use crate::daemon::account::{Account, Fatal};
+use crate::daemon::beats::{on_the_disk, rest, strike};
 use crate::daemon::clock::{chance, moment, ms, now_ms};
 use crate::daemon::folder::Folder;
 use crate::daemon::{meeting, moves, trash};
@@ -65,6 +66,14 @@ pub(crate) struct Intake {
     rules_pause: Duration,
 }
 
+/// What an intake has to do next.
+enum Next {
+    Check,
+    Look(Look),
+    Scan,
+    Seen(Seen),
+}
+
 /// Events that the watcher may hold back; more are a rescan.
 const SEEN_LIMIT: usize = 65_536;
 
@@ -93,16 +102,30 @@ impl Intake {
         self.watch();
         loop {
             folder.beat.strike();
+            strike();
             self.step(&mut looks).await?;
         }
     }
 
     /// One unit of work: a whole scan, an order, a look at the root, or one gathering of events.
     async fn step(&mut self, looks: &mut mpsc::Receiver<Look>) -> Result<(), Fatal> {
-        tokio::select! {
-            biased;
-            () = tokio::time::sleep_until(self.next_check) => self.check_root().await,
-            Some(look) = looks.recv() => {
+        let next = rest(async {
+            tokio::select! {
+                biased;
+                () = tokio::time::sleep_until(self.next_check) => Next::Check,
+                Some(look) = looks.recv() => Next::Look(look),
+                () = tokio::time::sleep_until(self.next_scan) => Next::Scan,
+                seen = self.seen.recv(), if self.watcher.is_some() => {
+                    tokio::time::sleep(GATHER).await;
+                    // Whoever sends this says so when it ends, unless it panics.
+                    Next::Seen(seen.unwrap_or_else(|| Seen::Dead("its thread broke off".to_owned())))
+                }
+            }
+        })
+        .await;
+        match next {
+            Next::Check => self.check_root().await,
+            Next::Look(look) => {
                 // Whoever asks wants to know of the root as it is now.
                 self.check_root().await?;
                 // Events that the kernel has already told of come first, or the answer would be older than the question.
@@ -113,12 +136,8 @@ impl Intake {
                 }
                 Ok(())
             }
-            () = tokio::time::sleep_until(self.next_scan) => self.scan(RelPath::root()).await,
-            seen = self.seen.recv(), if self.watcher.is_some() => {
-                tokio::time::sleep(GATHER).await;
-                // Whoever sends this says so when it ends, unless it panics.
-                self.take(seen.unwrap_or_else(|| Seen::Dead("its thread broke off".to_owned()))).await
-            }
+            Next::Scan => self.scan(RelPath::root()).await,
+            Next::Seen(seen) => self.take(seen).await,
         }
     }
 
@@ -351,7 +370,7 @@ fn start_watcher(folder: &Arc<Folder>, tx: mpsc::Sender<Seen>) -> Option<Arc<Wat
 pub(crate) async fn blocking<T: Send + 'static>(
     f: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, Fatal> {
-    match tokio::task::spawn_blocking(f).await {
+    match on_the_disk(f).await {
         Ok(outcome) => outcome.map_err(Fatal::Store),
         Err(error) => Err(Fatal::Task(format!("a task on the disk died: {error}"))),
     }

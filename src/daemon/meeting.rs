@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::mpsc;
 
 use crate::config;
-use crate::daemon::beats::Beat;
+use crate::daemon::beats::{Beat, on_the_disk};
 use crate::daemon::folder::Folder;
 use crate::daemon::intake::Look;
 use crate::daemon::live::lock;
@@ -119,7 +119,7 @@ async fn unmet(
 pub(crate) async fn again(store: &Store, folder: &Arc<Folder>) -> Result<bool, StoreError> {
     note_emptied(store, folder).await?;
     let at = Arc::clone(folder);
-    let found = tokio::task::spawn_blocking(move || at.find_again()).await;
+    let found = on_the_disk(move || at.find_again()).await;
     if !matches!(found, Ok(Ok(()))) {
         return Ok(false);
     }

@@ -1,24 +1,33 @@
 //! What the service manager is told: ready, status, stopping, reloading, and that the tasks still make their rounds.
 //!
-//! The watchdog is fed by proof, not by a timer: each time, something goes once through every database's writer and back, all waiting tasks are
-//! woken, and each must have made a round since. A task that waits for Dropbox, or sends, is not stuck: its calls end by their own time-outs.
+//! The watchdog is fed by proof, not by a timer: something goes again and again through every database's writer and back, every loop that is not
+//! resting makes its rounds, and every piece of work on the disk its steps (`daemon/beats`). A loop that waits for Dropbox, or sends, rests: its calls
+//! end by their own time-outs. The keeper outlives a reload.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sd_notify::NotifyState;
+use tokio::task::JoinSet;
 
-use crate::daemon::account::{Account, Fatal};
+use crate::daemon::account::Account;
 use crate::daemon::live::lock;
+use crate::daemon::process::Process;
 use crate::daemon::progress::Progress;
 use crate::model::status::{AccountState, FolderState, Status};
 
-/// How often the status line is sent at least.
+/// The watchdog is fed at least this often, and a status may take that long.
 const EVERY: Duration = Duration::from_secs(5);
-/// A task that was woken makes its round within this.
+/// How often the status line is sent.
+const STATUS: Duration = Duration::from_secs(1);
+/// A loop that is at work, and does not wait for anything outside, makes its round within this.
 const ROUND: Duration = Duration::from_secs(60);
 /// One directory of a scan, or one look at the root, takes at most this long: disks that sleep and networks that stall are slow.
 const DISK: Duration = Duration::from_mins(5);
+
+/// One step of a start or of an end takes at most this long: a large database is checked in one.
+const OPENING: Duration = Duration::from_mins(10);
 
 /// Asked to stop.
 pub fn stopping() {
@@ -45,62 +54,110 @@ fn tell(state: &[NotifyState<'_>]) {
     }
 }
 
-/// Tells the manager for as long as the daemon runs; without a manager it waits for ever.
-pub(crate) async fn run(progress: Arc<Progress>) -> Result<(), Fatal> {
+/// Tells the manager for as long as the program runs, over all reloads; without a manager it waits for ever.
+pub async fn run(process: Arc<Process>) {
     if std::env::var_os("NOTIFY_SOCKET").is_none() {
         return std::future::pending().await;
     }
-    let watchdog = sd_notify::watchdog_enabled();
-    let every = watchdog.map_or(EVERY, |within| (within / 3).min(EVERY));
-    #[cfg(debug_assertions)]
-    let mut wedged = tokio::task::JoinSet::new();
-    ready();
+    tokio::join!(feed(&process), describe(&process));
+}
+
+/// Sends the status line.
+async fn describe(process: &Process) {
     loop {
-        #[cfg(debug_assertions)]
-        wedge_if_asked(&progress, &mut wedged);
-        // A status that does not come is no news; the pulse below judges.
-        if let Ok(Ok(status)) = tokio::time::timeout(every, progress.status()).await {
+        if let Some(progress) = process.now()
+            // A status that does not come is no news; the pulse judges.
+            && let Ok(Ok(status)) = tokio::time::timeout(EVERY, progress.status()).await
+        {
             tell(&[NotifyState::Status(&line(&status))]);
         }
-        if watchdog.is_some() {
-            match stuck(&progress.accounts, every).await {
-                None => tell(&[NotifyState::Watchdog]),
-                Some(what) => tracing::error!(%what, "stuck: the watchdog is not fed"),
-            }
+        tokio::time::sleep(STATUS).await;
+    }
+}
+
+/// Feeds the watchdog, four times as often as it asks for.
+async fn feed(process: &Process) {
+    let Some(within) = sd_notify::watchdog_enabled() else { return };
+    #[cfg(debug_assertions)]
+    let mut wedged = JoinSet::new();
+    let mut pulses = Pulses::default();
+    loop {
+        let now = process.now();
+        #[cfg(debug_assertions)]
+        if let Some(progress) = &now {
+            wedge_if_asked(progress, &mut wedged);
         }
-        tokio::time::sleep(every).await;
+        let stuck = match &now {
+            Some(progress) => stuck(process, progress, &mut pulses, within),
+            // Between two lives, databases are checked, and what the last one began is waited for.
+            None => {
+                pulses = Pulses::default();
+                (process.silence() > OPENING).then(|| "the start with the new configuration".to_owned())
+            }
+        };
+        match stuck {
+            None => tell(&[NotifyState::Watchdog]),
+            Some(what) => tracing::error!(%what, "stuck: the watchdog is not fed"),
+        }
+        tokio::time::sleep((within / 4).min(EVERY)).await;
+    }
+}
+
+/// What went into each database's writer, and has not come back.
+#[derive(Default)]
+struct Pulses {
+    under_way: JoinSet<String>,
+    since: BTreeMap<String, Instant>,
+}
+
+impl Pulses {
+    /// Whether one has been under way for longer than that.
+    fn is_late(&mut self, account: &Account, within: Duration) -> bool {
+        while let Some(Ok(name)) = self.under_way.try_join_next() {
+            self.since.remove(&name);
+        }
+        if let Some(since) = self.since.get(&account.name) {
+            return since.elapsed() > within;
+        }
+        let (store, name) = (account.store.clone(), account.name.clone());
+        self.since.insert(name.clone(), Instant::now());
+        self.under_way.spawn(async move {
+            // An error is an answer: whoever does work meets it, too.
+            let _ = store.pulse().await;
+            name
+        });
+        false
     }
 }
 
 /// What does not go round any more.
-async fn stuck(accounts: &[Arc<Account>], within: Duration) -> Option<String> {
-    for account in accounts {
-        // An error is an answer: whoever does work meets it, too.
-        if tokio::time::timeout(within, account.store.pulse()).await.is_err() {
+fn stuck(process: &Process, progress: &Progress, pulses: &mut Pulses, within: Duration) -> Option<String> {
+    for account in &progress.accounts {
+        if pulses.is_late(account, within) {
             return Some(format!("the database of account {}", account.name));
         }
-        account.store.poke();
         if lock(&account.full).is_some() {
             continue;
-        }
-        let calls = lock(&account.lane).since.is_some() || account.waits();
-        if !calls && account.beats.committer_silence() > ROUND {
-            return Some(format!("the committer of account {}", account.name));
-        }
-        let sends = account.live.uploads_under_way() > 0 || account.waits();
-        if !sends && account.beats.uploader_silence() > ROUND {
-            return Some(format!("the uploads of account {}", account.name));
         }
         if let Some(folder) = account.folders.iter().find(|f| f.beat.silence() > DISK) {
             return Some(format!("the look at folder {} of account {}", folder.id.0, account.name));
         }
     }
-    None
+    process.beats.stuck(round(), DISK)
+}
+
+/// A test that is not to take a minute names a shorter round, in milliseconds.
+fn round() -> Duration {
+    #[cfg(debug_assertions)]
+    if let Some(ms) = std::env::var("FERRYBOX_TEST_ROUND").ok().and_then(|ms| ms.parse().ok()) {
+        return Duration::from_millis(ms);
+    }
+    ROUND
 }
 
 /// A test asks for a writer that never comes back, by making the file that this variable names.
 #[cfg(debug_assertions)]
-fn wedge_if_asked(progress: &Progress, wedged: &mut tokio::task::JoinSet<()>) {
+fn wedge_if_asked(progress: &Progress, wedged: &mut JoinSet<()>) {
     let asked = std::env::var_os("FERRYBOX_TEST_WEDGE").is_some_and(|file| std::fs::symlink_metadata(file).is_ok());
     if let (true, Some(account)) = (asked, progress.accounts.first()) {
         let store = account.store.clone();

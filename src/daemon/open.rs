@@ -10,7 +10,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{self, Config};
 use crate::daemon::account::{Account, Lane, Upward};
-use crate::daemon::beats::Beats;
 use crate::daemon::clock::{ms, now_ms, rfc3339};
 use crate::daemon::copies::Copies;
 use crate::daemon::folder::Folder;
@@ -21,6 +20,7 @@ use crate::daemon::lock::Lock;
 use crate::daemon::meeting;
 use crate::daemon::moves::Moves;
 use crate::daemon::pause;
+use crate::daemon::process::Process;
 use crate::daemon::remote::RemoteCache;
 use crate::dropbox::{self, Dropbox, Source, Tokens};
 use crate::store::{Store, StoreError, set_aside};
@@ -55,7 +55,7 @@ pub(crate) struct Opened {
 }
 
 /// Opens all accounts.
-pub(crate) async fn all(config: &Config, stop: &CancellationToken) -> Result<Opened, OpenError> {
+pub(crate) async fn all(config: &Config, stop: &CancellationToken, process: &Process) -> Result<Opened, OpenError> {
     let state_dir = &config.daemon.state_dir;
     private_dir(state_dir)
         .map_err(|e| OpenError::State(format!("cannot make daemon.state_dir {}: {e}", state_dir.display())))?;
@@ -68,12 +68,18 @@ pub(crate) async fn all(config: &Config, stop: &CancellationToken) -> Result<Ope
     set_marked_aside(config)?;
     let mut accounts = Vec::new();
     for account in config.accounts.iter().filter(|a| !a.folders.is_empty()) {
-        accounts.push(Arc::new(one(config, account, stop).await?));
+        process.step();
+        accounts.push(Arc::new(one(config, account, stop, process).await?));
     }
     Ok(Opened { accounts, lock })
 }
 
-async fn one(config: &Config, account: &config::Account, stop: &CancellationToken) -> Result<Account, OpenError> {
+async fn one(
+    config: &Config,
+    account: &config::Account,
+    stop: &CancellationToken,
+    process: &Process,
+) -> Result<Account, OpenError> {
     let usage = |text: String| OpenError::Usage(format!("account {}: {text}", account.name));
     let dir = config.daemon.state_dir.join(&account.name);
     private_dir(&dir).map_err(|e| OpenError::State(format!("cannot make {}: {e}", dir.display())))?;
@@ -144,7 +150,7 @@ pub(crate) async fn assemble(
         sessions_wanted: std::sync::atomic::AtomicU64::new(0),
         connections: Semaphore::new(config.upload.workers.max(1)),
         full: Mutex::default(),
-        beats: Beats::default(),
+        beats: Arc::clone(&process.beats),
         host: host.split('.').next().unwrap_or_default().to_owned(),
         credentials: source,
         upward: Upward::default(),

@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use crate::control::{Entries, EntriesOf, Request};
 use crate::daemon::account::Fatal;
 use crate::daemon::attention;
+use crate::daemon::beats::{Beats, rest};
 use crate::daemon::clock::{ms, now_ms};
 use crate::daemon::explain;
 use crate::daemon::held::{self, Verdict};
@@ -26,14 +27,20 @@ use crate::plan::listing::{key_of, within};
 use crate::store::{StoreError, WalkAt};
 
 /// Answers requests for ever; long answers do not hold up short ones.
-pub(crate) async fn run(progress: Arc<Progress>, mut requests: mpsc::Receiver<Request>) -> Result<(), Fatal> {
+pub(crate) async fn run(
+    progress: Arc<Progress>,
+    mut requests: mpsc::Receiver<Request>,
+    beats: Arc<Beats>,
+) -> Result<(), Fatal> {
     let mut waiting = JoinSet::new();
     loop {
         tokio::select! {
             request = requests.recv() => match request {
                 Some(request) => {
                     let progress = Arc::clone(&progress);
-                    waiting.spawn(async move { answer(&progress, request).await });
+                    // A person waits for it, and may: only its work on the disk is listened to.
+                    let answered = rest(async move { answer(&progress, request).await });
+                    waiting.spawn(beats.drive("an answer on the socket".to_owned(), answered));
                 }
                 None => return std::future::pending().await,
             },

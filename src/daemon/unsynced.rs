@@ -8,6 +8,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::config;
+use crate::daemon::beats::on_the_disk;
 use crate::daemon::clock::now_ms;
 use crate::daemon::folder::Folder;
 use crate::daemon::uploader::failed;
@@ -66,7 +67,7 @@ pub(crate) async fn forget(store: &Store, folder: &Folder, config: &config::Fold
     let rules = [old, new];
     loop {
         let (at, id, rules) = (store.clone(), folder.id, rules.clone());
-        let found = tokio::task::spawn_blocking(move || {
+        let found = on_the_disk(move || {
             at.known_paths_blocking(id, TOGETHER, &mut |path: &RelPath, is_dir| {
                 rules.iter().flatten().any(|rules| unsynced(rules, path, is_dir))
             })

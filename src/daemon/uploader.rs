@@ -14,6 +14,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::daemon::account::{Account, Fatal, Looking};
+use crate::daemon::beats::{rest, strike};
 use crate::daemon::clock::{chance, ms, now_ms};
 use crate::daemon::fetch::{self, Fetch};
 use crate::daemon::intake::{blocking, until};
@@ -56,7 +57,8 @@ impl Uploader {
     /// One unit of work: one claim, from looking to staging.
     async fn step(&self) -> Result<(), Fatal> {
         let account = &self.account;
-        account.may_work().await;
+        strike();
+        rest(account.may_work()).await;
         if self.over_budget().await? {
             return Ok(());
         }
@@ -67,18 +69,18 @@ impl Uploader {
         let (sends, fetches) = self.record(looked).await?;
         // Not before: a move that was found takes the place of its deletion only where it is written down.
         drop(looking);
-        let sends = copies::instead(account, sends).await?;
+        let sends = rest(copies::instead(account, sends)).await?;
         let chunk = account.config.upload.chunk_size;
         let (large, small): (Vec<_>, Vec<_>) = sends.into_iter().partition(|s| s.len() > chunk);
         if !small.is_empty() {
-            pack::send(account, small).await?;
+            rest(pack::send(account, small)).await?;
         }
         for send in large {
-            large::send(account, send).await?;
+            rest(large::send(account, send)).await?;
         }
         drop(under_way);
         if !fetches.is_empty() {
-            fetch::all(account, fetches).await?;
+            rest(fetch::all(account, fetches)).await?;
         }
         account.store.poke();
         Ok(())
@@ -87,13 +89,13 @@ impl Uploader {
     /// Waits for its turn and for due rows, then claims a pack of small files or one large one. `None`: nothing is claimed.
     async fn claim(&self) -> Result<Option<(Vec<Claimed>, Looking<'_>)>, Fatal> {
         let account = &self.account;
-        let _turn = account.claim_turn.lock().await;
+        let _turn = rest(account.claim_turn.lock()).await;
         let mut changed = account.store.changed();
         let ceilings = account.pack_ceilings();
         let files = pack::files(ceilings);
         let mut skip;
         loop {
-            account.beats.uploader();
+            strike();
             changed.borrow_and_update();
             skip = self.to_skip();
             let moving = moves::busy(account).await?;
@@ -122,10 +124,13 @@ impl Uploader {
                 Some(at) => until(Some(at)),
                 None => until(due.next_due_at),
             };
-            tokio::select! {
-                () = tokio::time::sleep_until(again.map_or(wait, |again| wait.min(until(Some(again))))) => {}
-                _ = changed.changed() => {}
-            }
+            rest(async {
+                tokio::select! {
+                    () = tokio::time::sleep_until(again.map_or(wait, |again| wait.min(until(Some(again))))) => {}
+                    _ = changed.changed() => {}
+                }
+            })
+            .await;
         }
         let looking = account.upward.look();
         let claimed = account.store.claim_skipping(self.limit(), &skip).await?;
@@ -157,7 +162,7 @@ impl Uploader {
     /// While the account is full: what needs no room, as deletions and downloads.
     async fn claim_empty(&self) -> Result<Option<(Vec<Claimed>, Looking<'_>)>, Fatal> {
         let account = &self.account;
-        let _turn = account.claim_turn.lock().await;
+        let _turn = rest(account.claim_turn.lock()).await;
         let mut changed = account.store.changed();
         changed.borrow_and_update();
         let mut skip = self.to_skip();
@@ -168,10 +173,13 @@ impl Uploader {
             return Ok(Some((claimed, looking)));
         }
         drop(looking);
-        tokio::select! {
-            () = tokio::time::sleep(Duration::from_secs(2)) => {}
-            _ = changed.changed() => {}
-        }
+        rest(async {
+            tokio::select! {
+                () = tokio::time::sleep(Duration::from_secs(2)) => {}
+                _ = changed.changed() => {}
+            }
+        })
+        .await;
         Ok(None)
     }
 
@@ -231,7 +239,7 @@ impl Uploader {
                 "this month's data_transport_budget of {budget} calls is spent: raise it, or wait for the next month"
             ),
         ));
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        rest(tokio::time::sleep(Duration::from_secs(1))).await;
         Ok(true)
     }
 }

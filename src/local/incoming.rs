@@ -260,6 +260,7 @@ impl Incoming {
         let mut state = self.state();
         let mut buffer = Vec::new();
         while state.hasher.total() < self.size {
+            super::attend::go_on()?;
             buffer.resize(BUFFER, 0);
             match self.file.read_at(&mut buffer, state.hasher.total()) {
                 Ok(0) => return Err(incomplete()),

@@ -48,6 +48,7 @@ impl Root {
         let mut listing = Listing { entries: Vec::new(), odd: Vec::new(), dev, incomplete: None };
         let mut dir = Dir::new(dir).map_err(|error| failure(doing, error))?;
         while let Some(entry) = dir.read() {
+            super::attend::piece();
             let entry = match entry {
                 Ok(entry) => entry,
                 Err(error) => {

@@ -190,6 +190,7 @@ pub(super) fn copy(from: &File, to: &File, doing: &str, alive: &dyn Fn()) -> std
     let mut at = 0;
     loop {
         alive();
+        super::attend::go_on()?;
         let n = match from.read_at(&mut buffer, at) {
             Ok(0) => break,
             Ok(n) => n,

@@ -7,6 +7,7 @@ use std::os::unix::fs::FileExt;
 
 use bytes::Bytes;
 
+use super::attend::go_on;
 use super::trouble::io_failure;
 use super::{Root, stat_of};
 use crate::model::{BlockHashes, ContentHash, ContentHasher, Failure, RelPath, Stat};
@@ -95,6 +96,7 @@ fn take_open(file: &File, stat: &Stat, range: Range<u64>, take: &mut dyn FnMut(&
     let mut buffer = vec![0; BUFFER];
     let mut at = range.start;
     while at < range.end {
+        go_on()?;
         let piece = room(&mut buffer, range.end - at);
         match file.read_at(piece, at) {
             Ok(0) => return Err(busy()),

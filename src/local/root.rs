@@ -208,6 +208,7 @@ impl Root {
 
     /// Looks at `path` without opening or following it.
     pub fn observe(&self, path: &RelPath) -> Local {
+        super::attend::piece();
         let Ok(handle) = self.handle() else { return Local::Unknown(missing(NOT_THERE)) };
         if path.is_root() {
             return match fstat(handle.top()) {

@@ -112,6 +112,7 @@ fn copy_bytes(file: &File, copy: &File, size: u64) -> io::Result<()> {
     while at < size {
         let most = usize::try_from(size - at).unwrap_or(usize::MAX).min(BUFFER);
         let Some(piece) = buffer.get_mut(..most) else { break };
+        super::attend::go_on().map_err(io::Error::other)?;
         let n = file.read_at(piece, at)?;
         if n == 0 {
             break;

@@ -236,6 +236,7 @@ pub(super) fn hash(file: &File, alive: &dyn Fn()) -> Result<ContentHash, Failure
     let mut buffer = vec![0; 1 << 20];
     loop {
         alive();
+        super::attend::go_on()?;
         match file.read_at(&mut buffer, hasher.total()) {
             Ok(0) => return Ok(hasher.finish()),
             Ok(n) => hasher.update(buffer.get(..n).unwrap_or_default()),

@@ -1,1 +1,3 @@
 //! The service and the process (group V).
+
+mod watchdog;

@@ -50,7 +50,7 @@ impl World {
         let (tx, status) = watch::channel(Status::default());
         let stop = CancellationToken::new();
         let mut daemon = JoinSet::new();
-        daemon.spawn(daemon::run(config, RunOptions { once: false }, tx, stop.clone()));
+        daemon.spawn(daemon::run(config, RunOptions { once: false }, tx, stop.clone(), std::sync::Arc::default()));
         Self { dir, tree, standin, status, stop, daemon }
     }
 

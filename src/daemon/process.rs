@@ -1,0 +1,98 @@
+//! What outlives a reload: the life that runs now, as the watchdog's keeper sees it, and what the last one left running.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::daemon::account::Fatal;
+use crate::daemon::beats::{Beat, Beats};
+use crate::daemon::live::lock;
+use crate::daemon::progress::Progress;
+
+/// After this long it is said that something of the last life is still waited for.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The program from its start to its end, over all reloads.
+#[derive(Default)]
+pub struct Process {
+    /// What goes on.
+    pub(crate) beats: Arc<Beats>,
+    /// The life that runs; `None` between two.
+    now: Mutex<Option<Arc<Progress>>>,
+    /// When opening or closing last came a step further.
+    between: Beat,
+    /// Tasks of a life that has ended which did not end in time: they still hold what is the next one's.
+    left: Mutex<Left>,
+}
+
+/// Tasks that were told to end.
+#[derive(Default)]
+pub(crate) struct Left {
+    pub(crate) tasks: Vec<JoinSet<Result<(), Fatal>>>,
+    pub(crate) servers: Vec<JoinSet<()>>,
+}
+
+impl std::fmt::Debug for Process {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Process").finish_non_exhaustive()
+    }
+}
+
+impl Process {
+    /// The life that runs now.
+    pub(crate) fn now(&self) -> Option<Arc<Progress>> {
+        lock(&self.now).clone()
+    }
+
+    /// Everything is open and at work; or (`None`) a life ends.
+    pub(crate) fn set(&self, now: Option<Arc<Progress>>) {
+        self.step();
+        *lock(&self.now) = now;
+    }
+
+    /// Opening or closing has come a step further.
+    pub(crate) fn step(&self) {
+        self.between.strike();
+    }
+
+    /// How long ago that was.
+    pub(crate) fn silence(&self) -> Duration {
+        self.between.silence()
+    }
+
+    /// What did not end in time.
+    pub(crate) fn leave(&self, left: Left) {
+        let mut all = lock(&self.left);
+        all.tasks.extend(left.tasks);
+        all.servers.extend(left.servers);
+    }
+
+    /// Waits until nothing of the last life is left: its locks, its socket and its databases are free then. `false`: asked to stop meanwhile.
+    pub(crate) async fn last_life_has_ended(&self, stop: &CancellationToken) -> bool {
+        let Left { mut tasks, mut servers } = std::mem::take(&mut *lock(&self.left));
+        let ended = async {
+            for set in &mut tasks {
+                while set.join_next().await.is_some() {}
+            }
+            for set in &mut servers {
+                while set.join_next().await.is_some() {}
+            }
+            self.beats.work_has_ended().await;
+        };
+        tokio::pin!(ended);
+        let told = async {
+            tokio::time::sleep(PATIENCE).await;
+            tracing::warn!(
+                "something on the disk that was begun before is still under way: starting over waits for its end"
+            );
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            () = &mut ended => true,
+            () = told => false,
+            () = stop.cancelled() => false,
+        }
+    }
+}
