@@ -86,7 +86,7 @@ struct Common {
     /// Log at this level: error, warn, info, debug, trace, or directives such as info,ferrybox=debug
     #[arg(long, global = true, value_name = "LEVEL")]
     log: Option<String>,
-    /// Say only what went wrong
+    /// Say only what went wrong, or needs a person: warnings and errors
     #[arg(long, short, global = true)]
     quiet: bool,
 }
@@ -136,7 +136,7 @@ impl Common {
     fn options(&self, look_at_disk: bool) -> LoadOptions {
         LoadOptions {
             file: self.config.clone(),
-            log_level: self.log.clone().or_else(|| self.quiet.then(|| "error".to_owned())),
+            log_level: self.log.clone().or_else(|| self.quiet.then(|| "warn".to_owned())),
             surroundings: Surroundings::of_process(),
             look_at_disk,
             folders_may_be_missing: false,

@@ -173,7 +173,7 @@ fn a_printed_unit_names_this_program_and_these_folders_and_passes_the_threshold(
     assert_eq!(out.status.code(), Some(0), "{}", text(&out));
     let unit = String::from_utf8(out.stdout).unwrap();
     let config = world.config_file();
-    let start = format!("ExecStart={} --quiet --config {} run", env!("CARGO_BIN_EXE_ferrybox"), config.display());
+    let start = format!("ExecStart={} --config {} run", env!("CARGO_BIN_EXE_ferrybox"), config.display());
     for line in [
         start.as_str(),
         &format!("ReadWritePaths=-{}", world.folder.display()),

@@ -220,7 +220,7 @@ fn user(common: &Common, program: &Path, filled: bool) -> anyhow::Result<Plan> {
     }
     let start = exec_start(program, common.config.as_deref(), USER_START)?;
     let text = USER_UNIT.replace(FOLDERS, &lines).replace(USER_START, &start).replace(
-        "ReadWritePaths=%h/.local/state/ferrybox\n",
+        "ReadWritePaths=-%h/.local/state/ferrybox\n",
         &format!("ReadWritePaths={}\n", quoted(&config.daemon.state_dir)?),
     );
     if let Some(file) = plan.files.first_mut() {
@@ -230,8 +230,8 @@ fn user(common: &Common, program: &Path, filled: bool) -> anyhow::Result<Plan> {
     Ok(plan)
 }
 
-const USER_START: &str = "ExecStart=/usr/bin/ferrybox --quiet run\n";
-const SYSTEM_START: &str = "ExecStart=/usr/bin/ferrybox --quiet --config /etc/ferrybox/%i.toml run\n";
+const USER_START: &str = "ExecStart=/usr/bin/ferrybox run\n";
+const SYSTEM_START: &str = "ExecStart=/usr/bin/ferrybox --config /etc/ferrybox/%i.toml run\n";
 
 fn system(common: &Common, place: &Place, program: &Path, filled: bool) -> anyhow::Result<Plan> {
     let name =
@@ -324,7 +324,7 @@ fn writable(config: &Config) -> Vec<PathBuf> {
 fn exec_start(program: &Path, file: Option<&Path>, shipped: &str) -> anyhow::Result<String> {
     let Some(file) = file else { return Ok(shipped.replace("/usr/bin/ferrybox", &quoted(program)?)) };
     let file = std::path::absolute(file)?;
-    Ok(format!("ExecStart={} --quiet --config {} run\n", quoted(program)?, quoted(&file)?))
+    Ok(format!("ExecStart={} --config {} run\n", quoted(program)?, quoted(&file)?))
 }
 
 /// A path as a unit's line takes it: `%` means something there, and spaces separate; `$` and `:` mean something in some lines, so paths that have
