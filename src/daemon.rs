@@ -323,7 +323,7 @@ async fn close(
     accounts: Vec<Arc<Account>>,
     process: &Process,
 ) {
-    let mut left = Left { tasks: Vec::from(tasks), servers: vec![server] };
+    let mut left = Left { accounts: accounts.clone(), tasks: Vec::from(tasks), servers: vec![server] };
     process.beats.end_work();
     left.tasks.iter_mut().for_each(JoinSet::abort_all);
     let drained = tokio::time::timeout(DRAIN, async {
@@ -337,8 +337,8 @@ async fn close(
     if drained.await.is_err() {
         tracing::warn!("some tasks did not end in time");
         left.servers.iter_mut().for_each(JoinSet::abort_all);
-        process.leave(left);
     }
+    process.leave(left);
     for account in accounts {
         process.step();
         if let Err(error) = account.store.clone().close().await {

@@ -183,13 +183,22 @@ pub(crate) async fn on_the_disk<T: Send + 'static>(f: impl FnOnce() -> T + Send 
     // It may have to wait for a thread.
     let queued = entry.going.rest();
     let _resting = going.rest();
-    tokio::task::spawn_blocking(move || {
+    let (tell, told) = tokio::sync::oneshot::channel();
+    let work = tokio::task::spawn_blocking(move || {
         drop(queued);
         let done = attended(Arc::new(Attending(beats, Arc::clone(&entry.going))), f);
+        // If nobody waits for it any more it goes here, with all that it holds: before the work counts as ended.
+        drop(tell.send(done));
         drop(entry);
-        done
-    })
-    .await
+    });
+    match told.await {
+        Ok(done) => Ok(done),
+        Err(_) => match work.await {
+            Err(error) => Err(error),
+            // It cannot be: what ends without a panic has told.
+            Ok(()) => std::future::pending().await,
+        },
+    }
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::daemon::account::Fatal;
+use crate::daemon::account::{Account, Fatal};
 use crate::daemon::beats::{Beat, Beats};
 use crate::daemon::live::lock;
 use crate::daemon::progress::Progress;
@@ -23,13 +23,15 @@ pub struct Process {
     now: Mutex<Option<Arc<Progress>>>,
     /// When opening or closing last came a step further.
     between: Beat,
-    /// Tasks of a life that has ended which did not end in time: they still hold what is the next one's.
+    /// What is left of a life that has ended: it still holds what is the next one's.
     left: Mutex<Left>,
 }
 
-/// Tasks that were told to end.
+/// A life that has ended, and those of its tasks that did not end in time.
 #[derive(Default)]
 pub(crate) struct Left {
+    /// Whose folders are still locked.
+    pub(crate) accounts: Vec<Arc<Account>>,
     pub(crate) tasks: Vec<JoinSet<Result<(), Fatal>>>,
     pub(crate) servers: Vec<JoinSet<()>>,
 }
@@ -62,16 +64,17 @@ impl Process {
         self.between.silence()
     }
 
-    /// What did not end in time.
+    /// What is left of a life.
     pub(crate) fn leave(&self, left: Left) {
         let mut all = lock(&self.left);
+        all.accounts.extend(left.accounts);
         all.tasks.extend(left.tasks);
         all.servers.extend(left.servers);
     }
 
     /// Waits until nothing of the last life is left: its locks, its socket and its databases are free then. `false`: asked to stop meanwhile.
     pub(crate) async fn last_life_has_ended(&self, stop: &CancellationToken) -> bool {
-        let Left { mut tasks, mut servers } = std::mem::take(&mut *lock(&self.left));
+        let Left { accounts, mut tasks, mut servers } = std::mem::take(&mut *lock(&self.left));
         let ended = async {
             for set in &mut tasks {
                 while set.join_next().await.is_some() {}
@@ -80,6 +83,8 @@ impl Process {
                 while set.join_next().await.is_some() {}
             }
             self.beats.work_has_ended().await;
+            // A watcher's thread, which only looks, may hold the folder a moment longer.
+            accounts.iter().flat_map(|account| &account.folders).for_each(|folder| *lock(&folder.lock) = None);
         };
         tokio::pin!(ended);
         let told = async {
