@@ -52,7 +52,7 @@ pub async fn get(config: &Config, path: &str) -> Result<Reply, OfflineError> {
     tokio::select! {
         biased;
         answered = control::answer_here(tx, path) => Ok(answered),
-        ended = requests::run(progress, questions) => Err(closed(match ended {
+        ended = requests::run(progress, questions, Arc::default()) => Err(closed(match ended {
             Err(Fatal::Store(error)) => error.to_string(),
             Err(error) => format!("{error:?}"),
             Ok(()) => "the question was not answered".to_owned(),
@@ -91,7 +91,7 @@ async fn one(
     let settings = settings(config, account).map_err(|e| closed(e.to_string()))?;
     let nobody = Tokens::new(&account.name, Credentials::Access { access_token: String::new().into() });
     let dropbox = Dropbox::new(settings, nobody).map_err(|e| closed(e.to_string()))?;
-    let parts = Parts { store, dropbox, source: Source::Keyring, folders, looks, remote };
+    let parts = Parts { store, dropbox, source: Source::Keyring, folders, looks, remote, beats: Arc::default() };
     let account = assemble(config, account, parts, stop).await.map_err(failed)?;
     for folder in &account.folders {
         let waits = held::is_open(&account, folder).await;

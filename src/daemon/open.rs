@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{self, Config};
 use crate::daemon::account::{Account, Lane, Upward};
+use crate::daemon::beats::Beats;
 use crate::daemon::clock::{ms, now_ms, rfc3339};
 use crate::daemon::copies::Copies;
 use crate::daemon::folder::Folder;
@@ -104,7 +105,8 @@ async fn one(
     let ids: Vec<_> = folders.iter().map(|f| f.id).collect();
     store.forget_folders_except(&ids).await?;
     let remote = RemoteCache::open(&store, &config.listing, &folders).await?;
-    Ok(assemble(config, account, Parts { store, dropbox, source, folders, looks, remote }, stop).await?)
+    let beats = Arc::clone(&process.beats);
+    Ok(assemble(config, account, Parts { store, dropbox, source, folders, looks, remote, beats }, stop).await?)
 }
 
 /// What an account is made of, however it was opened.
@@ -115,6 +117,7 @@ pub(crate) struct Parts {
     pub(crate) folders: Vec<Arc<Folder>>,
     pub(crate) looks: Vec<mpsc::Sender<Look>>,
     pub(crate) remote: RemoteCache,
+    pub(crate) beats: Arc<Beats>,
 }
 
 /// Puts an account together, with what the database remembers of it.
@@ -124,7 +127,7 @@ pub(crate) async fn assemble(
     parts: Parts,
     stop: &CancellationToken,
 ) -> Result<Account, StoreError> {
-    let Parts { store, dropbox, source, folders, looks, remote } = parts;
+    let Parts { store, dropbox, source, folders, looks, remote, beats } = parts;
     let paused = pause::remembered(&store).await?;
     let ceilings = store.meta("ceilings").await?;
     let ceilings = ceilings.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
@@ -150,7 +153,7 @@ pub(crate) async fn assemble(
         sessions_wanted: std::sync::atomic::AtomicU64::new(0),
         connections: Semaphore::new(config.upload.workers.max(1)),
         full: Mutex::default(),
-        beats: Arc::clone(&process.beats),
+        beats,
         host: host.split('.').next().unwrap_or_default().to_owned(),
         credentials: source,
         upward: Upward::default(),
