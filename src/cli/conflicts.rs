@@ -48,10 +48,11 @@ impl Conflicts {
 fn table(listed: &Listed<Conflict>, now: Timestamp) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
-    table.set_header(["PATH", "COPY IN DROPBOX", "SINCE"]);
+    table.set_header(["PATH", "COPY", "SINCE"]);
     for conflict in &listed.items {
         let path = format!("{}/{}", conflict.folder.trim_end_matches('/'), conflict.path);
-        table.add_row([escape(&path), escape(&conflict.copy), ago(&conflict.since, now)]);
+        let copy = conflict.local_copy.as_ref().unwrap_or(&conflict.copy);
+        table.add_row([escape(&path), escape(copy), ago(&conflict.since, now)]);
     }
     format!("{}\n{}", table.trim_fmt(), listed.rest())
 }

@@ -20,8 +20,9 @@ use crate::model::told::Done;
   ferrybox history ~/Documents/report.odt
   ferrybox history --json --limit 1000 | jq -r '.items[] | [.at, .what, .path] | @tsv'
 
-What: uploaded, deleted (in Dropbox), adopted (Dropbox had the same content already), conflict (both versions are kept),
-downloaded, trashed, moved, folder_created, restored. The log keeps the last daemon.history rows of each account.
+What: uploaded, deleted (a file in Dropbox), adopted (Dropbox had the same content already), conflict (both versions are
+kept), downloaded, trashed, moved, copied, folder_created, folder_deleted, restored. In brackets: where a move or a copy
+came from, or where the other version of a conflict is. The log keeps the last daemon.history rows of each account.
 
 Exit codes: 0 listed (an empty list too), 4 no daemon has run yet, 64 the command line or the configuration is wrong")]
 pub(super) struct History {
@@ -59,7 +60,7 @@ pub(super) fn table(items: &[Done], now: Timestamp) -> String {
     table.set_header(["WHEN", "WHAT", "SIZE", "PATH"]);
     for done in items {
         let mut path = escape(&format!("{}/{}", done.folder.trim_end_matches('/'), done.path));
-        if let Some(place) = &done.place {
+        if let Some(place) = done.local_place.as_ref().or(done.place.as_ref()) {
             path = format!("{path} ({})", escape(place));
         }
         table.add_row([ago(&done.at, now), word(&done.what), done.size.map(bytes).unwrap_or_default(), path]);

@@ -22,7 +22,8 @@ use crate::model::told::{Restored, Version, Versions};
   ferrybox restore ~/Documents/report.odt --rev 015f3a2b9c1d0000000012345678
 
 Without --rev, the newest version in the trash comes back; of a directory, every file that went to the trash and is not
-there any more. If the trash has nothing, Dropbox's revisions are listed, and nothing is done. What stands at the path
+there any more, or, if the trash has none, every file that was deleted there, from Dropbox's revisions. If the trash has
+nothing of a file, the only revision that Dropbox has comes back; of several, the list is shown, and nothing is done. What stands at the path
 goes to the trash first; a directory there stays, and the file gets a name beside it. A restored file is synced as if it
 had just been saved.
 
@@ -58,7 +59,9 @@ impl Restore {
             let route = asking("/v1/versions", Some(&self.path), &loaded.config)?;
             let found: Versions = block_on(client.get(&route))?;
             let in_trash = found.trashed_below || found.items.iter().any(|item| item.from == "trash");
-            if self.list || (!in_trash && !found.items.is_empty()) {
+            // A single candidate, or all that went from below a directory, needs no choice.
+            let choice = found.items.iter().filter(|item| !item.current).count() > 1;
+            if self.list || (!in_trash && found.deleted_below == 0 && choice) {
                 if self.json {
                     print(&format!("{}\n", serde_json::to_string_pretty(&found)?))?;
                 } else {
@@ -108,7 +111,7 @@ fn told(restored: &Restored) -> String {
 fn listed(found: &Versions, now: Timestamp) -> String {
     let path = format!("{}/{}", found.folder.trim_end_matches('/'), found.path);
     let mut out = String::new();
-    if found.items.is_empty() && !found.trashed_below {
+    if found.items.is_empty() && !found.trashed_below && found.deleted_below == 0 {
         let _ = writeln!(out, "Nothing of {} can be restored.", escape(&path));
     }
     if !found.items.is_empty() {
@@ -122,6 +125,10 @@ fn listed(found: &Versions, now: Timestamp) -> String {
     }
     if found.trashed_below {
         let _ = writeln!(out, "Files that were below {} are in the trash, too.", escape(&path));
+    }
+    if found.deleted_below > 0 {
+        let files = counted(found.deleted_below, "file that was", "files that were");
+        let _ = writeln!(out, "{files} below {} can come back from Dropbox's revisions.", escape(&path));
     }
     if let Some(note) = &found.note {
         let _ = writeln!(out, "Dropbox's revisions are not shown: {}", escape(note));

@@ -14,7 +14,7 @@ use crate::daemon::lock::Lock;
 use crate::local::{Root, RootId};
 use crate::model::{Base, Failure, FolderId, Local, Mode, RelPath, RemotePath, UnixMs};
 use crate::plan::ignore::{NESTED, Rules, Why};
-use crate::plan::listing::tells_apart;
+use crate::plan::listing::{tells_apart, within};
 
 /// One synced folder.
 #[derive(Debug)]
@@ -202,6 +202,17 @@ impl Folder {
     /// The path's own place in Dropbox.
     pub(crate) fn home(&self, path: &RelPath) -> RemotePath {
         self.remote.join(path)
+    }
+
+    /// Where a place in Dropbox lies on this disk, for people; `None` outside of this folder.
+    pub(crate) fn shown(&self, place: &RemotePath) -> Option<String> {
+        if !within(place, &self.remote) {
+            return None;
+        }
+        // The folder's own name may be written in other letters there, so names are counted, not compared.
+        let above = self.remote.as_str().split('/').skip(1).count();
+        let below: Vec<&str> = place.as_str().split('/').skip(1 + above).collect();
+        Some(self.local.join(below.join("/")).to_string_lossy().into_owned())
     }
 }
 

@@ -7,6 +7,7 @@ use crate::daemon::account::{Account, Fatal};
 use crate::daemon::clock::rfc3339;
 use crate::daemon::place;
 use crate::daemon::progress::Progress;
+use crate::model::RemotePath;
 use crate::model::status::Problem;
 use crate::model::told::{Conflict, Done};
 use crate::store::HistoryRow;
@@ -85,6 +86,7 @@ pub(crate) async fn conflicts(progress: &Progress, offset: u64, limit: u64) -> R
                     account: account.name.clone(),
                     folder: folder.local.to_string_lossy().into_owned(),
                     path: row.path.to_string(),
+                    local_copy: folder.shown(&row.copy),
                     copy: row.copy.to_string(),
                     since: rfc3339(row.at),
                 });
@@ -129,15 +131,19 @@ pub(crate) async fn history(
 
 /// A row of the log, as clients see it.
 pub(crate) fn done(account: &Account, row: HistoryRow) -> Done {
-    let folder = account.folder(row.folder).map(|f| f.local.to_string_lossy().into_owned());
+    let folder = account.folder(row.folder);
+    // Of a conflict, a move and a copy; written in Dropbox's terms, since that is what the step was about.
+    let place = row.place.as_deref().and_then(|place| RemotePath::parse(place).ok());
+    let local_place = place.zip(folder).and_then(|(place, folder)| folder.shown(&place));
     Done {
         at: rfc3339(row.at),
         what: row.what,
         account: account.name.clone(),
-        folder: folder.unwrap_or_default(),
+        folder: folder.map(|f| f.local.to_string_lossy().into_owned()).unwrap_or_default(),
         path: row.path.to_string(),
         size: row.size,
         rev: row.rev,
+        local_place,
         place: row.place,
     }
 }

@@ -2,8 +2,11 @@
 //!
 //! What is put back stands at the path as if somebody had saved it there: it goes up by itself where changes go up. What stood there is in the trash.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::time::Duration;
+
+use futures_util::StreamExt as _;
 
 use crate::control::Unable;
 use crate::daemon::account::Fatal;
@@ -15,6 +18,7 @@ use crate::daemon::progress::Progress;
 use crate::daemon::trash;
 use crate::dropbox::{FileMetadata, Lineage};
 use crate::local::{self, Left, Refused};
+use crate::model::done::Deed;
 use crate::model::told::{Restored, Version, Versions};
 use crate::model::{Failure, Job, JobId, Local, RelPath};
 use crate::plan::decide::Wanted;
@@ -30,6 +34,8 @@ const NAMES: usize = 100;
 /// Of a directory's files, so many are noted in the log, and so many that failed are told.
 const NOTED: usize = 10_000;
 const FAILED: usize = 100;
+/// Files of a directory that come down side by side.
+const AT_ONCE: usize = 4;
 
 type Able<T> = Result<Result<T, Unable>, Fatal>;
 
@@ -63,6 +69,7 @@ pub(crate) async fn versions(progress: &Progress, path: &Path) -> Able<Versions>
         path: place.path.to_string(),
         items,
         trashed_below,
+        deleted_below: deleted_below(&place).await?.len() as u64,
         note,
     }))
 }
@@ -125,6 +132,13 @@ async fn from_trash(place: &Place, stamp: Option<&str>) -> Able<Restored> {
             return Ok(Err(Unable::Unknown(text)));
         }
         (None, None) => {
+            let gone = deleted_below(place).await?;
+            if !gone.is_empty() {
+                return below_from_dropbox(place, gone).await;
+            }
+            if let Some(rev) = only_one(place).await {
+                return from_dropbox(place, &rev).await;
+            }
             let text = format!(
                 "nothing of {shown} is in the trash: choose one of Dropbox's revisions with --rev (`ferrybox restore --list` shows them)"
             );
@@ -196,6 +210,72 @@ async fn below_dir(place: &Place) -> Able<Restored> {
     place.account.store.note_restored(place.folder.id, noted, now_ms()).await?;
     let whole = one(place, &place.path, ("trash", String::new()), bytes, false);
     Ok(Ok(Restored { version: None, files, failed, ..whole }))
+}
+
+/// The revision of Dropbox's that can only be meant: the last one of a file that is gone here, or the only earlier one.
+async fn only_one(place: &Place) -> Option<String> {
+    let (deleted, entries, more) = revisions(place, None).await.ok()?;
+    let (root, path) = (place.folder.root.pin(), place.path.clone());
+    let gone = blocking(move || Ok(root.observe(&path) == Local::Absent)).await.unwrap_or(false);
+    let first = usize::from(!deleted && !gone);
+    match entries.get(first..)? {
+        [only] if !more => Some(only.rev.clone()),
+        _ => None,
+    }
+}
+
+/// Files below the path that the log says were deleted, with their last revisions, and that are not there any more.
+async fn deleted_below(place: &Place) -> Result<Vec<(RelPath, String)>, Fatal> {
+    let (mut seen, mut gone) = (HashSet::new(), Vec::new());
+    let mut offset = 0;
+    loop {
+        let under = (place.folder.id, place.path.clone());
+        let (rows, _) = place.account.store.history(Some(under), offset, NOTED).await?;
+        let count = rows.len();
+        for row in rows.into_iter().filter(|row| row.path != place.path) {
+            let last = seen.insert(row.path.clone());
+            if let (true, Deed::Deleted | Deed::Trashed, Some(rev)) = (last, row.what, row.rev) {
+                gone.push((row.path, rev));
+            }
+        }
+        offset += count;
+        if count < NOTED {
+            break;
+        }
+    }
+    let root = place.folder.root.pin();
+    blocking(move || {
+        gone.retain(|(path, _)| root.observe(path) == Local::Absent);
+        Ok(gone)
+    })
+    .await
+}
+
+/// What was deleted below a directory comes back from Dropbox's revisions, some files at a time.
+async fn below_from_dropbox(place: &Place, gone: Vec<(RelPath, String)>) -> Able<Restored> {
+    let mut whole = one(place, &place.path, ("dropbox", String::new()), 0, false);
+    (whole.version, whole.files) = (None, 0);
+    let mut work = futures_util::stream::iter(gone)
+        .map(|(path, rev)| async move {
+            let (account, folder) = (place.account.clone(), place.folder.clone());
+            let file = Place { account, folder, index: place.index, path };
+            let done = from_dropbox(&file, &rev).await;
+            (file.path, done)
+        })
+        .buffer_unordered(AT_ONCE);
+    while let Some((path, done)) = work.next().await {
+        match done? {
+            Ok(file) => {
+                whole.files += 1;
+                whole.bytes += file.bytes;
+            }
+            Err(Unable::Unknown(text) | Unable::Later(text)) if whole.failed.len() < FAILED => {
+                whole.failed.push(format!("{path}: {text}"));
+            }
+            Err(_) => {}
+        }
+    }
+    Ok(Ok(whole))
 }
 
 async fn from_dropbox(place: &Place, rev: &str) -> Able<Restored> {

@@ -8,12 +8,14 @@ use serde::{Deserialize, Serialize};
 pub enum Deed {
     /// Its content went up.
     Uploaded,
-    /// It was deleted in Dropbox.
+    /// The file was deleted in Dropbox.
     Deleted,
     /// Dropbox had the same content already: nothing was sent.
     Adopted,
     /// Dropbox held other content: both are kept.
     Conflict,
+    /// The folder was deleted in Dropbox.
+    FolderDeleted,
     /// Its content came down.
     Downloaded,
     /// What was here went to the local trash.
@@ -37,6 +39,7 @@ impl Deed {
         match self {
             Self::Uploaded => "uploaded",
             Self::Deleted => "deleted",
+            Self::FolderDeleted => "folder_deleted",
             Self::Adopted => "adopted",
             Self::Conflict => "conflict",
             Self::Downloaded => "downloaded",
@@ -51,9 +54,10 @@ impl Deed {
 
     /// The deed that a word means.
     pub fn of_word(word: &str) -> Self {
-        const ALL: [Deed; 10] = [
+        const ALL: [Deed; 11] = [
             Deed::Uploaded,
             Deed::Deleted,
+            Deed::FolderDeleted,
             Deed::Adopted,
             Deed::Conflict,
             Deed::Downloaded,
@@ -73,7 +77,7 @@ mod tests {
 
     #[test]
     fn words_are_read_as_they_were_written() {
-        for deed in [Deed::Uploaded, Deed::FolderCreated, Deed::Conflict] {
+        for deed in [Deed::Uploaded, Deed::FolderCreated, Deed::FolderDeleted, Deed::Conflict] {
             assert_eq!(Deed::of_word(deed.word()), deed);
             assert_eq!(serde_json::to_value(deed).unwrap(), deed.word());
         }

@@ -29,6 +29,9 @@ pub struct Conflict {
     pub path: String,
     /// Where the other version was kept, in Dropbox.
     pub copy: String,
+    /// The same place on this disk; null where it lies outside of the folder.
+    #[serde(default)]
+    pub local_copy: Option<String>,
     /// Since when (RFC 3339).
     pub since: String,
 }
@@ -46,6 +49,9 @@ pub struct Versions {
     pub items: Vec<Version>,
     /// Whether files that were below this path lie in the trash, too.
     pub trashed_below: bool,
+    /// Files that were below this path, are not there any more, and can come back from Dropbox's revisions.
+    #[serde(default)]
+    pub deleted_below: u64,
     /// Why Dropbox's are not among them; null: they are.
     pub note: Option<String>,
 }
@@ -105,8 +111,11 @@ pub struct Done {
     pub size: Option<u64>,
     /// Dropbox's revision that it is about.
     pub rev: Option<String>,
-    /// The other path that it concerns: a conflicted copy's, or where a move came from.
+    /// The other path that it concerns, in Dropbox: a conflicted copy's, or where a move came from.
     pub place: Option<String>,
+    /// The same place on this disk; null where there is none, or it lies outside of the folder.
+    #[serde(default)]
+    pub local_place: Option<String>,
 }
 
 /// `GET /v1/explain`: one path's whole story.

@@ -97,7 +97,7 @@ impl<'a> Log<'a> {
                 (Deed::Uploaded, Note { size: Some(*size), rev: base.map(|base| base.rev.as_str()), place })
             }
             RemoteChange::Delete { rev, .. } => (Deed::Deleted, Note { rev: Some(rev), ..Note::default() }),
-            RemoteChange::DeleteFolder { .. } => (Deed::Deleted, Note::default()),
+            RemoteChange::DeleteFolder { .. } => (Deed::FolderDeleted, Note::default()),
             RemoteChange::Relocate(relocation) => {
                 let what = if relocation.copy { Deed::Copied } else { Deed::Moved };
                 let size = base.map(|base| base.stat.size);

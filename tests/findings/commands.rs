@@ -201,3 +201,77 @@ fn t10_lists_are_answered_from_the_database_while_no_daemon_runs() {
     }
     world.assert_clean();
 }
+
+/// A deleted folder's files come back from Dropbox's revisions, and a single candidate needs no choice.
+#[test]
+fn t12_a_deleted_folder_comes_back_from_dropbox() {
+    let mut world = World::new();
+    world.mode = "two-way";
+    for n in 0..4 {
+        world.write(&format!("d1/{n}.txt"), format!("{n}"));
+    }
+    for name in ["keep", "one.txt", "two"] {
+        world.write(name, name);
+    }
+    let _daemon = world.daemon();
+    world.until("all", |s| s.file_count() == 7);
+    world.until_folder("in_sync");
+    for gone in ["d1", "one.txt"] {
+        let path = world.folder.join(gone);
+        if path.is_dir() { std::fs::remove_dir_all(path).unwrap() } else { std::fs::remove_file(path).unwrap() }
+    }
+    world.until("the deletions", |s| s.file_count() == 2);
+    world.until_folder("in_sync");
+    let restore = |args: &[&str]| {
+        let mut command = world.command(&["restore"]);
+        command.args(args).current_dir(&world.folder);
+        ran(command)
+    };
+    let out = restore(&["d1", "--list"]);
+    assert!(text(&out).contains("4 files that were below"), "{}", text(&out));
+    let out = restore(&["d1"]);
+    assert_eq!(out.status.code(), Some(0), "{}", text(&out));
+    let out = restore(&["one.txt"]);
+    assert_eq!(out.status.code(), Some(0), "{}", text(&out));
+    world.until("all are back", |s| s.file_count() == 7);
+    assert_eq!(std::fs::read_to_string(world.folder.join("d1/3.txt")).unwrap(), "3");
+    world.assert_equal();
+    // T11: a folder that went is told from the files in it.
+    let history = crate::harness::json(&world, &["history", "--json"]);
+    let what = |path: &str| -> Vec<String> {
+        let items = history["items"].as_array().unwrap().iter().filter(|item| item["path"] == path);
+        items.map(|item| item["what"].as_str().unwrap().to_owned()).collect()
+    };
+    assert!(what("d1").contains(&"folder_deleted".to_owned()), "{history}");
+    assert!(what("d1/0.txt").contains(&"deleted".to_owned()), "{history}");
+    world.assert_clean();
+}
+
+/// People know their own disk: where a move came from and where a copy is are shown there.
+#[test]
+fn t11_history_and_conflicts_name_local_paths() {
+    let mut world = World::new();
+    world.mode = "two-way";
+    world.write("before.bin", vec![7; 5 << 20]);
+    world.write("both.txt", "1");
+    let _daemon = world.daemon();
+    world.until("all", |s| s.file_count() == 2);
+    world.until_folder("in_sync");
+    std::fs::rename(world.folder.join("before.bin"), world.folder.join("after.bin")).unwrap();
+    world.until("the move", |s| s.file("/T/after.bin").is_some());
+    assert_eq!(ran(world.command(&["pause"])).status.code(), Some(0));
+    world.write("both.txt", "here");
+    world.standin.write("/T/both.txt", b"there".to_vec());
+    assert_eq!(ran(world.command(&["resume"])).status.code(), Some(0));
+    world.until("both versions", |s| s.file_count() == 3);
+    world.until_folder("in_sync");
+    let history = crate::harness::json(&world, &["history", "--json"]);
+    let moved = history["items"].as_array().unwrap().iter().find(|item| item["what"] == "moved").unwrap();
+    assert_eq!(moved["local_place"], world.folder.join("before.bin").to_str().unwrap());
+    let conflicts = crate::harness::json(&world, &["conflicts", "--json"]);
+    let copy = conflicts["items"][0]["local_copy"].as_str().unwrap();
+    assert!(copy.starts_with(world.folder.to_str().unwrap()), "{conflicts}");
+    assert_eq!(std::fs::read_to_string(copy).unwrap(), "here");
+    let shown = crate::harness::told(&world, &["history"]);
+    assert!(shown.contains(&format!("({})", world.folder.join("before.bin").display())), "{shown}");
+}
