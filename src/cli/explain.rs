@@ -10,7 +10,7 @@ use super::client::Client;
 use super::history;
 use super::place::asking;
 use super::render::{BOLD, DIM, PLAIN, ago, bytes, counted, escape};
-use super::{Common, OK, block_on, print};
+use super::{Common, FAILED, OK, block_on, print};
 use crate::model::told::{ChangeOf, Explained, RowOf, ViewOf};
 
 /// Tell one path's whole story: what is here, what is in Dropbox, what is to be done and why not
@@ -19,7 +19,7 @@ use crate::model::told::{ChangeOf, Explained, RowOf, ViewOf};
   ferrybox explain ~/Documents/report.odt
   ferrybox explain report.odt --json | jq .row
 
-Exit codes: 0 explained, 4 no daemon has run yet, 64 the path is in no synced folder, or the command line or the
+Exit codes: 0 explained, 1 there is and was no such path, 4 no daemon has run yet, 64 the path is in no synced folder, or the command line or the
 configuration is wrong")]
 pub(super) struct Explain {
     /// A file or directory in a synced folder, whether it is still there or not
@@ -40,7 +40,7 @@ impl Explain {
         } else {
             print(&text(&explained, Timestamp::now()))?;
         }
-        Ok(OK)
+        Ok(if explained.known { OK } else { FAILED })
     }
 }
 

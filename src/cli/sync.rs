@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::client::Client;
 use super::place::in_a_folder;
 use super::render::{counted, escape};
-use super::{Common, OK, PROBLEMS, UNFINISHED, block_on, print};
+use super::{Common, FAILED, OK, PROBLEMS, UNFINISHED, block_on, print};
 use crate::model::status::SyncAnswer;
 
 /// Look again now, at everything or below one path
@@ -16,7 +16,7 @@ use crate::model::status::SyncAnswer;
 #[command(after_help = "Example:
   ferrybox sync ~/Documents/report.odt --wait
 
-Exit codes: 0 asked for, or in sync with --wait; 3 finished, but some paths have problems; 4 could not
+Exit codes: 0 asked for, or in sync with --wait; 1 with --wait: there is no such file on either side; 3 finished, but some paths have problems; 4 could not
 finish, or no daemon runs; 64 the command line or the configuration is wrong")]
 pub(super) struct Sync {
     /// A file or directory in a synced folder; everything if left out
@@ -48,6 +48,7 @@ impl Sync {
                 let paths = counted(answer.problems, "path has a problem", "paths have problems");
                 (format!("finished, but {paths} (`ferrybox problems`)"), PROBLEMS)
             }
+            "no_such_file" => ("no such file, here or in Dropbox".to_owned(), FAILED),
             _ => ("could not finish".to_owned(), UNFINISHED),
         };
         if code != OK {

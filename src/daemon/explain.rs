@@ -48,7 +48,16 @@ pub(crate) async fn explain(progress: &Progress, path: &Path) -> Result<Result<E
         mode: folder.mode.to_string(),
         path: place.path.to_string(),
         remote_path: folder.home(&place.path).to_string(),
-        summary: summary(&place, &viewed, row.as_ref(), change.as_ref(), (state, reason.as_deref()), below),
+        summary: summary(
+            &place,
+            &viewed,
+            row.as_ref(),
+            change.as_ref(),
+            (state, reason.as_deref()),
+            below,
+            !log.is_empty(),
+        ),
+        known: row.is_some() || !log.is_empty() || viewed.is_somewhere(),
         ignored: viewed.ignored.as_ref().map(|why| IgnoredBy {
             at: why.at.to_string(),
             pattern: why.pattern.clone(),
@@ -74,6 +83,7 @@ fn summary(
     change: Option<&ChangeSeen>,
     (state, reason): (FolderState, Option<&str>),
     below: Below,
+    has_history: bool,
 ) -> String {
     if let Some(why) = &viewed.ignored {
         let what = if why.at == place.path { "it".to_owned() } else { format!("the directory `{}` above it", why.at) };
@@ -92,26 +102,7 @@ fn summary(
         _ => String::new(),
     };
     let held = state == FolderState::Held;
-    let Some(row) = row else {
-        return match (&viewed.action, &viewed.local) {
-            (Action::Nothing, Local::Dir) if below.pending + below.problems == 0 => {
-                format!("a directory; nothing below it is to be done{also}")
-            }
-            (Action::Nothing, Local::Dir) => {
-                format!(
-                    "a directory; {} paths on their way and {} problems below it{also}",
-                    below.pending, below.problems
-                )
-            }
-            (Action::Nothing, Local::File(_)) if state == FolderState::Syncing && !reason.is_empty() => {
-                format!("in sync as far as is known{also}")
-            }
-            (Action::Nothing, Local::File(_)) => "in sync".to_owned(),
-            (Action::Nothing, _) => "nothing is to be done".to_owned(),
-            _ if held => format!("held: {reason}"),
-            _ => format!("changed, and not in the queue yet: the next event or scan brings it there{also}"),
-        };
-    };
+    let Some(row) = row else { return resting(place, viewed, (state, reason), &also, below, has_history) };
     let failed = row.failure.as_ref().map(|(_, text)| text.as_str());
     match (row.state.as_str(), failed) {
         ("wedged", Some(text)) => format!("waits for a change of the path: {text}"),
@@ -126,6 +117,55 @@ fn summary(
         ("claimed", _) => "is being worked on".to_owned(),
         (_, Some(text)) => format!("is tried again at {}: {text}{also}", rfc3339(row.due_at)),
         (_, None) => format!("waits for its turn, not before {}{also}", rfc3339(row.due_at)),
+    }
+}
+
+/// The summary of a path that has no row: nothing is known to be done about it.
+fn resting(
+    place: &Place,
+    viewed: &Viewed,
+    (state, reason): (FolderState, &str),
+    also: &str,
+    below: Below,
+    has_history: bool,
+) -> String {
+    let counts = if below.pending + below.problems == 0 {
+        "nothing below it is to be done".to_owned()
+    } else {
+        format!("{} paths on their way and {} problems below it", below.pending, below.problems)
+    };
+    let mode = place.folder.mode;
+    if place.path.is_root() {
+        return format!("the folder itself; {counts}{also}");
+    }
+    match (&viewed.action, &viewed.local, &viewed.remote) {
+        _ if !viewed.is_somewhere() && has_history => "there is no such file any more, here or in Dropbox".to_owned(),
+        _ if !viewed.is_somewhere() => "no such file, here or in Dropbox".to_owned(),
+        (Action::Nothing, Local::Dir, _) => format!("a directory; {counts}{also}"),
+        (Action::Nothing, Local::File(_), _) if viewed.base.is_none() => {
+            format!("only here: this folder's mode is `{mode}`, and the file does not go up")
+        }
+        (Action::Nothing, Local::File(stat), _)
+            if viewed.base.as_ref().is_some_and(|base| base.stat.size != stat.size) =>
+        {
+            format!("changed here only: this folder's mode is `{mode}`, and the file does not go up")
+        }
+        (Action::Nothing, Local::File(_), _) if state == FolderState::Syncing && !reason.is_empty() => {
+            format!("in sync as far as is known{also}")
+        }
+        (Action::Nothing, Local::File(_), _) => "in sync".to_owned(),
+        (Action::Nothing, Local::Absent, Remote::Unlisted) => {
+            format!("not here, and whether Dropbox has it is not known yet{also}")
+        }
+        (Action::Nothing, Local::Absent, Remote::File { .. } | Remote::Folder) => {
+            format!("only in Dropbox: this folder's mode is `{mode}`, and it does not come down{also}")
+        }
+        (Action::Nothing, ..) => format!("nothing is to be done{also}"),
+        _ if state == FolderState::Held => format!("held: {reason}"),
+        _ => {
+            let path = place.folder.local.join(place.path.as_str());
+            format!("changed, and not in the queue: `ferrybox sync {}` looks at it now{also}", path.display())
+        }
     }
 }
 

@@ -14,12 +14,13 @@ use crate::daemon::beats::{Beats, rest};
 use crate::daemon::clock::{ms, now_ms};
 use crate::daemon::explain;
 use crate::daemon::held::{self, Verdict};
-use crate::daemon::intake::Look;
+use crate::daemon::intake::{Look, blocking};
 use crate::daemon::lists::{self, usize_of};
 use crate::daemon::place::{self, Place};
 use crate::daemon::planned;
 use crate::daemon::progress::Progress;
 use crate::daemon::restore;
+use crate::daemon::views::{self, Viewed};
 use crate::model::RemotePath;
 use crate::model::status::{Answered, SyncAnswer};
 use crate::model::told::PauseAnswer;
@@ -214,10 +215,25 @@ async fn sync(progress: &Progress, path: Option<PathBuf>, wait: bool) -> Result<
     }
     let outcome = match (&reason, problems) {
         (Some(_), _) => "unfinished",
+        (None, 0) if !is_somewhere(&targets).await? => "no_such_file",
         (None, 0) => "in_sync",
         (None, _) => "problems",
     };
     Ok(Ok(SyncAnswer { outcome: outcome.to_owned(), problems, reason }))
+}
+
+/// Whether any of the places is known: on the disk, in Dropbox, or by a row.
+async fn is_somewhere(targets: &[Place]) -> Result<bool, Fatal> {
+    for target in targets {
+        let (at, of, paths) = (target.account.clone(), target.folder.clone(), [target.path.clone()]);
+        if target.path.is_root() || target.account.store.row_of(target.folder.id, &target.path).await?.is_some() {
+            return Ok(true);
+        }
+        if blocking(move || views::of_blocking(&at, &of, &paths)).await?.iter().any(Viewed::is_somewhere) {
+            return Ok(true);
+        }
+    }
+    Ok(targets.is_empty())
 }
 
 /// Waits until nothing under the target is pending, and its listing has answered this question; the number of problems there, or why it cannot be

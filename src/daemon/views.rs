@@ -29,6 +29,11 @@ pub(crate) struct Viewed {
 }
 
 impl Viewed {
+    /// Whether either side has something at the path, had it when they last agreed, or cannot say.
+    pub(crate) fn is_somewhere(&self) -> bool {
+        self.local != Local::Absent || self.base.is_some() || self.remote != Remote::Absent
+    }
+
     /// What the action means.
     pub(crate) fn sentence(&self) -> String {
         tell::sentence(&self.action) + self.perhaps.unwrap_or_default()

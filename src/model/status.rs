@@ -297,7 +297,7 @@ pub struct Problem {
 /// The answer to `POST /v1/sync`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SyncAnswer {
-    /// `in_sync`, `problems`, `unfinished` (only with `wait`), or `accepted`.
+    /// `in_sync`, `problems`, `unfinished`, `no_such_file` (only with `wait`), or `accepted`.
     pub outcome: String,
     /// Paths with problems under what was asked for.
     pub problems: u64,

@@ -118,6 +118,10 @@ pub struct Done {
     pub local_place: Option<String>,
 }
 
+fn yes() -> bool {
+    true
+}
+
 /// `GET /v1/explain`: one path's whole story.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Explained {
@@ -133,6 +137,9 @@ pub struct Explained {
     pub remote_path: String,
     /// How it stands, in one sentence.
     pub summary: String,
+    /// Whether there is, or ever was, such a path on either side.
+    #[serde(default = "yes")]
+    pub known: bool,
     /// The rule that ignores it; null: none does.
     pub ignored: Option<IgnoredBy>,
     /// What is on the disk.

@@ -275,3 +275,31 @@ fn t11_history_and_conflicts_name_local_paths() {
     let shown = crate::harness::told(&world, &["history"]);
     assert!(shown.contains(&format!("({})", world.folder.join("before.bin").display())), "{shown}");
 }
+
+#[test]
+fn t5_explain_and_sync_say_what_is_not_synced_and_what_is_nowhere() {
+    let mut world = World::new();
+    world.mode = "download";
+    world.standin.write("/T/both.txt", b"both".to_vec());
+    let _daemon = world.daemon();
+    world.eventually("the file comes down", || world.folder.join("both.txt").is_file());
+    world.write("mine.txt", "mine");
+    let asked = |args: &[&str]| {
+        let mut command = world.command(args);
+        command.current_dir(&world.folder);
+        ran(command)
+    };
+    let said = |args: &[&str], code: i32, expected: &str| {
+        let out = asked(args);
+        assert_eq!(out.status.code(), Some(code), "{args:?} {}", text(&out));
+        assert!(text(&out).contains(expected), "{args:?} {}", text(&out));
+    };
+    said(&["sync", "--wait"], 0, "in sync");
+    said(&["explain", "both.txt"], 0, "in sync");
+    said(&["explain", "mine.txt"], 0, "only here: this folder's mode is `download`");
+    said(&["explain", "."], 0, "the folder itself; nothing below it is to be done");
+    said(&["explain", "nope"], 1, "no such file, here or in Dropbox");
+    said(&["sync", "nope", "--wait"], 1, "no such file, here or in Dropbox");
+    said(&["sync", "both.txt", "--wait"], 0, "in sync");
+    world.assert_clean();
+}
