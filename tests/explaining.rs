@@ -59,7 +59,10 @@ fn explain_tells_the_views_the_rule_and_the_log() {
     assert!(met["conflict"].as_str().unwrap().contains("conflicted copy"), "{met}");
     let link = explain(&world, "link");
     assert_eq!((&link["local"]["kind"], &link["action"]), (&"other".into(), &"blocked".into()), "{link}");
-    let gone = explain(&world, "gone");
+    // T5: a path that is nowhere is no success.
+    let out = world.command(&["explain", "gone", "--json"]).current_dir(&world.folder).output().unwrap();
+    assert_eq!(out.status.code(), Some(1), "{}", harness::text(&out));
+    let gone: Value = serde_json::from_slice(&out.stdout).unwrap();
     assert_eq!((&gone["local"]["kind"], &gone["base"]), (&"absent".into(), &Value::Null), "{gone}");
     let root = explain(&world, ".");
     assert_eq!((&root["path"], &root["local"]["kind"]), (&"".into(), &"folder".into()), "{root}");
