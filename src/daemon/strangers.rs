@@ -77,7 +77,7 @@ pub(crate) async fn without(account: &Arc<Account>, batch: &Batch) -> Result<Bat
         for change in some {
             match looks.next().await.unwrap_or(Ok(Found::Failed))? {
                 Found::Ours => {}
-                Found::Stranger(name) => strange.push((change.id, stranger(&name))),
+                Found::Stranger(name) => strange.push((change.id, Some(stranger(&name)))),
                 Found::Failed => later.push((change.id, now + AGAIN_MS)),
             }
         }

@@ -284,7 +284,7 @@ impl Store {
         &self,
         batch: i64,
         later: Vec<(ChangeId, UnixMs)>,
-        dropped: Vec<(ChangeId, Failure)>,
+        dropped: Vec<(ChangeId, Option<Failure>)>,
         now: UnixMs,
     ) -> Result<(), StoreError> {
         self.write_and_wake(move |conn| {
@@ -301,8 +301,8 @@ impl Store {
                 let Some((job, generation)) = of else { continue };
                 let tries: i64 =
                     conn.query_row("SELECT min(attempts, 30) FROM job WHERE id = ?1", [job], |r| r.get(0))?;
-                let at = now.saturating_add(1000 * (tries + 1));
-                settle::put_off(conn, JobId(job), generation, at, Some(failure))?;
+                let at = if failure.is_some() { now.saturating_add(1000 * (tries + 1)) } else { now };
+                settle::put_off(conn, JobId(job), generation, at, failure.as_ref())?;
             }
             conn.prepare_cached(
                 "UPDATE batch SET entries = (SELECT count(*) FROM change WHERE batch = ?1) WHERE id = ?1",

@@ -1,1 +1,3 @@
 //! What could lose data (group D).
+
+mod removals;
