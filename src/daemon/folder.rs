@@ -11,7 +11,7 @@ use crate::daemon::beats::Beat;
 use crate::daemon::intake::Look;
 use crate::daemon::live::lock;
 use crate::daemon::lock::Lock;
-use crate::local::{Root, RootId};
+use crate::local::{Gone, Root, RootId};
 use crate::model::{Base, Failure, FolderId, Local, Mode, RelPath, RemotePath, UnixMs};
 use crate::plan::ignore::{NESTED, Rules, Why};
 use crate::plan::listing::{tells_apart, within};
@@ -31,7 +31,7 @@ pub(crate) struct Folder {
     pub(crate) root: Root,
     /// The marker's id, as the database knows it; `None` for a backup of a folder that cannot be written.
     pub(crate) root_id: Mutex<Option<RootId>>,
-    /// The root stood in its place without its marker: what is there later may be a copy that is still being made.
+    /// The root was seen in its place without its marker: what is there later may be a copy that is still being made.
     pub(crate) emptied: AtomicBool,
     /// Held while the root is open: one daemon a folder.
     pub(crate) lock: Mutex<Option<Lock>>,
@@ -106,10 +106,12 @@ impl Folder {
     pub(crate) fn vouch(&self, seen: &Root) -> Result<(), Failure> {
         let expected = lock(&self.root_id).clone();
         let outcome = seen.still_there(expected.as_ref());
+        // What could not be read says nothing of a copy.
+        if matches!(outcome, Err(Gone::Unmarked(_))) {
+            self.emptied.store(true, Ordering::Relaxed);
+        }
+        let outcome = outcome.map_err(Gone::into_failure);
         if let Err(failure) = &outcome {
-            if seen.is_in_place() {
-                self.emptied.store(true, Ordering::Relaxed);
-            }
             self.root.let_go(seen);
             if !self.root.is_open() {
                 self.lose(failure);

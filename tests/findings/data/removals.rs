@@ -4,8 +4,9 @@ use std::fs;
 use std::time::Duration;
 
 use ferrybox_standin::{Effect, Fault, When};
+use rustix::process::{Resource, Rlimit};
 
-use crate::harness::{FINISH_BATCH, World};
+use crate::harness::{Daemon, FINISH_BATCH, World};
 
 const DELETE_BATCH: &str = "files/delete_batch";
 
@@ -67,6 +68,46 @@ fn d8_what_is_put_back_while_a_call_waits_for_its_turn_stays() {
     world.until("the new file", |s| s.file("/T/new").is_some());
     world.until_folder("in_sync");
     assert_eq!(world.deletions(), 0, "{}", world.log());
+    assert_eq!(daemon.stop().0, Some(0));
+    world.assert_equal();
+    world.assert_clean();
+}
+
+/// Leaves a process that many free file descriptors, or as many as it likes.
+fn descriptors(daemon: &Daemon, free: Option<u64>) {
+    let pid = rustix::process::Pid::from_child(&daemon.child);
+    let open: Vec<u64> = fs::read_dir(format!("/proc/{}/fd", daemon.child.id()))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().to_str().unwrap().parse().unwrap())
+        .collect();
+    let limit = free.map_or(1024, |free| (0..).filter(|fd| !open.contains(fd)).nth(free as usize).unwrap());
+    let limit = Rlimit { current: Some(limit), maximum: Some(1024) };
+    rustix::process::prlimit(Some(pid), Resource::Nofile, limit).unwrap();
+}
+
+/// A marker that cannot be read is not a marker that is gone: what is deleted in Dropbox meanwhile goes here, and nothing comes back.
+#[test]
+fn d7_a_marker_that_cannot_be_read_is_not_a_lost_marker() {
+    let world = two_way();
+    for i in 0..20 {
+        world.write(&format!("f{i}"), format!("{i}"));
+    }
+    world.once_in_sync();
+    let daemon = world.daemon();
+    world.until_folder("in_sync");
+    // One descriptor: the root opens, its marker does not.
+    descriptors(&daemon, Some(1));
+    world.eventually("the folder stops", || world.log().contains("the folder stops"));
+    world.standin.delete("/T/f1");
+    descriptors(&daemon, None);
+    world.eventually("the folder is back", || world.log().contains("the folder is back"));
+    world.eventually("the deletion", || !world.folder.join("f1").exists());
+    world.until_folder("in_sync");
+    assert!(world.standin.file("/T/f1").is_none());
+    let log = world.log();
+    assert!(log.contains("short of memory or file handles") && !log.contains("compared anew"), "{log}");
+    let asked = log.lines().find(|line| line.contains("the folder stops")).unwrap();
+    assert!(!asked.contains("mount"), "{asked}");
     assert_eq!(daemon.stop().0, Some(0));
     world.assert_equal();
     world.assert_clean();
