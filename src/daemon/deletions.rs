@@ -121,12 +121,15 @@ impl Deletions {
             let consent = if asked == 0 {
                 Ok(())
             } else {
-                let empty = is_empty(folder).await?;
-                let held_before = held::is_open(&account, folder).await?;
+                let Some(empty) = is_empty(folder).await? else {
+                    skip.push(folder.id);
+                    continue;
+                };
+                let before = held::before(&account, folder).await?;
                 let arrived = account.store.arrived_beside_deletions(folder.id, self.began).await?;
                 // What was agreed to will be gone: it is nothing that a person keeps here.
                 let files = summary.files.saturating_sub(files.saturating_sub(asked));
-                let asked = guard::Asked { waiting: asked, recent, files, arrived, held_before, empty };
+                let asked = guard::Asked { waiting: asked, recent, files, arrived, before, empty };
                 guard::check(asked, limits)
             };
             match consent {
@@ -208,15 +211,16 @@ impl Deletions {
     }
 }
 
-/// Whether nothing that is synced stands in the folder's root. What cannot be listed is not empty: the root's own check judges that.
-async fn is_empty(folder: &Arc<Folder>) -> Result<bool, Fatal> {
+/// Whether nothing that is synced stands in the folder's root; `None`: it cannot be listed.
+async fn is_empty(folder: &Arc<Folder>) -> Result<Option<bool>, Fatal> {
     let folder = Arc::clone(folder);
     blocking(move || {
-        let Ok(listing) = folder.root.pin().read_dir(&RelPath::root()) else { return Ok(false) };
+        let Ok(listing) = folder.root.pin().read_dir(&RelPath::root()) else { return Ok(None) };
         let synced = |name: &str, kind: &Kind| {
             RelPath::parse(name).is_ok_and(|path| folder.ignored(&path, *kind == Kind::Dir).is_none())
         };
-        Ok(listing.incomplete.is_none() && !listing.entries.iter().any(|(name, kind)| synced(name, kind)))
+        let any = listing.entries.iter().any(|(name, kind)| synced(name, kind));
+        Ok((any || listing.incomplete.is_none()).then_some(!any))
     })
     .await
 }
