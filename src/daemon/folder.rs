@@ -170,7 +170,12 @@ impl Folder {
     pub(crate) fn ignored(&self, path: &RelPath, is_dir: bool) -> Option<Why> {
         self.rules.matched(path, is_dir, &|dir| {
             // A folder of another daemon's inside this one, however that came to be.
-            if !dir.is_root() && Lock::is_held(&self.root.path().join(dir.as_str())) {
+            let held = if dir.is_root() { Ok(false) } else { Lock::is_held(&self.root.path().join(dir.as_str())) };
+            if let Err(error) = &held {
+                let text = format!("whether another ferrybox syncs this directory cannot be seen ({error}), so nothing in it is synced for now");
+                return Err(Failure::retry("io_error", text));
+            }
+            if matches!(held, Ok(true)) {
                 return Err(Failure::retry(NESTED, "another ferrybox syncs this directory at this moment, so nothing in it is synced from here: stop one of the two, or add the directory to `ignore`"));
             }
             self.root.ignore_text(dir)
@@ -187,8 +192,11 @@ impl Folder {
             (local, _) => local,
         };
         let Some(base) = base.filter(|_| local == Local::Absent) else { return local };
-        // Where nothing can be seen of the directories, the root's own disk is.
-        if root.nearest_dev(path).unwrap_or(root.dev()) == base.stat.dev { local } else { Local::Unknown(mount_gone()) }
+        match root.nearest_dev(path) {
+            Ok(dev) if dev == base.stat.dev => local,
+            Ok(_) => Local::Unknown(mount_gone()),
+            Err(failure) => Local::Unknown(failure),
+        }
     }
 
     /// Whether changes in Dropbox come down here.

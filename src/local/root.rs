@@ -224,16 +224,19 @@ impl Root {
     }
 
     /// The device number of the nearest directory above `path` that is there: the file system on which `path` would lie.
-    pub fn nearest_dev(&self, path: &RelPath) -> Option<u64> {
+    ///
+    /// # Errors
+    /// A directory that may be there could not be looked at.
+    pub fn nearest_dev(&self, path: &RelPath) -> Result<u64, Failure> {
         let mut above = path.parent();
         while let Some(dir) = above {
             match self.open_dir(&dir, SEARCH).and_then(fstat) {
-                Ok(stat) => return Some(device(&stat)),
+                Ok(stat) => return Ok(device(&stat)),
                 Err(error) if is_absence(error) => above = dir.parent(),
-                Err(_) => return None,
+                Err(error) => return Err(failure("looking at the directory above it", error)),
             }
         }
-        None
+        Ok(self.dev())
     }
 
     /// Opens the regular file `path` for reading, together with what `fstat` says of it. FIFOs and devices are not opened.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use ferrybox_standin::{Effect, Fault, When};
 use rustix::process::{Resource, Rlimit};
 
-use crate::harness::{Daemon, FINISH_BATCH, World};
+use crate::harness::{self, Daemon, FINISH_BATCH, World};
 
 const DELETE_BATCH: &str = "files/delete_batch";
 
@@ -108,6 +108,114 @@ fn d7_a_marker_that_cannot_be_read_is_not_a_lost_marker() {
     assert!(log.contains("short of memory or file handles") && !log.contains("compared anew"), "{log}");
     let asked = log.lines().find(|line| line.contains("the folder stops")).unwrap();
     assert!(!asked.contains("mount"), "{asked}");
+    assert_eq!(daemon.stop().0, Some(0));
+    world.assert_equal();
+    world.assert_clean();
+}
+
+/// Everything below the folder, and no name of a conflicted copy among it.
+fn names(world: &World) -> Vec<String> {
+    let names: Vec<String> = world.disk().into_keys().collect();
+    assert!(!names.iter().any(|name| name.contains("conflicted copy")), "{names:?}\n{}", world.log());
+    names
+}
+
+/// Makes every row that much older, as if it had been seen then.
+fn age(world: &World, ms: i64) {
+    let conn = rusqlite::Connection::open(world.state().join("test/state.db")).unwrap();
+    conn.execute("UPDATE job SET since = since - ?1", [ms]).unwrap();
+}
+
+/// A file in the place of a folder whose deletions are held waits for them, however long that takes, and then takes its place.
+#[test]
+fn d6_a_file_waits_for_the_held_deletions_of_the_folder_in_its_place() {
+    let mut world = World::new();
+    world.mode = "two-way";
+    for name in ["dir/x", "dir/y"] {
+        world.write(name, name);
+    }
+    world.once_in_sync();
+    world.once_in_sync();
+    let daemon = world.daemon();
+    world.until_folder("in_sync");
+    fs::remove_dir_all(world.folder.join("dir")).unwrap();
+    fs::write(world.folder.join("dir"), "now a file").unwrap();
+    world.until_folder("held");
+    assert_eq!(daemon.stop().0, Some(0));
+    age(&world, 120_000);
+    let daemon = world.daemon();
+    world.until_folder("held");
+    // Its row is looked at several times a second.
+    world.never("the deletions wait", Duration::from_secs(2), |s| s.file_count() != 2);
+    assert_eq!(names(&world), ["dir"]);
+    let status = harness::status(&world);
+    let token = status["accounts"][0]["folders"][0]["held"]["token"].as_str().unwrap();
+    harness::told(&world, &["approve", token]);
+    world.until("the file in the folder's place", |s| s.content("/T/dir").is_some_and(|text| text == "now a file"));
+    world.until_folder("in_sync");
+    assert_eq!(daemon.stop().0, Some(0));
+    assert_eq!((names(&world), world.standin.file_count()), (vec!["dir".to_owned()], 1));
+    world.assert_equal();
+    world.assert_clean();
+}
+
+/// A file moved into a new directory of its own name is sent below what Dropbox has as a file: that deletion waits for nothing.
+#[test]
+fn d6_deletions_and_uploads_do_not_wait_for_one_another() {
+    let world = two_way();
+    for name in ["A1", "dir/x", "dir/y"] {
+        world.write(name, name);
+    }
+    world.once_in_sync();
+    world.once_in_sync();
+    let daemon = world.daemon();
+    world.until_folder("in_sync");
+    let at = |path: &str| world.folder.join(path);
+    fs::rename(at("A1"), at("t")).unwrap();
+    fs::create_dir(at("A1")).unwrap();
+    fs::rename(at("t"), at("A1/A1")).unwrap();
+    fs::write(at("A1/other"), "1").unwrap();
+    fs::remove_dir_all(at("dir")).unwrap();
+    fs::write(at("dir"), "2").unwrap();
+    world.until("both sides", |s| s.file("/T/dir").is_some() && s.file("/T/A1/A1").is_some() && s.file_count() == 3);
+    world.until_folder("in_sync");
+    assert_eq!(daemon.stop().0, Some(0));
+    assert_eq!(names(&world), ["A1/A1", "A1/other", "dir"]);
+    world.assert_equal();
+    world.assert_clean();
+}
+
+/// What came down and is about to go again is nothing that came to stay: with files left beside them, deletions are not all that the folder has.
+#[test]
+fn c3_what_comes_and_goes_again_holds_no_deletions() {
+    let mut world = World::new();
+    world.mode = "two-way";
+    for i in 0..10 {
+        world.write(&format!("old/{i}"), format!("{i}"));
+    }
+    world.once_in_sync();
+    world.once_in_sync();
+    let daemon = world.daemon();
+    world.until_folder("in_sync");
+    let broken = Effect::Status { code: 500, retry_after: None, body: None };
+    world.standin.faults().add(Fault::always(DELETE_BATCH, broken));
+    for i in 0..2 {
+        fs::remove_file(world.folder.join(format!("old/{i}"))).unwrap();
+    }
+    world.until("a deletion in vain", |s| s.calls_of(DELETE_BATCH) > 0);
+    let new = |i: u32| format!("new/{i}");
+    for i in 0..14 {
+        world.standin.write(&format!("/T/{}", new(i)), new(i));
+    }
+    world.eventually("the new files", || (0..14).all(|i| world.folder.join(new(i)).exists()));
+    for i in 0..14 {
+        world.standin.delete(&format!("/T/{}", new(i)));
+    }
+    world.eventually("16 deletions", || world.stored("SELECT to_path FROM change WHERE rev IS NOT NULL").len() == 16);
+    world.standin.faults().clear();
+    world.until("the deletions there", |s| s.file_count() == 8);
+    world.eventually("the deletions here", || world.disk().len() == 8);
+    world.until_folder("in_sync");
     assert_eq!(daemon.stop().0, Some(0));
     world.assert_equal();
     world.assert_clean();
