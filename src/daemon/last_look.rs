@@ -10,7 +10,7 @@ use crate::daemon::folder::Folder;
 use crate::daemon::intake::blocking;
 use crate::daemon::trash;
 use crate::local::Root;
-use crate::model::{Batch, Change, ChangeId, FolderId, Local, RemoteChange, UnixMs};
+use crate::model::{Batch, Change, ChangeId, FolderId, Local, Remote, RemoteChange, UnixMs};
 use crate::plan::last_look::{Seen, Target, still_meant};
 
 /// What could not be judged, since the folder's root is away, is tried again after this long, in ms.
@@ -85,7 +85,9 @@ fn is_meant(account: &Account, folder: &Arc<Folder>, root: &Root, change: &Chang
     let asks = target == Target::Folder && folder.comes_down() && matches!(local, Local::Absent | Local::File(_));
     let holds_files =
         if asks { account.remote.has_files_blocking(store, id, &folder.home(path)) } else { Ok(Some(false)) };
+    let there = || account.remote.view_blocking(account, id, path).map(|view| view.remote);
     let seen = Seen {
+        folder: if asks { there().map(|remote| matches!(remote, Remote::Folder | Remote::Unlisted)) } else { Ok(true) },
         local: &local,
         base: base_known.map(|()| base.as_ref()),
         ignored: folder.ignored(path, target == Target::Folder).is_some(),

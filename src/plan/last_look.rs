@@ -18,7 +18,7 @@ pub enum Target<'a> {
 }
 
 /// What was found. An answer that could not be had is an `Err`.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Seen<'a, E> {
     /// What stands there on the disk.
     pub local: &'a Local,
@@ -28,6 +28,8 @@ pub struct Seen<'a, E> {
     pub ignored: bool,
     /// The folder passes deletions on.
     pub passes: bool,
+    /// Whether Dropbox has a folder there, or may have. Of a file it is not asked.
+    pub folder: Result<bool, E>,
     /// Whether Dropbox's folder holds any file, as far as the listing goes; `None`: it cannot say at the moment. Of a file it is not asked.
     pub holds_files: Result<Option<bool>, E>,
 }
@@ -46,6 +48,7 @@ pub fn still_meant<E>(target: Target<'_>, seen: &Seen<'_, E>) -> bool {
         Target::Folder => {
             base.is_none()
                 && matches!(seen.local, Local::Absent | Local::File(_))
+                && matches!(seen.folder, Ok(true))
                 && matches!(seen.holds_files, Ok(Some(false)))
         }
     }
@@ -75,12 +78,15 @@ mod tests {
             for (b, base) in bases.into_iter().enumerate() {
                 for (h, holds_files) in below.into_iter().enumerate() {
                     for (ignored, passes) in [(false, true), (true, true), (false, false)] {
-                        let seen = Seen { local, base, ignored, passes, holds_files };
+                        let seen = Seen { local, base, ignored, passes, folder: Ok(true), holds_files };
                         for (is_file, target) in [(true, Target::File { rev: "1" }), (false, Target::Folder)] {
                             if still_meant(target, &seen) {
                                 assert!(!ignored && passes);
                                 meant.push((is_file, l, b, h));
                             }
+                        }
+                        for folder in [Ok(false), Err(())] {
+                            assert!(!still_meant(Target::Folder, &Seen { folder, ..seen }));
                         }
                     }
                 }

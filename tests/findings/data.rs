@@ -1,3 +1,4 @@
 //! What could lose data (group D).
 
 mod removals;
+mod unseen;
