@@ -74,13 +74,13 @@ fn d8_what_is_put_back_while_a_call_waits_for_its_turn_stays() {
 }
 
 /// Leaves a process that many free file descriptors, or as many as it likes.
-fn descriptors(daemon: &Daemon, free: Option<u64>) {
+fn descriptors(daemon: &Daemon, free: Option<usize>) {
     let pid = rustix::process::Pid::from_child(&daemon.child);
     let open: Vec<u64> = fs::read_dir(format!("/proc/{}/fd", daemon.child.id()))
         .unwrap()
         .map(|entry| entry.unwrap().file_name().to_str().unwrap().parse().unwrap())
         .collect();
-    let limit = free.map_or(1024, |free| (0..).filter(|fd| !open.contains(fd)).nth(free as usize).unwrap());
+    let limit = free.map_or(1024, |free| (0..).filter(|fd| !open.contains(fd)).nth(free).unwrap());
     let limit = Rlimit { current: Some(limit), maximum: Some(1024) };
     rustix::process::prlimit(Some(pid), Resource::Nofile, limit).unwrap();
 }
