@@ -48,6 +48,8 @@ pub enum Request {
         path: Option<PathBuf>,
         /// Whether to answer only when that is in sync (or cannot be).
         wait: bool,
+        /// Whether what Dropbox has no longer is sent again.
+        again: bool,
         /// `Err`: one sentence, such as "no folder holds this path"; the client sees it with status 404.
         reply: oneshot::Sender<Result<SyncAnswer, String>>,
     },

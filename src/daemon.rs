@@ -38,7 +38,6 @@ mod judge;
 mod judge_moves;
 mod keep;
 mod large;
-mod last_look;
 mod lists;
 mod live;
 mod meet;

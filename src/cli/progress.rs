@@ -38,8 +38,8 @@ async fn show_bars(status: &mut watch::Receiver<Status>, all: &MultiProgress) {
                     bar
                 });
                 let pending = &folder.pending;
-                let left = [pending.uploads, pending.downloads, pending.remote_changes, pending.local_changes];
-                let left = left.into_iter().fold(0, u64::saturating_add);
+                // Files only: deletions and directories are no files, and a file that is compared is in sync or not.
+                let left = pending.uploads.saturating_add(pending.downloads).saturating_add(pending.comparing);
                 bar.set_length(folder.files.saturating_add(left));
                 bar.set_position(folder.files);
                 bar.set_message(message(folder));

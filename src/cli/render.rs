@@ -114,10 +114,13 @@ pub(super) fn work(folder: &FolderStatus) -> String {
         let _ = write!(out, "{comma}{text}");
     };
     if pending.uploads > 0 {
-        add(format!("{} to upload", counted(pending.uploads, "path", "paths")));
+        add(format!("{} to upload", counted(pending.uploads, "file", "files")));
     }
     if pending.downloads > 0 {
-        add(format!("{} to download", counted(pending.downloads, "path", "paths")));
+        add(format!("{} to download", counted(pending.downloads, "file", "files")));
+    }
+    if pending.comparing > 0 {
+        add(format!("{} to compare", counted(pending.comparing, "file", "files")));
     }
     if pending.remote_changes > 0 {
         add(format!("{} to commit", counted(pending.remote_changes, "change", "changes")));

@@ -342,15 +342,17 @@ struct Sync {
     path: Option<PathBuf>,
     #[serde(default)]
     wait: bool,
+    #[serde(default)]
+    again: bool,
 }
 
 async fn sync(State(daemon): State<Daemon>, body: Body) -> Result<Response, Problem> {
-    let Sync { path, wait } = json_body(body).await?;
+    let Sync { path, wait, again } = json_body(body).await?;
     if path.as_ref().is_some_and(|p| !p.is_absolute()) {
         return Err(Problem::new(StatusCode::BAD_REQUEST, "path must be absolute, or absent for everything"));
     }
     let within = (!wait).then_some(ANSWER_TIME);
-    found(daemon.ask(within, |reply| Request::Sync { path, wait, reply }).await?)
+    found(daemon.ask(within, |reply| Request::Sync { path, wait, again, reply }).await?)
 }
 
 /// A JSON body, or none at all.

@@ -86,6 +86,8 @@ pub(crate) struct Upward {
     pub(crate) hashed: Mutex<Vec<(Stat, ContentHash)>>,
     /// A file of patterns in a tree changed: what only Dropbox has may be wanted now.
     pub(crate) patterns: AtomicBool,
+    /// Files wait for room: they are due as soon as there may be some.
+    pub(crate) put_off: AtomicBool,
     /// Workers that claim rows, or look at them, at this moment: see [`Looking`].
     looking: AtomicUsize,
     /// The account is full: uploads wait, deletions do not.

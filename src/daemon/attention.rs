@@ -118,7 +118,8 @@ async fn folder_facts(account: &Account, folder: &Folder, summary: &FolderSummar
         scanning: now.scans > 0,
         rows,
         trying: rows,
-        free: 0,
+        // What failed is tried again later, and is not waited for.
+        free: (summary.down.files + summary.other_here + summary.other_there).saturating_sub(summary.failing),
         problems: summary.problems,
     })
 }

@@ -120,6 +120,14 @@ impl Echo {
         covers || state.halfway().is_some()
     }
 
+    /// Whether our own commit of this path, of this run, may not be in the cache yet.
+    pub(crate) fn covers_commit(&self, key: &str) -> bool {
+        let mut state = lock(&self.0);
+        let covers = state.all.is_some() || state.paths.contains_key(key) || state.in_tree(key);
+        state.wanted |= covers;
+        covers
+    }
+
     /// Whether the cache may show this path as it was before a folder was moved.
     pub(crate) fn covers_tree(&self, key: &str) -> bool {
         let mut state = lock(&self.0);

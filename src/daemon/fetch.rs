@@ -92,7 +92,7 @@ pub(crate) async fn arrive(account: &Arc<Account>, fetch: &Fetch) -> Result<Resu
         Err(failure) => return Ok(Err(failure.into())),
     };
     let shown = account.live.show_down(fetch.job.folder, &fetch.job.path, size);
-    shown.done.store(incoming.len(), Ordering::Relaxed);
+    shown.begin(incoming.len());
     let mut modified = None;
     let chunk = account.config.upload.chunk_size.max(1);
     let parts: Vec<Range<u64>> = incoming.missing().into_iter().flat_map(|range| pieces(&range, chunk)).collect();
@@ -146,7 +146,7 @@ fn place(
     // Nothing is placed in a root that is not the folder's.
     folder.verify()?;
     // While it came, its directory may have got other letters: it is not made a second time.
-    if respelled::below(&folder.root, path)?.is_some() {
+    if respelled::below(&folder.root, path).is_some() {
         return Err(Refused::Changed);
     }
     let placed = incoming.place(path, expected, modified, going)?;

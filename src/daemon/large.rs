@@ -89,7 +89,7 @@ async fn upload(account: &Account, send: &Send) -> Result<Sent, Stop> {
     let chunk = way.chunk;
     let parts = send.len().div_ceil(chunk).max(1);
     let range = |i: u64| i * chunk..((i + 1) * chunk).min(send.len());
-    shown.done.store(way.arrived.len() as u64 * chunk, Ordering::Relaxed);
+    shown.begin(way.arrived.len() as u64 * chunk);
     // All but the last, in any order, with as many at once as there are connections to spare. When one fails, those under way are let come to
     // their end, since their bytes count, and no other is begun.
     let halt = AtomicBool::new(false);
@@ -214,7 +214,7 @@ impl Sending<'_> {
         let reply = account.judge(account.dropbox.append(session, at, close, body).await);
         transfer::count(account).await?;
         match reply {
-            Ok(()) => account.live.sent(send.job.folder, length),
+            Ok(()) => {}
             // The reply to the closing part was lost, and its bytes were not.
             Err(CallError::Api(error)) if close && again && error.is("closed") => {}
             Err(CallError::Body(io)) => {

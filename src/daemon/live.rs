@@ -27,13 +27,28 @@ struct Transfer {
     direction: &'static str,
     total: u64,
     done: Arc<AtomicU64>,
+    /// Where it began in this run: what had arrived before is no part of the rate.
+    start: u64,
 }
 
 #[derive(Debug, Default)]
 struct Window {
-    bytes: u64,
+    total: Total,
+    samples: VecDeque<(Instant, Total)>,
+}
+
+/// What was done since the start.
+#[derive(Debug, Default, Clone, Copy)]
+struct Total {
+    up: u64,
+    down: u64,
     files: u64,
-    samples: VecDeque<(Instant, u64, u64)>,
+}
+
+impl Total {
+    fn of(&mut self, direction: &str) -> &mut u64 {
+        if direction == "down" { &mut self.down } else { &mut self.up }
+    }
 }
 
 /// A transfer that is shown while this value lives.
@@ -47,7 +62,20 @@ pub(crate) struct Shown<'a> {
 
 impl Drop for Shown<'_> {
     fn drop(&mut self) {
-        lock(&self.live.active).remove(&self.number);
+        let Some(over) = lock(&self.live.active).remove(&self.number) else { return };
+        let came = over.done.load(Ordering::Relaxed).saturating_sub(over.start);
+        let mut folders = lock(&self.live.folders);
+        *folders.entry(over.folder).or_default().total.of(over.direction) += came;
+    }
+}
+
+impl Shown<'_> {
+    /// So much of it had arrived before.
+    pub(crate) fn begin(&self, at: u64) {
+        self.done.store(at, Ordering::Relaxed);
+        if let Some(transfer) = lock(&self.live.active).get_mut(&self.number) {
+            transfer.start = at;
+        }
     }
 }
 
@@ -80,7 +108,7 @@ impl Live {
     fn shown(&self, folder: FolderId, path: &RelPath, direction: &'static str, total: u64) -> Shown<'_> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let done = Arc::new(AtomicU64::new(0));
-        let transfer = Transfer { folder, path: path.clone(), direction, total, done: Arc::clone(&done) };
+        let transfer = Transfer { folder, path: path.clone(), direction, total, done: Arc::clone(&done), start: 0 };
         lock(&self.active).insert(number, transfer);
         Shown { live: self, number, done }
     }
@@ -97,14 +125,14 @@ impl Live {
         self.uploading.load(Ordering::Relaxed)
     }
 
-    /// Counts bytes sent for a folder.
+    /// Counts bytes sent for a folder that no transfer shows.
     pub(crate) fn sent(&self, folder: FolderId, bytes: u64) {
-        lock(&self.folders).entry(folder).or_default().bytes += bytes;
+        lock(&self.folders).entry(folder).or_default().total.up += bytes;
     }
 
     /// Counts files settled for a folder.
     pub(crate) fn settled(&self, folder: FolderId, files: u64) {
-        lock(&self.folders).entry(folder).or_default().files += files;
+        lock(&self.folders).entry(folder).or_default().total.files += files;
     }
 
     /// A folder's transfers, at most `limit`.
@@ -122,17 +150,36 @@ impl Live {
             .collect()
     }
 
+    /// Bytes of the folder's transfers that have arrived, going up and coming down: they are no work any more.
+    pub(crate) fn arrived(&self, folder: FolderId) -> (u64, u64) {
+        let mut sum = Total::default();
+        for transfer in lock(&self.active).values().filter(|t| t.folder == folder) {
+            *sum.of(transfer.direction) += transfer.done.load(Ordering::Relaxed).min(transfer.total);
+        }
+        (sum.up, sum.down)
+    }
+
     /// A folder's rates; each call takes a sample.
     pub(crate) fn rate(&self, folder: FolderId, now: Instant) -> status::Rate {
+        let mut on_the_way = Total::default();
+        for transfer in lock(&self.active).values().filter(|t| t.folder == folder) {
+            let came = transfer.done.load(Ordering::Relaxed).saturating_sub(transfer.start);
+            *on_the_way.of(transfer.direction) += came;
+        }
         let mut folders = lock(&self.folders);
         let window = folders.entry(folder).or_default();
-        window.samples.push_back((now, window.bytes, window.files));
+        let total = Total {
+            up: window.total.up + on_the_way.up,
+            down: window.total.down + on_the_way.down,
+            files: window.total.files,
+        };
+        window.samples.push_back((now, total));
         while window.samples.len() > 2
             && window.samples.get(1).is_some_and(|(at, ..)| now.duration_since(*at) >= WINDOW)
         {
             window.samples.pop_front();
         }
-        let Some((at, bytes, files)) = window.samples.front() else { return status::Rate::default() };
+        let Some((at, then)) = window.samples.front() else { return status::Rate::default() };
         let seconds = now.duration_since(*at).as_secs_f64();
         if seconds < 0.05 {
             return status::Rate::default();
@@ -143,11 +190,10 @@ impl Live {
             clippy::cast_sign_loss,
             reason = "a rate for people"
         )]
-        status::Rate {
-            up_bytes_s: ((window.bytes - bytes) as f64 / seconds) as u64,
-            down_bytes_s: 0,
-            files_s: (((window.files - files) as f64 / seconds) * 10.0).round() / 10.0,
-        }
+        let a_second = |now: u64, then: u64| (now.saturating_sub(then) as f64 / seconds) as u64;
+        #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
+        let files_s = ((total.files.saturating_sub(then.files) as f64 / seconds) * 10.0).round() / 10.0;
+        status::Rate { up_bytes_s: a_second(total.up, then.up), down_bytes_s: a_second(total.down, then.down), files_s }
     }
 }
 
@@ -175,7 +221,14 @@ mod tests {
         live.settled(FolderId(1), 4);
         let rate = live.rate(FolderId(1), start + Duration::from_secs(2));
         assert_eq!((rate.up_bytes_s, rate.files_s), (500, 2.0));
-        for s in 3..20 {
+        let coming = live.show_down(FolderId(1), &RelPath::parse("a").unwrap(), 900);
+        coming.begin(300);
+        coming.done.fetch_add(400, Ordering::Relaxed);
+        assert_eq!(live.arrived(FolderId(1)), (0, 700));
+        assert_eq!(live.rate(FolderId(1), start + Duration::from_secs(4)).down_bytes_s, 100);
+        drop(coming);
+        assert_eq!(live.rate(FolderId(1), start + Duration::from_secs(4)).down_bytes_s, 100);
+        for s in 5..20 {
             live.rate(FolderId(1), start + Duration::from_secs(s));
         }
         assert_eq!(live.rate(FolderId(1), start + Duration::from_secs(20)).up_bytes_s, 0);

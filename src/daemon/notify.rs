@@ -168,7 +168,8 @@ fn wedge_if_asked(progress: &Progress, wedged: &mut JoinSet<()>) {
 /// The whole state in one line, without file names.
 fn line(status: &Status) -> String {
     let folders = || status.accounts.iter().flat_map(|a| &a.folders);
-    let pending: u64 = folders().map(|f| f.pending.uploads + f.pending.remote_changes).sum();
+    let to_send: u64 = folders().map(|f| f.pending.uploads + f.pending.remote_changes).sum();
+    let to_fetch: u64 = folders().map(|f| f.pending.downloads + f.pending.local_changes).sum();
     let bytes: u64 = folders().map(|f| f.pending.bytes).sum();
     let rate: u64 = folders().map(|f| f.rate.up_bytes_s).sum();
     let files: u64 = folders().map(|f| f.files).sum();
@@ -183,8 +184,11 @@ fn line(status: &Status) -> String {
     if stopped > 0 {
         parts.push(format!("{stopped} folders need a look"));
     }
-    if pending > 0 {
-        parts.push(format!("{pending} to send ({} MiB, {} KiB/s)", bytes >> 20, rate >> 10));
+    if to_fetch > 0 {
+        parts.push(format!("{to_fetch} to bring down"));
+    }
+    if to_send > 0 {
+        parts.push(format!("{to_send} to send ({} MiB, {} KiB/s)", bytes >> 20, rate >> 10));
     }
     if problems > 0 {
         parts.push(format!("{problems} problems"));

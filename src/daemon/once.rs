@@ -8,10 +8,16 @@ use futures_util::future::join_all;
 use crate::daemon::End;
 use crate::daemon::account::Account;
 use crate::daemon::attention::{self, Depth};
+use crate::daemon::clock::now_ms;
 use crate::store::StoreError;
 
 /// Resolves when every account has done what can be done; the worst of their ends is the run's.
 pub(crate) async fn finished(accounts: &[Arc<Account>]) -> End {
+    for account in accounts {
+        if let Err(error) = try_all(account).await {
+            return End::State(error.to_string());
+        }
+    }
     let mut ends = join_all(accounts.iter().map(|account| account_finished(account))).await;
     // What kept one from finishing may have passed while the others went on.
     for (account, end) in accounts.iter().zip(&mut ends) {
@@ -20,6 +26,14 @@ pub(crate) async fn finished(accounts: &[Arc<Account>]) -> End {
         }
     }
     ends.into_iter().fold(End::InSync, worse)
+}
+
+/// What waits after a failure of an earlier run is tried in this one, too: only what fails now is a problem of it.
+async fn try_all(account: &Account) -> Result<(), StoreError> {
+    for folder in &account.folders {
+        account.store.try_all(folder.id, now_ms()).await?;
+    }
+    Ok(())
 }
 
 /// The worse of two ends; what is unfinished in both is told of both.

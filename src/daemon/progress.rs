@@ -11,9 +11,9 @@ use crate::daemon::clock::{month, now_ms, rfc3339};
 use crate::daemon::folder::Folder;
 use crate::daemon::held;
 use crate::daemon::live::lock;
-use crate::model::attention::FolderStands;
+use crate::model::attention::{self as model, FolderStands, Work};
 use crate::model::status::{
-    AccountState, AccountStatus, Commit, DataTransport, FolderState, FolderStatus, Health, Pending, Status,
+    AccountState, AccountStatus, Commit, DataTransport, FolderState, FolderStatus, Health, Rate, Status,
 };
 use crate::store::{FolderSummary, StoreError};
 
@@ -112,53 +112,36 @@ async fn account_status(account: &Account) -> Result<AccountStatus, StoreError> 
 }
 
 fn folder_status(account: &Account, folder: &Folder, stands: FolderStands, summary: &FolderSummary) -> FolderStatus {
-    let uploads = summary.due + summary.claimed;
-    let remote_changes = summary.staged_uploads + summary.staged_deletes;
+    let work = Work {
+        up: summary.up,
+        down: summary.down,
+        both: summary.both,
+        other_here: summary.other_here,
+        other_there: summary.other_there,
+        staged_there: (summary.staged_uploads + summary.staged_deletes).saturating_sub(summary.staged_here),
+        staged_here: summary.staged_here,
+        arrived: account.live.arrived(folder.id),
+    };
+    let pending = model::pending(folder.mode, account.remote.is_listed(folder.id), &work);
+    // Taken each time, and shown only while something moves: the mean of the last seconds is no news at the end.
     let rate = account.live.rate(folder.id, Instant::now());
+    let moves = stands.state == FolderState::Syncing;
     FolderStatus {
         local: folder.local.to_string_lossy().into_owned(),
         remote: folder.remote.to_string(),
         mode: folder.mode.to_string(),
+        eta_s: if moves && stands.reason.is_none() { model::eta(&pending, &work, &rate) } else { None },
+        rate: if moves || pending.bytes > 0 { rate } else { Rate::default() },
         state: stands.state,
         reason: stands.reason,
-        files: summary.files,
-        bytes: summary.bytes,
+        // What Dropbox has no longer is in sync with nothing.
+        files: summary.files.saturating_sub(summary.gone.files),
+        bytes: summary.bytes.saturating_sub(summary.gone.bytes),
         last_synced_at: summary.last_synced_at.map(rfc3339),
-        pending: Pending { uploads, downloads: 0, remote_changes, local_changes: 0, bytes: summary.pending_bytes },
-        eta_s: eta(uploads + remote_changes, summary.pending_bytes, rate.files_s, rate.up_bytes_s),
-        rate,
+        pending,
         active: account.live.active(folder.id, SHOWN),
         problems: stands.problems,
         conflicts: summary.conflicts,
         held: held::shown(account, folder),
-    }
-}
-
-/// Seconds left: whichever of files and bytes takes longer at the present rates; unknown while nothing moves.
-fn eta(files: u64, bytes: u64, files_s: f64, bytes_s: u64) -> Option<u64> {
-    if files == 0 {
-        return None;
-    }
-    #[expect(
-        clippy::cast_precision_loss,
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "an estimate"
-    )]
-    let by_files = (files_s > 0.0).then(|| (files as f64 / files_s).ceil() as u64);
-    let by_bytes = bytes.checked_div(bytes_s);
-    by_files.max(by_bytes)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_slower_of_files_and_bytes_decides() {
-        assert_eq!(eta(0, 0, 1.0, 1), None);
-        assert_eq!(eta(10, 100, 0.0, 0), None);
-        assert_eq!(eta(10, 100, 5.0, 10), Some(10));
-        assert_eq!(eta(100, 100, 5.0, 100), Some(20));
     }
 }

@@ -177,6 +177,11 @@ async fn pause(account: &Account, lane: &Lane, course: &mut Course, stuck: Stuck
 /// At rest: waits for changes and fetches them; meanwhile frees what nobody can reach any more.
 async fn wait(account: &Account, follower: &mut Follower, course: &mut Course, cursor: &str) -> Result<Stepped, Stuck> {
     let lane = Arc::clone(&follower.lane);
+    if let Some(asked) = lane.question() {
+        let stepped = follower.fetch().await;
+        lane.tried(asked);
+        return stepped;
+    }
     let listing = account.store.listing(lane.id).await?;
     let held = listing.held.is_some();
     let halfway = lane.echo.halfway();
@@ -190,12 +195,7 @@ async fn wait(account: &Account, follower: &mut Follower, course: &mut Course, c
         fatal = free(account) => return Err(fatal),
         // Somebody waits for our own commits to be listed: the longpoll, which waits for others, would be too slow.
         () = lane.nudge.notified(), if lane.echo.is_wanted() => return follower.fetch().await,
-        () = lane.ask.notified() => {
-            let asked = lane.asked();
-            let stepped = follower.fetch().await;
-            lane.tried(asked);
-            return stepped;
-        }
+        () = lane.ask.notified() => return Ok(Stepped::Went(0)),
         () = lane.nudge.notified() => return Ok(Stepped::Went(0)),
         () = account.pause_begins() => return Ok(Stepped::Went(0)),
         // The device that began to rename something has not gone on: what it left is compared as it is.

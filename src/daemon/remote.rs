@@ -171,6 +171,12 @@ impl Lane {
         lock(&self.now).asked
     }
 
+    /// The last question, if no call that began after it has ended.
+    pub(crate) fn question(&self) -> Option<u64> {
+        let now = lock(&self.now);
+        (now.asked > now.tried).then_some(now.asked)
+    }
+
     /// A call that began after this question has ended.
     pub(crate) fn tried(&self, asked: u64) {
         self.set(|now| now.tried = now.tried.max(asked));
@@ -288,10 +294,23 @@ impl RemoteCache {
                 sought.as_ref().is_none_or(|s| lane.is_none_or(|lane| lane.echo.covers(&s.guess)))
             })
             .collect();
+        // What was agreed on and only sent: that Dropbox lacks it is not believed before our own commit of it is in the cache.
+        let sent: Vec<bool> = claimed
+            .iter()
+            .zip(&sought)
+            .map(|(c, sought)| {
+                let only_sent = account.folder(c.job.folder).is_some_and(|folder| !folder.comes_down());
+                let (Some(sought), Some(lane)) = (sought, self.lane_of(c.job.folder)) else { return false };
+                only_sent && c.base.is_some() && lane.echo.covers_commit(&sought.guess)
+            })
+            .collect();
         let sought: Vec<_> = sought.into_iter().map(|sought| sought.map(|s| s.at)).collect();
         let remotes = account.store.remote_views_blocking(&sought)?;
-        let views = remotes.into_iter().zip(late);
-        Ok(views.map(|(remote, late)| View { remote: if late { Remote::Unlisted } else { remote }, late }).collect())
+        let views = remotes.into_iter().zip(late).zip(sent).map(|((remote, late), sent)| {
+            let late = late || (sent && matches!(remote, Remote::Absent | Remote::Folder));
+            View { remote: if late { Remote::Unlisted } else { remote }, late }
+        });
+        Ok(views.collect())
     }
 
     /// The remote view of one path. Blocks.

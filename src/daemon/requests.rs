@@ -114,9 +114,9 @@ async fn answer(progress: &Progress, request: Request) -> Result<(), Fatal> {
             let verdict = if approve { Verdict::Approve } else { Verdict::Reject };
             let _ = reply.send(held::judge(progress, &token, verdict).await?);
         }
-        Request::Sync { path, wait, mut reply } => {
+        Request::Sync { path, wait, again, mut reply } => {
             let done = tokio::select! {
-                done = sync(progress, path, wait) => done?,
+                done = sync(progress, path, wait, again) => done?,
                 // The client left; the scan goes on, the wait does not.
                 () = reply.closed() => return Ok(()),
             };
@@ -180,11 +180,20 @@ async fn entries(progress: &Progress, what: EntriesOf) -> Result<Result<Entries,
     Ok(Ok(Entries { items, next, complete }))
 }
 
-async fn sync(progress: &Progress, path: Option<PathBuf>, wait: bool) -> Result<Result<SyncAnswer, String>, Fatal> {
+async fn sync(
+    progress: &Progress,
+    path: Option<PathBuf>,
+    wait: bool,
+    again: bool,
+) -> Result<Result<SyncAnswer, String>, Fatal> {
     let targets = match place::all(progress, path.as_deref()) {
         Ok(targets) => targets,
         Err(text) => return Ok(Err(text)),
     };
+    let mut sent_again = 0;
+    for target in targets.iter().filter(|target| again && !target.folder.comes_down()) {
+        sent_again += target.account.store.send_again(target.folder.id, &target.path, now_ms()).await?;
+    }
     let mut scans = Vec::new();
     let mut asked = Vec::with_capacity(targets.len());
     for target in &targets {
@@ -201,7 +210,7 @@ async fn sync(progress: &Progress, path: Option<PathBuf>, wait: bool) -> Result<
     }
     if !wait {
         let reason = targets.iter().find_map(|target| target.account.paused_reason());
-        return Ok(Ok(SyncAnswer { outcome: "accepted".to_owned(), problems: 0, reason }));
+        return Ok(Ok(SyncAnswer { outcome: "accepted".to_owned(), problems: 0, reason, sent_again }));
     }
     for scan in scans {
         let _ = scan.await;
@@ -219,7 +228,7 @@ async fn sync(progress: &Progress, path: Option<PathBuf>, wait: bool) -> Result<
         (None, 0) => "in_sync",
         (None, _) => "problems",
     };
-    Ok(Ok(SyncAnswer { outcome: outcome.to_owned(), problems, reason }))
+    Ok(Ok(SyncAnswer { outcome: outcome.to_owned(), problems, reason, sent_again }))
 }
 
 /// Whether any of the places is known: on the disk, in Dropbox, or by a row.

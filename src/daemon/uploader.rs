@@ -62,10 +62,14 @@ impl Uploader {
         if self.over_budget().await? {
             return Ok(());
         }
-        let claimed = if account.is_full() { self.claim_empty().await? } else { self.claim().await? };
+        let full = account.is_full();
+        if !full && account.upward.put_off.swap(false, Ordering::Relaxed) {
+            account.store.due_now(now_ms()).await?;
+        }
+        let claimed = if full { self.claim_empty().await? } else { self.claim().await? };
         let Some((claimed, looking)) = claimed else { return Ok(()) };
         let under_way = account.live.uploading(claimed.len());
-        let looked = self.look(claimed).await?;
+        let looked = self.look(claimed, full).await?;
         let (sends, fetches) = self.record(looked).await?;
         // Not before: a move that was found takes the place of its deletion only where it is written down.
         drop(looking);
@@ -159,7 +163,7 @@ impl Uploader {
         }
     }
 
-    /// While the account is full: what needs no room, as deletions and downloads.
+    /// While the account is full: what needs no room, as deletions and downloads; then the others, for what is to be said of them without a call.
     async fn claim_empty(&self) -> Result<Option<(Vec<Claimed>, Looking<'_>)>, Fatal> {
         let account = &self.account;
         let _turn = rest(account.claim_turn.lock()).await;
@@ -168,7 +172,10 @@ impl Uploader {
         let mut skip = self.to_skip();
         skip.extend(moves::busy(account).await?);
         let looking = account.upward.look();
-        let claimed = account.store.claim_empty(self.limit(), &skip).await?;
+        let mut claimed = account.store.claim_empty(self.limit(), &skip).await?;
+        if claimed.is_empty() {
+            claimed = account.store.claim_skipping(self.limit(), &skip).await?;
+        }
         if !claimed.is_empty() {
             return Ok(Some((claimed, looking)));
         }
@@ -184,13 +191,13 @@ impl Uploader {
     }
 
     /// Observes and decides, on a blocking thread; small files are read there, too.
-    async fn look(&self, claimed: Vec<Claimed>) -> Result<Vec<Looked>, Fatal> {
+    async fn look(&self, claimed: Vec<Claimed>, full: bool) -> Result<Vec<Looked>, Fatal> {
         let account = Arc::clone(&self.account);
         blocking(move || {
             let mut memory = MEMORY;
             let views = account.remote.views_blocking(&account, &claimed)?;
             let rows = claimed.into_iter().zip(views);
-            Ok(rows.map(|(claimed, view)| look(&account, claimed, view, &mut memory)).collect())
+            Ok(rows.map(|(claimed, view)| look(&account, claimed, view, &mut memory, full)).collect())
         })
         .await
     }

@@ -4,7 +4,8 @@
 //! The daemon gathers the facts in `daemon/attention` and asks nowhere else. A folder is [`FolderState::InSync`] only if both sides were read
 //! completely since the last change, nothing waits, and nothing is held in either direction: what is not known is said to be not known.
 
-use super::status::{AccountState, FolderState};
+use super::Mode;
+use super::status::{AccountState, FolderState, Pending, Rate};
 
 /// A listing, an account or a folder that failed this often in a row is told as one that does not get on: `run --once` and `sync --wait` end.
 pub const TRIES: u32 = 3;
@@ -106,6 +107,77 @@ pub struct Failing {
     pub tries: u32,
     /// For how long, in ms.
     pub for_ms: i64,
+}
+
+/// So many files, and their bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Files {
+    /// How many.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// What is on its way in a folder, by who tells of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Work {
+    /// Files that only this side tells of.
+    pub up: Files,
+    /// Files that only Dropbox tells of.
+    pub down: Files,
+    /// Files that both tell of.
+    pub both: Files,
+    /// What has no bytes, told of here: deletions, directories.
+    pub other_here: u64,
+    /// The same, told of by Dropbox.
+    pub other_there: u64,
+    /// Changes of Dropbox that are staged.
+    pub staged_there: u64,
+    /// Changes of this disk that are staged.
+    pub staged_here: u64,
+    /// Bytes of files under way that have arrived already, going up and coming down.
+    pub arrived: (u64, u64),
+}
+
+/// The work by direction, as people count it. Until Dropbox's side was read, nobody knows what of it has to go up.
+pub fn pending(mode: Mode, listed: bool, work: &Work) -> Pending {
+    let (up, down) = (work.up.files, work.down.files);
+    let (uploads, downloads, comparing) = match mode {
+        Mode::TwoWay if listed => (up, down, work.both.files),
+        Mode::Download if listed => (0, down, up.saturating_add(work.both.files)),
+        Mode::Backup | Mode::Mirror if listed => (up, 0, down.saturating_add(work.both.files)),
+        _ => (0, 0, up.saturating_add(down).saturating_add(work.both.files)),
+    };
+    let (sent, came) = work.arrived;
+    let bytes = work.up.bytes.saturating_sub(sent).saturating_add(work.down.bytes.saturating_sub(came));
+    Pending {
+        uploads,
+        downloads,
+        comparing,
+        remote_changes: work.staged_there.saturating_add(work.other_here),
+        local_changes: work.staged_here.saturating_add(work.other_there),
+        bytes: bytes.saturating_add(work.both.bytes),
+    }
+}
+
+/// Seconds left: whichever of files, bytes going up and bytes coming down takes longest at the present rates; unknown while nothing moves.
+pub fn eta(pending: &Pending, work: &Work, rate: &Rate) -> Option<u64> {
+    let changes = pending.remote_changes.saturating_add(pending.local_changes);
+    let files = [pending.uploads, pending.downloads, pending.comparing].into_iter().fold(changes, u64::saturating_add);
+    if files == 0 {
+        return None;
+    }
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "an estimate"
+    )]
+    let by_files = (rate.files_s > 0.0).then(|| (files as f64 / rate.files_s).ceil() as u64);
+    let up = work.up.bytes.saturating_sub(work.arrived.0).checked_div(rate.up_bytes_s);
+    let down = work.down.bytes.saturating_sub(work.arrived.1).checked_div(rate.down_bytes_s);
+    // One large file under way has settled no file yet: its bytes tell.
+    by_files.max(up).max(down)
 }
 
 /// How an account stands.

@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+/// The code of a file that is here as it was sent, and that Dropbox has no longer, in a folder that only sends.
+pub const GONE_IN_DROPBOX: &str = "gone_in_dropbox";
+
 /// What to do after a failure. One retry policy, on the row: nothing below a row retries by itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -227,15 +227,18 @@ pub struct Answered {
 /// Work to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
 pub struct Pending {
-    /// Paths that may have to go up.
+    /// Files that may have to go up.
     pub uploads: u64,
-    /// Paths that may have to come down.
+    /// Files that may have to come down.
     pub downloads: u64,
-    /// Stored remote changes that are not committed yet.
+    /// Files that are to be compared before anybody knows.
+    #[serde(default)]
+    pub comparing: u64,
+    /// Changes of Dropbox that are not committed yet: sent files, new folders, moves, deletions.
     pub remote_changes: u64,
-    /// Local changes that are not applied yet.
+    /// Changes of this disk that are not applied yet: directories, deletions.
     pub local_changes: u64,
-    /// Bytes of all of them, as last seen.
+    /// Bytes of the files to go up or come down or to be compared, as last seen, without what of them has arrived.
     pub bytes: u64,
 }
 
@@ -303,4 +306,7 @@ pub struct SyncAnswer {
     pub problems: u64,
     /// Why it is unfinished.
     pub reason: Option<String>,
+    /// With `again`: files that Dropbox had no longer, and that are sent again.
+    #[serde(default)]
+    pub sent_again: u64,
 }

@@ -1,5 +1,6 @@
 //! From three views of one path to one action.
 
+use crate::model::failure::GONE_IN_DROPBOX;
 use crate::model::listing::Marks;
 use crate::model::{Agreed, Base, ContentHash, Failure, Local, Mode, Remote, WriteMode};
 use crate::plan::meet;
@@ -80,7 +81,7 @@ pub fn decide(local: &Local, agreed: Agreed<'_>, remote: &Remote, mode: Mode) ->
 /// |---|---|---|
 /// | symlink, not downloadable | download, and nothing is here | nothing (a symlink is a problem, unless `symlinks` is false) |
 /// | symlink, not downloadable | compare, move aside, download over something | wedge: both stay |
-/// | read-only, not to be looked into | delete, delete the folder | forget, so that it comes down again; in a mirror: wedge |
+/// | read-only | delete, delete the folder | forget, so that it comes down again; in a mirror: wedge |
 /// | read-only | create the folder | wedge |
 ///
 /// A file that would go up to where nobody may write is wedged once its bytes are known to be others than Dropbox's: see [`read_only`].
@@ -95,11 +96,13 @@ pub fn permitted(action: Action, local: &Local, marks: Marks, mode: Mode, symlin
                 (_, false) => Action::Wedge(cloud_only()),
             }
         }
-        Action::Delete { .. } | Action::DeleteFolder if marks.read_only || marks.unseen => match mode.brings_down() {
-            true => Action::Forget,
-            false if marks.unseen => Action::Wedge(unseen()),
-            false => Action::Wedge(read_only()),
-        },
+        Action::Delete { .. } | Action::DeleteFolder if marks.read_only => {
+            if mode.brings_down() {
+                Action::Forget
+            } else {
+                Action::Wedge(read_only())
+            }
+        }
         Action::CreateFolder if marks.read_only => Action::Wedge(read_only()),
         action => action,
     }
@@ -127,14 +130,6 @@ pub fn differs_there(agreed: Agreed<'_>, remote: &Remote, mode: Mode) -> bool {
             }
             _ => true,
         }
-}
-
-/// The failure of a folder that cannot go, since nobody can say what is in it.
-fn unseen() -> Failure {
-    Failure::wedge(
-        "read_only",
-        "this account may not look into this folder in Dropbox, and what may not be seen is not deleted: ask its owner for access, or delete it there",
-    )
 }
 
 fn remote_symlink() -> Failure {
@@ -181,6 +176,12 @@ fn upwards(local: &Local, base: Option<&Base>, remote: &Remote, mode: Mode) -> A
         },
         (Local::File(stat), Some(base)) if *stat == base.stat => match renewed(base, remote) {
             Some(rev) => Action::Adopt { rev: rev.to_owned() },
+            // A conflicted copy's base lies elsewhere: this view is not of that place.
+            None if base.remote.is_none() => match remote {
+                Remote::Absent => Action::Wedge(gone_in_dropbox("Dropbox has it no longer")),
+                Remote::Folder => Action::Wedge(gone_in_dropbox("Dropbox has a folder in its place")),
+                Remote::Unlisted | Remote::File { .. } => Action::Nothing,
+            },
             None => Action::Nothing,
         },
         (Local::File(_), Some(base)) => {
@@ -204,6 +205,14 @@ fn renewed<'a>(base: &Base, remote: &'a Remote) -> Option<&'a str> {
         }
         _ => None,
     }
+}
+
+/// The failure of a file that was sent and is as it was, and that Dropbox has no longer.
+fn gone_in_dropbox(what: &str) -> Failure {
+    let text = format!(
+        "{what}, and this folder's mode brings nothing down: the file here stays; `ferrybox sync PATH --again` sends it again, or delete it here"
+    );
+    Failure::wedge(GONE_IN_DROPBOX, text)
 }
 
 /// The failure of a path that is neither file nor directory.
@@ -286,7 +295,12 @@ mod tests {
                             (Local::Other(k), _, _) => Action::Wedge(other_type(k)),
                             (Local::Absent | Local::Dir, Some(_), Mode::Mirror) => Action::Delete { rev: "015".into() },
                             (Local::Absent | Local::Dir, _, _) => Action::Nothing,
-                            (Local::File(s), Some(b), _) if *s == b.stat => Action::Nothing,
+                            // D5: what Dropbox lacks is no file in sync.
+                            (Local::File(s), Some(b), _) if *s == b.stat => match remote {
+                                Remote::Absent => Action::Wedge(gone_in_dropbox("Dropbox has it no longer")),
+                                Remote::Folder => Action::Wedge(gone_in_dropbox("Dropbox has a folder in its place")),
+                                _ => Action::Nothing,
+                            },
                             (Local::File(_), Some(_), _) => Action::Upload(WriteMode::Update("015".into())),
                             (Local::File(_), None, _) if matches!(remote, Remote::Unlisted | Remote::Absent) => {
                                 Action::Upload(WriteMode::Add)

@@ -4,6 +4,7 @@ use rusqlite::OptionalExtension;
 
 use super::error::StoreError;
 use super::{Store, row};
+use crate::model::attention::Files;
 use crate::model::{FolderId, UnixMs};
 
 /// How a folder stands.
@@ -33,6 +34,20 @@ pub struct FolderSummary {
     pub conflicts: u64,
     /// When a path last came in sync.
     pub last_synced_at: Option<UnixMs>,
+    /// Of the rows that are due or claimed: files that only this side tells of.
+    pub up: Files,
+    /// Files that only Dropbox tells of.
+    pub down: Files,
+    /// Files that both sides tell of.
+    pub both: Files,
+    /// What has no bytes, as deletions and directories, and is told of here.
+    pub other_here: u64,
+    /// The same, told of by Dropbox.
+    pub other_there: u64,
+    /// Of the staged deletions, those that are made on this disk.
+    pub staged_here: u64,
+    /// Of the files in sync, those that Dropbox has no longer.
+    pub gone: Files,
 }
 
 impl Store {
@@ -44,7 +59,8 @@ impl Store {
         self.read(move |conn| {
             let mut select = conn.prepare_cached(
                 "SELECT files, bytes, due, claimed, staged_uploads, staged_deletes, wedged, failing, pending_bytes,
-                        wedged + failing + odd, conflicts, last_synced_at FROM tally WHERE folder = ?1",
+                        wedged + failing + odd, conflicts, last_synced_at, up, up_bytes, down, down_bytes, both, both_bytes,
+                        other_here, other_there, staged_here, gone, gone_bytes FROM tally WHERE folder = ?1",
             )?;
             let found = select.query_row([folder.0], |r| {
                 Ok(FolderSummary {
@@ -60,6 +76,13 @@ impl Store {
                     problems: row::count(r, 9)?,
                     conflicts: row::count(r, 10)?,
                     last_synced_at: r.get(11)?,
+                    up: Files { files: row::count(r, 12)?, bytes: row::count(r, 13)? },
+                    down: Files { files: row::count(r, 14)?, bytes: row::count(r, 15)? },
+                    both: Files { files: row::count(r, 16)?, bytes: row::count(r, 17)? },
+                    other_here: row::count(r, 18)?,
+                    other_there: row::count(r, 19)?,
+                    staged_here: row::count(r, 20)?,
+                    gone: Files { files: row::count(r, 21)?, bytes: row::count(r, 22)? },
                 })
             });
             Ok(found.optional()?.unwrap_or_default())

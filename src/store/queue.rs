@@ -7,10 +7,14 @@ use rusqlite::{Connection, params};
 use super::error::{Step, StoreError};
 use super::row::{self, at_or_below};
 use super::{Store, base, base_dir};
+use crate::model::failure::GONE_IN_DROPBOX;
 use crate::model::{Claimed, Due, FolderId, Job, JobId, RelPath, Stat, UnixMs};
 
 /// Counts in a [`DueSummary`] stop here, so that they cost the same with ten rows and with ten million.
 const COUNTED: i64 = 2000;
+
+/// Paths that are sent again in one step.
+const AGAIN: usize = 1000;
 
 /// How much a worker takes at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +51,7 @@ pub struct DueSummary {
 /// What a change of a path does to a row that is there already. The newest word on when wins, but an unbroken run of changes (each before the
 /// row was due) puts it off no longer than `{longest}` ms from the first; a wedged row starts afresh.
 const SEEN_AGAIN: &str = "ON CONFLICT (folder, path) DO UPDATE SET
-    generation = generation + 1, size = excluded.size,
+    generation = generation + 1, size = excluded.size, seen = iif(state = 'wedged', 1, seen | 1),
     burst = iif(excluded.burst > due_at, excluded.burst, burst),
     due_at = min(excluded.due_at, iif(excluded.burst > due_at, excluded.burst, burst)
                                   + max({longest}, excluded.due_at - excluded.burst)),
@@ -181,6 +185,81 @@ impl Store {
             Ok(woken)
         })
         .await
+    }
+
+    /// A run that is to end tries each path at least once: what waits after a failure is due now and starts afresh. What Dropbox refused as it is
+    /// is left alone.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn try_all(&self, folder: FolderId, now: UnixMs) -> Result<usize, StoreError> {
+        self.write_rows(usize::MAX, move |conn| {
+            conn.prepare_cached(
+                "UPDATE change SET not_before = ?2, attempts = 0 WHERE batch IS NULL AND not_before > ?2
+                    AND job IN (SELECT id FROM job WHERE folder = ?1 AND code IS NOT NULL AND state = 'staged')",
+            )?
+            .execute(params![folder.0, now])?;
+            Ok(conn
+                .prepare_cached(
+                    "UPDATE job SET state = iif(state = 'wedged', 'due', state), due_at = min(due_at, ?2), attempts = 0,
+                            code = NULL, text = NULL
+                      WHERE folder = ?1 AND code IS NOT NULL AND refused_at IS NULL",
+                )?
+                .execute(params![folder.0, now])?)
+        })
+        .await
+    }
+
+    /// What was put off without a failure is due now: what it waited for has come.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn due_now(&self, now: UnixMs) -> Result<usize, StoreError> {
+        self.write_rows(usize::MAX, move |conn| {
+            let sql = "UPDATE job SET due_at = ?1 WHERE state = 'due' AND code IS NULL AND due_at > ?1";
+            Ok(conn.execute(sql, [now])?)
+        })
+        .await
+    }
+
+    /// A person wants to send again what Dropbox has no longer: nothing is agreed on at those paths any more, and they are due. Gives how many.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn send_again(&self, folder: FolderId, under: &RelPath, now: UnixMs) -> Result<u64, StoreError> {
+        let mut sent = 0;
+        loop {
+            let under = under.clone();
+            let some = self
+                .write_rows(AGAIN, move |conn| {
+                    let mut some = Vec::new();
+                    for span in at_or_below(&under) {
+                        let mut select = conn.prepare_cached(
+                            "SELECT id, path FROM job WHERE folder = ?1 AND path >= ?2 AND path < ?3 AND code = ?4 LIMIT ?5",
+                        )?;
+                        let span = params![folder.0, span.low, span.high, GONE_IN_DROPBOX, row::limit(AGAIN)];
+                        let rows = select.query_map(span, |r| Ok((r.get::<_, i64>(0)?, row::rel(r, 1)?)))?;
+                        for one in rows {
+                            some.push(one?);
+                        }
+                    }
+                    for (id, path) in &some {
+                        base::put(conn, folder, path, None, now)?;
+                        conn.prepare_cached(
+                            "UPDATE job SET generation = generation + 1, state = 'due', due_at = ?2, attempts = 0, code = NULL, text = NULL,
+                                    seen = 1
+                              WHERE id = ?1",
+                        )?
+                        .execute(params![id, now])?;
+                    }
+                    Ok(some.len())
+                })
+                .await?;
+            if some == 0 {
+                return Ok(sent);
+            }
+            sent += some as u64;
+        }
     }
 
     /// What is put off for longer than `longest` ms was put off before the clock was set back: it may go now. Gives how many rows and changes.

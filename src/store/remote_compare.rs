@@ -12,6 +12,7 @@ use super::remote::{self, ListingId, TreeId};
 use super::remote_names::Names;
 use super::remote_view::{self, Sought, WalkAt, view};
 use super::{Store, base, base_dir, odd_keys, row};
+use crate::model::failure::GONE_IN_DROPBOX;
 use crate::model::listing::Listed;
 use crate::model::{Base, ContentHash, Disk, FolderId, RelPath, Remote, RemotePath, UnixMs};
 
@@ -183,13 +184,15 @@ fn enqueue(conn: &Connection, found: &Found, now: UnixMs) -> Step<()> {
     // What goes up is sized by who sees the disk. What comes down is sized here, and what was given up is looked at again.
     let known = if found.down {
         "generation = generation + 1, size = iif(state = 'staged', size, max(size, excluded.size)),
-         attempts = iif(state = 'wedged', 0, attempts), code = iif(state = 'wedged', NULL, code),
+         seen = iif(state = 'wedged', 2, seen | 2), attempts = iif(state = 'wedged', 0, attempts), code = iif(state = 'wedged', NULL, code),
          text = iif(state = 'wedged', NULL, text), state = iif(state = 'wedged', 'due', state)"
     } else {
-        "generation = generation + 1"
+        // What Dropbox had no longer is looked at again: it may be back.
+        "generation = generation + 1, state = iif(code IS 'gone_in_dropbox', 'due', state),
+         text = iif(code IS 'gone_in_dropbox', NULL, text), code = iif(code IS 'gone_in_dropbox', NULL, code)"
     };
     conn.prepare_cached(&format!(
-        "INSERT INTO job (folder, path, generation, state, size, since, due_at) VALUES (?1, ?2, 1, 'due', ?3, ?4, ?4)
+        "INSERT INTO job (folder, path, generation, state, size, since, due_at, seen) VALUES (?1, ?2, 1, 'due', ?3, ?4, ?4, 2)
          ON CONFLICT (folder, path) DO UPDATE SET {known}"
     ))?
     .execute(params![found.folder.0, found.path.as_str(), row::int(found.size), now])?;
@@ -425,7 +428,8 @@ impl<'a> Look<'a> {
             Remote::File { .. } => false,
             Remote::Absent | Remote::Folder => self.our_deletion(folder.folder, &path)?,
         };
-        if same {
+        // It is as it was, and was known to be gone: it is back.
+        if same && !(matches!(remote, Remote::File { .. }) && self.was_gone(folder.folder, &path)?) {
             return Ok(None);
         }
         let (fate, rev, size) = match remote {
@@ -444,6 +448,11 @@ impl<'a> Look<'a> {
             dirs_below: false,
             was: Some((fate, rev)),
         }))
+    }
+
+    fn was_gone(&self, folder: FolderId, path: &RelPath) -> Step<bool> {
+        let sql = "SELECT 1 FROM job WHERE folder = ?1 AND path = ?2 AND code = ?3";
+        Ok(self.conn.prepare_cached(sql)?.exists(params![folder.0, path.as_str(), GONE_IN_DROPBOX])?)
     }
 
     /// Our own commit, seen in the listing before its reply was: base is about to be that.

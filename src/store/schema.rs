@@ -172,6 +172,10 @@ const MISCOUNTED: &str = "SELECT count(*) FROM tally WHERE
    OR failing <> (SELECT count(*) FROM job WHERE job.folder = tally.folder AND state <> 'wedged' AND code IS NOT NULL)
    OR staged_uploads <> (SELECT count(*) FROM change WHERE change.folder = tally.folder AND kind IN ('upload', 'folder', 'move', 'copy'))
    OR staged_deletes <> (SELECT count(*) FROM change WHERE change.folder = tally.folder AND kind IN ('delete', 'trash'))
+   OR gone <> (SELECT count(*) FROM job WHERE job.folder = tally.folder AND code = 'gone_in_dropbox')
+   OR up + down + both + other_here + other_there
+      <> (SELECT count(*) FROM job WHERE job.folder = tally.folder AND state IN ('due', 'claimed'))
+   OR staged_here <> (SELECT count(*) FROM change WHERE change.folder = tally.folder AND kind = 'trash')
    OR odd <> (SELECT count(*) FROM odd WHERE odd.folder = tally.folder)
    OR files <> (SELECT count(*) FROM dir JOIN base ON base.dir = dir.id WHERE dir.folder = tally.folder)";
 

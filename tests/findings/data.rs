@@ -1,4 +1,1 @@
 //! What could lose data (group D).
-
-mod removals;
-mod unseen;

@@ -1,3 +1,1 @@
 //! The commit lane (group L).
-
-mod two_daemons;

@@ -15,7 +15,9 @@ use crate::daemon::remote::View;
 use crate::daemon::views::not_sent;
 use crate::daemon::{hashed, moves, unsynced};
 use crate::local::{self, SmallRead};
-use crate::model::{Agreed, Base, Claimed, Failure, Job, Local, Remote, RemoteChange, Settled, Stat, WriteMode};
+use crate::model::{
+    Agreed, Base, Claimed, Failure, Job, Local, Remote, RemoteChange, Settled, Stat, UnixMs, WriteMode,
+};
 use crate::plan::decide::{self, Action, permitted};
 use crate::plan::ignore::IGNORE_FILE;
 use crate::plan::wait::is_ahead;
@@ -27,7 +29,11 @@ const SNAPSHOT: u64 = 1 << 30;
 /// So many failed tries make a file that is written now and then one that never rests.
 const STUBBORN: u32 = 3;
 
-pub(super) fn look(account: &Account, claimed: Claimed, view: View, memory: &mut u64) -> Looked {
+/// How long a file that is to go up is left alone while the account is full, at most, in ms.
+const FULL_MS: UnixMs = 600_000;
+
+/// `full`: the account takes no more content, so that what would be sent is only judged.
+pub(super) fn look(account: &Account, claimed: Claimed, view: View, memory: &mut u64, full: bool) -> Looked {
     let Claimed { job, base, dir } = claimed;
     // A folder that left the configuration: nothing is done for it any more, on either side.
     let Some(folder) = account.folder(job.folder) else { return Looked::Done(job, Settled::Nothing) };
@@ -78,12 +84,13 @@ pub(super) fn look(account: &Account, claimed: Claimed, view: View, memory: &mut
             Met::Looked(looked) => looked,
             Met::Upload(meeting, mode) => {
                 let Meeting { job, base, local, view, .. } = *meeting;
-                upload(account, folder, job, base, view.remote, &local, mode, read_only, memory)
+                upload(account, folder, job, base, view.remote, &local, mode, (read_only, full), memory)
             }
         };
     }
-    if view.late && matches!(action, Action::Upload(_) | Action::AdoptOrUpload(_)) {
-        // It was moved with its folder, and its revision there is known soon.
+    let unchanged = action == Action::Nothing && base.is_some();
+    if view.late && (unchanged || matches!(action, Action::Upload(_) | Action::AdoptOrUpload(_))) {
+        // It was moved with its folder, and its revision there is known soon; or it was sent, and the listing shows that soon.
         account.remote.hurry(folder.id);
         return Looked::Done(job, Settled::Wait(now_ms() + SOON_MS));
     }
@@ -100,7 +107,7 @@ pub(super) fn look(account: &Account, claimed: Claimed, view: View, memory: &mut
             Looked::Stage(job, RemoteChange::Delete { path, rev })
         }
         Action::Upload(mode) | Action::AdoptOrUpload(mode) => {
-            upload(account, folder, job, base, remote, &local, mode, read_only, memory)
+            upload(account, folder, job, base, remote, &local, mode, (read_only, full), memory)
         }
         // Those of the ways down, which `decide` gives to no other folder.
         Action::Download(_)
@@ -142,7 +149,7 @@ fn upload(
     remote: Remote,
     local: &Local,
     mode: WriteMode,
-    read_only: bool,
+    (read_only, full): (bool, bool),
     memory: &mut u64,
 ) -> Looked {
     let Local::File(stat) = *local else { return Looked::Done(job, Settled::Nothing) };
@@ -161,6 +168,11 @@ fn upload(
         && let Some(settled) = hashed::known(account, &stat).and_then(|hash| known.unchanged(&hash))
     {
         return Looked::Done(known.job, settled);
+    }
+    if full {
+        // Nothing but room is missing. When there is some, it is due.
+        account.upward.put_off.store(true, Ordering::Relaxed);
+        return Looked::Done(known.job, Settled::Wait(now_ms() + FULL_MS));
     }
     if read_only {
         return match hashed::hash(account, &known.folder.root, &known.job.path, &stat) {
@@ -208,11 +220,7 @@ fn upload(
 /// What becomes of a path if another one is there whose base is the remote file at this one's place. A name that only changed its letters is no twin: the
 /// other is gone. Nor is a name under which the disk shows the other one, too.
 pub(crate) fn twin(account: &Account, job: &Job, file_id: &str) -> Option<Settled> {
-    let (folder, other) = match account.store.sharer_blocking(job.folder, &job.path, file_id) {
-        Ok(found) => found?,
-        // Not known to be none.
-        Err(_) => return Some(Settled::Wait(now_ms() + SOON_MS)),
-    };
+    let (folder, other) = account.store.sharer_blocking(job.folder, &job.path, file_id).ok()??;
     if stands(&account.folder(folder)?.root, &other) == Local::Absent {
         return None;
     }

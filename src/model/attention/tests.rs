@@ -233,3 +233,43 @@ fn exit_codes_follow_from_how_bad_it_is() {
     let codes = [Severity::Good, Severity::Problems, Severity::Attention].map(Severity::exit_code);
     assert_eq!(codes, [0, 3, 4]);
 }
+
+#[test]
+fn t4_counts_go_by_direction_and_leave_out_what_has_arrived() {
+    let files = |files, bytes| Files { files, bytes };
+    let work = Work {
+        up: files(3, 300),
+        down: files(2, 2_000),
+        both: files(5, 50),
+        other_here: 4,
+        other_there: 6,
+        staged_there: 7,
+        staged_here: 8,
+        arrived: (100, 500),
+    };
+    let of = |mode, listed| {
+        let p = pending(mode, listed, &work);
+        assert_eq!((p.remote_changes, p.local_changes, p.bytes), (11, 14, 1_750));
+        (p.uploads, p.downloads, p.comparing)
+    };
+    assert_eq!(of(Mode::TwoWay, true), (3, 2, 5));
+    assert_eq!(of(Mode::Download, true), (0, 2, 8));
+    assert_eq!(of(Mode::Backup, true), (3, 0, 7));
+    assert_eq!(of(Mode::Mirror, true), (3, 0, 7));
+    for mode in [Mode::TwoWay, Mode::Download, Mode::Backup, Mode::Mirror] {
+        assert_eq!(of(mode, false), (0, 0, 10), "nothing is known of Dropbox yet");
+    }
+}
+
+#[test]
+fn t4_the_slowest_of_files_and_bytes_of_either_direction_decides() {
+    let rate = |files_s, up_bytes_s, down_bytes_s| Rate { up_bytes_s, down_bytes_s, files_s };
+    let work =
+        |up, down| Work { up: Files { files: 1, bytes: up }, down: Files { files: 1, bytes: down }, ..Work::default() };
+    let left = |work: &Work, rate: &Rate| eta(&pending(Mode::TwoWay, true, work), work, rate);
+    assert_eq!(left(&Work::default(), &rate(1.0, 1, 1)), None);
+    assert_eq!(left(&work(100, 0), &rate(0.0, 0, 0)), None);
+    assert_eq!(left(&work(100, 0), &rate(0.0, 10, 0)), Some(10));
+    assert_eq!(left(&work(100, 900), &rate(2.0, 10, 10)), Some(90));
+    assert_eq!(left(&work(0, 0), &rate(0.5, 0, 0)), Some(4));
+}
