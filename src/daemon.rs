@@ -38,6 +38,7 @@ mod judge;
 mod judge_moves;
 mod keep;
 mod large;
+mod last_look;
 mod lists;
 mod live;
 mod meet;

@@ -45,7 +45,7 @@ pub use place::Placed;
 pub use range::{Changed, FileRange};
 pub use read::{SmallRead, hash_file, read_small, read_through};
 pub use restore::beside;
-pub use root::{Root, stat_of};
+pub use root::{Gone, Root, stat_of};
 pub use scan::{ScanEnd, Scanned, scan};
 pub use side::{Recovered, is_left_over};
 pub use snapshot::Snapshot;

@@ -9,6 +9,7 @@ pub mod decide;
 pub mod diff;
 pub mod guard;
 pub mod ignore;
+pub mod last_look;
 pub mod listing;
 pub mod meet;
 pub mod moves;

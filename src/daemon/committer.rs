@@ -179,7 +179,12 @@ impl Committer {
             return Ok(account.store.settle_batch(batch.id, outcomes, now_ms()).await?);
         }
         let batch = &match (batch.kind, &batch.async_job_id) {
-            (BatchKind::Delete, None) if !left_over => strangers::without(account, batch).await?,
+            (BatchKind::Delete, None) if !left_over => {
+                // What a look finds is soon old: the wait for a turn comes first.
+                account.dropbox.until_commit().await;
+                let batch = strangers::without(account, batch).await?;
+                self.deletions.before_call(&batch).await?
+            }
             _ => batch.clone(),
         };
         if batch.changes.is_empty() && !left_over {

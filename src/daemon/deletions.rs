@@ -11,9 +11,9 @@ use crate::daemon::clock::now_ms;
 use crate::daemon::elsewhere::Elsewhere;
 use crate::daemon::folder::Folder;
 use crate::daemon::intake::blocking;
-use crate::daemon::{brake, held, moves, trash};
+use crate::daemon::{brake, held, last_look, moves};
 use crate::local::Kind;
-use crate::model::{BatchKind, ChangeId, FolderId, Local, RelPath, UnixMs};
+use crate::model::{Batch, ChangeId, FolderId, RelPath, UnixMs};
 use crate::plan::batch::When;
 use crate::plan::guard;
 use crate::plan::wait::is_ahead;
@@ -25,8 +25,6 @@ const DELETIONS_REST_MS: i64 = 2_000;
 const LONGEST_REST_MS: i64 = 10_000;
 /// How often held deletions are looked at once more, at the least.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
-/// A look this recent is as good as a new one, just before a commit.
-const FRESH: Duration = Duration::from_millis(500);
 /// Rows that may yet become deletions, and are too few to matter.
 const MANY: u64 = 1_000;
 /// The guard counts deletions of this long ago.
@@ -89,7 +87,7 @@ impl Deletions {
         let mut skip = Vec::new();
         let mut any = false;
         for folder in &account.folders {
-            self.look_again(folder, LOOK_AGAIN).await?;
+            self.look_again(folder).await?;
             let waiting = account.store.staged_deletions(folder.id).await?;
             if waiting == 0 {
                 continue;
@@ -123,16 +121,17 @@ impl Deletions {
             let consent = if asked == 0 {
                 Ok(())
             } else {
-                let empty = is_empty(folder).await?;
-                let held_before = held::is_open(&account, folder).await?;
+                let Some(empty) = is_empty(folder).await? else {
+                    skip.push(folder.id);
+                    continue;
+                };
+                let before = held::before(&account, folder).await?;
                 let arrived = account.store.arrived_beside_deletions(folder.id, self.began).await?;
                 // What was agreed to will be gone: it is nothing that a person keeps here.
                 let files = summary.files.saturating_sub(files.saturating_sub(asked));
-                let asked = guard::Asked { waiting: asked, recent, files, arrived, held_before, empty };
+                let asked = guard::Asked { waiting: asked, recent, files, arrived, before, empty };
                 guard::check(asked, limits)
             };
-            // The root is checked in the same round as the deletion, on the handle that the paths were looked at with or a newer one.
-            let root = folder.verify();
             match consent {
                 Err(why) => {
                     skip.push(folder.id);
@@ -140,11 +139,10 @@ impl Deletions {
                 }
                 Ok(()) => {
                     held::lift(&account, folder).await?;
-                    if root.is_err() {
+                    // The root itself is asked with the last look at each batch.
+                    if folder.now().root_trouble.is_some() {
                         skip.push(folder.id);
                     } else {
-                        // As fresh as can be: what is there again by now stays.
-                        self.look_again(folder, FRESH).await?;
                         any = true;
                     }
                 }
@@ -175,67 +173,54 @@ impl Deletions {
         Ok(())
     }
 
-    /// Looks at the paths of a folder's staged deletions once more: what is there again (or cannot be seen) is no deletion.
-    /// So a hold lifts itself when the files are back, and a deletion is as fresh as its call.
-    async fn look_again(&mut self, folder: &Arc<Folder>, pause: Duration) -> Result<(), Fatal> {
+    /// Looks at the paths of a folder's staged deletions once more: what is there again (or cannot be seen) is no deletion. So a hold lifts itself
+    /// when the files are back. Each batch is looked at by itself just before its call.
+    async fn look_again(&mut self, folder: &Arc<Folder>) -> Result<(), Fatal> {
         let account = &self.account;
         let waiting = account.store.staged_deletions(folder.id).await?;
         // A million that waits is not looked at every few seconds.
-        let pause = pause + Duration::from_millis(waiting / 10);
+        let pause = LOOK_AGAIN + Duration::from_millis(waiting / 10);
         if waiting == 0 || self.looked.get(&folder.id).is_some_and(|at| at.elapsed() < pause) {
             return Ok(());
         }
         let mut after = ChangeId(i64::MIN);
         loop {
             let page = account.store.staged_deletes(folder.id, after, 1000).await?;
-            let Some((last, ..)) = page.last() else { break };
-            after = *last;
-            let (root, passes, ours) = (folder.root.pin(), folder.passes_deletions(), Arc::clone(account));
-            let at = Arc::clone(folder);
-            let id = folder.id;
-            let back = blocking(move || {
-                let meant = |path: &RelPath, kind: BatchKind| {
-                    let base = ours.store.base_blocking(id, path).ok().flatten();
-                    if kind == BatchKind::Trash {
-                        return trash::still_gone(&ours, id, path, base.is_none()).ok().flatten() != Some(false);
-                    }
-                    let absent = match Folder::look_at(&root, path, base.as_ref()) {
-                        Local::Absent => true,
-                        // A directory in a file's place, a file in a directory's.
-                        Local::Dir => base.is_some(),
-                        Local::File(_) => base.is_none(),
-                        Local::Other(_) | Local::Unknown(_) => false,
-                    };
-                    // A folder goes with all that is in it, and no revision protects that: it may have waited for long, even since the last run.
-                    let empty = || {
-                        let there = ours.remote.has_files_blocking(&ours.store, id, &at.home(path));
-                        base.is_some() || !at.comes_down() || matches!(there, Ok(Some(false)))
-                    };
-                    // What is ignored by now, or may be, is not gone.
-                    absent && passes && at.ignored(path, base.is_none()).is_none() && empty()
-                };
-                // Of a root that is away nothing can be said: they wait as they are, and the commit asks the root itself.
-                let open = root.is_open();
-                let withdrawn = page.into_iter().filter(|(_, path, kind)| open && !meant(path, *kind));
-                Ok(withdrawn.map(|(id, ..)| id).collect::<Vec<_>>())
-            })
-            .await?;
+            let Some(last) = page.last() else { break };
+            after = last.id;
+            let (ours, of) = (Arc::clone(account), Arc::clone(folder));
+            let back = blocking(move || Ok(last_look::withdrawn(&ours, &of, &page))).await?;
             account.store.withdraw(back, now_ms()).await?;
         }
         self.looked.insert(folder.id, Instant::now());
         Ok(())
     }
+
+    /// The batch as far as its deletions are still meant: to be asked right before its call, which goes out at once then.
+    pub(crate) async fn before_call(&mut self, batch: &Batch) -> Result<Batch, Fatal> {
+        if batch.changes.is_empty() {
+            return Ok(batch.clone());
+        }
+        self.account.dropbox.until_commit().await;
+        let (batch, back) = last_look::before_call(&self.account, batch).await?;
+        // Where something is there again, more may be.
+        back.iter().for_each(|folder| {
+            self.looked.remove(folder);
+        });
+        Ok(batch)
+    }
 }
 
-/// Whether nothing that is synced stands in the folder's root. What cannot be listed is not empty: the root's own check judges that.
-async fn is_empty(folder: &Arc<Folder>) -> Result<bool, Fatal> {
+/// Whether nothing that is synced stands in the folder's root; `None`: it cannot be listed.
+async fn is_empty(folder: &Arc<Folder>) -> Result<Option<bool>, Fatal> {
     let folder = Arc::clone(folder);
     blocking(move || {
-        let Ok(listing) = folder.root.pin().read_dir(&RelPath::root()) else { return Ok(false) };
+        let Ok(listing) = folder.root.pin().read_dir(&RelPath::root()) else { return Ok(None) };
         let synced = |name: &str, kind: &Kind| {
             RelPath::parse(name).is_ok_and(|path| folder.ignored(&path, *kind == Kind::Dir).is_none())
         };
-        Ok(listing.incomplete.is_none() && !listing.entries.iter().any(|(name, kind)| synced(name, kind)))
+        let any = listing.entries.iter().any(|(name, kind)| synced(name, kind));
+        Ok((any || listing.incomplete.is_none()).then_some(!any))
     })
     .await
 }

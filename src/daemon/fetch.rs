@@ -146,7 +146,7 @@ fn place(
     // Nothing is placed in a root that is not the folder's.
     folder.verify()?;
     // While it came, its directory may have got other letters: it is not made a second time.
-    if respelled::below(&folder.root, path).is_some() {
+    if respelled::below(&folder.root, path)?.is_some() {
         return Err(Refused::Changed);
     }
     let placed = incoming.place(path, expected, modified, going)?;

@@ -14,7 +14,7 @@ use crate::daemon::progress::Progress;
 use crate::local::RootId;
 use crate::model::status::{Answered, Held};
 use crate::model::{ChangeId, FolderId, UnixMs};
-use crate::plan::guard::{self, LetThrough};
+use crate::plan::guard::{self, Before, LetThrough};
 use crate::store::{Store, StoreError};
 
 /// Paths that are shown of a held set.
@@ -96,6 +96,13 @@ pub(crate) async fn hold(account: &Account, folder: &Folder, why: &guard::Held, 
             salt
         }
     };
+    let all = why.all.map(|most| most.to_string());
+    if account.store.meta(&key(folder, "held_all")).await? != all {
+        match &all {
+            Some(most) => account.store.set_meta(&key(folder, "held_all"), most).await?,
+            None => account.store.unset_meta(&key(folder, "held_all")).await?,
+        }
+    }
     let since = salt.split(' ').next().and_then(|n| n.parse().ok()).unwrap_or(now);
     let set = sealed(account, folder, &salt).await?;
     let token = set.token;
@@ -122,10 +129,20 @@ pub(crate) async fn is_open(account: &Account, folder: &Folder) -> Result<bool, 
     Ok(account.store.meta(&key(folder, "held")).await?.is_some())
 }
 
+/// What of them was held before, and why.
+pub(crate) async fn before(account: &Account, folder: &Folder) -> Result<Before, Fatal> {
+    if !is_open(account, folder).await? {
+        return Ok(Before::Nothing);
+    }
+    let all = account.store.meta(&key(folder, "held_all")).await?;
+    Ok(all.and_then(|most| most.parse().ok()).map_or(Before::TooMany, Before::All))
+}
+
 /// Nothing is held (any more).
 pub(crate) async fn lift(account: &Account, folder: &Folder) -> Result<(), Fatal> {
     if folder.now().held.is_some() || is_open(account, folder).await? {
         account.store.unset_meta(&key(folder, "held")).await?;
+        account.store.unset_meta(&key(folder, "held_all")).await?;
         folder.set(|now| now.held = None);
         account.store.poke();
     }

@@ -1,7 +1,7 @@
 //! One daemon a state directory, one daemon a folder: kernel-held locks, gone with the process that held them.
 
 use std::fs::{File, OpenOptions};
-use std::io::{ErrorKind, Read as _, Seek as _, Write as _};
+use std::io::{self, ErrorKind, Read as _, Seek as _, Write as _};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -57,6 +57,14 @@ pub enum LockError {
 }
 
 /// `O_NOFOLLOW | O_NONBLOCK`: a symlink is an error, and a FIFO does not block.
+/// Whether the error says that there is no lock to be seen: nothing is there, something else is, or it may not be looked at, which stays so.
+fn is_none(error: &io::Error) -> bool {
+    use ErrorKind::{NotADirectory, NotFound, PermissionDenied};
+    let strange = [Errno::LOOP, Errno::NXIO, Errno::NAMETOOLONG];
+    matches!(error.kind(), NotFound | NotADirectory | PermissionDenied)
+        || strange.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+}
+
 fn careful() -> i32 {
     i32::try_from((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits()).unwrap_or(0)
 }
@@ -68,14 +76,22 @@ impl Lock {
     /// Another daemon syncs this folder, or one that it lies in.
     pub fn of_folder(root: &Path) -> Result<Option<Self>, LockError> {
         for above in root.ancestors().skip(1) {
-            let Ok(file) = File::open(above.join(OWN_DIR).join("lock")) else { continue };
+            let lock = above.join(OWN_DIR).join("lock");
+            let file = match File::open(&lock) {
+                Ok(file) => file,
+                Err(error) if is_none(&error) => continue,
+                Err(source) => return Err(LockError::Io { path: lock, source }),
+            };
             if flock(&file, FlockOperation::NonBlockingLockShared) == Err(Errno::WOULDBLOCK) {
                 return Err(LockError::Nested { what: root.to_owned(), above: above.to_owned() });
             }
         }
         let dir = root.join(OWN_DIR);
-        if !dir.symlink_metadata().is_ok_and(|meta| meta.is_dir()) {
-            return Ok(None);
+        match dir.symlink_metadata() {
+            Ok(meta) if meta.is_dir() => {}
+            Ok(_) => return Ok(None),
+            Err(error) if is_none(&error) => return Ok(None),
+            Err(source) => return Err(LockError::Io { path: dir, source }),
         }
         match Self::take(&dir.join("lock"), root) {
             Err(LockError::Io { source, .. })
@@ -88,9 +104,15 @@ impl Lock {
     }
 
     /// Whether a daemon syncs the directory `inside`, which lies in a folder of this one's.
-    pub fn is_held(inside: &Path) -> bool {
-        let file = OpenOptions::new().read(true).custom_flags(careful()).open(inside.join(OWN_DIR).join("lock"));
-        file.is_ok_and(|file| flock(&file, FlockOperation::NonBlockingLockShared) == Err(Errno::WOULDBLOCK))
+    ///
+    /// # Errors
+    /// There may be a lock, and it cannot be looked at.
+    pub fn is_held(inside: &Path) -> io::Result<bool> {
+        match OpenOptions::new().read(true).custom_flags(careful()).open(inside.join(OWN_DIR).join("lock")) {
+            Ok(file) => Ok(flock(&file, FlockOperation::NonBlockingLockShared) == Err(Errno::WOULDBLOCK)),
+            Err(error) if is_none(&error) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Takes the lock file `path` for `what`, without waiting, and writes this process's pid into it.

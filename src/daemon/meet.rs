@@ -20,7 +20,7 @@ use crate::model::{
 use crate::plan::decide::{Action, Wanted};
 use crate::plan::listing::key_of;
 use crate::plan::{conflict, meet, names};
-use crate::store::Placing;
+use crate::store::{Placing, StoreError};
 
 pub(crate) mod respelled;
 
@@ -64,7 +64,10 @@ impl<'a> Meeting<'a> {
         }
         if matches!(action, Action::Download(_) | Action::MakeDir | Action::Nothing)
             && self.local == Local::Absent
-            && let Some(place) = respelled::below(self.root, &self.job.path)
+            && let Some(place) = match respelled::below(self.root, &self.job.path) {
+                Ok(place) => place,
+                Err(failure) => return Met::Looked(self.fail(failure)),
+            }
         {
             // If its directory was renamed a moment ago, that is agreed on first.
             if !agreed(&place.parent().unwrap_or_default()) && !self.is_stuck() {
@@ -124,15 +127,19 @@ impl<'a> Meeting<'a> {
             Action::Forget => self.done(Settled::Again(None)),
             Action::AgreeDir => {
                 let settled = match self.twin_dir() {
-                    Some(other) => Settled::Wedge(case_clash(&other)),
-                    None => Settled::InSyncDir(DirStat::default()),
+                    Ok(Some(other)) => Settled::Wedge(case_clash(&other)),
+                    Ok(None) => Settled::InSyncDir(DirStat::default()),
+                    Err(_) => return self.wait(),
                 };
                 self.done(settled)
             }
-            Action::MakeDir if self.is_here_respelled() => self.done(Settled::Nothing),
-            Action::MakeDir => match self.root.make_dir(&self.job.path) {
-                Ok(_) => self.done(Settled::InSyncDir(DirStat::default())),
-                Err(refused) => self.refused(refused),
+            Action::MakeDir => match self.is_here_respelled() {
+                None => self.wait(),
+                Some(true) => self.done(Settled::Nothing),
+                Some(false) => match self.root.make_dir(&self.job.path) {
+                    Ok(_) => self.done(Settled::InSyncDir(DirStat::default())),
+                    Err(refused) => self.refused(refused),
+                },
             },
             // A file took the folder's place in Dropbox, and here are files in it that nobody there knows: they cannot go up below a file.
             Action::RemoveDir if matches!(self.view.remote, Remote::File { .. }) && self.holds_news() => {
@@ -174,7 +181,7 @@ impl<'a> Meeting<'a> {
 
     /// Whether the directory holds files, and none of them was agreed on: those go by themselves. After a while it is whatever it holds.
     fn holds_news(&self) -> bool {
-        if self.is_stuck() {
+        if self.is_stuck_for_good() {
             return self.root.read_dir(&self.job.path).is_ok_and(|listing| !listing.entries.is_empty());
         }
         let agreed = self.account.store.busy_below_blocking(self.job.folder, &self.job.path).unwrap_or(true);
@@ -184,6 +191,13 @@ impl<'a> Meeting<'a> {
     /// Whether paths that wait for each other have done so for long enough: then keeping both is the way out that loses nothing.
     fn is_stuck(&self) -> bool {
         now_ms().saturating_sub(self.job.since) > STUCK_MS
+    }
+
+    /// As [`Meeting::is_stuck`], and it is not our own changes of what was agreed on that this waits for: those are nobody else's version, and may be
+    /// held for as long as a person takes.
+    fn is_stuck_for_good(&self) -> bool {
+        self.is_stuck()
+            && matches!(self.account.store.changes_below_blocking(self.job.folder, &self.job.path), Ok(false))
     }
 
     /// Whether Dropbox still has a file where a directory above this path needs a folder: it is on its way out, or this path is moved aside.
@@ -243,8 +257,9 @@ impl<'a> Meeting<'a> {
                 Met::Looked(self.done(Settled::Again(base)))
             }
             (Action::MoveAside, Remote::File { id, .. }) if self.base.is_none() => match self.respelled(id) {
-                Some(mode) => Met::Upload(Box::new(self), mode),
-                None => self.act(Action::MoveAside),
+                Ok(Some(mode)) => Met::Upload(Box::new(self), mode),
+                Ok(None) => self.act(Action::MoveAside),
+                Err(_) => Met::Looked(self.wait()),
             },
             (action, _) => self.act(action),
         }
@@ -272,24 +287,30 @@ impl<'a> Meeting<'a> {
     /// A folder goes in one entry, and only when no file is left in it: none that was agreed on, none that the listing shows.
     fn delete_folder(self) -> Looked {
         let store = &self.account.store;
-        if self.local == Local::Absent && respelled::is_here(self.root, &self.job.path) {
-            self.account.remote.compare_again(self.job.folder, false);
-            return self.done(Settled::InSync(None));
-        }
-        // What another device put into it cannot come down where a file stands.
-        if matches!(self.local, Local::File(_)) && self.is_stuck() {
-            return self.move_aside();
+        if self.local == Local::Absent {
+            match respelled::is_here(self.root, &self.job.path) {
+                Some(true) => {
+                    self.account.remote.compare_again(self.job.folder, false);
+                    return self.done(Settled::InSync(None));
+                }
+                Some(false) => {}
+                None => return self.wait(),
+            }
         }
         let here = store.busy_below_blocking(self.job.folder, &self.job.path);
         let there = self.account.remote.has_files_blocking(store, self.job.folder, &self.home());
         match (here, there) {
+            // What another device put into it was found just before its deletion, and cannot come down where a file stands.
+            (_, Ok(_)) if matches!(self.local, Local::File(_)) && self.job.attempts > 0 && self.is_stuck_for_good() => {
+                self.move_aside()
+            }
             (Ok(false), Ok(Some(false))) => {
                 let path = self.home();
                 self.stage(RemoteChange::DeleteFolder { path })
             }
             // Somebody put files into it that were never here: the folder stays, and the file in its place here stands aside.
             (here, Ok(Some(true)))
-                if matches!(self.local, Local::File(_)) && (matches!(here, Ok(false)) || self.is_stuck()) =>
+                if matches!(self.local, Local::File(_)) && (matches!(here, Ok(false)) || self.is_stuck_for_good()) =>
             {
                 self.move_aside()
             }
@@ -319,11 +340,11 @@ impl<'a> Meeting<'a> {
         if self.base.is_none() && self.local == Local::Absent {
             let (store, job) = (&self.account.store, &self.job);
             match store.sharer_blocking(job.folder, &job.path, &wanted.id) {
-                Ok(Some((folder, other))) if folder == job.folder => {
-                    if let Some(looked) = self.renamed(&other) {
-                        return looked;
-                    }
-                }
+                Ok(Some((folder, other))) if folder == job.folder => match self.renamed(&other) {
+                    Ok(Some(looked)) => return looked,
+                    Ok(None) => {}
+                    Err(_) => return self.wait(),
+                },
                 Ok(_) => {}
                 Err(_) => return self.wait(),
             }
@@ -334,30 +355,37 @@ impl<'a> Meeting<'a> {
 
     /// Dropbox's file was moved: the local file goes along, with whatever was written into it meanwhile.
     /// `None`: there is no such file.
-    fn renamed(&self, other: &RelPath) -> Option<Looked> {
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    fn renamed(&self, other: &RelPath) -> Result<Option<Looked>, StoreError> {
         let account = self.account;
-        let base = account.store.base_blocking(self.job.folder, other).ok()??;
+        let Some(base) = account.store.base_blocking(self.job.folder, other)? else { return Ok(None) };
         let (here, there) = (self.folder.home(&self.job.path), self.folder.home(other));
         if key_of(here.as_str()) == key_of(there.as_str()) {
             // It is here, in other letters: those of whoever renamed it last. Renamed once more, each name's row would take it from the other. Where
             // it is not there either, a directory above it got other letters, too, and that name's own row finds it.
-            return Some(Looked::Done(self.job.clone(), Settled::Nothing));
+            return Ok(Some(Looked::Done(self.job.clone(), Settled::Nothing)));
         }
-        let Local::File(stat) = Folder::look_at(self.root, other, Some(&base)) else { return None };
+        let stat = match Folder::look_at(self.root, other, Some(&base)) {
+            Local::File(stat) => stat,
+            Local::Unknown(_) => return Ok(Some(self.again_soon())),
+            Local::Absent | Local::Dir | Local::Other(_) => return Ok(None),
+        };
         // Moved, if nothing is at the old place any more. If that is not known yet, it will be.
-        let view = account.remote.view_blocking(account, self.job.folder, other).ok()?;
+        let view = account.remote.view_blocking(account, self.job.folder, other)?;
         let replaced = view.remote == Remote::Folder;
         match view.remote {
             Remote::Absent | Remote::Folder => {}
-            Remote::Unlisted => return Some(self.again_soon()),
-            Remote::File { .. } => return None,
+            Remote::Unlisted => return Ok(Some(self.again_soon())),
+            Remote::File { .. } => return Ok(None),
         }
         // A twin of it was here for a while: Dropbox's file is where it was.
-        if !replaced && account.remote.shows_blocking(account, self.job.folder, &there).ok()? {
-            return Some(Looked::Done(self.job.clone(), Settled::Nothing));
+        if !replaced && account.remote.shows_blocking(account, self.job.folder, &there)? {
+            return Ok(Some(Looked::Done(self.job.clone(), Settled::Nothing)));
         }
-        if respelled::below(self.root, &self.job.path).is_some() {
-            return Some(self.again_soon());
+        if !matches!(respelled::below(self.root, &self.job.path), Ok(None)) {
+            return Ok(Some(self.again_soon()));
         }
         match self.root.rename(other, &self.job.path, &Local::File(stat)) {
             Ok(Local::File(now)) => {
@@ -365,10 +393,10 @@ impl<'a> Meeting<'a> {
                 // The rename itself changes the inode's time; a file that was written since it was agreed on stays one.
                 let untouched = stat == base.stat && now.size == stat.size && now.mtime_ns == stat.mtime_ns;
                 let stat = if untouched { now } else { base.stat };
-                Some(Looked::Done(self.job.clone(), Settled::Again(Some(Base { stat, ..base }))))
+                Ok(Some(Looked::Done(self.job.clone(), Settled::Again(Some(Base { stat, ..base })))))
             }
-            Ok(_) | Err(Refused::Changed) => Some(self.again_soon()),
-            Err(_) => None,
+            Ok(_) | Err(Refused::Changed) => Ok(Some(self.again_soon())),
+            Err(_) => Ok(None),
         }
     }
 

@@ -17,6 +17,7 @@ use crate::plan::decide::Action;
 use crate::plan::moves::{How, Old, Spelling, above, candidate, same_file, spelling};
 use crate::plan::names;
 use crate::plan::swaps::WORTH_IT;
+use crate::store::StoreError;
 
 /// A row whose path is part of a proposed move is looked at again after this long, in ms.
 const SOON_MS: i64 = 300;
@@ -195,7 +196,27 @@ pub(crate) fn instead(
     job: &Job,
     what: Instead<'_>,
 ) -> Option<Settled> {
-    let wait = || Some(Settled::Wait(now_ms() + SOON_MS));
+    // What cannot be read is no evidence that the path is new, or that it is gone.
+    sought(account, folder, root, job, what).unwrap_or_else(|Unread| Some(Settled::Wait(now_ms() + SOON_MS)))
+}
+
+/// The disk, or the database, gave no answer.
+struct Unread;
+
+impl From<StoreError> for Unread {
+    fn from(_: StoreError) -> Self {
+        Self
+    }
+}
+
+fn sought(
+    account: &Account,
+    folder: &Folder,
+    root: &Root,
+    job: &Job,
+    what: Instead<'_>,
+) -> Result<Option<Settled>, Unread> {
+    let wait = || Ok(Some(Settled::Wait(now_ms() + SOON_MS)));
     if account.moves.covers(folder.id, &job.path) {
         return wait();
     }
@@ -207,12 +228,12 @@ pub(crate) fn instead(
             return respelled(account, folder, root, &job.path, matches!(what, Instead::Deleted));
         }
         Instead::Fetched(base) => return fetched(account, folder, root, job, base.is_some()),
-        Instead::Other => return None,
+        Instead::Other => return Ok(None),
     };
     if names::disallowed(&job.path).is_some() {
-        return None;
+        return Ok(None);
     }
-    let known = account.store.had_inode_blocking(folder.id, stat).ok()?;
+    let known = account.store.had_inode_blocking(folder.id, stat)?;
     for (from, base) in known {
         if from == job.path || folder.ignored(&from, false).is_some() {
             continue;
@@ -232,7 +253,17 @@ pub(crate) fn instead(
         account.moves.propose(folder.id, to, proposal);
         return wait();
     }
-    None
+    Ok(None)
+}
+
+/// What stands in a directory; nothing, if it is not there.
+fn listed(root: &Root, dir: &RelPath) -> Result<Vec<(String, Kind)>, Unread> {
+    match root.read_dir(dir) {
+        Ok(listing) if listing.incomplete.is_none() => Ok(listing.entries),
+        Ok(_) => Err(Unread),
+        Err(_) if matches!(root.observe(dir), Local::Unknown(_) | Local::Dir) => Err(Unread),
+        Err(_) => Ok(Vec::new()),
+    }
 }
 
 /// What is known of the place of a new file.
@@ -248,49 +279,58 @@ enum Place {
 
 /// What comes down to where nothing is. If it was there, and is another one in Dropbox by now, it may only have been renamed here: that is looked for
 /// first. If it stands here in another spelling, it is here, unless Dropbox shows the new one.
-fn fetched(account: &Account, folder: &Folder, root: &Root, job: &Job, was: bool) -> Option<Settled> {
+fn fetched(account: &Account, folder: &Folder, root: &Root, job: &Job, was: bool) -> Result<Option<Settled>, Unread> {
     let waited = now_ms().saturating_sub(job.since);
     let mut above = job.path.parent().filter(|dir| !dir.is_root());
     while let Some(dir) = above.clone().filter(|dir| root.observe(dir) == Local::Absent) {
-        if was || account.store.agreed_dir_blocking(folder.id, &dir).unwrap_or(false) {
+        if was || account.store.agreed_dir_blocking(folder.id, &dir)? {
             break;
         }
         above = dir.parent().filter(|dir| !dir.is_root());
     }
     let was = was || above.is_some_and(|dir| root.observe(&dir) == Local::Absent);
     if was {
-        return (folder.now().scans > 0 || (0..RENAMED_MS).contains(&waited))
-            .then(|| Settled::Wait(now_ms() + SOON_MS));
+        return Ok(
+            (folder.now().scans > 0 || (0..RENAMED_MS).contains(&waited)).then(|| Settled::Wait(now_ms() + SOON_MS))
+        );
     }
-    let parent = job.path.parent()?;
-    let listing = root.read_dir(&parent).ok()?;
+    let Some(parent) = job.path.parent() else { return Ok(None) };
+    let entries = listed(root, &parent)?;
     let same = |name: &str| parent.child(name).is_ok_and(|other| spelling(&job.path, &other) != Spelling::Other);
-    let other = listing.entries.iter().map(|(name, _)| name).find(|name| **name != *job.path.name() && same(name))?;
-    let agreed = account.store.agreed_below_blocking(folder.id, &parent.child(other).ok()?).ok()?;
-    let shown = account.remote.name_blocking(account, folder.id, &job.path).ok()?;
-    (agreed && shown.as_deref() != Some(job.path.name())).then_some(Settled::Nothing)
+    let other = entries.iter().map(|(name, _)| name).find(|name| **name != *job.path.name() && same(name));
+    let Some(other) = other.and_then(|name| parent.child(name).ok()) else { return Ok(None) };
+    let agreed = account.store.agreed_below_blocking(folder.id, &other)?;
+    let shown = account.remote.name_blocking(account, folder.id, &job.path)?;
+    Ok((agreed && shown.as_deref() != Some(job.path.name())).then_some(Settled::Nothing))
 }
 
 /// A directory whose name changed only its letters is one folder in Dropbox: that gets the new name, and is never deleted.
-fn respelled(account: &Account, folder: &Folder, root: &Root, path: &RelPath, was: bool) -> Option<Settled> {
-    let parent = path.parent()?;
+fn respelled(
+    account: &Account,
+    folder: &Folder,
+    root: &Root,
+    path: &RelPath,
+    was: bool,
+) -> Result<Option<Settled>, Unread> {
+    let Some(parent) = path.parent() else { return Ok(None) };
     let same = |name: &str| {
         let other = parent.child(name).ok()?;
         (spelling(path, &other) == Spelling::Letters).then_some(other)
     };
-    let (from, to) = if was {
-        let listing = root.read_dir(&parent).ok()?;
-        let to = listing.entries.iter().filter(|(_, kind)| *kind == Kind::Dir).find_map(|(name, _)| same(name))?;
-        (path.clone(), to)
+    let other = if was {
+        let entries = listed(root, &parent)?;
+        entries.iter().filter(|(_, kind)| *kind == Kind::Dir).find_map(|(name, _)| same(name))
     } else {
-        let agreed = account.store.agreed_dirs_blocking(folder.id, &parent).ok()?;
-        (agreed.iter().find_map(|name| same(name)).filter(|from| stands(root, from) == Local::Absent)?, path.clone())
+        let agreed = account.store.agreed_dirs_blocking(folder.id, &parent)?;
+        agreed.iter().find_map(|name| same(name)).filter(|from| stands(root, from) == Local::Absent)
     };
+    let Some(other) = other else { return Ok(None) };
+    let (from, to) = if was { (path.clone(), other) } else { (other, path.clone()) };
     if !folder.passes_deletions() || account.moves.refusal(folder.id, &from, &to).is_some() {
-        return was.then_some(Settled::Again(None));
+        return Ok(was.then_some(Settled::Again(None)));
     }
     account.moves.propose(folder.id, to, Proposal { from, dir: true, how: How::Move, since: Instant::now() });
-    Some(Settled::Wait(now_ms() + SOON_MS))
+    Ok(Some(Settled::Wait(now_ms() + SOON_MS)))
 }
 
 /// What stands at the old path of the file that is `now` elsewhere.
@@ -377,7 +417,8 @@ pub(crate) async fn hold_deletions(account: &Account, folder: FolderId) -> Resul
         return Ok(true);
     }
     for place in account.moves.refused_places(folder) {
-        if account.store.busy_at(folder, &place).await? {
+        // What is sent below a file that is itself to be deleted waits for that, and nothing waits in a circle.
+        if account.store.busy_at(folder, &place).await? && !account.store.is_below_deletion(folder, &place).await? {
             return Ok(true);
         }
     }

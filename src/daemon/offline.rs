@@ -97,7 +97,12 @@ async fn one(
         let waits = held::is_open(&account, folder).await;
         if waits.map_err(|e| closed(format!("{e:?}")))? {
             let reason = "they were held when the daemon stopped: start it with `ferrybox run`, then".to_owned();
-            let why = guard::Held { waiting: 0, reason };
+            // As it was: nothing is written here.
+            let all = match held::before(&account, folder).await.map_err(|e| closed(format!("{e:?}")))? {
+                guard::Before::All(most) => Some(most),
+                guard::Before::Nothing | guard::Before::TooMany => None,
+            };
+            let why = guard::Held { waiting: 0, all, reason };
             held::hold(&account, folder, &why, now_ms()).await.map_err(|e| closed(format!("{e:?}")))?;
         }
     }

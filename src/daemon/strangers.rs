@@ -34,15 +34,19 @@ const AGAIN_MS: UnixMs = 2_000;
 
 /// One that goes with a folder of another batch is taken up again after this long, in ms.
 const SOON_MS: UnixMs = 300;
+/// What lies below one that Dropbox does not find any more waits this long for the listing, which then takes it back, in ms.
+const LISTED_MS: UnixMs = 10_000;
 /// It waits at most this long for a folder above it that is yet to be staged, in ms.
 const PATIENCE_MS: UnixMs = 20_000;
 
 /// What a folder was found to hold.
 enum Found {
-    /// Nothing but what was decided to go.
+    /// Nothing but what was decided to go, and all of it was seen.
     Ours,
-    /// Something else, of this name.
-    Stranger(String),
+    /// Something else, or something that cannot be seen: why it stays.
+    Kept(Failure),
+    /// Dropbox does not find the folder.
+    Gone,
     /// It could not be listed.
     Failed,
 }
@@ -77,7 +81,12 @@ pub(crate) async fn without(account: &Arc<Account>, batch: &Batch) -> Result<Bat
         for change in some {
             match looks.next().await.unwrap_or(Ok(Found::Failed))? {
                 Found::Ours => {}
-                Found::Stranger(name) => strange.push((change.id, stranger(&name))),
+                Found::Kept(failure) => strange.push((change.id, Some(failure))),
+                // Nobody has seen what is in it: it is looked at again with what the listing says by then, and no call is made for it.
+                Found::Gone => {
+                    strange.push((change.id, Some(not_found())));
+                    account.store.rest_below(change.folder, &change.path, now + LISTED_MS).await?;
+                }
                 Found::Failed => later.push((change.id, now + AGAIN_MS)),
             }
         }
@@ -106,19 +115,29 @@ async fn look(account: &Arc<Account>, change: &Change) -> Result<Found, Fatal> {
     let Some(folder) = account.folder(change.folder) else { return Ok(Found::Failed) };
     let place = change.what.place();
     let known = Known::read(account, folder, &change.path).await?;
-    let question =
-        Question { include_deleted: false, include_media_info: false, ..account.config.listing.question.clone() };
+    // Whatever the configuration leaves out: it would go, too.
+    let question = Question {
+        include_deleted: false,
+        include_media_info: false,
+        include_mounted_folders: true,
+        include_non_downloadable_files: true,
+        ..account.config.listing.question.clone()
+    };
     let mut reply = account.dropbox.list_folder(place, &question).await;
     loop {
         let page = match account.judge(reply) {
             Ok(page) => page,
-            // It is gone already, and the call will say so.
-            Err(error) if error.is("path/not_found") => return Ok(Found::Ours),
-            Err(CallError::Api(error)) if error.status == 409 => return Ok(Found::Stranger(last(place).to_owned())),
+            Err(error) if error.is("path/not_found") => {
+                account.remote.hurry(change.folder);
+                return Ok(Found::Gone);
+            }
+            Err(CallError::Api(error)) if error.status == 409 => {
+                return Ok(Found::Kept(unseen(last(place))));
+            }
             Err(_) => return Ok(Found::Failed),
         };
-        if let Some(name) = known.stranger(folder, place, &page) {
-            return Ok(Found::Stranger(name));
+        if let Some(failure) = known.stranger(folder, place, &page) {
+            return Ok(Found::Kept(failure));
         }
         if !page.has_more {
             return Ok(Found::Ours);
@@ -156,13 +175,17 @@ impl Known {
         .await
     }
 
-    /// The name of something that nobody decided to delete.
-    fn stranger(&self, folder: &Folder, top: &RemotePath, page: &Page) -> Option<String> {
+    /// Why the folder stays: something that nobody decided to delete, or that cannot be seen.
+    fn stranger(&self, folder: &Folder, top: &RemotePath, page: &Page) -> Option<Failure> {
         if let Some(refused) = page.refused.first() {
-            return Some(refused.text.clone());
+            return Some(stranger(&refused.text));
         }
         if page.unmounted > 0 || !page.unknown.is_empty() {
-            return Some("something of an unknown kind".to_owned());
+            return Some(stranger("something of an unknown kind"));
+        }
+        let hidden = |entry: &&Entry| matches!(&entry.what, What::Folder(facts) if facts.marks.unseen);
+        if let Some(entry) = page.entries.iter().find(hidden) {
+            return Some(unseen(&entry.name));
         }
         let top = key_of(top.as_str());
         let strange = |entry: &&Entry| match entry.what {
@@ -173,7 +196,7 @@ impl Known {
             }
             What::Deleted => false,
         };
-        page.entries.iter().find(strange).map(|entry| entry.name.clone())
+        page.entries.iter().find(strange).map(|entry| stranger(&entry.name))
     }
 }
 
@@ -195,7 +218,27 @@ fn stranger(name: &str) -> Failure {
     Failure::look(
         "dir_kept",
         format!(
-            "it was deleted here, but its folder in Dropbox holds something that came from elsewhere (`{name}`): it stays until that is known here"
+            "it was deleted here, but its folder in Dropbox holds something that is not here (`{name}`), so it stays: it came from elsewhere a moment \
+             ago, or is left out by `[listing]`; delete the folder in Dropbox if that is to go, or make the directory again"
         ),
+    )
+}
+
+/// The failure of a folder of which not everything can be seen.
+fn unseen(name: &str) -> Failure {
+    Failure::look(
+        "dir_kept",
+        format!(
+            "it was deleted here, but its folder in Dropbox stays, since this account may not look into `{name}`, and what may not be seen is not \
+             deleted: ask its owner for access, or delete the folder in Dropbox"
+        ),
+    )
+}
+
+/// The failure of a folder that the listing shows and Dropbox does not find.
+fn not_found() -> Failure {
+    Failure::look(
+        "dir_kept",
+        "it was deleted here, and Dropbox does not find its folder although the listing shows it: the listing is waited for",
     )
 }

@@ -8,6 +8,7 @@ use crate::daemon::copies;
 use crate::daemon::folder::Folder;
 use crate::daemon::live::lock;
 use crate::daemon::uploader::touches_marked;
+use crate::local::Gone;
 use crate::model::{Agreed, Base, Failure, Local, RelPath, Remote, Stat};
 use crate::plan::decide::{Action, decide, permitted, read_only};
 use crate::plan::diff::torn;
@@ -62,7 +63,8 @@ pub(crate) fn of_blocking(
     }
     // As for the work itself, what was seen counts only if it was seen in the folder that is synced; but nothing is let go of here.
     let expected = lock(&folder.root_id).clone();
-    let elsewhere = folder.now().root_trouble.or_else(|| root.still_there(expected.as_ref()).err());
+    let elsewhere =
+        folder.now().root_trouble.or_else(|| root.still_there(expected.as_ref()).err().map(Gone::into_failure));
     let views = seen.into_iter().map(|(path, local, base, dir, remote)| {
         let local = elsewhere.clone().map_or(local, Local::Unknown);
         let ignored = folder.ignored(path, local == Local::Dir);

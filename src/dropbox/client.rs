@@ -14,7 +14,7 @@ use super::auth::{Counter, Ticket, Tokens};
 use super::body::{Body, Flow, Watch};
 use super::download::Opened;
 use super::error::{AuthError, CallError, Transport, TransportKind};
-use super::gate::Gates;
+use super::gate::{Class, Gates};
 use super::reply::{Reply, Verdict, broken, parse};
 use super::route::{Route, Style};
 use super::settings::{PathRoot, Settings, SetupError};
@@ -240,6 +240,16 @@ impl Dropbox {
             *known = Some(value.ok_or_else(|| Transport::protocol("the root namespace's id is not plain ASCII"))?);
         }
         Ok(known.clone())
+    }
+
+    /// Returns once a change to Dropbox's tree would be sent at once: there is a token (or none is to be had, as the call will say), and its gate is open.
+    /// What has to be looked at right before such a call is looked at after this.
+    pub async fn until_commit(&self) {
+        let inner = &*self.0;
+        let counter =
+            Counter { http: &inner.api, api: inner.settings.endpoints.api(), patience: inner.settings.timeouts.call };
+        let _ = inner.tokens.ticket(&counter).await;
+        inner.gates.pass(Class::Commit).await;
     }
 
     /// One call; a second time only if the access token had expired and the body can be read again.

@@ -273,6 +273,7 @@ fn file(raw: Raw) -> Option<FileFacts> {
         shared: raw.sharing_info.is_some(),
         not_downloadable: raw.is_downloadable == Some(false),
         symlink: raw.symlink_info.is_some(),
+        unseen: false,
     };
     Some(FileFacts {
         id: bare(raw.id?),
@@ -294,10 +295,12 @@ fn file(raw: Raw) -> Option<FileFacts> {
 }
 
 fn folder(raw: Raw) -> FolderFacts {
-    let read_only = raw.sharing_info.as_ref().and_then(|v| v.get("read_only")).and_then(Value::as_bool);
+    let flag =
+        |key: &str| raw.sharing_info.as_ref().and_then(|v| v.get(key)).and_then(Value::as_bool).unwrap_or_default();
+    let (read_only, unseen) = (flag("read_only"), flag("no_access") || flag("traverse_only"));
     FolderFacts {
         id: raw.id.map(bare).unwrap_or_default(),
-        marks: Marks { read_only: read_only == Some(true), shared: raw.sharing_info.is_some(), ..Marks::default() },
+        marks: Marks { read_only, shared: raw.sharing_info.is_some(), unseen, ..Marks::default() },
         more: more([("sharing_info", raw.sharing_info), ("property_groups", raw.property_groups)]),
     }
 }

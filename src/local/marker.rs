@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{Read as _, Write as _};
 use std::os::fd::OwnedFd;
 use std::str::FromStr;
 
@@ -96,19 +96,30 @@ impl Root {
         File::from(dir).sync_all().map_err(|error| io_failure(doing, &error))
     }
 
+    /// What stands in the marker's place, which may be nothing that could be one; `Ok(None)` only where nothing stands there.
+    pub(super) fn marker_text(&self) -> Result<Option<String>, Failure> {
+        self.read_text(FILE)
+    }
+
     fn read_id(&self, name: &str) -> Result<Option<RootId>, Failure> {
+        self.read_text(name)?.map(|text| text.parse()).transpose()
+    }
+
+    fn read_text(&self, name: &str) -> Result<Option<String>, Failure> {
         let doing = "reading the folder's marker";
         let path =
             RelPath::parse(&format!("{OWN}/{name}")).map_err(|error| Failure::wedge("name", error.to_string()))?;
         match self.observe(&path) {
             crate::model::Local::Absent => return Ok(None),
             crate::model::Local::Unknown(failure) => return Err(failure),
-            _ => {}
+            crate::model::Local::File(_) => {}
+            // Something else in its place is no marker.
+            crate::model::Local::Dir | crate::model::Local::Other(_) => return Ok(Some(String::new())),
         }
         let (file, _) = self.open_file(&path)?;
-        let mut text = String::new();
-        file.take(64).read_to_string(&mut text).map_err(|error| io_failure(doing, &error))?;
-        text.trim_end().parse().map(Some)
+        let mut bytes = Vec::new();
+        file.take(64).read_to_end(&mut bytes).map_err(|error| io_failure(doing, &error))?;
+        Ok(Some(String::from_utf8_lossy(&bytes).trim_end().to_owned()))
     }
 
     /// Makes `.ferrybox` (for the owner only) and writes the marker, whole or not at all. An existing marker is never replaced.

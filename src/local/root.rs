@@ -131,12 +131,6 @@ impl Root {
         self.handle().map_or(0, |handle| handle.ino)
     }
 
-    /// Whether the path leads to the directory that is open, whatever is in it.
-    pub fn is_in_place(&self) -> bool {
-        let found = open_top(&self.0.path).and_then(fstat);
-        matches!((found, self.handle()), (Ok(stat), Ok(handle)) if (device(&stat), stat.st_ino) == (handle.dev, handle.ino))
-    }
-
     /// Closes the handle, unless it is another one than `seen` has: whoever unmounted the disk may want it back.
     pub fn let_go(&self, seen: &Self) {
         let mut open = self.0.open.write().unwrap_or_else(PoisonError::into_inner);
@@ -159,6 +153,7 @@ impl Root {
             pinned.still_there(expected)?;
             Ok(handle)
         });
+        let handle = handle.map_err(Gone::into_failure);
         let mut open = self.0.open.write().unwrap_or_else(PoisonError::into_inner);
         match handle {
             Ok(handle) => {
@@ -172,10 +167,10 @@ impl Root {
         }
     }
 
-    fn found(&self) -> Result<Arc<Handle>, Failure> {
+    fn found(&self) -> Result<Arc<Handle>, Gone> {
         match self.0.given.canonicalize() {
             Ok(path) if path == self.0.path => {}
-            Ok(_) => return Err(missing(LED_ASTRAY)),
+            Ok(_) => return Err(Gone::Away(missing(LED_ASTRAY))),
             Err(error) => return Err(not_there(Errno::from_io_error(&error).unwrap_or(Errno::IO))),
         }
         Handle::open(&self.0.path, Beneath::new).map(Arc::new).map_err(not_there)
@@ -184,25 +179,26 @@ impl Root {
     /// Whether the path still leads to the directory that was opened, and whether its marker is still `expected` (if there is one to expect).
     ///
     /// # Errors
-    /// `root_missing`, with what to do. Nothing that was observed since this last succeeded is evidence of a deletion.
-    pub fn still_there(&self, expected: Option<&RootId>) -> Result<(), Failure> {
-        let handle = self.handle().map_err(|_| missing(NOT_THERE))?;
+    /// What is wrong, with what to do. Nothing that was observed since this last succeeded is evidence of a deletion.
+    pub fn still_there(&self, expected: Option<&RootId>) -> Result<(), Gone> {
+        let handle = self.handle().map_err(|_| Gone::Away(missing(NOT_THERE)))?;
         let stat = open_top(&self.0.path).and_then(fstat).map_err(not_there)?;
         if (device(&stat), stat.st_ino) != (handle.dev, handle.ino) {
-            return Err(missing(
+            return Err(Gone::Away(missing(
                 "another directory stands in the folder's place: mount the disk that holds the folder, or put the folder back; it goes on by itself then",
-            ));
+            )));
         }
         let Some(expected) = expected else { return Ok(()) };
-        match self.marker()? {
-            Some(found) if found == *expected => Ok(()),
-            Some(_) => Err(missing(
+        match self.marker_text().map_err(Gone::Unknown)?.map(|text| text.parse::<RootId>()) {
+            Some(Ok(found)) if found == *expected => Ok(()),
+            Some(Ok(_)) => Err(Gone::Unmarked(missing(
                 "the folder's marker `.ferrybox/root-id` is another folder's: mount the right disk; it goes on by itself then",
-            )),
-            None => Err(missing(&format!(
+            ))),
+            Some(Err(damaged)) => Err(Gone::Unmarked(damaged)),
+            None => Err(Gone::Unmarked(missing(&format!(
                 "the folder's marker `.ferrybox/root-id` is gone, so this may be an empty mount point or an emptied folder: mount the disk, or put \
                  the files back; if they are all there, write {expected} into `.ferrybox/root-id`"
-            ))),
+            )))),
         }
     }
 
@@ -228,16 +224,19 @@ impl Root {
     }
 
     /// The device number of the nearest directory above `path` that is there: the file system on which `path` would lie.
-    pub fn nearest_dev(&self, path: &RelPath) -> Option<u64> {
+    ///
+    /// # Errors
+    /// A directory that may be there could not be looked at.
+    pub fn nearest_dev(&self, path: &RelPath) -> Result<u64, Failure> {
         let mut above = path.parent();
         while let Some(dir) = above {
             match self.open_dir(&dir, SEARCH).and_then(fstat) {
-                Ok(stat) => return Some(device(&stat)),
+                Ok(stat) => return Ok(device(&stat)),
                 Err(error) if is_absence(error) => above = dir.parent(),
-                Err(_) => return None,
+                Err(error) => return Err(failure("looking at the directory above it", error)),
             }
         }
-        None
+        Ok(self.dev())
     }
 
     /// Opens the regular file `path` for reading, together with what `fstat` says of it. FIFOs and devices are not opened.
@@ -309,17 +308,38 @@ fn missing(text: &str) -> Failure {
     Failure::retry("root_missing", text)
 }
 
-/// The path of the root could not be opened.
-fn not_there(error: Errno) -> Failure {
-    match error {
-        Errno::LOOP => missing(LED_ASTRAY),
-        Errno::NOENT | Errno::NOTDIR => missing(NOT_THERE),
-        Errno::ACCESS | Errno::PERM => missing(
-            "the folder may not be looked at any more: give the daemon's user the right to it, or mount the disk that holds it",
-        ),
-        error => {
-            missing(&format!("the folder cannot be looked at ({error}): check the disk that holds it and its mount"))
+/// Why a folder's root cannot be vouched for.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Gone {
+    /// The directory stands in its place, and its marker is not there, is damaged, or is another folder's: it may be a copy that is being made.
+    Unmarked(Failure),
+    /// The path leads to nothing, to something else, or to what may not be looked at.
+    Away(Failure),
+    /// It could not be looked at: neither there nor gone.
+    Unknown(Failure),
+}
+
+impl Gone {
+    /// The reason, as a row's failure.
+    pub fn into_failure(self) -> Failure {
+        match self {
+            Self::Unmarked(failure) | Self::Away(failure) | Self::Unknown(failure) => failure,
         }
+    }
+}
+
+/// The path of the root could not be opened.
+fn not_there(error: Errno) -> Gone {
+    match error {
+        Errno::LOOP => Gone::Away(missing(LED_ASTRAY)),
+        Errno::NOENT | Errno::NOTDIR => Gone::Away(missing(NOT_THERE)),
+        Errno::ACCESS | Errno::PERM => Gone::Away(missing(
+            "the folder may not be looked at any more: give the daemon's user the right to it, or mount the disk that holds it",
+        )),
+        Errno::NOTCONN | Errno::NODEV | Errno::NXIO | Errno::STALE => Gone::Away(missing(&format!(
+            "the folder cannot be looked at ({error}): check the disk that holds it and its mount"
+        ))),
+        error => Gone::Unknown(failure("looking at the folder", error)),
     }
 }
 

@@ -334,7 +334,7 @@ fn q1_q3_q7_a_root_is_known_by_its_marker_and_its_inode() {
 
     let id = RootId::new().unwrap();
     assert_eq!(root.marker().unwrap(), None);
-    assert_eq!(code(root.still_there(Some(&id))), "root_missing");
+    assert_eq!(code(root.still_there(Some(&id)).map_err(Gone::into_failure)), "root_missing");
     root.write_marker(&id).unwrap();
     assert_eq!(root.marker().unwrap(), Some(id.clone()));
     assert_eq!(fs::symlink_metadata(at.join(".ferrybox")).unwrap().permissions().mode() & 0o777, 0o700);
@@ -344,24 +344,26 @@ fn q1_q3_q7_a_root_is_known_by_its_marker_and_its_inode() {
     let other = RootId::new().unwrap();
     assert_ne!(id, other);
     assert_eq!(code(root.write_marker(&other)), "conflict");
-    assert_eq!(code(root.still_there(Some(&other))), "root_missing");
+    assert_eq!(code(root.still_there(Some(&other)).map_err(Gone::into_failure)), "root_missing");
     assert_eq!(fs::read_dir(at.join(".ferrybox")).unwrap().count(), 1);
 
+    assert!(matches!(root.still_there(Some(&other)), Err(Gone::Unmarked(_))));
     fs::write(at.join(".ferrybox/root-id"), "damaged").unwrap();
-    assert_eq!(code(root.still_there(Some(&id))), "root_missing");
+    assert!(matches!(root.still_there(Some(&id)), Err(Gone::Unmarked(_))));
+    assert_eq!(code(root.still_there(Some(&id)).map_err(Gone::into_failure)), "root_missing");
     fs::remove_file(at.join(".ferrybox/root-id")).unwrap();
-    assert_eq!(code(root.still_there(Some(&id))), "root_missing");
+    assert_eq!(code(root.still_there(Some(&id)).map_err(Gone::into_failure)), "root_missing");
     root.write_marker(&id).unwrap();
 
     // Moved away; another in its place; a symlink in its place; removed.
     let away = above.path().join("away");
     fs::rename(&at, &away).unwrap();
-    assert_eq!(code(root.still_there(None)), "root_missing");
+    assert_eq!(code(root.still_there(None).map_err(Gone::into_failure)), "root_missing");
     symlink(&away, &at).unwrap();
-    assert_eq!(code(root.still_there(None)), "root_missing");
+    assert_eq!(code(root.still_there(None).map_err(Gone::into_failure)), "root_missing");
     fs::remove_file(&at).unwrap();
     fs::create_dir(&at).unwrap();
-    assert_eq!(code(root.still_there(None)), "root_missing");
+    assert_eq!(code(root.still_there(None).map_err(Gone::into_failure)), "root_missing");
     fs::remove_dir(&at).unwrap();
     fs::rename(&away, &at).unwrap();
     root.still_there(Some(&id)).unwrap();

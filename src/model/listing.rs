@@ -73,6 +73,8 @@ pub struct Marks {
     pub not_downloadable: bool,
     /// It is a symbolic link.
     pub symlink: bool,
+    /// A folder that the account may not look into, or only to pass through: nothing can be said of what is in it.
+    pub unseen: bool,
 }
 
 impl Marks {
@@ -82,6 +84,7 @@ impl Marks {
             | i64::from(self.shared) << 1
             | i64::from(self.not_downloadable) << 2
             | i64::from(self.symlink) << 3
+            | i64::from(self.unseen) << 4
     }
 
     /// And back.
@@ -91,6 +94,7 @@ impl Marks {
             shared: bits & 2 != 0,
             not_downloadable: bits & 4 != 0,
             symlink: bits & 8 != 0,
+            unseen: bits & 16 != 0,
         }
     }
 }

@@ -81,7 +81,7 @@ pub fn decide(local: &Local, agreed: Agreed<'_>, remote: &Remote, mode: Mode) ->
 /// |---|---|---|
 /// | symlink, not downloadable | download, and nothing is here | nothing (a symlink is a problem, unless `symlinks` is false) |
 /// | symlink, not downloadable | compare, move aside, download over something | wedge: both stay |
-/// | read-only | delete, delete the folder | forget, so that it comes down again; in a mirror: wedge |
+/// | read-only, not to be looked into | delete, delete the folder | forget, so that it comes down again; in a mirror: wedge |
 /// | read-only | create the folder | wedge |
 ///
 /// A file that would go up to where nobody may write is wedged once its bytes are known to be others than Dropbox's: see [`read_only`].
@@ -96,13 +96,11 @@ pub fn permitted(action: Action, local: &Local, marks: Marks, mode: Mode, symlin
                 (_, false) => Action::Wedge(cloud_only()),
             }
         }
-        Action::Delete { .. } | Action::DeleteFolder if marks.read_only => {
-            if mode.brings_down() {
-                Action::Forget
-            } else {
-                Action::Wedge(read_only())
-            }
-        }
+        Action::Delete { .. } | Action::DeleteFolder if marks.read_only || marks.unseen => match mode.brings_down() {
+            true => Action::Forget,
+            false if marks.unseen => Action::Wedge(unseen()),
+            false => Action::Wedge(read_only()),
+        },
         Action::CreateFolder if marks.read_only => Action::Wedge(read_only()),
         action => action,
     }
@@ -130,6 +128,14 @@ pub fn differs_there(agreed: Agreed<'_>, remote: &Remote, mode: Mode) -> bool {
             }
             _ => true,
         }
+}
+
+/// The failure of a folder that cannot go, since nobody can say what is in it.
+fn unseen() -> Failure {
+    Failure::wedge(
+        "read_only",
+        "this account may not look into this folder in Dropbox, and what may not be seen is not deleted: ask its owner for access, or delete it there",
+    )
 }
 
 fn remote_symlink() -> Failure {

@@ -25,6 +25,8 @@ const SHARE_FROM: u64 = 50;
 pub struct Held {
     /// Deletions that wait.
     pub waiting: u64,
+    /// They are held for being all that the folder has, and nothing else: the most of them that were. That is weighed again when other files come.
+    pub all: Option<u64>,
     /// One sentence: what is held, by which limit, and what to do.
     pub reason: String,
 }
@@ -38,12 +40,24 @@ pub struct Asked {
     pub recent: u64,
     /// Files in sync, those that wait among them.
     pub files: u64,
-    /// Files in sync that came down while the others went: they say nothing of what a person keeps here.
+    /// Files in sync that came down while the others went, and that are here to stay: they say nothing of what a person keeps here.
     pub arrived: u64,
-    /// These deletions, or more of them, were held before and nobody has decided: files that come back one by one do not set the others free.
-    pub held_before: bool,
+    /// These deletions, or more of them, were held before and nobody has decided.
+    pub before: Before,
     /// Nothing that is synced is left in the folder: what was there a moment ago may not even be counted yet.
     pub empty: bool,
+}
+
+/// What was held before of the deletions that wait, while nobody has decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Before {
+    /// Nothing.
+    Nothing,
+    /// So many, since that was all the folder had: with more files beside them it is not. Files that come back one by one do not set the others
+    /// free, so that the most that were held are weighed.
+    All(u64),
+    /// They are too many, or the folder was empty: they are held until they are back, or a person decides.
+    TooMany,
 }
 
 /// Whether `waiting` deletions may go, when `recent` ones went of late and `files` are in sync (those that wait among them).
@@ -52,24 +66,32 @@ pub struct Asked {
 /// # Errors
 /// [`Held`] with the limit that was met.
 pub fn check(asked: Asked, limits: Limits) -> Result<(), Held> {
-    let Asked { waiting, recent, files, arrived, held_before, empty } = asked;
+    let Asked { waiting, recent, files, arrived, before: held, empty } = asked;
     let gone = waiting.saturating_add(recent);
     let before = files.saturating_add(recent);
     #[expect(clippy::cast_precision_loss, reason = "a share of 2^53 files needs no more digits")]
     let share = if before == 0 { 0.0 } else { gone as f64 / before as f64 };
+    let most = if let Before::All(most) = held { waiting.max(most) } else { waiting };
+    // Whoever lets all of a folder go is not asked about all of it.
+    let asks_of_all = limits.max_share < 1.0;
+    let mut all = false;
     let limit = if gone > limits.max_deletions {
         format!("safety.max_deletions = {}", limits.max_deletions)
     } else if gone > SHARE_FROM && share > limits.max_share {
         format!("safety.max_deletion_share = {:.0}%", limits.max_share * 100.0)
-    } else if waiting > 1 && waiting.saturating_add(arrived) >= files || empty && files > 1 {
+    } else if asks_of_all && empty && files > 1 {
         "that is all the folder has".to_owned()
-    } else if held_before {
+    } else if asks_of_all && waiting > 0 && most > 1 && most.saturating_add(arrived) >= files {
+        all = held != Before::TooMany;
+        "that is all the folder has".to_owned()
+    } else if held == Before::TooMany {
         "what is left of those that were held before".to_owned()
     } else {
         return Ok(());
     };
     Err(Held {
         waiting,
+        all: all.then_some(most),
         reason: format!(
             "{waiting} deletions are held ({limit}; {before} files were in sync): put the files back, and nothing happens"
         ),
@@ -200,19 +222,40 @@ mod tests {
     const LIMITS: Limits = Limits { max_deletions: 1_000, max_share: 0.25 };
 
     fn check(waiting: u64, recent: u64, files: u64, limits: Limits) -> Result<(), Held> {
-        super::check(Asked { waiting, recent, files, arrived: 0, held_before: false, empty: false }, limits)
+        super::check(Asked { waiting, recent, files, arrived: 0, before: Before::Nothing, empty: false }, limits)
     }
 
     #[test]
     fn an_emptied_folder_is_held_however_few_files_are_counted() {
-        let asked = Asked { waiting: 12, recent: 0, files: 15, arrived: 0, held_before: false, empty: true };
-        assert!(super::check(asked, LIMITS).is_err());
+        let asked = Asked { waiting: 12, recent: 0, files: 15, arrived: 0, before: Before::Nothing, empty: true };
+        assert!(super::check(asked, LIMITS).unwrap_err().all.is_none());
         super::check(Asked { empty: false, ..asked }, LIMITS).unwrap();
-        assert!(super::check(Asked { empty: false, held_before: true, ..asked }, LIMITS).is_err());
+        assert!(super::check(Asked { empty: false, before: Before::TooMany, ..asked }, LIMITS).is_err());
         super::check(Asked { waiting: 1, files: 1, ..asked }, LIMITS).unwrap();
         // What comes down into an emptied folder does not make it any less emptied.
         assert!(super::check(Asked { empty: false, arrived: 3, ..asked }, LIMITS).is_err());
         super::check(Asked { empty: false, arrived: 2, ..asked }, LIMITS).unwrap();
+    }
+
+    #[test]
+    fn c3_all_that_the_folder_has_is_weighed_again_and_obeys_a_limit_that_is_off() {
+        let asked = Asked { waiting: 4, recent: 0, files: 4, arrived: 0, before: Before::Nothing, empty: false };
+        let held = super::check(asked, LIMITS).unwrap_err();
+        assert_eq!(held.all, Some(4));
+        // Files that come back one by one set the last ones no more free than the first.
+        let back = Asked { waiting: 2, before: Before::All(4), ..asked };
+        assert_eq!(super::check(back, LIMITS).unwrap_err().all, Some(4));
+        // Others that are here to stay do; those that came down meanwhile do not.
+        super::check(Asked { files: 10, ..back }, LIMITS).unwrap();
+        assert!(super::check(Asked { files: 10, arrived: 6, ..back }, LIMITS).is_err());
+        // What was too much once stays so, and what is all of it by now is no less.
+        assert!(super::check(Asked { files: 10, before: Before::TooMany, ..back }, LIMITS).is_err());
+        assert!(super::check(Asked { before: Before::TooMany, ..back }, LIMITS).unwrap_err().all.is_none());
+        // Switched off.
+        let off = Limits { max_deletions: 1_000, max_share: 1.0 };
+        super::check(asked, off).unwrap();
+        super::check(Asked { empty: true, ..asked }, off).unwrap();
+        assert!(super::check(Asked { waiting: 1_001, files: 1_001, ..asked }, off).is_err());
     }
 
     #[test]

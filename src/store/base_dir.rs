@@ -85,6 +85,29 @@ impl Store {
         })
     }
 
+    /// Whether anything below a path that was agreed on as a file is about to change: staged, or to be looked at. What failed, or was given up, is not.
+    /// Blocks.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn changes_below_blocking(&self, folder: FolderId, path: &RelPath) -> Result<bool, StoreError> {
+        self.read_blocking(|conn| {
+            let mut select = conn.prepare_cached(
+                "SELECT path FROM job WHERE folder = ?1 AND path >= ?2 AND path < ?3 AND path <> ?4
+                    AND (state = 'staged' OR state <> 'wedged' AND code IS NULL)",
+            )?;
+            for span in at_or_below(path) {
+                let mut rows = select.query(params![folder.0, span.low, span.high, path.as_str()])?;
+                while let Some(r) = rows.next()? {
+                    if base::get(conn, folder, &row::rel(r, 0)?)?.is_some() {
+                        return Ok(true);
+                    }
+                }
+            }
+            Ok(false)
+        })
+    }
+
     /// Whether a path has a row, in whatever state. Blocks.
     ///
     /// # Errors

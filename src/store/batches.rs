@@ -147,7 +147,13 @@ fn begin(
         }
     }
     if matches!(kind, BatchKind::Delete | BatchKind::Trash) {
-        candidates.retain(|(_, id, _)| still_meant(conn, *id, now).unwrap_or(false));
+        let mut meant = Vec::with_capacity(candidates.len());
+        for candidate in candidates {
+            if still_meant(conn, candidate.1, now)? {
+                meant.push(candidate);
+            }
+        }
+        candidates = meant;
     }
     if kind == BatchKind::Move {
         let waiting = swaps::without_room(conn)?;

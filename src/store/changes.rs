@@ -124,17 +124,16 @@ impl Store {
         folder: FolderId,
         after: ChangeId,
         limit: usize,
-    ) -> Result<Vec<(ChangeId, RelPath, BatchKind)>, StoreError> {
+    ) -> Result<Vec<Change>, StoreError> {
         self.read(move |conn| {
-            let mut select = conn.prepare_cached(
-                "SELECT change.id, job.path, change.kind FROM change JOIN job ON job.id = change.job
-                  WHERE change.kind IN ('delete', 'trash') AND change.folder = ?1 AND change.batch IS NULL AND change.id > ?2
+            let mut select = conn.prepare_cached(&format!(
+                "{CHANGE} WHERE change.kind IN ('delete', 'trash') AND change.folder = ?1 AND change.batch IS NULL AND change.id > ?2
                   ORDER BY change.id LIMIT ?3",
-            )?;
+            ))?;
             let mut rows = select.query(params![folder.0, after.0, row::limit(limit)])?;
             let mut found = Vec::new();
             while let Some(r) = rows.next()? {
-                found.push((ChangeId(r.get(0)?), row::rel(r, 1)?, kind_of(&r.get::<_, String>(2)?)?));
+                found.push(change(r)?);
             }
             Ok(found)
         })

@@ -276,7 +276,7 @@ impl Store {
     }
 
     /// Takes changes out of a batch whose call has not been made: those of `later` are ready again at their times, those of `dropped` are no longer
-    /// meant, and their paths are looked at again after a second for each try.
+    /// meant, and their paths are looked at again: those with a failure after a second, and twice as long each time, up to some minutes.
     ///
     /// # Errors
     /// When the database cannot be written.
@@ -284,7 +284,7 @@ impl Store {
         &self,
         batch: i64,
         later: Vec<(ChangeId, UnixMs)>,
-        dropped: Vec<(ChangeId, Failure)>,
+        dropped: Vec<(ChangeId, Option<Failure>)>,
         now: UnixMs,
     ) -> Result<(), StoreError> {
         self.write_and_wake(move |conn| {
@@ -301,13 +301,33 @@ impl Store {
                 let Some((job, generation)) = of else { continue };
                 let tries: i64 =
                     conn.query_row("SELECT min(attempts, 30) FROM job WHERE id = ?1", [job], |r| r.get(0))?;
-                let at = now.saturating_add(1000 * (tries + 1));
-                settle::put_off(conn, JobId(job), generation, at, Some(failure))?;
+                let at = if failure.is_some() { now.saturating_add(1000 << tries.clamp(0, 9)) } else { now };
+                settle::put_off(conn, JobId(job), generation, at, failure.as_ref())?;
             }
             conn.prepare_cached(
                 "UPDATE batch SET entries = (SELECT count(*) FROM change WHERE batch = ?1) WHERE id = ?1",
             )?
             .execute([batch])?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// The staged deletions of the folders below a path are not made before `until`.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn rest_below(&self, folder: FolderId, path: &RelPath, until: UnixMs) -> Result<(), StoreError> {
+        let path = path.clone();
+        self.write(move |conn| {
+            for span in row::at_or_below(&path) {
+                conn.prepare_cached(
+                    "UPDATE change SET not_before = max(not_before, ?4)
+                      WHERE kind = 'delete' AND rev IS NULL AND batch IS NULL
+                        AND job IN (SELECT id FROM job WHERE folder = ?1 AND path >= ?2 AND path < ?3)",
+                )?
+                .execute(params![folder.0, span.low, span.high, until])?;
+            }
             Ok(())
         })
         .await

@@ -171,8 +171,9 @@ impl Store {
         self.read(move |conn| page(conn, under.as_ref(), offset, limit)).await
     }
 
-    /// Files that came down since the first loss was seen of those that a folder's staged deletions in Dropbox are about, and are not among these. Not before `start`:
-    /// what came down in an earlier run is what the folder has.
+    /// Files in sync that came down since the first loss was seen of those that a folder's staged deletions in Dropbox are about. Those that are
+    /// themselves about to go, here or there, or have gone, are not among them. Not before `start`: what came down in an earlier run is what the
+    /// folder has.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -183,7 +184,11 @@ impl Store {
                   WHERE h.folder = ?1 AND h.what = ?2 AND h.at >= ?4
                     AND h.at >= (SELECT min(j.since) FROM job j JOIN change c ON c.job = j.id WHERE j.folder = ?1 AND c.kind = 'delete') - ?3
                     AND NOT EXISTS (SELECT 1 FROM job j JOIN change c ON c.job = j.id
-                                     WHERE j.folder = h.folder AND j.path = h.path AND c.kind = 'delete')",
+                                     WHERE j.folder = h.folder AND j.path = h.path AND c.kind IN ('delete', 'trash'))
+                    AND EXISTS (SELECT 1 FROM dir d JOIN base b ON b.dir = d.id
+                                 WHERE d.folder = h.folder
+                                   AND d.path = substr(h.path, 1, max(length(rtrim(h.path, replace(h.path, '/', ''))) - 1, 0))
+                                   AND b.name = substr(h.path, length(rtrim(h.path, replace(h.path, '/', ''))) + 1))",
             )?;
             Ok(select.query_row(params![folder.0, Deed::Downloaded.word(), SHORTLY_MS, start], |r| row::count(r, 0))?)
         })

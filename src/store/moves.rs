@@ -175,6 +175,31 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Whether the deletion of anything above a path is staged in Dropbox.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn is_below_deletion(&self, folder: FolderId, path: &RelPath) -> Result<bool, StoreError> {
+        let path = path.clone();
+        self.read(move |conn| {
+            let mut select = conn.prepare_cached(
+                "SELECT 1 FROM job JOIN change ON change.job = job.id
+                  WHERE job.folder = ?1 AND job.path = ?2 AND change.kind = 'delete'",
+            )?;
+            let mut above = path.parent();
+            while let Some(dir) = above.filter(|dir| !dir.is_root()) {
+                if select.exists(params![folder.0, dir.as_str()])? {
+                    return Ok(true);
+                }
+                above = dir.parent();
+            }
+            Ok(false)
+        })
+        .await
+    }
+}
+
 pub(super) fn agreed_below(conn: &Connection, folder: FolderId, path: &RelPath) -> Step<bool> {
     if base::get(conn, folder, path)?.is_some() || base_dir::has(conn, folder, path)? {
         return Ok(true);

@@ -1,1 +1,4 @@
 //! What could lose data (group D).
+
+mod removals;
+mod unseen;

@@ -1,1 +1,3 @@
 //! The commit lane (group L).
+
+mod two_daemons;

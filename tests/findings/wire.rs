@@ -1,1 +1,3 @@
 //! Tags and replies (group R), and the scenarios of a first contact.
+
+mod first_contact;

@@ -4,10 +4,11 @@ use super::Meeting;
 use crate::daemon::folder::{Folder, stands};
 use crate::daemon::uploader::Looked;
 use crate::local::{Kind, Refused, Root};
-use crate::model::{Base, Local, RelPath, Relocation, Settled, WriteMode};
+use crate::model::{Base, Failure, Local, PathError, RelPath, Relocation, Settled, WriteMode};
 use crate::plan::listing::key_of;
 use crate::plan::meet;
 use crate::plan::moves::{Spelling, spelling};
+use crate::store::StoreError;
 
 /// Among more directories than this none is looked for by its letters.
 const MANY: usize = 2_000;
@@ -15,19 +16,24 @@ const MANY: usize = 2_000;
 impl Meeting<'_> {
     /// Whether the directory is here in other letters, its own or those of one above it. Among very many directories that is not looked for: a second one
     /// does no harm.
-    pub(super) fn is_here_respelled(&self) -> bool {
-        let Some(above) = self.job.path.parent() else { return false };
-        let known = self.account.store.agreed_dirs_blocking(self.job.folder, &above).unwrap_or_default();
-        known.len() <= MANY && is_here(self.root, &self.job.path)
+    /// `None`: it cannot be said.
+    pub(super) fn is_here_respelled(&self) -> Option<bool> {
+        let Some(above) = self.job.path.parent() else { return Some(false) };
+        let known = self.account.store.agreed_dirs_blocking(self.job.folder, &above).ok()?;
+        if known.len() <= MANY { is_here(self.root, &self.job.path) } else { Some(false) }
     }
 
     /// A directory beside this one that was agreed on as Dropbox's folder of this name, and is here.
-    pub(super) fn twin_dir(&self) -> Option<RelPath> {
-        let above = self.job.path.parent()?;
-        let known = self.account.store.agreed_dirs_blocking(self.job.folder, &above).ok()?;
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub(super) fn twin_dir(&self) -> Result<Option<RelPath>, StoreError> {
+        let Some(above) = self.job.path.parent() else { return Ok(None) };
+        let known = self.account.store.agreed_dirs_blocking(self.job.folder, &above)?;
         let (name, few) = (self.job.path.name(), known.len() <= MANY);
         let twins = known.iter().filter(|other| few && *other != name && key_of(other) == key_of(name));
-        twins.filter_map(|other| above.child(other).ok()).find(|other| stands(self.root, other) == Local::Dir)
+        let mut places = twins.filter_map(|other| above.child(other).ok());
+        Ok(places.find(|other| stands(self.root, other) == Local::Dir))
     }
 
     /// What was renamed in Dropbox in its letters only gets them here, too: by a rename, with whatever was written into it meanwhile. `None`: there is
@@ -83,57 +89,75 @@ impl Meeting<'_> {
     }
 
     /// How the file goes over Dropbox's, if that was agreed on under other letters of the name that nobody has here any more.
-    pub(super) fn respelled(&self, file_id: &str) -> Option<WriteMode> {
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub(super) fn respelled(&self, file_id: &str) -> Result<Option<WriteMode>, StoreError> {
         let (store, job) = (&self.account.store, &self.job);
-        let (folder, other) = store.sharer_blocking(job.folder, &job.path, file_id).ok()??;
+        let Some((folder, other)) = store.sharer_blocking(job.folder, &job.path, file_id)? else { return Ok(None) };
         let key = |path: &RelPath| key_of(self.folder.home(path).as_str());
         if folder != job.folder || key(&other) != key(&job.path) {
-            return None;
+            return Ok(None);
         }
-        let base = store.base_blocking(folder, &other).ok()??;
+        let Some(base) = store.base_blocking(folder, &other)? else { return Ok(None) };
         if Folder::look_at(self.root, &other, Some(&base)) != Local::Absent {
-            return None;
+            return Ok(None);
         }
-        meet::respelled(&base, &self.view.remote, self.folder.mode)
+        Ok(meet::respelled(&base, &self.view.remote, self.folder.mode))
     }
 }
 
 /// Whether a directory that Dropbox does not tell from this one is there: then this one was only renamed, in its own letters or those of a
-/// directory above it.
-pub(super) fn is_here(root: &Root, path: &RelPath) -> bool {
-    fn finds(root: &Root, at: &RelPath, rest: &[&str], other: bool) -> bool {
-        let Some((name, rest)) = rest.split_first() else { return other };
-        let Ok(listing) = root.read_dir(at) else { return false };
-        listing.entries.iter().any(|(found, kind)| {
-            *kind == Kind::Dir
+/// directory above it. `None`: a directory could not be read.
+pub(super) fn is_here(root: &Root, path: &RelPath) -> Option<bool> {
+    fn finds(root: &Root, at: &RelPath, rest: &[&str], other: bool) -> Option<bool> {
+        let Some((name, rest)) = rest.split_first() else { return Some(other) };
+        let listing = root.read_dir(at).ok().filter(|listing| listing.incomplete.is_none())?;
+        for (found, kind) in &listing.entries {
+            if *kind == Kind::Dir
                 && key_of(found) == key_of(name)
-                && at.child(found).is_ok_and(|dir| finds(root, &dir, rest, other || found != name))
-        })
+                && let Ok(dir) = at.child(found)
+                && finds(root, &dir, rest, other || found != name)?
+            {
+                return Some(true);
+            }
+        }
+        Some(false)
     }
     finds(root, &RelPath::root(), &path.components().collect::<Vec<_>>(), false)
 }
 
 /// Where a path belongs whose directory is not here under its name, but in other letters. Found by reading the directories above it, the nearest that
 /// is here under its own name first: where its directory is here, nothing is read.
-pub(crate) fn below(root: &Root, path: &RelPath) -> Option<RelPath> {
-    let dir = path.parent().filter(|dir| !dir.is_root() && root.observe(dir) == Local::Absent)?;
+///
+/// # Errors
+/// A directory could not be read.
+pub(crate) fn below(root: &Root, path: &RelPath) -> Result<Option<RelPath>, Failure> {
+    let Some(dir) = path.parent().filter(|dir| !dir.is_root() && root.observe(dir) == Local::Absent) else {
+        return Ok(None);
+    };
+    let wrong = |error: PathError| Failure::wedge("name", error.to_string());
     let (mut here, mut other) = (RelPath::root(), false);
     for name in dir.components() {
-        let child = here.child(name).ok()?;
+        let child = here.child(name).map_err(wrong)?;
         if root.observe(&child) == Local::Dir {
             here = child;
             continue;
         }
         // Below one that is yet to be made there is nothing to read.
-        let mut there = root.read_dir(&here).map(|listing| listing.entries).unwrap_or_default().into_iter();
-        let found = there.find(|(found, kind)| *kind == Kind::Dir && key_of(found) == key_of(name));
+        let there = match root.read_dir(&here) {
+            Ok(listing) => listing.entries,
+            Err(_) if matches!(root.observe(&here), Local::Absent | Local::File(_)) => Vec::new(),
+            Err(failure) => return Err(failure),
+        };
+        let found = there.into_iter().find(|(found, kind)| *kind == Kind::Dir && key_of(found) == key_of(name));
         other |= found.is_some();
         here = match found {
-            Some((found, _)) => here.child(&found).ok()?,
+            Some((found, _)) => here.child(&found).map_err(wrong)?,
             None => child,
         };
     }
-    if other { here.child(path.name()).ok() } else { None }
+    if other { here.child(path.name()).map(Some).map_err(wrong) } else { Ok(None) }
 }
 
 #[cfg(test)]
@@ -148,7 +172,7 @@ mod tests {
         }
         std::fs::write(dir.path().join("FILE"), "").unwrap();
         let root = Root::open(dir.path()).unwrap();
-        let found = |path: &str| below(&root, &RelPath::parse(path).unwrap()).map(|p| p.to_string());
+        let found = |path: &str| below(&root, &RelPath::parse(path).unwrap()).unwrap().map(|p| p.to_string());
         assert_eq!(found("aA/new"), Some("Aa/new".into()));
         assert_eq!(found("aa/B/new"), Some("Aa/b/new".into()));
         assert_eq!(found("aa/made/too/new"), Some("Aa/made/too/new".into()));

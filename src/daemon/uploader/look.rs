@@ -220,7 +220,11 @@ fn upload(
 /// What becomes of a path if another one is there whose base is the remote file at this one's place. A name that only changed its letters is no twin: the
 /// other is gone. Nor is a name under which the disk shows the other one, too.
 pub(crate) fn twin(account: &Account, job: &Job, file_id: &str) -> Option<Settled> {
-    let (folder, other) = account.store.sharer_blocking(job.folder, &job.path, file_id).ok()??;
+    let (folder, other) = match account.store.sharer_blocking(job.folder, &job.path, file_id) {
+        Ok(found) => found?,
+        // Not known to be none.
+        Err(_) => return Some(Settled::Wait(now_ms() + SOON_MS)),
+    };
     if stands(&account.folder(folder)?.root, &other) == Local::Absent {
         return None;
     }

@@ -258,7 +258,7 @@ async fn q3_the_root_itself_goes() {
     let away = driver.dir.path().with_extension("away");
     fs::rename(driver.dir.path(), &away).unwrap();
     driver.until(|d| d.saw(&Seen::Rescan { under: RelPath::root(), reason: "root" })).await;
-    assert_eq!(driver.root.still_there(None).unwrap_err().code, "root_missing");
+    assert_eq!(driver.root.still_there(None).unwrap_err().into_failure().code, "root_missing");
     fs::rename(&away, driver.dir.path()).unwrap();
     driver.root.still_there(None).unwrap();
 }

@@ -64,6 +64,12 @@ struct Arguments {
     /// A session that was committed can be committed again
     #[arg(long)]
     finish_again: bool,
+    /// How long a new folder at the top refuses what is written in it, in milliseconds
+    #[arg(long, default_value_t = 0)]
+    top_folders_settle: u64,
+    /// The app sees nothing but a folder of its own
+    #[arg(long)]
+    app_folder: bool,
     /// Case is folded as by a service with an older Unicode
     #[arg(long)]
     service_folding: bool,
@@ -88,6 +94,8 @@ fn main() -> std::io::Result<()> {
         longpoll_limit: arguments.longpoll_limit.map(millis),
         parents_unlisted: arguments.parents_unlisted,
         listing_breaks_after: arguments.listing_breaks_after,
+        top_folders_settle: millis(arguments.top_folders_settle),
+        app_folder: arguments.app_folder,
         transport_limit: arguments.transport_limit,
         transport_locale: arguments.transport_locale,
         seed: arguments.seed,

@@ -123,6 +123,10 @@ pub struct Settings {
     pub transport_limit: Option<u64>,
     /// The language of that 403: `en`, `de`, `fr` or `ja`.
     pub transport_locale: String,
+    /// How long a new folder at the top refuses what is written in it with `no_write_permission`, as team spaces do.
+    pub top_folders_settle: Duration,
+    /// The app has a folder of its own, which is all that it sees: no `Dropbox-API-Path-Root` but `home` is permitted to it.
+    pub app_folder: bool,
     /// What a batch gets that overlaps another one.
     pub overlap: Overlap,
     /// What a repeated finish does.
@@ -184,13 +188,16 @@ impl Default for Settings {
             sloppy_display: false,
             parents_unlisted: false,
             listing_breaks_after: None,
+            top_folders_settle: Duration::ZERO,
+            app_folder: false,
             transport_limit: None,
             transport_locale: "en".to_owned(),
-            overlap: Overlap::Succeeds,
-            repeated_finish: RepeatedFinish::CommitsAgain,
+            overlap: Overlap::Fails,
+            repeated_finish: RepeatedFinish::NotFound,
             longpoll_limit: None,
             longpoll_jitter: Duration::ZERO,
-            retry_grace: Duration::from_millis(20),
+            // Ours and the client's time to read on a busy machine; a Retry-After is a second at least.
+            retry_grace: Duration::from_millis(200),
             unknown_routes: Vec::new(),
             token: None,
             scopes: strings(&[

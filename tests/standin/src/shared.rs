@@ -157,21 +157,27 @@ impl Shared {
         lock(&self.record).gates.insert((account.to_owned(), route.to_owned()), gate);
     }
 
-    /// Whether a call comes before the time that an earlier one was told. Another call that comes at once was on its way already; the argument,
-    /// where it tells the work, says whether it is another.
+    /// How a call comes before the time that an earlier one was told, for a person to read. What arrived before that was told was on its way, and so
+    /// was another call that arrives soon after it, since the reply takes its time, too; the argument, where it tells the work, says whether it is
+    /// another.
     pub(crate) fn is_early(
         &self,
         account: &str,
         route: &str,
         argument: Option<[u8; 32]>,
+        arrived: Duration,
         grace: Duration,
-    ) -> Option<Duration> {
-        let now = self.now().clock;
+    ) -> Option<String> {
         let record = lock(&self.record);
         let gate = record.gates.get(&(account.to_owned(), route.to_owned()))?;
+        let (before, left) = (arrived.checked_sub(gate.since)?, gate.until.checked_sub(arrived)?);
         let repeated = argument == Some(gate.argument);
-        let excused = !repeated && now < gate.since + grace;
-        if excused { None } else { gate.until.checked_sub(now).filter(|left| !left.is_zero()) }
+        if left.is_zero() || (!repeated && before < grace) {
+            return None;
+        }
+        let (before, left) = (before.as_millis(), left.as_millis());
+        let which = if repeated { "the same call" } else { "another call" };
+        Some(format!("{route}: {which} arrived {before} ms after a Retry-After was sent, {left} ms too early"))
     }
 
     /// Notes that a listing is under way; `None` when the same one is already.

@@ -24,6 +24,15 @@ pub(crate) struct Reply {
     pub(crate) status: u16,
     pub(crate) headers: Vec<(HeaderName, String)>,
     pub(crate) body: Bytes,
+    /// Who asked for what: whom the reply's Retry-After binds.
+    pub(crate) asker: Option<Asker>,
+}
+
+/// Who asked, as an account or a grant, and a digest of the argument.
+#[derive(Clone, Debug)]
+pub(crate) struct Asker {
+    pub(crate) account: String,
+    pub(crate) argument: [u8; 32],
 }
 
 /// How a body is sent.
@@ -37,7 +46,7 @@ pub(crate) struct Delivery {
 
 impl Reply {
     pub(crate) fn new(status: u16, kind: &str, body: impl Into<Bytes>) -> Self {
-        Self { status, headers: vec![(CONTENT_TYPE, kind.to_owned())], body: body.into() }
+        Self { status, headers: vec![(CONTENT_TYPE, kind.to_owned())], body: body.into(), asker: None }
     }
 
     pub(crate) fn json(status: u16, value: &Value) -> Self {

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::Dropped;
 use super::body::Body;
-use super::reply::{Delivery, Reply, ReplyBody};
+use super::reply::{Asker, Delivery, Reply, ReplyBody};
 use super::spoil::{replaced, spoil};
 use crate::call::Call;
 use crate::control;
@@ -30,6 +30,7 @@ const RPC_LIMIT: usize = 16 * 1024 * 1024;
 
 /// Serves one request; an error closes the connection.
 pub(crate) async fn serve(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Response<ReplyBody>, Dropped> {
+    let arrived = shared.now().clock;
     let (head, incoming) = request.into_parts();
     let path = head.uri.path();
     if let Some(rest) = path.strip_prefix("/standin/") {
@@ -60,7 +61,7 @@ pub(crate) async fn serve(shared: Arc<Shared>, request: Request<Incoming>) -> Re
     let cut = verdict.find(|effect| if let Effect::CutRequest(bytes) = effect { Some(*bytes) } else { None });
     let mut body = Body::new(incoming, settings.bandwidth, cut);
     running.read = body.count();
-    let head = Head { name, query, method: head.method, headers: head.headers };
+    let head = Head { name, query, method: head.method, headers: head.headers, arrived };
     let result = process(&shared, &settings, &head, &verdict, &mut body).await;
     let reply = match result {
         Ok(reply) => Some(reply),
@@ -73,6 +74,10 @@ pub(crate) async fn serve(shared: Arc<Shared>, request: Request<Incoming>) -> Re
     running
         .end(reply.as_ref().map_or(0, |reply| reply.status), reply.as_ref().map_or(0, |reply| reply.body.len() as u64));
     let reply = reply.ok_or(Dropped)?;
+    // From when it is sent: who has not been told cannot know.
+    if let (Some(asker), Some(wait)) = (&reply.asker, reply.wait()) {
+        shared.shut_gate(&asker.account, &head.name, asker.argument, wait);
+    }
     let slow = verdict.find(|effect| if let Effect::SlowBody(rate) = effect { Some(*rate) } else { None });
     let cut = verdict.find(|effect| if let Effect::CutReply(bytes) = effect { Some(*bytes) } else { None });
     Ok(reply.send(&format!("{number:032x}"), Delivery { rate: slow.or(settings.bandwidth), cut }))
@@ -110,6 +115,8 @@ pub(crate) struct Head {
     pub(crate) query: String,
     pub(crate) method: hyper::Method,
     pub(crate) headers: HeaderMap,
+    /// When it arrived, on the server's clock.
+    pub(crate) arrived: Duration,
 }
 
 impl Head {
@@ -210,20 +217,18 @@ async fn call(
     call.argument = argument;
     let fingerprint = call.fingerprint();
     let telling = Some(fingerprint).filter(|_| route.argument_tells_work());
-    if let Some(left) = shared.is_early(&call.account_id, route.name, telling, settings.retry_grace) {
-        call.violate(ViolationKind::RetryBeforeRetryAfter, format!("{} ms too early", left.as_millis()));
+    if let Some(early) = shared.is_early(&call.account_id, route.name, telling, head.arrived, settings.retry_grace) {
+        call.violate(ViolationKind::RetryBeforeRetryAfter, early);
     }
     let reply = answer(&call, head, body).await;
-    let reply = match reply {
+    let mut reply = match reply {
         Ok(reply) => reply,
         Err(refusal) => match Reply::refusal(refusal.reported(&call)) {
             Some(reply) => reply,
             None => return Err(Refusal::Drop),
         },
     };
-    if let Some(wait) = reply.wait() {
-        shared.shut_gate(&call.account_id, route.name, fingerprint, wait);
-    }
+    reply.asker = Some(Asker { account: call.account_id, argument: fingerprint });
     Ok(reply)
 }
 
@@ -312,6 +317,9 @@ fn path_root(call: &Call, head: &Head) -> Result<(), Refusal> {
     let named = |field: &str| root.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
     match root.get(".tag").and_then(Value::as_str) {
         Some("home") => Ok(()),
+        Some("root" | "namespace_id") if call.settings.app_folder => {
+            Err(Refusal::PathRoot(json!({ ".tag": "no_permission" })))
+        }
         Some("root") if named("root") == account.root_namespace && !account.root_refused => Ok(()),
         Some("root") => Err(Refusal::PathRoot(json!({ ".tag": "invalid_root", "invalid_root": account.root_info() }))),
         Some("namespace_id") => {

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::fault::Verdict;
 use crate::hash;
 use crate::http::body::Body;
-use crate::http::reply::Reply;
+use crate::http::reply::{Asker, Reply};
 use crate::http::request::Head;
 use crate::http::spoil::replaced;
 use crate::shared::Shared;
@@ -34,21 +34,18 @@ pub(crate) async fn serve(
     let asker = ["refresh_token", "code"].iter().find_map(|grant| form.get(*grant));
     let asker = asker.filter(|_| head.name == TOKEN).map(|grant| format!("grant {grant}"));
     if let Some(asker) = &asker
-        && let Some(left) = shared.is_early(asker, TOKEN, None, shared.settings().retry_grace)
+        && let Some(detail) = shared.is_early(asker, TOKEN, None, head.arrived, shared.settings().retry_grace)
     {
-        let detail = format!("{} ms too early", left.as_millis());
         shared.violate(ViolationKind::RetryBeforeRetryAfter, TOKEN, None, detail);
     }
-    let reply = match (replaced(verdict), head.name.as_str(), head.method.as_str()) {
+    let mut reply = match (replaced(verdict), head.name.as_str(), head.method.as_str()) {
         (Some(Ok(reply)), _, _) => reply,
         (Some(Err(refusal)), _, _) => Reply::refusal(refusal).ok_or(Refusal::Drop)?,
         (None, "oauth2/authorize", "GET") => authorize(shared, head),
         (None, TOKEN, "POST") => token(shared, &form).unwrap_or_else(|refused| refused),
         _ => Reply::text(404, "Not Found"),
     };
-    if let (Some(asker), Some(wait)) = (&asker, reply.wait()) {
-        shared.shut_gate(asker, TOKEN, [0; 32], wait);
-    }
+    reply.asker = asker.map(|account| Asker { account, argument: [0; 32] });
     Ok(reply)
 }
 

@@ -212,7 +212,9 @@ impl Account {
         if let Some((obstacle, below)) = self.obstacle(key) {
             return Err(obstacle.written(below));
         }
-        if self.may_not(settings, key) || !self.is_seen(key) { Err("no_write_permission") } else { Ok(()) }
+        let top = path::ancestors(key).next().and_then(|top| self.tree.born.get(top));
+        let settles = top.is_some_and(|born| !self.sharing.another && born.elapsed() < settings.top_folders_settle);
+        if settles || self.may_not(settings, key) || !self.is_seen(key) { Err("no_write_permission") } else { Ok(()) }
     }
 
     /// Whether a new content may take a file's place.

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Bound;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 
@@ -97,6 +98,8 @@ pub(crate) struct Tree {
     pub(crate) generation: u32,
     /// Bytes of all files.
     pub(crate) used: u64,
+    /// When folders at the top were made.
+    pub(crate) born: HashMap<String, Instant>,
     numbers: u64,
 }
 
@@ -161,6 +164,9 @@ impl Tree {
     pub(crate) fn make_folder(&mut self, place: &Place) -> Arc<str> {
         let id = self.number();
         let display = self.display_for(place);
+        if path::parent_of(&place.lower).is_empty() {
+            self.born.insert(place.lower.clone(), Instant::now());
+        }
         self.put(&place.lower, &display, Kind::Folder { id })
     }
 

@@ -71,6 +71,37 @@ async fn a_retry_before_retry_after_is_a_violation() {
 }
 
 #[tokio::test]
+async fn s10_a_call_is_early_by_the_time_it_arrives_and_the_violation_names_the_route() {
+    let (standin, raw) = pair(Settings { retry_grace: Duration::ZERO, ..Settings::default() }).await;
+    let route = "files/upload";
+    let limited = || Effect::RateLimited { reason: "too_many_requests".to_owned(), retry_after: Some("60".to_owned()) };
+    // The first one arrives, and is still being read when the second one is told to wait.
+    let slow = futures_util::stream::once(async {
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        Ok::<_, std::io::Error>("x")
+    });
+    standin.faults().add(Fault::nth(route, 2, limited()));
+    let (first, second) = (json!({ "path": "/a" }), json!({ "path": "/b" }));
+    let late = async {
+        assert!(standin.wait_for(Duration::from_secs(10), |standin| standin.calls_of(route) == 1).await);
+        raw.upload(route, &second, "x").await
+    };
+    let replies = tokio::join!(raw.upload(route, &first, reqwest::Body::wrap_stream(slow)), late);
+    assert_eq!((replies.0.status, replies.1.status, kinds(&standin)), (200, 429, vec![]));
+    raw.upload(route, &first, "x").await;
+    let violation = &standin.violations()[0];
+    assert_eq!((violation.kind, &*violation.route), (ViolationKind::RetryBeforeRetryAfter, route));
+    assert!(violation.detail.starts_with("files/upload: another call arrived"), "{violation:?}");
+    // A reply that never came told nobody to wait.
+    standin.reset_counters();
+    standin.faults().add(Fault::once("files/get_metadata", limited()));
+    standin.faults().add(Fault::once("files/get_metadata", Effect::DropAfter));
+    assert!(raw.try_rpc("files/get_metadata", &first).await.is_err());
+    raw.rpc("files/get_metadata", &first).await;
+    assert_eq!(kinds(&standin), []);
+}
+
+#[tokio::test]
 async fn a_start_that_was_on_its_way_is_no_retry_although_all_starts_read_alike() {
     let (standin, raw) = pair(Settings { retry_grace: Duration::from_millis(500), ..Settings::default() }).await;
     let route = "files/upload_session/start";

@@ -237,6 +237,31 @@ async fn p4_entries_of_a_batch_that_overlaps_another_fail_where_that_is_set() {
 }
 
 #[tokio::test]
+async fn r9_a_new_folder_at_the_top_refuses_its_children_for_a_moment() {
+    let (standin, raw) = pair(Settings { top_folders_settle: Duration::from_secs(60), ..Settings::default() }).await;
+    let upload = async |path: &str| raw.upload("files/upload", &json!({ "path": path }), "x").await;
+    assert_eq!(upload("/new/first").await.status, 200);
+    for path in ["/new/second", "/NEW/sub/third"] {
+        assert_eq!(upload(path).await.json["error"]["reason"][".tag"], "no_write_permission");
+    }
+    standin.set(|settings| settings.top_folders_settle = Duration::ZERO);
+    assert_eq!(upload("/new/second").await.status, 200);
+    assert!(standin.violations().is_empty());
+}
+
+#[tokio::test]
+async fn r9_an_app_with_its_own_folder_may_name_no_other_root() {
+    let (standin, raw) = pair(Settings { app_folder: true, ..Settings::default() }).await;
+    for (root, status) in
+        [(json!({ ".tag": "home" }), 200), (json!({ ".tag": "root", "root": standin.root_namespace_id() }), 422)]
+    {
+        let request = raw.post(LIST).header("content-type", "application/json");
+        let request = request.header("dropbox-api-path-root", root.to_string()).body(all().to_string());
+        assert_eq!(send(request).await.unwrap().status, status);
+    }
+}
+
+#[tokio::test]
 async fn p12_case_can_be_folded_as_by_a_service_with_an_older_unicode() {
     let (standin, raw) = pair(Settings { folding: Folding::Service, ..Settings::default() }).await;
     for path in ["/ΛΟΓΑΡΙΑΣΜΟΣ/ΤΙΜΟΛΟΓΙΟ.pdf", "/İzmir.txt", "/Ꭰ"] {

@@ -187,12 +187,13 @@ async fn a_batch_of_small_files() {
     let UploadSessionFinishBatchResultEntry::Success(empty) = &done.entries[1] else { panic!("{:?}", done.entries[1]) };
     assert_eq!(empty.content_hash.as_deref(), Some(&*content_hash(b"")));
 
-    // The commit is tried again, not the upload; and once more, as after a lost reply, which makes no second revision.
+    // The commit is tried again, not the upload; and once more, as after a lost reply, when the session is gone.
     let arg = UploadSessionFinishBatchArg::new(vec![finish(&a, 3, "/free")]);
-    for _ in 0..2 {
-        let done = files::upload_session_finish_batch_v2(&sdk, &arg).await.unwrap().entries;
-        assert!(matches!(&done[0], UploadSessionFinishBatchResultEntry::Success(file) if file.size == 3), "{done:?}");
-    }
+    let done = files::upload_session_finish_batch_v2(&sdk, &arg).await.unwrap().entries;
+    assert!(matches!(&done[0], UploadSessionFinishBatchResultEntry::Success(file) if file.size == 3), "{done:?}");
+    let done = files::upload_session_finish_batch_v2(&sdk, &arg).await.unwrap().entries;
+    let gone = UploadSessionFinishError::LookupFailed(UploadSessionLookupError::NotFound);
+    assert_eq!(done[0], UploadSessionFinishBatchResultEntry::Failure(gone));
     assert_eq!(standin.revisions("/free").len(), 1);
     assert!(standin.violations().is_empty());
     assert_eq!(standin.data_transport_calls(), 7);
