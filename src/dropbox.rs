@@ -52,6 +52,7 @@ pub use credentials::{CredentialError, Credentials, Source};
 pub use download::{Download, Version};
 pub use error::{ApiError, AuthError, CallError, EntryError, Throttled, Transport, TransportKind};
 pub use files::{FileMetadata, Metadata};
+pub use gate::Gates;
 pub use listing::{Changes, SharedLink};
 pub use moves::RelocateEntry;
 pub use pkce::{LinkError, Linked, Pkce, authorize_url, exchange};

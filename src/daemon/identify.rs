@@ -126,7 +126,9 @@ async fn relinked(account: &Account) -> Result<(), Fatal> {
         return Ok(());
     }
     let tokens = Tokens::new(&account.name, found.clone());
-    let Ok(apart) = Dropbox::new(account.dropbox.settings().clone(), tokens) else { return Ok(()) };
+    let Ok(apart) = Dropbox::behind(account.dropbox.gates(), account.dropbox.settings().clone(), tokens) else {
+        return Ok(());
+    };
     let Ok(who) = apart.current_account().await else { return Ok(()) };
     let known = account.store.meta("account_id").await?;
     if known.is_some_and(|known| known != who.account_id) {

@@ -94,7 +94,7 @@ async fn one(
     dropbox::install_tls_provider();
     let settings = settings(config, account).map_err(|e| usage(e.to_string()))?;
     let tokens = Tokens::new(&account.name, credentials);
-    let dropbox = Dropbox::new(settings, tokens).map_err(|e| usage(e.to_string()))?;
+    let dropbox = Dropbox::behind(process.gates(&account.name), settings, tokens).map_err(|e| usage(e.to_string()))?;
 
     let (mut folders, mut looks) = (Vec::new(), Vec::new());
     for folder in &account.folders {

@@ -1,5 +1,6 @@
 //! What outlives a reload: the life that runs now, as the watchdog's keeper sees it, and what the last one left running.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use crate::daemon::account::{Account, Fatal};
 use crate::daemon::beats::{Beat, Beats};
 use crate::daemon::live::lock;
 use crate::daemon::progress::Progress;
+use crate::dropbox::Gates;
 
 /// After this long it is said that something of the last life is still waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -25,6 +27,8 @@ pub struct Process {
     between: Beat,
     /// What is left of a life that has ended: it still holds what is the next one's.
     left: Mutex<Left>,
+    /// By the account's name: a wait that Dropbox asked for is no shorter because of a reload.
+    gates: Mutex<HashMap<String, Gates>>,
 }
 
 /// A life that has ended, and those of its tasks that did not end in time.
@@ -62,6 +66,11 @@ impl Process {
     /// How long ago that was.
     pub(crate) fn silence(&self) -> Duration {
         self.between.silence()
+    }
+
+    /// The gates of the account of this name.
+    pub(crate) fn gates(&self, account: &str) -> Gates {
+        lock(&self.gates).entry(account.to_owned()).or_default().clone()
     }
 
     /// What is left of a life.

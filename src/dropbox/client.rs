@@ -79,6 +79,14 @@ impl Dropbox {
     /// # Errors
     /// [`SetupError`] says which setting cannot be used.
     pub fn new(settings: Settings, tokens: Tokens) -> Result<Self, SetupError> {
+        Self::behind(Gates::default(), settings, tokens)
+    }
+
+    /// As [`Dropbox::new`], behind gates that another client of the account may have closed: what the server asked of one holds for the other.
+    ///
+    /// # Errors
+    /// [`SetupError`] says which setting cannot be used.
+    pub fn behind(gates: Gates, settings: Settings, tokens: Tokens) -> Result<Self, SetupError> {
         let mut fixed = HeaderMap::new();
         for (key, name, value) in [
             ("select_user", "dropbox-api-select-user", &settings.select_user),
@@ -106,10 +114,15 @@ impl Dropbox {
             content,
             fixed,
             root: tokio::sync::Mutex::new(root),
-            gates: Gates::default(),
+            gates,
             flow,
             counts: Mutex::default(),
         })))
+    }
+
+    /// The client's gates.
+    pub fn gates(&self) -> Gates {
+        self.0.gates.clone()
     }
 
     /// The account's tokens.

@@ -46,7 +46,7 @@ impl Until {
 
 /// The gates of one account. Open when new.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Gates(Arc<Mutex<Until>>);
+pub struct Gates(Arc<Mutex<Until>>);
 
 impl Gates {
     /// Returns when the class may call.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use ferrybox_standin::{Effect, Fault, Mount, Obstacle, Rights, Settings};
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::harness::{FINISH_BATCH, World, json};
 
@@ -153,5 +154,30 @@ fn r9_an_app_with_a_folder_of_its_own_syncs_that_folder() {
     let out = world.command(&["run", "--once"]).output().unwrap();
     assert_eq!(out.status.code(), Some(0), "{}", crate::harness::text(&out));
     assert!(world.folder.join("theirs").is_file() && world.standin.file("/ours").is_some());
+    world.assert_clean();
+}
+
+#[test]
+fn s10_a_reload_keeps_the_wait_that_dropbox_asked_for() {
+    let mut world = World::new();
+    world.mode = "two-way";
+    world.standin.write("/T/there", "there").unwrap();
+    let limited = Effect::RateLimited { reason: "too_many_requests".to_owned(), retry_after: Some("300".to_owned()) };
+    world.standin.faults().add(Fault::once("files/download", limited));
+    let daemon = world.daemon();
+    world.until_status("the wait is told", |s| s.to_string().contains("asked for a pause"));
+    let asked = |s: &ferrybox_standin::Standin| {
+        let calls = s.calls();
+        // A new access token is another matter, with a wait of its own.
+        let counted = calls.iter().filter(|(route, _)| route.starts_with("files/") && !route.ends_with("longpoll"));
+        counted.map(|(_, stats)| stats.calls).sum::<u64>()
+    };
+    let before = asked(&world.standin);
+    kill_process(Pid::from_child(&daemon.child), Signal::HUP).unwrap();
+    world.never("a call after the reload", Duration::from_secs(4), |s| asked(s) > before);
+    world.until_status("the wait is told again", |s| {
+        s["uptime_s"].as_u64() < Some(60) && s.to_string().contains("asked for a pause")
+    });
+    assert_eq!(daemon.stop().0, Some(0));
     world.assert_clean();
 }
