@@ -35,6 +35,7 @@ mod remote_names;
 mod remote_namespace;
 mod remote_page;
 mod remote_read;
+mod remote_root;
 mod remote_touched;
 mod remote_view;
 mod row;
@@ -57,6 +58,7 @@ use tokio::sync::watch;
 
 use error::{Fault, Step};
 use readers::Readers;
+use remote_compare::Comparisons;
 use writer::Writer;
 
 pub use changes::Ready;
@@ -75,6 +77,7 @@ pub use remote_compare::{Compared, Fate, Holds, KeyOf, Naming, Ran, Respelled};
 pub use remote_inbound::Inbound;
 pub use remote_page::Applied;
 pub use remote_read::ReadOnly;
+pub use remote_root::{AtRoot, RootFacts};
 pub use remote_view::{Sought, WalkAt};
 pub use schema::set_aside;
 pub use sessions::Session;
@@ -92,6 +95,7 @@ struct Inner {
     readers: Readers,
     longest: AtomicI64,
     history: AtomicU64,
+    comparisons: Comparisons,
 }
 
 impl std::fmt::Debug for Store {
@@ -113,7 +117,8 @@ impl Store {
         let readers = Readers::open(path)?;
         let writer = Writer::start(conn, path)?;
         let (longest, history) = (AtomicI64::new(60_000), AtomicU64::new(history::KEPT));
-        Ok(Self { inner: Arc::new(Inner { path: path.to_owned(), writer, readers, longest, history }) })
+        let comparisons = Comparisons::default();
+        Ok(Self { inner: Arc::new(Inner { path: path.to_owned(), writer, readers, longest, history, comparisons }) })
     }
 
     /// Opens the database for reading only; `None` if there is none. Blocks. Every step that would write fails.
@@ -137,7 +142,16 @@ impl Store {
         }
         let (writer, readers) = (Writer::closed(path), Readers::open(path)?);
         let (longest, history) = (AtomicI64::new(60_000), AtomicU64::new(history::KEPT));
-        Ok(Some(Self { inner: Arc::new(Inner { path: path.to_owned(), writer, readers, longest, history }) }))
+        Ok(Some(Self {
+            inner: Arc::new(Inner {
+                path: path.to_owned(),
+                writer,
+                readers,
+                longest,
+                history,
+                comparisons: Comparisons::default(),
+            }),
+        }))
     }
 
     /// The database file.

@@ -102,7 +102,7 @@ async fn folder_facts(account: &Account, folder: &Folder, summary: &FolderSummar
     let now = folder.now();
     let rows = summary.due + summary.claimed + summary.staged_uploads + summary.staged_deletes;
     let listing = match account.remote.lane_of(folder.id) {
-        Some(lane) => listing_facts(&account.store, lane).await?,
+        Some(lane) => listing_facts(&account.store, lane, folder).await?,
         None => ListingFacts::default(),
     };
     Ok(FolderFacts {
@@ -125,7 +125,7 @@ async fn folder_facts(account: &Account, folder: &Folder, summary: &FolderSummar
 }
 
 /// What is known of a listing.
-async fn listing_facts(store: &Store, lane: &Lane) -> Result<ListingFacts, StoreError> {
+async fn listing_facts(store: &Store, lane: &Lane, folder: &Folder) -> Result<ListingFacts, StoreError> {
     let listing = store.listing(lane.id).await?;
     let now = lock(&lane.now).clone();
     let complete = listing.live.as_ref().is_some_and(|live| live.complete && !live.running);
@@ -135,9 +135,14 @@ async fn listing_facts(store: &Store, lane: &Lane) -> Result<ListingFacts, Store
         _ => None,
     };
     Ok(ListingFacts {
-        read: now.rested && complete && listing.next.is_none() && !listing.comparing && !lane.echo.was_halfway(),
+        read: now.rested
+            && complete
+            && listing.next.is_none()
+            && !listing.comparing
+            && lane.is_compared(store)
+            && !lane.echo.was_halfway(),
         listed: lane.echo.listed(),
-        missing: now.missing,
+        missing: lane.root_lost(folder.id).map(|lost| lost.reason),
         held,
         failing: now.failing.map(|failing| Failing {
             reason: failing.reason,

@@ -135,7 +135,7 @@ pub(crate) async fn put_back(store: &Store, lane: &Arc<Lane>) -> Result<(), Stor
                     some.push((change.folder, change.path));
                 }
             };
-            at.inbound_blocking(of.id, &of.folders, Naming { key_of, holds }, &mut each)?;
+            at.inbound_blocking(of.id, &of.folders_there(), Naming { key_of, holds }, &mut each)?;
             Ok::<_, StoreError>(some)
         });
         let Ok(some) = read.await else { return Ok(()) };
@@ -157,7 +157,7 @@ async fn let_through(store: &Store, lane: &Arc<Lane>) -> Result<Option<BTreeMap<
                 gone.push((change.folder, change.path));
             }
         };
-        at.inbound_blocking(of.id, &of.folders, Naming { key_of, holds }, &mut each)?;
+        at.inbound_blocking(of.id, &of.folders_there(), Naming { key_of, holds }, &mut each)?;
         let mut through: BTreeMap<FolderId, LetThrough> = BTreeMap::new();
         for (folder, path) in gone {
             if let Some(base) = at.base_blocking(folder, &path)? {
@@ -201,7 +201,7 @@ async fn weigh(store: &Store, lane: &Arc<Lane>, limits: Limits) -> Result<Option
                 sample.push(path.to_owned());
             }
         };
-        at.inbound_blocking(of.id, &of.folders, Naming { key_of, holds }, &mut each)?;
+        at.inbound_blocking(of.id, &of.folders_there(), Naming { key_of, holds }, &mut each)?;
         waves.retain(|_, (wave, ..)| wave.gone + wave.replaced > 0);
         Ok::<_, StoreError>((waves, seal.token()))
     });

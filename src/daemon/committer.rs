@@ -90,7 +90,9 @@ impl Committer {
             account.room();
         }
         let proposed = self.mover.stage().await?;
-        let mut waiting = account.store.ready(now_ms(), &[]).await?;
+        // What was staged before its remote folder went stays staged.
+        let away = account.remote.folders_without_root();
+        let mut waiting = account.store.ready(now_ms(), &away).await?;
         // Nothing else is decided in a folder before its moves are settled.
         waiting.sort_by_key(|ready| !matches!(ready.kind, BatchKind::Move | BatchKind::Copy));
         let mut next: Option<i64> = proposed.then(|| now + LOOK_AGAIN_MS);
@@ -98,12 +100,12 @@ impl Committer {
             next = [next, ready.next_not_before].into_iter().flatten().min();
             if full && ready.kind == BatchKind::Upload {
                 // An empty file finds room everywhere.
-                match account.store.begin_empty_batch(self.pace.entries, now).await? {
+                match account.store.begin_empty_batch(self.pace.entries, &away, now).await? {
                     Some(batch) => return self.finish(batch, false).await,
                     None => continue,
                 }
             }
-            let (skip, at) = match ready.kind {
+            let (mut skip, at) = match ready.kind {
                 BatchKind::Upload => (Vec::new(), self.uploads_when(ready, now).await?),
                 BatchKind::Folder if ready.entries > 0 => (Vec::new(), When::Now),
                 BatchKind::Folder => (Vec::new(), When::Never),
@@ -114,6 +116,7 @@ impl Committer {
                 BatchKind::Move | BatchKind::Copy => (Vec::new(), When::Never),
                 BatchKind::Delete | BatchKind::Trash => self.deletions.when(ready, now).await?,
             };
+            skip.extend(away.iter().copied());
             match at {
                 When::Never => {}
                 When::At(at) => next = Some(next.map_or(at, |n| n.min(at))),
@@ -125,7 +128,7 @@ impl Committer {
                     for kind in copies::before(ready.kind, &waiting) {
                         let skip = if matches!(kind, BatchKind::Move | BatchKind::Copy) {
                             self.mover.look_again().await?;
-                            &[]
+                            away.as_slice()
                         } else {
                             skip.as_slice()
                         };

@@ -86,7 +86,13 @@ impl Deletions {
         let limits = guard::Limits { max_deletions: safety.max_deletions, max_share: safety.max_deletion_share };
         let mut skip = Vec::new();
         let mut any = false;
+        let away = account.remote.folders_without_root();
         for folder in &account.folders {
+            // Nothing of it is committed, and its hold, if there is one, stays as it is.
+            if away.contains(&folder.id) {
+                skip.push(folder.id);
+                continue;
+            }
             self.look_again(folder).await?;
             let waiting = account.store.staged_deletions(folder.id).await?;
             if waiting == 0 {

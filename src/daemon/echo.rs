@@ -143,6 +143,12 @@ impl Echo {
         !state.trees.is_empty()
     }
 
+    /// Whether everything that was committed is listed.
+    pub(crate) fn is_quiet(&self) -> bool {
+        let state = lock(&self.0);
+        state.listed && state.paths.is_empty() && state.trees.is_empty() && state.all.is_none()
+    }
+
     /// Whether somebody waits for the listing to catch up.
     pub(crate) fn is_wanted(&self) -> bool {
         lock(&self.0).wanted

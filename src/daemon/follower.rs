@@ -1,5 +1,7 @@
 //! Following one listing: which call is next, and what becomes of its answer. No waiting in here: who calls [`Follower::step`] decides when.
 
+use std::collections::HashSet;
+use std::hash::{BuildHasher as _, Hash as _, Hasher as _, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::daemon::brake::Brake;
 use crate::daemon::clock::now_ms;
-use crate::daemon::remote::Lane;
+use crate::daemon::remote::{Lane, NoFolder};
 use crate::dropbox::{CallError, Dropbox};
 use crate::model::Disk;
 use crate::model::listing::{Page, Question, Refused, What};
@@ -16,12 +18,10 @@ use crate::plan::listing::{believable, collapsed, holds, key_of, moved, rule, un
 use crate::plan::moves::is_halfway;
 use crate::store::{Listing, Naming, Place, Store, StoreError, Tree, TreeId};
 
-/// Pages in a row that may lead nowhere: the same cursor again, with more to come.
-const SAME_CURSOR: u32 = 20;
+/// Pages of one run that are remembered, to tell one that brings nothing new.
+const REMEMBERED: usize = 10_000;
 /// So long after a refused cursor another one that is refused is believed to be worth nothing, too.
 const BELIEVED: Duration = Duration::from_secs(600);
-/// Empty pages in a row that may have new cursors.
-const EMPTY: u32 = 1000;
 
 /// Follows one listing.
 pub(crate) struct Follower {
@@ -33,8 +33,9 @@ pub(crate) struct Follower {
     brake: Brake,
     /// The path root of the last calls, where it is asked for by name.
     root: Option<String>,
-    same: u32,
-    empty: u32,
+    /// Pages of the run under way that had more to come, by their entries' hashes.
+    pages: HashSet<u64>,
+    by: RandomState,
     /// What a next tree of another namespace lacks: of this tree, after so many pages.
     lost: Option<(TreeId, u64, Option<u64>)>,
     /// When the last call began that had nothing more to fetch: our commits of before are in the cache, once that is compared.
@@ -48,6 +49,10 @@ pub(crate) struct Follower {
 pub(crate) enum Stepped {
     /// Something was done, and more may be waiting. The number of entries.
     Went(u64),
+    /// A page brought nothing that an earlier one of its run had not, and more is to come.
+    Barren,
+    /// The cursor was refused: everything is to be listed again.
+    Restarted(String),
     /// Everything that is ready was fetched; changes come after this cursor.
     AtRest(String),
     /// Dropbox has no such folder.
@@ -78,8 +83,8 @@ impl Follower {
             limits,
             brake: Brake::default(),
             root: None,
-            same: 0,
-            empty: 0,
+            pages: HashSet::new(),
+            by: RandomState::new(),
             lost: None,
             began: None,
             refused: None,
@@ -94,6 +99,7 @@ impl Follower {
             && self.store.listing(self.lane.id).await?.next.is_none()
         {
             self.lane.echo.ended(began);
+            self.lane.roots_looked_at(&self.store);
             self.store.poke();
         }
         Ok(stepped)
@@ -106,9 +112,15 @@ impl Follower {
         if self.lane.compares_again() {
             self.store.compare_anew().await?;
         }
+        // Before the listing is read: what is asked for later is not compared in this step.
+        let asked = self.store.comparisons_asked();
         let listing = self.store.listing(self.lane.id).await?;
         if self.settle(&listing).await? {
             return Ok(Stepped::Went(0));
+        }
+        self.lane.judge_roots(&self.store, &listing, None).await?;
+        if listing.live.is_some() && !listing.whole {
+            self.lane.set(|now| now.compared = asked.or(now.compared));
         }
         if !listing.comparing {
             self.brake.ended(&self.store, &self.lane).await?;
@@ -118,8 +130,10 @@ impl Follower {
             && self.brake.lets(&self.store, &self.lane, self.limits, live).await?
         {
             self.lane.set(|now| now.unweighed = false);
-            let folders = self.lane.folders.clone();
-            let ran = self.store.compare_listing(self.lane.id, folders, Naming { key_of, holds }, now_ms()).await?;
+            let ran = self
+                .store
+                .compare_listing(self.lane.id, self.lane.folders_there(), Naming { key_of, holds }, now_ms())
+                .await?;
             self.lane.respell(ran.respelled);
             if ran.more {
                 return Ok(Stepped::Went(0));
@@ -132,8 +146,10 @@ impl Follower {
             }
             Some(Tree { cursor: Some(cursor), .. }) => Ok(Stepped::AtRest(cursor.clone())),
             followed => {
-                let known_missing = followed.is_some_and(|t| t.complete && t.entries == 0 && t.pages > 0);
-                self.first(known_missing).await
+                // Of a folder that was there and is not, what is known stays: its root's identity says what that means.
+                let known_missing = listing.live.as_ref().is_some_and(|live| live.entries > 0)
+                    || followed.is_some_and(|t| t.complete && t.entries == 0 && t.pages > 0);
+                self.first(&listing, known_missing).await
             }
         }
     }
@@ -178,20 +194,28 @@ impl Follower {
         }
     }
 
-    async fn first(&mut self, known_missing: bool) -> Result<Stepped, Stuck> {
+    async fn first(&mut self, listing: &Listing, known_missing: bool) -> Result<Stepped, Stuck> {
         let began = self.lane.echo.begin();
+        self.pages.clear();
         match self.dropbox.list_folder(&self.lane.scope, &self.question).await {
             Ok(page) => {
+                self.lane.set(|now| now.no_folder = None);
                 self.began = (!page.has_more).then_some(began);
                 self.stage(Place::First { here: true }, page).await
             }
             // Nothing is there, or a file: no folder to list.
             Err(error) if error.is("path/not_found") || error.is("path/not_folder") => {
                 self.began = Some(began);
+                let none = if error.is("path/not_folder") { NoFolder::File } else { NoFolder::Gone };
+                self.lane.set(|now| {
+                    now.no_folder = Some(none);
+                    now.confirmed = Some(now_ms());
+                });
                 if !known_missing {
                     self.stage(Place::First { here: false }, Page::default()).await?;
                     return Ok(Stepped::Went(0));
                 }
+                self.lane.judge_roots(&self.store, listing, Some(none)).await?;
                 Ok(Stepped::Missing)
             }
             Err(error) => Err(Stuck::Call(error)),
@@ -203,14 +227,12 @@ impl Follower {
         match self.dropbox.list_continue(cursor).await {
             Ok(page) => {
                 self.began = (!page.has_more).then_some(began);
-                self.same = if page.has_more && page.cursor == cursor { self.same + 1 } else { 0 };
-                self.empty = if page.has_more && page.entries.is_empty() { self.empty + 1 } else { 0 };
-                if self.same >= SAME_CURSOR || self.empty >= EMPTY {
-                    (self.same, self.empty) = (0, 0);
-                    let text = "Dropbox's listing does not get on: many pages in a row led nowhere; it is asked again after a pause";
-                    return Err(Stuck::Protocol(text.to_owned()));
+                let barren = page.has_more && (page.cursor == cursor || !self.is_new(&page));
+                if !page.has_more {
+                    self.pages.clear();
                 }
-                self.stage(place, page).await
+                let stepped = self.stage(place, page).await?;
+                Ok(if barren { Stepped::Barren } else { stepped })
             }
             Err(error) if error.is("path/not_found") || error.is("path/not_folder") => self.begin_anew(&error).await,
             Err(error) if self.is_lost(&error) => self.begin_anew(&error).await,
@@ -237,7 +259,7 @@ impl Follower {
             tracing::info!(%why, "the listing begins anew, beside the old one");
             self.store.lose_cursor(self.lane.id).await?;
         }
-        Ok(Stepped::Went(0))
+        Ok(Stepped::Restarted(why.to_string()))
     }
 
     /// Whether Dropbox shows another tree than that of the last call: the path root is asked for by name, and has become another. Then all
@@ -261,6 +283,23 @@ impl Follower {
             tracing::warn!(scope = %self.lane.scope, "the account's paths are in another namespace now: everything is listed anew, and nothing is deleted");
         }
         Ok(moved)
+    }
+
+    /// Whether no earlier page of this run had the same entries. A page of a listing never comes twice, but for an empty one.
+    fn is_new(&mut self, page: &Page) -> bool {
+        let mut hasher = self.by.build_hasher();
+        for entry in &page.entries {
+            entry.key.as_str().hash(&mut hasher);
+            match &entry.what {
+                What::File(file) => (&file.id, &file.rev).hash(&mut hasher),
+                What::Folder(folder) => folder.id.hash(&mut hasher),
+                What::Deleted => "deleted".hash(&mut hasher),
+            }
+        }
+        if self.pages.len() >= REMEMBERED {
+            self.pages.clear();
+        }
+        self.pages.insert(hasher.finish())
     }
 
     async fn stage(&mut self, place: Place, mut page: Page) -> Result<Stepped, Stuck> {

@@ -89,6 +89,7 @@ impl Mover {
             if gathers
                 || moving.contains(&folder.id)
                 || folder.now().root_trouble.is_some()
+                || account.remote.folders_without_root().contains(&folder.id)
                 || folder.now().scans > 0 && fresh
             {
                 waits = true;

@@ -1,12 +1,13 @@
 //! Keeps the remote cache in step: full listing, then `continue` until nothing more is ready, then a longpoll, then `continue` again.
 //!
 //! One task an account, with one lane a cursor. A lane makes one call at a time and repeats a failed one only after that has ended, so no
-//! two listing calls with the same parameters are ever under way.
+//! two listing calls with the same parameters are ever under way. How long it waits is [`Course`]'s to say.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::daemon::account::{Account, Fatal};
@@ -14,28 +15,33 @@ use crate::daemon::clock::chance;
 use crate::daemon::echo::HALFWAY;
 use crate::daemon::follower::{Follower, Stepped, Stuck};
 use crate::daemon::remote::Lane;
-use crate::dropbox::{CallError, Changes};
+use crate::dropbox::{CallError, Changes, TransportKind};
 use crate::model::status::AccountState;
 use crate::model::{Next, RemotePath};
+use crate::plan::course::{Course, server_pause};
 use crate::plan::guard::Limits;
-use crate::plan::retry;
 
 /// Rows freed at once while nothing else is to be done.
 const SLICE: usize = 5000;
 /// After this many failures in a row uploads no longer wait for a first listing.
 const FAILURES: u32 = 3;
-/// A held listing is asked for anew after this long: the trouble may have been Dropbox's own.
+/// A held listing is asked for again after this long: the trouble may have been Dropbox's own.
 const HELD: Duration = Duration::from_mins(10);
 /// How often cursors are tried that no longpoll takes.
 const POLL: Duration = Duration::from_mins(1);
-/// Waits between longpolls that say "changes" where there are none double up to this.
-const QUIET: Duration = Duration::from_secs(30);
+/// At most one look a second at a folder that is missing, however busy the folder above it is.
+const BUSY_ABOVE: Duration = Duration::from_millis(200);
+/// A server may work on a listing for this long: before that no equal one is asked for, whether or not the answer was waited for.
+const LONGEST_LISTING: Duration = Duration::from_mins(3);
 
 /// Follows all listings of the account, for ever.
 pub(crate) async fn run(account: Arc<Account>) -> Result<(), Fatal> {
     let patience = async {
         tokio::time::sleep(account.config.listing.patience).await;
-        account.remote.lanes.iter().for_each(|lane| lane.set(|now| now.let_go = true));
+        for lane in &account.remote.lanes {
+            lane.set(|now| now.let_go = true);
+            lane.roots_looked_at(&account.store);
+        }
         account.store.poke();
         std::future::pending::<Result<(), Fatal>>().await
     };
@@ -50,17 +56,16 @@ pub(crate) async fn run(account: Arc<Account>) -> Result<(), Fatal> {
 
 /// What a lane remembers between its steps.
 #[derive(Default)]
-struct Course {
-    /// Failures in a row.
-    failures: u32,
+struct Memory {
+    course: Course,
     /// Whether what happened before the start was fetched.
     caught_up: bool,
-    /// Longpolls in a row that promised changes and brought none.
-    hollow: u32,
     /// While the folder is missing: what changes in the nearest folder above it that is there.
     above: Option<String>,
     /// Not before this may the next longpoll be sent.
     longpoll_at: Option<Instant>,
+    /// When the call under way, or the last one, began.
+    called_at: Option<Instant>,
 }
 
 async fn follow(account: &Account, lane: &Arc<Lane>) -> Result<(), Fatal> {
@@ -69,38 +74,66 @@ async fn follow(account: &Account, lane: &Arc<Lane>) -> Result<(), Fatal> {
     let question = account.config.listing.question.clone();
     let (store, dropbox) = (account.store.clone(), account.dropbox.clone());
     let mut follower = Follower::new(store, dropbox, Arc::clone(lane), question, limits);
-    let mut course = Course::default();
+    let mut memory = Memory::default();
+    let mut comparisons = account.store.comparisons();
     loop {
         account.may_work().await;
+        // Whoever asks for a comparison from here on is seen by the wait that follows the step.
+        comparisons.borrow_and_update();
         let asked = lane.asked();
+        memory.called_at = Some(Instant::now());
         let stepped = follower.step().await;
         let stepped = match stepped {
             // The first look of a run does not wait for a change: what happened meanwhile is fetched, however little it is.
-            Ok(Stepped::AtRest(_)) if !course.caught_up => {
-                course.caught_up = true;
-                follower.fetch().await.inspect_err(|_| course.caught_up = false)
+            Ok(Stepped::AtRest(_)) if !memory.caught_up => {
+                memory.caught_up = true;
+                follower.fetch().await.inspect_err(|_| memory.caught_up = false)
             }
             Ok(Stepped::AtRest(cursor)) => {
                 works(account);
+                memory.course.missed = 0;
                 at_rest(account, lane);
-                wait(account, &mut follower, &mut course, &cursor).await
+                wait(account, &mut follower, &mut memory, &mut comparisons, &cursor).await
             }
             Ok(Stepped::Missing) => {
                 lane.confirm();
                 at_rest(account, lane);
                 lane.tried(asked);
-                wait_above(account, lane, &mut course).await
+                wait_above(account, lane, &mut memory, &mut comparisons).await
             }
             other => other,
         };
         match stepped {
-            Ok(_) => {
-                works(account);
-                course.failures = 0;
+            // That these calls succeed says nothing of whether the listing gets on.
+            Ok(Stepped::Restarted(why)) => restarted(account, lane, &mut memory, &why).await,
+            Ok(Stepped::Barren) => match memory.course.paged(true) {
+                Some(Duration::ZERO) => {}
+                Some(wait) => {
+                    fails(
+                        lane,
+                        "page after page comes without anything new, and more is to come, so that it is asked slowly",
+                    );
+                    tokio::time::sleep(wait).await;
+                }
+                None => {
+                    let text = "many pages in a row brought nothing new; it is asked again after a pause".to_owned();
+                    pause(account, lane, &mut memory, Stuck::Protocol(text)).await?;
+                }
+            },
+            Ok(went) => {
+                if matches!(went, Stepped::Went(1..)) {
+                    memory.course.paged(false);
+                }
+                // Until a cursor has served, and while pages bring nothing, what failed before is not over.
+                if memory.course.restarts <= 1 && !memory.course.is_slowed() {
+                    works(account);
+                    lane.gets_on();
+                    memory.course.failures = 0;
+                }
             }
             Err(stuck) => {
                 lane.tried(asked);
-                pause(account, lane, &mut course, stuck).await?;
+                pause(account, lane, &mut memory, stuck).await?;
             }
         }
     }
@@ -126,6 +159,7 @@ fn let_go(account: &Account, lane: &Lane) {
         waited = !now.let_go;
         now.let_go = true;
     });
+    lane.roots_looked_at(&account.store);
     if waited {
         account.store.poke();
     }
@@ -141,12 +175,22 @@ fn works(account: &Account) {
     }
 }
 
+/// Shows why a listing does not get on.
+fn fails(lane: &Lane, why: &str) {
+    let scope = if lane.scope.as_str().is_empty() { "the account" } else { lane.scope.as_str() };
+    lane.fail(format!(
+        "what Dropbox has in {scope} cannot be read: {why}; it is tried again by itself, and nothing is known to be in sync meanwhile"
+    ));
+}
+
 /// Waits out a failure; those of the whole account are noted there.
-async fn pause(account: &Account, lane: &Lane, course: &mut Course, stuck: Stuck) -> Result<(), Fatal> {
+async fn pause(account: &Account, lane: &Lane, memory: &mut Memory, stuck: Stuck) -> Result<(), Fatal> {
+    let mut timed_out = false;
     let (text, after) = match stuck {
         Stuck::Store(error) => return Err(error.into()),
         Stuck::Protocol(text) => (text, None),
         Stuck::Call(error) => {
+            timed_out = matches!(&error, CallError::Transport(transport) if transport.kind == TransportKind::Timeout);
             let failure = error.failure();
             if matches!(failure.code.as_str(), "offline" | "auth_required" | "path_root") {
                 account.note(&failure);
@@ -155,27 +199,51 @@ async fn pause(account: &Account, lane: &Lane, course: &mut Course, stuck: Stuck
             (failure.text, after)
         }
     };
-    tracing::debug!(scope = %lane.scope, why = %text, failures = course.failures, "the listing waits");
-    let wait = after.unwrap_or_else(|| retry::backoff(course.failures, chance()));
-    course.failures = course.failures.saturating_add(1);
-    if course.failures >= FAILURES {
+    let wait = memory.course.failed(after, chance());
+    tracing::debug!(scope = %lane.scope, why = %text, failures = memory.course.failures, "the listing waits");
+    if memory.course.failures >= FAILURES {
         let_go(account, lane);
     }
-    let scope = if lane.scope.as_str().is_empty() { "the account" } else { lane.scope.as_str() };
-    lane.fail(format!(
-        "what Dropbox has in {scope} cannot be read: {text}; it is tried again by itself, and nothing is known to be in sync meanwhile"
-    ));
+    fails(lane, &text);
     account.store.poke();
-    tokio::select! {
-        () = tokio::time::sleep(wait) => {}
-        () = lane.nudge.notified() => {}
-        () = lane.ask.notified() => {}
+    let mut until = Instant::now() + wait;
+    if timed_out && let Some(began) = memory.called_at {
+        until = until.max(began + LONGEST_LISTING);
     }
+    rest(lane, until, after.is_none() && !timed_out).await;
     Ok(())
 }
 
+/// Waits until then; where it is our own patience only, a person may end it.
+async fn rest(lane: &Lane, until: Instant, own: bool) {
+    tokio::select! {
+        () = tokio::time::sleep_until(until) => {}
+        () = lane.ask.notified(), if own => {}
+    }
+}
+
+/// The cursor was refused: everything is listed again, after a pause that grows until a cursor has served.
+async fn restarted(account: &Account, lane: &Lane, memory: &mut Memory, why: &str) {
+    let wait = memory.course.restarted(chance());
+    memory.course.paged(false);
+    if memory.course.restarts > 1 {
+        fails(lane, &format!("the listing's cursor is refused again and again ({why})"));
+        account.store.poke();
+        if memory.course.restarts > FAILURES {
+            let_go(account, lane);
+        }
+        rest(lane, Instant::now() + wait, true).await;
+    }
+}
+
 /// At rest: waits for changes and fetches them; meanwhile frees what nobody can reach any more.
-async fn wait(account: &Account, follower: &mut Follower, course: &mut Course, cursor: &str) -> Result<Stepped, Stuck> {
+async fn wait(
+    account: &Account,
+    follower: &mut Follower,
+    memory: &mut Memory,
+    comparisons: &mut watch::Receiver<u64>,
+    cursor: &str,
+) -> Result<Stepped, Stuck> {
     let lane = Arc::clone(&follower.lane);
     if let Some(asked) = lane.question() {
         let stepped = follower.fetch().await;
@@ -185,18 +253,21 @@ async fn wait(account: &Account, follower: &mut Follower, course: &mut Course, c
     let listing = account.store.listing(lane.id).await?;
     let held = listing.held.is_some();
     let halfway = lane.echo.halfway();
+    let again = lane.next_comparison();
     let began = lane.echo.begin();
+    let polling = Instant::now().max(memory.longpoll_at.unwrap_or_else(Instant::now));
     let said = tokio::select! {
-        said = changes(account, course, cursor) => match said {
+        said = changes(account, memory, cursor) => match said {
             Ok(said) => said,
             Err(error) if follower.is_lost(&error) => return follower.begin_anew(&error).await,
             Err(error) => return Err(Stuck::Call(error)),
         },
         fatal = free(account) => return Err(fatal),
         // Somebody waits for our own commits to be listed: the longpoll, which waits for others, would be too slow.
-        () = lane.nudge.notified(), if lane.echo.is_wanted() => return follower.fetch().await,
+        () = lane.nudge.notified() => return if lane.echo.is_wanted() { follower.fetch().await } else { Ok(Stepped::Went(0)) },
         () = lane.ask.notified() => return Ok(Stepped::Went(0)),
-        () = lane.nudge.notified() => return Ok(Stepped::Went(0)),
+        _ = comparisons.changed() => return Ok(Stepped::Went(0)),
+        () = sleep_until(again) => return Ok(Stepped::Went(0)),
         () = account.pause_begins() => return Ok(Stepped::Went(0)),
         // The device that began to rename something has not gone on: what it left is compared as it is.
         () = tokio::time::sleep(halfway.unwrap_or(HALFWAY)), if halfway.is_some() => return Ok(Stepped::Went(0)),
@@ -206,26 +277,33 @@ async fn wait(account: &Account, follower: &mut Follower, course: &mut Course, c
         }
     };
     lane.confirm();
-    course.longpoll_at = said.backoff.map(|seconds| Instant::now() + Duration::from_secs(seconds));
+    memory.course.served();
+    let took = polling.elapsed();
     if !said.changes {
+        memory.longpoll_at = Some(Instant::now() + memory.course.polled(None, took, said.backoff));
         if listing.next.is_none() {
             lane.echo.ended(began);
         }
         return Ok(Stepped::Went(0));
     }
+    // Until the page has come it is not known whether there is anything.
+    memory.longpoll_at = Some(Instant::now() + server_pause(said.backoff));
     let stepped = follower.fetch().await?;
-    let hollow = stepped == Stepped::Went(0);
-    course.hollow = if hollow { course.hollow.saturating_add(1) } else { 0 };
-    if hollow {
-        let wait = Duration::from_secs(1).saturating_mul(1 << course.hollow.min(5)).min(QUIET);
-        let at = Instant::now() + wait;
-        course.longpoll_at = Some(course.longpoll_at.map_or(at, |other| other.max(at)));
-    }
+    let brought = stepped != Stepped::Went(0);
+    memory.longpoll_at = Some(Instant::now() + memory.course.polled(Some(brought), took, said.backoff));
     Ok(stepped)
 }
 
-async fn changes(account: &Account, course: &Course, cursor: &str) -> Result<Changes, CallError> {
-    if let Some(at) = course.longpoll_at {
+/// Never, if there is no such time.
+async fn sleep_until(at: Option<std::time::Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn changes(account: &Account, memory: &Memory, cursor: &str) -> Result<Changes, CallError> {
+    if let Some(at) = memory.longpoll_at {
         tokio::time::sleep_until(at).await;
     }
     let listing = &account.config.listing;
@@ -248,15 +326,29 @@ async fn free(account: &Account) -> Stuck {
     }
 }
 
-/// The folder is not there: waits until something appears in the nearest folder above it. The cursor is taken before the folder is looked
-/// for once more, so that nothing falls between.
-async fn wait_above(account: &Account, lane: &Lane, course: &mut Course) -> Result<Stepped, Stuck> {
-    if let Some(cursor) = course.above.clone() {
+/// The folder is not there: waits until something appears in the nearest folder above it, or for a pause that grows up to a minute, since a passing
+/// "not found" is followed by no change. The cursor is taken before the folder is looked for again, so that nothing falls between.
+async fn wait_above(
+    account: &Account,
+    lane: &Lane,
+    memory: &mut Memory,
+    comparisons: &mut watch::Receiver<u64>,
+) -> Result<Stepped, Stuck> {
+    if let Some(cursor) = memory.above.clone() {
         let longpoll = account.config.listing.longpoll.mul_f64(1.0 - chance() / 4.0);
-        let said = tokio::select! {
-            said = account.dropbox.longpoll(&cursor, longpoll) => said,
-            () = lane.nudge.notified() => return Ok(Stepped::Missing),
+        let look_at = Instant::now() + memory.course.missing();
+        let poll = async {
+            if let Some(at) = memory.longpoll_at {
+                tokio::time::sleep_until(at).await;
+            }
+            (Instant::now(), account.dropbox.longpoll(&cursor, longpoll).await)
+        };
+        let (began, said) = tokio::select! {
+            said = poll => said,
+            () = tokio::time::sleep_until(look_at) => return Ok(Stepped::Missing),
             () = lane.ask.notified() => return Ok(Stepped::Missing),
+            () = lane.nudge.notified() => return Ok(Stepped::Missing),
+            _ = comparisons.changed() => return Ok(Stepped::Missing),
             () = account.pause_begins() => return Ok(Stepped::Missing),
             fatal = free(account) => return Err(fatal),
         };
@@ -265,14 +357,18 @@ async fn wait_above(account: &Account, lane: &Lane, course: &mut Course) -> Resu
         }
         match said {
             Ok(Changes { changes: false, backoff }) => {
-                tokio::time::sleep(Duration::from_secs(backoff.unwrap_or(0))).await;
+                let wait = memory.course.polled(None, began.elapsed(), backoff);
+                memory.longpoll_at = Some(Instant::now() + wait);
             }
             Ok(Changes { backoff, .. }) => {
-                course.above = None;
-                // At most one look a second, however busy the folder above is.
-                tokio::time::sleep(Duration::from_secs(backoff.unwrap_or(0)).max(Duration::from_millis(200))).await;
+                memory.above = None;
+                memory.longpoll_at = Some(Instant::now() + server_pause(backoff).max(BUSY_ABOVE));
+                tokio::time::sleep(BUSY_ABOVE).await;
             }
-            Err(error) if error.is("reset") => course.above = None,
+            Err(error) if error.is("reset") => {
+                memory.above = None;
+                tokio::time::sleep_until(look_at).await;
+            }
             Err(error) => return Err(Stuck::Call(error)),
         }
         return Ok(Stepped::Missing);
@@ -282,10 +378,10 @@ async fn wait_above(account: &Account, lane: &Lane, course: &mut Course) -> Resu
         let path = RemotePath::parse(parent).unwrap_or_default();
         match account.dropbox.latest_cursor(&path).await {
             Ok(cursor) => {
-                course.above = Some(cursor);
+                memory.above = Some(cursor);
                 break;
             }
-            Err(error) if error.is("path/not_found") => above = parent,
+            Err(error) if error.is("path/not_found") || error.is("path/not_folder") => above = parent,
             Err(error) => return Err(Stuck::Call(error)),
         }
     }

@@ -5,10 +5,12 @@
 mod answers;
 mod kept;
 mod reader;
+mod roots;
 
 pub use reader::{Covered, Reader, ReaderError, list_online};
+pub(crate) use roots::{Lost, NoFolder};
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -36,7 +38,7 @@ pub(crate) struct Lane {
     /// The folders that it covers.
     pub(crate) folders: Vec<Compared>,
     pub(crate) now: Mutex<LaneNow>,
-    /// Ends a wait early.
+    /// Another step is worth its while: rows wait for our own commits to be listed, or what is known has changed. It ends no failure's wait.
     pub(crate) nudge: Notify,
     /// A person asks for a look now: it ends any wait, a failure's too.
     pub(crate) ask: Notify,
@@ -83,8 +85,14 @@ pub(crate) struct LaneNow {
     pub(crate) let_go: bool,
     /// Whether everything that there was to fetch has been fetched once since the start.
     pub(crate) rested: bool,
-    /// The remote root is not there any more, or is not the one that was synced: what happened, and what to do.
-    pub(crate) missing: Option<String>,
+    /// Folders whose remote root is gone, or is another one.
+    pub(crate) lost: BTreeMap<FolderId, Lost>,
+    /// Folders whose remote root was seen in an earlier run, and not yet looked at in this one.
+    pub(crate) unseen: BTreeSet<FolderId>,
+    /// The folder that is listed is not there.
+    pub(crate) no_folder: Option<NoFolder>,
+    /// Whole comparisons that were asked for when everything was last compared; `None`: never in this run.
+    pub(crate) compared: Option<u64>,
     /// How often a person has asked for a look, and up to which of these questions a call that began later has ended, well or not.
     pub(crate) asked: u64,
     pub(crate) tried: u64,
@@ -134,6 +142,20 @@ pub(crate) struct HeldChanges {
 }
 
 impl Lane {
+    pub(crate) fn new(id: ListingId, scope: RemotePath, folders: Vec<Compared>) -> Self {
+        Self {
+            id,
+            scope,
+            folders,
+            now: Mutex::default(),
+            nudge: Notify::new(),
+            ask: Notify::new(),
+            echo: Echo::default(),
+            respelled: Mutex::default(),
+            again: Mutex::default(),
+        }
+    }
+
     /// Changes what is known now.
     pub(crate) fn set(&self, change: impl FnOnce(&mut LaneNow)) {
         change(&mut lock(&self.now));
@@ -141,10 +163,12 @@ impl Lane {
 
     /// Dropbox has answered: how things are is known as of now.
     pub(crate) fn confirm(&self) {
-        self.set(|now| {
-            now.confirmed = Some(now_ms());
-            now.failing = None;
-        });
+        self.set(|now| now.confirmed = Some(now_ms()));
+    }
+
+    /// The listing gets on.
+    pub(crate) fn gets_on(&self) {
+        self.set(|now| now.failing = None);
     }
 
     /// A call failed.
@@ -197,6 +221,17 @@ impl Lane {
         again.len() < before
     }
 
+    /// When the next of those times is.
+    pub(crate) fn next_comparison(&self) -> Option<Instant> {
+        lock(&self.again).iter().min().copied()
+    }
+
+    /// Whether all that was listed is compared with base, whatever was asked for since the start.
+    pub(crate) fn is_compared(&self, store: &Store) -> bool {
+        let compared = lock(&self.now).compared;
+        compared.is_some() && compared == store.comparisons_asked()
+    }
+
     /// Changes that wait for a person.
     pub(crate) fn held(&self) -> Option<HeldChanges> {
         lock(&self.now).held.clone()
@@ -215,7 +250,13 @@ impl RemoteCache {
         let question = serde_json::to_string(&config.question).unwrap_or_default();
         let names: Vec<String> = scopes.iter().map(|s| s.as_str().to_owned()).collect();
         let listings = store.open_listings(&names, &question).await?;
-        Ok(Self::of(listings.into_iter().zip(scopes), folders))
+        let cache = Self::of(listings.into_iter().zip(scopes), folders);
+        let seen = store.known_remote_roots().await?;
+        for lane in &cache.lanes {
+            let known = lane.folders.iter().map(|f| f.folder).filter(|folder| seen.contains(folder));
+            lane.set(|now| now.unseen = known.collect());
+        }
+        Ok(cache)
     }
 
     /// The listings as they stand, for a program that makes none.
@@ -242,18 +283,9 @@ impl RemoteCache {
         let lanes = listings.map(|(listing, scope)| {
             let covered = folders.iter().filter(|f| within(&f.remote, &scope));
             let folders = covered.map(|f| compared(f)).collect();
-            let now = LaneNow { let_go: listing.live.is_some(), ..LaneNow::default() };
-            Arc::new(Lane {
-                id: listing.id,
-                scope,
-                folders,
-                now: Mutex::new(now),
-                nudge: Notify::new(),
-                ask: Notify::new(),
-                echo: Echo::default(),
-                respelled: Mutex::default(),
-                again: Mutex::default(),
-            })
+            let lane = Lane::new(listing.id, scope, folders);
+            lane.set(|now| now.let_go = listing.live.is_some());
+            Arc::new(lane)
         });
         Self { lanes: lanes.collect() }
     }
@@ -367,6 +399,9 @@ impl RemoteCache {
     pub(crate) fn gate(&self, folder: FolderId) -> Gate {
         let Some(lane) = self.lane_of(folder) else { return Gate::Weighing };
         let now = lock(&lane.now);
+        if now.lost.contains_key(&folder) {
+            return Gate::Held;
+        }
         match (&now.held, now.unweighed) {
             (Some(_), _) => Gate::Held,
             (None, true) => Gate::Weighing,
@@ -506,7 +541,8 @@ impl RemoteCache {
                     found: held.files.saturating_sub(held.changes),
                 });
             }
-            sum.reason = sum.reason.or(now.missing).or(now.failing.map(|failing| failing.reason));
+            let lost = now.lost.into_values().next().map(|lost| lost.reason);
+            sum.reason = sum.reason.or(lost).or(now.failing.map(|failing| failing.reason));
         }
         let told = |held: &status::HeldListing| {
             let said = held.reason.contains(&held.token);

@@ -21,9 +21,9 @@ use crate::daemon::planned;
 use crate::daemon::progress::Progress;
 use crate::daemon::restore;
 use crate::daemon::views::{self, Viewed};
-use crate::model::RemotePath;
 use crate::model::status::{Answered, SyncAnswer};
 use crate::model::told::PauseAnswer;
+use crate::model::{RelPath, RemotePath};
 use crate::plan::listing::{key_of, within};
 use crate::store::{StoreError, WalkAt};
 
@@ -108,7 +108,7 @@ async fn answer(progress: &Progress, request: Request) -> Result<(), Fatal> {
         }
         Request::Answer { token, approve, reply } => {
             if let Some(answered) = listing_answered(progress, &token, approve).await? {
-                let _ = reply.send(Ok(answered));
+                let _ = reply.send(answered);
                 return Ok(());
             }
             let verdict = if approve { Verdict::Approve } else { Verdict::Reject };
@@ -149,10 +149,26 @@ async fn pause(
 }
 
 /// A person's verdict on a held listing; `None` if no listing is held under this token.
-async fn listing_answered(progress: &Progress, token: &str, approve: bool) -> Result<Option<Answered>, Fatal> {
+async fn listing_answered(
+    progress: &Progress,
+    token: &str,
+    approve: bool,
+) -> Result<Option<Result<Answered, String>>, Fatal> {
     for account in &progress.accounts {
+        match account.remote.answer_root(&account.store, token, approve).await? {
+            Some(Ok((folder, answered))) => {
+                // What is here is to be looked at again, all of it.
+                let index = account.folders.iter().position(|f| f.id == folder);
+                if let Some(looks) = index.and_then(|index| account.looks.get(index)) {
+                    let _ = looks.send(Look { under: RelPath::root(), done: None }).await;
+                }
+                return Ok(Some(Ok(answered)));
+            }
+            Some(Err(text)) => return Ok(Some(Err(text))),
+            None => {}
+        }
         if let Some(answered) = account.remote.answer(&account.store, token, approve).await? {
-            return Ok(Some(answered));
+            return Ok(Some(Ok(answered)));
         }
     }
     Ok(None)

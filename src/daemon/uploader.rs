@@ -146,6 +146,7 @@ impl Uploader {
     fn to_skip(&self) -> Vec<FolderId> {
         let account = &self.account;
         let mut skip = account.folders_without_root();
+        skip.extend(account.remote.folders_without_root());
         skip.extend(account.remote.folders_to_wait_for());
         // What comes down is decided from a listing of this run, or not at all.
         let down = account.folders.iter().filter(|f| f.comes_down() && !account.remote.is_listed(f.id));

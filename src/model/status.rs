@@ -196,7 +196,8 @@ pub struct FolderStatus {
 /// A set of deletions that waits for a person.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Held {
-    /// `deletions` that are to go up, a `listing` of Dropbox's that lost too much, or `changes` that are to come down.
+    /// `deletions` that are to go up, a `listing` of Dropbox's that lost too much, `changes` that are to come down, or a `remote_root` that is gone or
+    /// another one.
     #[serde(default)]
     pub kind: String,
     /// Names exactly this set, for `approve` and `reject`; serves once.

@@ -35,8 +35,14 @@ impl Store {
     ///
     /// # Errors
     /// As there.
-    pub async fn begin_empty_batch(&self, limit: usize, now: UnixMs) -> Result<Option<Batch>, StoreError> {
-        self.inner.writer.step(false, limit, move |conn| begin(conn, BatchKind::Upload, limit, &[], 0, now)).await
+    pub async fn begin_empty_batch(
+        &self,
+        limit: usize,
+        skip: &[FolderId],
+        now: UnixMs,
+    ) -> Result<Option<Batch>, StoreError> {
+        let skip = skip.to_vec();
+        self.inner.writer.step(false, limit, move |conn| begin(conn, BatchKind::Upload, limit, &skip, 0, now)).await
     }
 
     /// The server took the batch and named its job.

@@ -28,6 +28,7 @@ impl Store {
     /// When the database cannot be written.
     pub async fn folder(&self, local: &str, remote: &str, mode: &str) -> Result<Folder, StoreError> {
         let (local, remote, mode) = (local.to_owned(), remote.to_owned(), mode.to_owned());
+        let _asking = self.inner.comparisons.ask();
         self.write_rows(usize::MAX, move |conn| find_or_create(conn, &local, &remote, &mode)).await
     }
 
@@ -81,6 +82,7 @@ impl Store {
     /// # Errors
     /// When the database cannot be written.
     pub async fn forget(&self, folder: FolderId) -> Result<(), StoreError> {
+        let _asking = self.inner.comparisons.ask();
         self.write_rows(usize::MAX, move |conn| drop_rows(conn, folder)).await
     }
 
@@ -108,6 +110,7 @@ impl Store {
     /// When the database cannot be written.
     pub async fn forget_folders_except(&self, keep: &[FolderId]) -> Result<(), StoreError> {
         let keep = keep.to_vec();
+        let _asking = self.inner.comparisons.ask();
         self.write_rows(usize::MAX, move |conn| {
             for folder in row::folders_without(conn, &keep)? {
                 drop_rows(conn, folder)?;
@@ -136,7 +139,7 @@ fn find_or_create(conn: &Connection, local: &str, remote: &str, mode: &str) -> S
     if old_remote != remote {
         drop_rows(conn, folder.id)?;
         conn.execute(
-            "UPDATE folder SET remote = ?2, root_id = NULL, held = NULL WHERE id = ?1",
+            "UPDATE folder SET remote = ?2, root_id = NULL, held = NULL, remote_id = NULL WHERE id = ?1",
             params![folder.id.0, remote],
         )?;
         (folder.root_id, folder.held) = (None, None);
@@ -162,7 +165,7 @@ fn acts_on_more(old: &str, new: &str) -> bool {
 }
 
 /// Drops all that is known of a folder except the folder itself.
-fn drop_rows(conn: &Connection, folder: FolderId) -> Step<()> {
+pub(super) fn drop_rows(conn: &Connection, folder: FolderId) -> Step<()> {
     let id = [folder.0];
     // A batch whose call may be under way stays, even with nothing left in it: its job must end before another begins. What became of the
     // changes of other folders in it is then looked up, since the server's answer counts entries that are no longer known.

@@ -37,6 +37,8 @@ pub struct Listing {
     pub held: Option<String>,
     /// Whether base is yet to be compared with what was listed.
     pub comparing: bool,
+    /// Whether a comparison of everything was asked for and has not come to its end.
+    pub whole: bool,
 }
 
 impl Listing {
@@ -282,19 +284,27 @@ pub(super) fn get(conn: &Connection, id: ListingId) -> Step<Listing> {
     let mut select = conn.prepare_cached(
         "SELECT scope, live, next, held, (compare_at IS NOT NULL OR EXISTS (SELECT 1 FROM remote_touched WHERE listing = l.id))
                 -- Our own moves look like deletions until base knows of them.
-                AND NOT EXISTS (SELECT 1 FROM change WHERE kind IN ('move', 'copy') AND alike = 0)
+                AND NOT EXISTS (SELECT 1 FROM change WHERE kind IN ('move', 'copy') AND alike = 0),
+                compare_at IS NOT NULL
            FROM remote_listing l WHERE id = ?1",
     )?;
     let found = select
         .query_row([id.0], |r| {
-            Ok((r.get::<_, String>(0)?, r.get::<_, Option<i64>>(1)?, r.get::<_, Option<i64>>(2)?, r.get(3)?, r.get(4)?))
+            Ok((
+                r.get::<_, String>(0)?,
+                r.get::<_, Option<i64>>(1)?,
+                r.get::<_, Option<i64>>(2)?,
+                r.get(3)?,
+                r.get(4)?,
+                r.get(5)?,
+            ))
         })
         .optional()?;
-    let Some((scope, live, next, held, comparing)) = found else {
+    let Some((scope, live, next, held, comparing, whole)) = found else {
         return Err(Fault::Said(format!("it has no listing {}", id.0)));
     };
     let tree_of = |id: Option<i64>| id.map(|id| tree(conn, TreeId(id))).transpose();
-    Ok(Listing { id, scope, live: tree_of(live)?, next: tree_of(next)?, held, comparing })
+    Ok(Listing { id, scope, live: tree_of(live)?, next: tree_of(next)?, held, comparing, whole })
 }
 
 fn tree(conn: &Connection, id: TreeId) -> Step<Tree> {

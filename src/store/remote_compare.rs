@@ -4,8 +4,11 @@
 //! what is listed below them. In between the runs of pages say what they have touched, and only that is compared. Both go in slices of a fixed
 //! number of rows, each one read and one short step of the writer, and both go on after a crash where they were.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 
 use super::error::{Step, StoreError};
 use super::remote::{self, ListingId, TreeId};
@@ -157,6 +160,46 @@ pub(super) fn carry_out(conn: &Connection, id: ListingId, slice: &Slice, now: Un
         delete.execute(params![id.0, path])?;
     }
     Ok(())
+}
+
+/// How often whole comparisons were asked for since the start. A listing whose last whole comparison is older than that is not in sync, however
+/// little waits: base may have lost the rows that say so.
+#[derive(Debug, Default)]
+pub(super) struct Comparisons {
+    asked: watch::Sender<u64>,
+    asking: AtomicU32,
+}
+
+/// A step that asks for a whole comparison is under way.
+pub(super) struct Asking<'a>(&'a Comparisons);
+
+impl Comparisons {
+    /// Before such a step.
+    pub(super) fn ask(&self) -> Asking<'_> {
+        self.asking.fetch_add(1, Ordering::SeqCst);
+        Asking(self)
+    }
+}
+
+impl Drop for Asking<'_> {
+    /// The step is on the disk, or was cut off: in both cases one comparison too many does no harm.
+    fn drop(&mut self) {
+        self.0.asked.send_modify(|asked| *asked += 1);
+        self.0.asking.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl Store {
+    /// How often whole comparisons were asked for since the start; wakes those who make them. `None` while one is being asked for.
+    pub fn comparisons_asked(&self) -> Option<u64> {
+        let comparisons = &self.inner.comparisons;
+        (comparisons.asking.load(Ordering::SeqCst) == 0).then(|| *comparisons.asked.borrow())
+    }
+
+    /// Changes whenever a whole comparison is asked for.
+    pub fn comparisons(&self) -> watch::Receiver<u64> {
+        self.inner.comparisons.asked.subscribe()
+    }
 }
 
 /// All listings are compared from the beginning: base has lost rows, or a folder wants to know of more.

@@ -70,6 +70,7 @@ impl Store {
     /// # Errors
     /// When the database cannot be written.
     pub async fn compare_anew(&self) -> Result<(), StoreError> {
+        let _asking = self.inner.comparisons.ask();
         self.write_and_wake(compare_again).await
     }
 }

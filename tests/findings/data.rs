@@ -1,4 +1,5 @@
 //! What could lose data (group D).
 
 mod removals;
+mod roots;
 mod unseen;

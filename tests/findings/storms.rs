@@ -1,1 +1,3 @@
-//! Calls without progress (group S).
+//! No loop without progress (group S).
+
+mod listings;

@@ -42,6 +42,7 @@ impl RemoteCache {
                     reason,
                 });
             }
+            all.extend(Self::held_roots(&account.store, &account.name, lane).await?);
             all.extend(lane.held().map(|held| status::Held {
                 kind: "changes".to_owned(),
                 token: held.token,

@@ -13,17 +13,8 @@ async fn in_sync(standin: &Standin, store: &Store) -> (Follower, FolderId) {
     let folder = store.folder("/l", "/T", "two-way").await.unwrap().id;
     let mut follower = follower(store, client(standin, standin), "/T").await;
     let remote = RemotePath::parse("/T").unwrap();
-    let lane = Lane {
-        id: follower.lane.id,
-        scope: remote.clone(),
-        folders: vec![Compared { folder, remote, down: true, disk: Disk::Plain }],
-        now: Mutex::new(LaneNow::default()),
-        nudge: Notify::new(),
-        ask: tokio::sync::Notify::new(),
-        echo: Echo::default(),
-        respelled: Mutex::default(),
-        again: Mutex::default(),
-    };
+    let lane =
+        Lane::new(follower.lane.id, remote.clone(), vec![Compared { folder, remote, down: true, disk: Disk::Plain }]);
     follower.lane = Arc::new(lane);
     rest(&mut follower).await;
     assert_eq!(claimed(store).await.len(), 100, "all of it is new here, and nothing of that is a wave");
@@ -64,18 +55,7 @@ fn encrypt(standin: &Standin, files: usize) {
 /// A restart: nothing but the store is left.
 fn restarted(follower: &Follower) -> Follower {
     let old = &follower.lane;
-    let (folders, now) = (old.folders.clone(), Mutex::new(LaneNow::default()));
-    let lane = Lane {
-        id: old.id,
-        scope: old.scope.clone(),
-        folders,
-        now,
-        nudge: Notify::new(),
-        ask: tokio::sync::Notify::new(),
-        echo: Echo::default(),
-        respelled: Mutex::default(),
-        again: Mutex::default(),
-    };
+    let lane = Lane::new(old.id, old.scope.clone(), old.folders.clone());
     Follower::new(follower.store.clone(), follower.dropbox.clone(), Arc::new(lane), Question::default(), LIMITS)
 }
 
