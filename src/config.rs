@@ -79,6 +79,8 @@ pub struct Account {
     pub data_transport_budget: Option<u64>,
     /// Where Dropbox is.
     pub endpoints: Endpoints,
+    /// What its listings ask for: `[listing]`, and over it `[account.listing]`.
+    pub question: Question,
     /// `[[account.folder]]`.
     pub folders: Vec<Folder>,
 }
@@ -136,6 +138,8 @@ pub struct Folder {
     pub exclude: Vec<RemotePath>,
     /// Whether symlinks are told as problems; else they are left alone without a word.
     pub report_symlinks: bool,
+    /// What its listing asks for: the account's question, and over it `[account.folder.listing]`.
+    pub question: Question,
 }
 
 /// `[upload]`.

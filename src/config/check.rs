@@ -57,13 +57,14 @@ pub(super) fn read(
         place: origin(merged.get(name)),
         table: merged.get(name).and_then(as_table),
     };
+    let listing = reader.listing(&section("listing"));
     let config = Config {
         daemon: reader.daemon(&section("daemon")),
-        accounts: reader.accounts(merged.get("account")),
+        accounts: reader.accounts(merged.get("account"), &listing.question),
         upload: reader.upload(&section("upload")),
         commit: reader.commit(&section("commit")),
         watch: reader.watch(&section("watch")),
-        listing: reader.listing(&section("listing")),
+        listing,
         safety: reader.safety(&section("safety")),
         log: reader.log(&section("log")),
     };

@@ -50,6 +50,18 @@ const TIME: Kind = Kind::Text("a duration such as \"30s\"");
 const SIZE: Kind = Kind::TextOrCount("a size such as \"16 MiB\"");
 const URL: Kind = Kind::Text("an address such as \"https://api.dropboxapi.com\"");
 
+/// What a listing asks for, beside the path.
+const QUESTION: &[Key] = &[
+    key("limit", Kind::Count),
+    key("include_deleted", Kind::Flag),
+    key("include_media_info", Kind::Flag),
+    key("include_has_explicit_shared_members", Kind::Flag),
+    key("include_mounted_folders", Kind::Flag),
+    key("include_property_groups", Kind::Texts),
+    key("include_non_downloadable_files", Kind::Flag),
+    key("include_restorable_info", Kind::Flag),
+];
+
 const FOLDER: &[Key] = &[
     key("local", PATH),
     key("remote", PATH),
@@ -57,6 +69,7 @@ const FOLDER: &[Key] = &[
     key("ignore", Kind::Texts),
     key("exclude", Kind::Texts),
     key("symlinks", TEXT),
+    key("listing", Kind::Table(QUESTION)),
 ];
 
 const ENDPOINTS: &[Key] =
@@ -72,6 +85,7 @@ const ACCOUNT: &[Key] = &[
     key("data_transport_budget", Kind::Count),
     key("endpoints", Kind::Table(ENDPOINTS)),
     key("folder", Kind::Tables(FOLDER)),
+    key("listing", Kind::Table(QUESTION)),
 ];
 
 /// The whole file.

@@ -126,12 +126,21 @@ impl Brake {
 /// A person says no: base forgets every file that the held changes would delete or replace, so that what is here goes up again, and where Dropbox has
 /// another content both are kept.
 pub(crate) async fn put_back(store: &Store, lane: &Arc<Lane>) -> Result<(), StoreError> {
+    forget(store, lane, |fate| !matches!(fate, Fate::Same(_))).await
+}
+
+/// The listing was asked for less than before: base forgets every file that it lacks. What is here stays, and goes up again where it is wanted.
+pub(crate) async fn let_go_of(store: &Store, lane: &Arc<Lane>) -> Result<(), StoreError> {
+    forget(store, lane, |fate| *fate == Fate::Gone).await
+}
+
+async fn forget(store: &Store, lane: &Arc<Lane>, which: fn(&Fate) -> bool) -> Result<(), StoreError> {
     loop {
         let (at, of) = (store.clone(), Arc::clone(lane));
         let read = tokio::task::spawn_blocking(move || {
             let mut some = Vec::new();
             let mut each = |change: Inbound| {
-                if !matches!(change.fate, Fate::Same(_)) && some.len() < AT_ONCE {
+                if which(&change.fate) && some.len() < AT_ONCE {
                     some.push((change.folder, change.path));
                 }
             };

@@ -12,6 +12,7 @@ use crate::daemon::intake::Look;
 use crate::daemon::live::lock;
 use crate::daemon::lock::Lock;
 use crate::local::{Gone, Root, RootId};
+use crate::model::listing::Question;
 use crate::model::{Base, Failure, FolderId, Local, Mode, RelPath, RemotePath, UnixMs};
 use crate::plan::ignore::{NESTED, Rules, Why};
 use crate::plan::listing::{tells_apart, within};
@@ -37,6 +38,8 @@ pub(crate) struct Folder {
     pub(crate) lock: Mutex<Option<Lock>>,
     /// Whether symlinks are told as problems.
     pub(crate) report_symlinks: bool,
+    /// What its listing asks for.
+    pub(crate) question: Question,
     /// What is not synced.
     pub(crate) rules: Arc<Rules>,
     /// What is wrong, and what goes on.

@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::daemon::brake::Brake;
+use crate::daemon::brake::{self, Brake};
 use crate::daemon::clock::now_ms;
 use crate::daemon::remote::{Lane, NoFolder};
 use crate::dropbox::{CallError, Dropbox};
 use crate::model::Disk;
-use crate::model::listing::{Page, Question, Refused, What};
+use crate::model::listing::{Page, Refused, What};
 use crate::plan::guard::Limits;
 use crate::plan::listing::{believable, collapsed, holds, key_of, moved, rule, unholdable};
 use crate::plan::moves::is_halfway;
@@ -28,7 +28,6 @@ pub(crate) struct Follower {
     pub(crate) store: Store,
     pub(crate) dropbox: Dropbox,
     pub(crate) lane: Arc<Lane>,
-    pub(crate) question: Question,
     pub(crate) limits: Limits,
     brake: Brake,
     /// The path root of the last calls, where it is asked for by name.
@@ -74,12 +73,11 @@ impl From<StoreError> for Stuck {
 }
 
 impl Follower {
-    pub(crate) fn new(store: Store, dropbox: Dropbox, lane: Arc<Lane>, question: Question, limits: Limits) -> Self {
+    pub(crate) fn new(store: Store, dropbox: Dropbox, lane: Arc<Lane>, limits: Limits) -> Self {
         Self {
             store,
             dropbox,
             lane,
-            question,
             limits,
             brake: Brake::default(),
             root: None,
@@ -119,6 +117,15 @@ impl Follower {
             return Ok(Stepped::Went(0));
         }
         self.lane.judge_roots(&self.store, &listing, None).await?;
+        if listing.narrowed
+            && listing.live.as_ref().is_some_and(|live| live.complete && !live.running)
+            && listing.next.is_none()
+        {
+            self.lane.set(|now| now.unweighed = true);
+            brake::let_go_of(&self.store, &self.lane).await?;
+            self.store.believe_narrowed(self.lane.id).await?;
+            return Ok(Stepped::Went(0));
+        }
         if listing.live.is_some() && !listing.whole {
             self.lane.set(|now| now.compared = asked.or(now.compared));
         }
@@ -177,7 +184,9 @@ impl Follower {
         };
         self.lost = Some((next.id, next.pages, lost));
         let elsewhere = lost.map_or(Ok(()), |lost| moved(known, lost));
-        match elsewhere.and_then(|()| believable(known, next.entries, self.limits)) {
+        // What a narrower question leaves out was deleted by nobody: it is let go of below, and no file is touched for it.
+        let believed = if listing.narrowed { Ok(()) } else { believable(known, next.entries, self.limits) };
+        match elsewhere.and(believed) {
             Err(why) if !approved => {
                 if listing.held.as_ref() != Some(&why) {
                     tracing::warn!(scope = %self.lane.scope, %why, "a new listing is held");
@@ -197,7 +206,7 @@ impl Follower {
     async fn first(&mut self, listing: &Listing, known_missing: bool) -> Result<Stepped, Stuck> {
         let began = self.lane.echo.begin();
         self.pages.clear();
-        match self.dropbox.list_folder(&self.lane.scope, &self.question).await {
+        match self.dropbox.list_folder(&self.lane.scope, &self.lane.question).await {
             Ok(page) => {
                 self.lane.set(|now| now.no_folder = None);
                 self.began = (!page.has_more).then_some(began);

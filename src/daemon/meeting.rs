@@ -104,6 +104,7 @@ async fn unmet(
         emptied: AtomicBool::new(false),
         lock: Mutex::new(None),
         report_symlinks: config.report_symlinks,
+        question: config.question.clone(),
         rules: Arc::new(rules),
         now: Mutex::default(),
         beat: Beat::default(),

@@ -85,7 +85,7 @@ async fn one(
         }
     }
     let failed = |e: crate::store::StoreError| closed(e.to_string());
-    let remote = RemoteCache::look(&store, &config.listing, &folders).await.map_err(failed)?;
+    let remote = RemoteCache::look(&store, &config.listing, &account.question, &folders).await.map_err(failed)?;
     // Never asked: no question that is answered here makes a call.
     install_tls_provider();
     let settings = settings(config, account).map_err(|e| closed(e.to_string()))?;

@@ -104,7 +104,7 @@ async fn one(
     }
     let ids: Vec<_> = folders.iter().map(|f| f.id).collect();
     store.forget_folders_except(&ids).await?;
-    let remote = RemoteCache::open(&store, &config.listing, &folders).await?;
+    let remote = RemoteCache::open(&store, &config.listing, &account.question, &folders).await?;
     let beats = Arc::clone(&process.beats);
     Ok(assemble(config, account, Parts { store, dropbox, source, folders, looks, remote, beats }, stop).await?)
 }

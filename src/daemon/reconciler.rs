@@ -71,9 +71,8 @@ struct Memory {
 async fn follow(account: &Account, lane: &Arc<Lane>) -> Result<(), Fatal> {
     let safety = &account.config.safety;
     let limits = Limits { max_deletions: safety.max_deletions, max_share: safety.max_deletion_share };
-    let question = account.config.listing.question.clone();
     let (store, dropbox) = (account.store.clone(), account.dropbox.clone());
-    let mut follower = Follower::new(store, dropbox, Arc::clone(lane), question, limits);
+    let mut follower = Follower::new(store, dropbox, Arc::clone(lane), limits);
     let mut memory = Memory::default();
     let mut comparisons = account.store.comparisons();
     loop {
@@ -257,7 +256,7 @@ async fn wait(
     let began = lane.echo.begin();
     let polling = Instant::now().max(memory.longpoll_at.unwrap_or_else(Instant::now));
     let said = tokio::select! {
-        said = changes(account, memory, cursor) => match said {
+        said = changes(account, &lane, memory, cursor) => match said {
             Ok(said) => said,
             Err(error) if follower.is_lost(&error) => return follower.begin_anew(&error).await,
             Err(error) => return Err(Stuck::Call(error)),
@@ -302,12 +301,12 @@ async fn sleep_until(at: Option<std::time::Instant>) {
     }
 }
 
-async fn changes(account: &Account, memory: &Memory, cursor: &str) -> Result<Changes, CallError> {
+async fn changes(account: &Account, lane: &Lane, memory: &Memory, cursor: &str) -> Result<Changes, CallError> {
     if let Some(at) = memory.longpoll_at {
         tokio::time::sleep_until(at).await;
     }
     let listing = &account.config.listing;
-    if listing.question.include_media_info {
+    if lane.question.include_media_info {
         // "Cursors retrieved by setting include_media_info to true are not supported."
         tokio::time::sleep(POLL.mul_f64(0.75 + chance() / 2.0)).await;
         return Ok(Changes { changes: true, backoff: None });

@@ -22,8 +22,9 @@ use crate::daemon::clock::now_ms;
 use crate::daemon::echo::Echo;
 use crate::daemon::folder::Folder;
 use crate::daemon::live::lock;
+use crate::model::listing::Question;
 use crate::model::{Agreed, Claimed, Disk, FolderId, Job, JobId, RelPath, Remote, RemotePath, UnixMs, status};
-use crate::plan::listing::{is_sure, key_of, scopes, within};
+use crate::plan::listing::{Followed, followed, is_sure, key_of, says_less};
 use crate::store::{Compared, Listing, ListingId, Respelled, Sought, Store, StoreError, TreeId, WalkAt};
 
 /// The listings of one account.
@@ -35,6 +36,8 @@ pub(crate) struct RemoteCache {
 pub(crate) struct Lane {
     pub(crate) id: ListingId,
     pub(crate) scope: RemotePath,
+    /// What is asked for.
+    pub(crate) question: Question,
     /// The folders that it covers.
     pub(crate) folders: Vec<Compared>,
     pub(crate) now: Mutex<LaneNow>,
@@ -142,10 +145,11 @@ pub(crate) struct HeldChanges {
 }
 
 impl Lane {
-    pub(crate) fn new(id: ListingId, scope: RemotePath, folders: Vec<Compared>) -> Self {
+    pub(crate) fn new(id: ListingId, scope: RemotePath, question: Question, folders: Vec<Compared>) -> Self {
         Self {
             id,
             scope,
+            question,
             folders,
             now: Mutex::default(),
             nudge: Notify::new(),
@@ -243,14 +247,14 @@ impl RemoteCache {
     pub(crate) async fn open(
         store: &Store,
         config: &config::Listing,
+        usual: &Question,
         folders: &[Arc<Folder>],
     ) -> Result<Self, StoreError> {
-        let remotes: Vec<_> = folders.iter().map(|f| f.remote.clone()).collect();
-        let scopes = scopes(&remotes, config.whole);
-        let question = serde_json::to_string(&config.question).unwrap_or_default();
-        let names: Vec<String> = scopes.iter().map(|s| s.as_str().to_owned()).collect();
-        let listings = store.open_listings(&names, &question).await?;
-        let cache = Self::of(listings.into_iter().zip(scopes), folders);
+        let wanted = wanted(config, usual, folders);
+        let questions: Vec<_> =
+            wanted.iter().map(|one| (one.scope.as_str().to_owned(), written(&one.question))).collect();
+        let listings = store.open_listings_of(questions, narrowed).await?;
+        let cache = Self::of(listings.into_iter().zip(wanted), folders);
         let seen = store.known_remote_roots().await?;
         for lane in &cache.lanes {
             let known = lane.folders.iter().map(|f| f.folder).filter(|folder| seen.contains(folder));
@@ -263,15 +267,15 @@ impl RemoteCache {
     pub(crate) async fn look(
         store: &Store,
         config: &config::Listing,
+        usual: &Question,
         folders: &[Arc<Folder>],
     ) -> Result<Self, StoreError> {
-        let remotes: Vec<_> = folders.iter().map(|f| f.remote.clone()).collect();
-        let scopes = scopes(&remotes, config.whole);
-        let names: Vec<String> = scopes.iter().map(|s| s.as_str().to_owned()).collect();
+        let wanted = wanted(config, usual, folders);
+        let names: Vec<String> = wanted.iter().map(|one| one.scope.as_str().to_owned()).collect();
         let known = store.known_listings(&names).await?;
         let scoped = known.into_iter().filter_map(|listing| {
-            let scope = scopes.iter().find(|scope| scope.as_str() == listing.scope)?.clone();
-            Some((listing, scope))
+            let one = wanted.iter().find(|one| one.scope.as_str() == listing.scope)?.clone();
+            Some((listing, one))
         });
         let cache = Self::of(scoped, folders);
         // No commit of ours is under way: what the database has is what was known last.
@@ -279,11 +283,11 @@ impl RemoteCache {
         Ok(cache)
     }
 
-    fn of(listings: impl Iterator<Item = (Listing, RemotePath)>, folders: &[Arc<Folder>]) -> Self {
-        let lanes = listings.map(|(listing, scope)| {
-            let covered = folders.iter().filter(|f| within(&f.remote, &scope));
-            let folders = covered.map(|f| compared(f)).collect();
-            let lane = Lane::new(listing.id, scope, folders);
+    fn of(listings: impl Iterator<Item = (Listing, Followed)>, folders: &[Arc<Folder>]) -> Self {
+        let lanes = listings.map(|(listing, followed)| {
+            let covered = followed.folders.iter().filter_map(|i| folders.get(*i));
+            let compared = covered.map(|f| compared(f)).collect();
+            let lane = Lane::new(listing.id, followed.scope, followed.question, compared);
             lane.set(|now| now.let_go = listing.live.is_some());
             Arc::new(lane)
         });
@@ -506,6 +510,17 @@ impl RemoteCache {
         Ok(Some(At { at: Sought { listing: lane.id, key, sure: certain || agreed }, guess }))
     }
 
+    /// Whether the listing may leave out what is at a path because of what it was asked for: then it is no deletion here that it goes. Blocks.
+    pub(crate) fn may_hide_blocking(
+        &self,
+        store: &Store,
+        folder: FolderId,
+        place: &RemotePath,
+    ) -> Result<bool, StoreError> {
+        let Some(lane) = self.lane_of(folder) else { return Ok(false) };
+        store.may_hide_blocking(lane.id, &key_of(place.as_str()))
+    }
+
     /// For the status.
     pub(crate) async fn status(&self, store: &Store) -> Result<status::RemoteCache, StoreError> {
         let mut sum =
@@ -552,6 +567,23 @@ impl RemoteCache {
         sum.cursor_age_s = oldest.map(|at| u64::try_from(now_ms().saturating_sub(at) / 1000).unwrap_or(0));
         Ok(sum)
     }
+}
+
+/// The listings that these folders need.
+fn wanted(config: &config::Listing, usual: &Question, folders: &[Arc<Folder>]) -> Vec<Followed> {
+    let asked: Vec<_> = folders.iter().map(|f| (f.remote.clone(), f.question.clone())).collect();
+    followed(&asked, config.whole, usual)
+}
+
+/// A question as the database keeps it.
+fn written(question: &Question) -> String {
+    serde_json::to_string(question).unwrap_or_default()
+}
+
+/// Whether the second question, as the database keeps it, leaves out what the first one asked for. What cannot be read may have asked for anything.
+fn narrowed(before: &str, now: &str) -> bool {
+    let read = |text: &str| serde_json::from_str::<Question>(text).unwrap_or_default();
+    says_less(&read(before), &read(now))
 }
 
 /// A folder as the comparison needs it.

@@ -185,7 +185,14 @@ async fn entries(progress: &Progress, what: EntriesOf) -> Result<Result<Entries,
         Ok(path) => path,
         Err(error) => return Ok(Err(format!("`{}` is not a remote path: {error}", what.path))),
     };
-    let Some(lane) = account.remote.lanes.iter().find(|lane| within(&path, &lane.scope)) else {
+    let Some(lane) = account
+        .remote
+        .lanes
+        .iter()
+        .filter(|lane| within(&path, &lane.scope))
+        // A folder with a question of its own has a listing of its own, below another one.
+        .max_by_key(|lane| lane.scope.as_str().len())
+    else {
         return Ok(Err(format!("no synced folder covers {path}: `ferrybox ls --online` asks Dropbox itself")));
     };
     let complete = account.store.listing(lane.id).await?.live.is_some();

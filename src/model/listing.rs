@@ -170,7 +170,8 @@ pub enum Below {
 }
 
 /// What the listing of one account asks for, beside the path. Cursors of other questions are of no use.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, serde::Deserialize)]
+#[serde(default)]
 pub struct Question {
     /// Entries a page, roughly; `None` leaves it to Dropbox.
     pub limit: Option<u32>,

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use unicode_normalization::UnicodeNormalization as _;
 
-use crate::model::listing::{Below, Entry, Here, Kind, Rule, What};
+use crate::model::listing::{Below, Entry, Here, Kind, Question, Rule, What};
 use crate::model::{Disk, Failure, RemotePath};
 use crate::plan::guard::Limits;
 use crate::plan::names::OWN_DIR;
@@ -91,6 +91,43 @@ pub fn moved(known: u64, lost: u64) -> Result<(), String> {
          entries that were known are not in it: nothing is deleted here, and the old listing is used. Run `ferrybox approve` with the token \
          shown if they are really gone; else set `path_root` and the folders' `remote` to where the files are now, and restart"
     ))
+}
+
+/// One listing to be followed: where, with which question, and which of the folders it covers (their places in the list).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Followed {
+    /// The remote folder.
+    pub scope: RemotePath,
+    /// What is asked for.
+    pub question: Question,
+    /// The folders.
+    pub folders: Vec<usize>,
+}
+
+/// The listings that these folders need. Those that ask as `usual` share cursors, see [`scopes`]; one with a question of its own has a listing of its
+/// own, since a cursor knows one question only.
+pub fn followed(folders: &[(RemotePath, Question)], whole: bool, usual: &Question) -> Vec<Followed> {
+    let shared = |(_, question): &&(RemotePath, Question)| question == usual;
+    let remotes: Vec<RemotePath> = folders.iter().filter(shared).map(|(remote, _)| remote.clone()).collect();
+    let mut all: Vec<Followed> = Vec::new();
+    if !remotes.is_empty() || whole && folders.is_empty() {
+        let scopes = scopes(&remotes, whole).into_iter();
+        all.extend(scopes.map(|scope| Followed { scope, question: usual.clone(), folders: Vec::new() }));
+    }
+    for (i, (remote, question)) in folders.iter().enumerate() {
+        let shared = question == usual;
+        match all.iter_mut().find(|one| shared && one.question == *usual && within(remote, &one.scope)) {
+            Some(one) => one.folders.push(i),
+            None => all.push(Followed { scope: remote.clone(), question: question.clone(), folders: vec![i] }),
+        }
+    }
+    all
+}
+
+/// Whether one question leaves out what the other one asks for, so that what its answer lacks says nothing of deletions.
+pub fn says_less(before: &Question, now: &Question) -> bool {
+    before.include_mounted_folders && !now.include_mounted_folders
+        || before.include_non_downloadable_files && !now.include_non_downloadable_files
 }
 
 /// The fewest cursors that follow all these remote folders without listing the whole account for them.
@@ -217,6 +254,42 @@ mod tests {
         ];
         for (folders, whole, expected) in cases {
             assert_eq!(scopes(&paths(folders), *whole), paths(expected), "{folders:?}");
+        }
+    }
+
+    #[test]
+    fn a_folder_with_a_question_of_its_own_has_a_listing_of_its_own() {
+        let usual = Question::default();
+        let other = Question { include_mounted_folders: false, ..Question::default() };
+        let folders: Vec<_> = [("/A/x", &usual), ("/A/y", &usual), ("/A/z", &other), ("/B", &other)]
+            .map(|(path, question)| (RemotePath::parse(path).unwrap(), question.clone()))
+            .into();
+        let all = followed(&folders, false, &usual);
+        let told: Vec<_> =
+            all.iter().map(|one| (one.scope.as_str(), one.question == usual, one.folders.clone())).collect();
+        assert_eq!(told, [("/A", true, vec![0, 1]), ("/A/z", false, vec![2]), ("/B", false, vec![3])]);
+        let all = followed(&folders, true, &usual);
+        let told: Vec<_> = all.iter().map(|one| (one.scope.as_str(), one.folders.clone())).collect();
+        assert_eq!(told, [("", vec![0, 1]), ("/A/z", vec![2]), ("/B", vec![3])]);
+        assert_eq!(followed(&folders[2..], true, &usual).len(), 2, "nobody needs the account's listing");
+    }
+
+    #[test]
+    fn d2_which_questions_say_less() {
+        let usual = Question::default();
+        let changes: [(fn(&mut Question), bool); 6] = [
+            (|q| q.include_mounted_folders = false, true),
+            (|q| q.include_non_downloadable_files = false, true),
+            (|q| q.limit = Some(1), false),
+            (|q| q.include_deleted = true, false),
+            (|q| q.include_has_explicit_shared_members = true, false),
+            (|_| {}, false),
+        ];
+        for (change, less) in changes {
+            let mut narrow = usual.clone();
+            change(&mut narrow);
+            assert_eq!(says_less(&usual, &narrow), less, "{narrow:?}");
+            assert!(!says_less(&narrow, &usual), "{narrow:?}");
         }
     }
 

@@ -39,6 +39,10 @@ pub struct Listing {
     pub comparing: bool,
     /// Whether a comparison of everything was asked for and has not come to its end.
     pub whole: bool,
+    /// Whether it was asked for less than before, and what its answer lacks is yet to be let go of.
+    pub narrowed: bool,
+    /// Whether it leaves out what lies in mounted folders.
+    pub hides: bool,
 }
 
 impl Listing {
@@ -94,29 +98,45 @@ impl Store {
     /// # Errors
     /// When the database cannot be written.
     pub async fn open_listings(&self, scopes: &[String], question: &str) -> Result<Vec<Listing>, StoreError> {
-        let (scopes, question) = (scopes.to_vec(), question.to_owned());
+        let wanted = scopes.iter().map(|scope| (scope.clone(), question.to_owned())).collect();
+        self.open_listings_of(wanted, |_, _| false).await
+    }
+
+    /// As [`Store::open_listings`], each scope with its own question. `less` says whether the second question leaves out what the first one asked for:
+    /// then the listing is [`Listing::narrowed`] until its answer is complete and base has let go of what it lacks.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn open_listings_of(
+        &self,
+        wanted: Vec<(String, String)>,
+        less: fn(&str, &str) -> bool,
+    ) -> Result<Vec<Listing>, StoreError> {
         self.write_rows(usize::MAX, move |conn| {
             let mut known = conn.prepare("SELECT id, scope FROM remote_listing")?;
             let known: Vec<(i64, String)> =
                 known.query_map([], |r| Ok((r.get(0)?, r.get(1)?)))?.collect::<Result<_, _>>()?;
-            for (id, _) in known.iter().filter(|(_, scope)| !scopes.contains(scope)) {
+            for (id, _) in known.iter().filter(|(_, scope)| !wanted.iter().any(|(wanted, _)| wanted == scope)) {
                 conn.execute("UPDATE remote_tree SET listing = NULL WHERE listing = ?1", [id])?;
                 conn.execute("DELETE FROM remote_touched WHERE listing = ?1", [id])?;
                 conn.execute("DELETE FROM remote_odd WHERE listing = ?1", [id])?;
                 conn.execute("DELETE FROM remote_listing WHERE id = ?1", [id])?;
             }
-            let mut all = Vec::with_capacity(scopes.len());
-            for scope in &scopes {
+            let mut all = Vec::with_capacity(wanted.len());
+            for (scope, question) in &wanted {
                 conn.execute(
                     "INSERT INTO remote_listing (scope, question) VALUES (?1, ?2) ON CONFLICT (scope) DO NOTHING",
-                    [scope, &question],
+                    [scope, question],
                 )?;
                 let (id, asked): (i64, String) =
                     conn.query_row("SELECT id, question FROM remote_listing WHERE scope = ?1", [scope], |r| {
                         Ok((r.get(0)?, r.get(1)?))
                     })?;
-                if asked != question {
+                if asked != *question {
                     begin_anew(conn, ListingId(id))?;
+                    if less(&asked, question) {
+                        conn.execute("INSERT OR IGNORE INTO meta VALUES (?1, '')", [narrowed(ListingId(id))])?;
+                    }
                     conn.execute("UPDATE remote_listing SET question = ?2 WHERE id = ?1", params![id, question])?;
                 }
                 all.push(get(conn, ListingId(id))?);
@@ -211,6 +231,18 @@ impl Store {
         self.write_and_wake(move |conn| begin_anew(conn, id)).await
     }
 
+    /// Base has let go of what a narrower question leaves out.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn believe_narrowed(&self, id: ListingId) -> Result<(), StoreError> {
+        self.write_and_wake(move |conn| {
+            conn.execute("DELETE FROM meta WHERE key = ?1", [narrowed(id)])?;
+            Ok(())
+        })
+        .await
+    }
+
     /// Lets the next tree of this number through, whatever it lost: a person has looked. `true` if there was such a held tree.
     ///
     /// # Errors
@@ -285,7 +317,8 @@ pub(super) fn get(conn: &Connection, id: ListingId) -> Step<Listing> {
         "SELECT scope, live, next, held, (compare_at IS NOT NULL OR EXISTS (SELECT 1 FROM remote_touched WHERE listing = l.id))
                 -- Our own moves look like deletions until base knows of them.
                 AND NOT EXISTS (SELECT 1 FROM change WHERE kind IN ('move', 'copy') AND alike = 0),
-                compare_at IS NOT NULL
+                compare_at IS NOT NULL, EXISTS (SELECT 1 FROM meta WHERE key = 'listing.' || l.id || '.narrowed'),
+                instr(question, '\"include_mounted_folders\":false') > 0
            FROM remote_listing l WHERE id = ?1",
     )?;
     let found = select
@@ -296,15 +329,20 @@ pub(super) fn get(conn: &Connection, id: ListingId) -> Step<Listing> {
                 r.get::<_, Option<i64>>(2)?,
                 r.get(3)?,
                 r.get(4)?,
-                r.get(5)?,
+                (r.get(5)?, r.get(6)?, r.get(7)?),
             ))
         })
         .optional()?;
-    let Some((scope, live, next, held, comparing, whole)) = found else {
+    let Some((scope, live, next, held, comparing, (whole, narrowed, hides))) = found else {
         return Err(Fault::Said(format!("it has no listing {}", id.0)));
     };
     let tree_of = |id: Option<i64>| id.map(|id| tree(conn, TreeId(id))).transpose();
-    Ok(Listing { id, scope, live: tree_of(live)?, next: tree_of(next)?, held, comparing, whole })
+    Ok(Listing { id, scope, live: tree_of(live)?, next: tree_of(next)?, held, comparing, whole, narrowed, hides })
+}
+
+/// The key of the mark that a listing is asked for less than before.
+fn narrowed(id: ListingId) -> String {
+    format!("listing.{}.narrowed", id.0)
 }
 
 fn tree(conn: &Connection, id: TreeId) -> Step<Tree> {

@@ -294,6 +294,8 @@ pub(super) struct Look<'a> {
     pub(super) absence: bool,
     pub(super) folders: &'a [Compared],
     pub(super) naming: Naming,
+    /// Whether the listing leaves out what lies in mounted folders.
+    hides: bool,
 }
 
 /// What differs, where it goes on, and the touched paths that are done.
@@ -315,7 +317,7 @@ impl<'a> Look<'a> {
             .optional()?
             .flatten();
         let absence = remote_view::knows_absence(&listing);
-        Ok(Some((Self { conn, id, tree: live.id, absence, folders, naming }, before)))
+        Ok(Some((Self { conn, id, tree: live.id, absence, folders, naming, hides: listing.hides }, before)))
     }
 
     pub(super) fn base(&self, dir: i64, name: &str) -> Step<(Vec<Found>, Option<Position>)> {
@@ -358,6 +360,10 @@ impl<'a> Look<'a> {
             let Some(of) = self.folders.iter().find(|f| f.folder == folder && f.down) else { continue };
             let key = self.key(folder, &path, of.remote.join(&path).as_str())?;
             let there = view(self.conn, &Sought { listing: self.id, key, sure: true })?;
+            // A mounted folder that is left out says nothing of a directory here.
+            if self.hides && there == Remote::Absent {
+                continue;
+            }
             if !matches!(there, Remote::Folder | Remote::Unlisted) {
                 differing.push(Found { folder, path, size: 0, down: true, dirs_below: false, was: None });
             }

@@ -52,6 +52,17 @@ impl Store {
         self.read_blocking(|conn| Ok(knows_absence(&remote::get(conn, id)?)))
     }
 
+    /// Whether a listing may leave out what is at a key because of what it was asked for. Blocks.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn may_hide_blocking(&self, id: ListingId, key: &str) -> Result<bool, StoreError> {
+        self.read_blocking(|conn| {
+            let listing = remote::get(conn, id)?;
+            listing.seen().map_or(Ok(listing.hides), |tree| may_hide(conn, &listing, tree.id, key))
+        })
+    }
+
     /// The next entries of a walk, at most `limit`; fewer only at its end.
     ///
     /// # Errors
@@ -170,11 +181,23 @@ impl Store {
 pub(super) fn view(conn: &Connection, sought: &Sought) -> Step<Remote> {
     let listing = remote::get(conn, sought.listing)?;
     let Some(tree) = listing.seen() else { return Ok(Remote::Unlisted) };
-    Ok(look(conn, tree.id, &sought.key)?.unwrap_or(if sought.sure && knows_absence(&listing) {
-        Remote::Absent
-    } else {
-        Remote::Unlisted
-    }))
+    Ok(look(conn, tree.id, &sought.key)?.unwrap_or(
+        if sought.sure && knows_absence(&listing) && !may_hide(conn, &listing, tree.id, &sought.key)? {
+            Remote::Absent
+        } else {
+            Remote::Unlisted
+        },
+    ))
+}
+
+/// Whether a listing that leaves out what lies in mounted folders may leave out what is at a key. Of a folder it shows what is in it, or nothing: what
+/// would lie beside something that it shows is not there.
+pub(super) fn may_hide(conn: &Connection, listing: &Listing, tree: TreeId, key: &str) -> Step<bool> {
+    let (true, Some((parent, _))) = (listing.hides, key.rsplit_once('/')) else { return Ok(false) };
+    let shows = conn
+        .prepare_cached("SELECT 1 FROM remote_dir WHERE tree = ?1 AND path = ?2 AND entries > 0")?
+        .exists(params![tree.0, parent])?;
+    Ok(!shows)
 }
 
 /// Whether what is not in the live tree is surely not in Dropbox, as of the last page.

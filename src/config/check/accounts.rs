@@ -7,10 +7,11 @@ use config::{Value, ValueKind};
 use super::{Placed, Reader, Section, as_table, check_name, elements, origin, text};
 use crate::config::problem::Problem;
 use crate::config::{Account, Endpoints, Folder, PathRoot, folders};
+use crate::model::listing::Question;
 use crate::model::{Mode, RemotePath};
 
 impl Reader<'_> {
-    pub(super) fn accounts(&mut self, list: Option<&Value>) -> Vec<Account> {
+    pub(super) fn accounts(&mut self, list: Option<&Value>, usual: &Question) -> Vec<Account> {
         let mut names: HashMap<String, String> = HashMap::new();
         let mut accounts = Vec::new();
         for (i, value) in elements(list).iter().enumerate() {
@@ -20,7 +21,7 @@ impl Reader<'_> {
                 place: origin(Some(value)),
                 table: as_table(value),
             };
-            let account = self.account(&section);
+            let account = self.account(&section, usual);
             let place = origin(section.table.and_then(|t| t.get("name")));
             // The name is a directory's name too, and some disks do not tell letters' case.
             if !account.name.is_empty()
@@ -34,7 +35,19 @@ impl Reader<'_> {
         accounts
     }
 
-    fn account(&mut self, section: &Section<'_>) -> Account {
+    /// The table `listing` in another one, over `usual`.
+    fn question_in(&mut self, section: &Section<'_>, usual: &Question) -> Question {
+        let table = section.table.and_then(|t| t.get("listing"));
+        let section = Section {
+            key: format!("{}.listing", section.key),
+            path: format!("{}.listing", section.path),
+            place: origin(table),
+            table: table.and_then(as_table),
+        };
+        self.question(&section, usual)
+    }
+
+    fn account(&mut self, section: &Section<'_>, usual: &Question) -> Account {
         let name = self.required(section, "name", "\"personal\"", |t| check_name(t).map(|()| t.to_owned()));
         let filled = |t: &str| if t.is_empty() { Err("is empty".to_owned()) } else { Ok(t.to_owned()) };
         let app_key = self.text(section, "app_key", filled);
@@ -58,6 +71,7 @@ impl Reader<'_> {
             place: origin(endpoints),
             table: endpoints.and_then(as_table),
         });
+        let question = self.question_in(section, usual);
         let mut remotes = Vec::new();
         let mut found = Vec::new();
         for (i, value) in elements(section.table.and_then(|t| t.get("folder"))).iter().enumerate() {
@@ -67,7 +81,7 @@ impl Reader<'_> {
                 place: origin(Some(value)),
                 table: as_table(value),
             };
-            found.extend(self.folder(&section, &mut remotes));
+            found.extend(self.folder(&section, &mut remotes, &question));
         }
         folders::check_remotes(&remotes, self.problems);
         Account {
@@ -79,6 +93,7 @@ impl Reader<'_> {
             select_admin,
             data_transport_budget: budget,
             endpoints,
+            question,
             folders: found,
         }
     }
@@ -101,7 +116,13 @@ impl Reader<'_> {
         Endpoints { api, content, notify, web, ca_file }
     }
 
-    fn folder(&mut self, section: &Section<'_>, remotes: &mut Vec<Placed<RemotePath>>) -> Option<Folder> {
+    fn folder(
+        &mut self,
+        section: &Section<'_>,
+        remotes: &mut Vec<Placed<RemotePath>>,
+        usual: &Question,
+    ) -> Option<Folder> {
+        let question = self.question_in(section, usual);
         let place = |name: &str| origin(section.table.and_then(|t| t.get(name)));
         let local = self.required(section, "local", "\"/home/me/Documents\"", |t| Ok(t.to_owned()));
         let local = self.keep_path(section, "local", local);
@@ -137,6 +158,7 @@ impl Reader<'_> {
             ignore: ignore.unwrap_or_default(),
             exclude: exclude.unwrap_or_default(),
             report_symlinks: symlinks.unwrap_or(true),
+            question,
         })
     }
 }

@@ -3,15 +3,13 @@
 mod brake;
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
 
 use ferrybox_standin::{Effect, Fault, Garbage, Settings, Standin, When};
-use tokio::sync::Notify;
 
 use super::*;
-use crate::daemon::remote::LaneNow;
 use crate::dropbox::{self, Credentials, Endpoints, Tokens};
 use crate::model::RemotePath;
+use crate::model::listing::Question;
 use crate::store::WalkAt;
 
 const LIMITS: Limits = Limits { max_deletions: 1000, max_share: 0.25 };
@@ -44,8 +42,8 @@ fn client(standin: &Standin, account: &ferrybox_standin::Account) -> Dropbox {
 
 async fn follower(store: &Store, dropbox: Dropbox, scope: &str) -> Follower {
     let listing = store.open_listings(&[scope.to_owned()], "q").await.unwrap().remove(0);
-    let lane = Lane::new(listing.id, RemotePath::parse(scope).unwrap(), Vec::new());
-    Follower::new(store.clone(), dropbox, Arc::new(lane), Question::default(), LIMITS)
+    let lane = Lane::new(listing.id, RemotePath::parse(scope).unwrap(), Question::default(), Vec::new());
+    Follower::new(store.clone(), dropbox, Arc::new(lane), LIMITS)
 }
 
 /// Until nothing is ready any more; failures are tried again at once.
@@ -176,7 +174,7 @@ async fn history(standin: &Standin, store: &Store, seed: u64) -> u32 {
             // A restart: nothing but the store is left.
             1 if dice.roll(4) == 0 => {
                 let lane = Arc::clone(&follower.lane);
-                follower = Follower::new(store.clone(), follower.dropbox.clone(), lane, Question::default(), LIMITS);
+                follower = Follower::new(store.clone(), follower.dropbox.clone(), lane, LIMITS);
             }
             _ => match follower.step().await {
                 Ok(Stepped::AtRest(_)) => failures += u32::from(follower.fetch().await.is_err()),

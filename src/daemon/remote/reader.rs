@@ -75,7 +75,11 @@ impl Reader {
 
     /// The listing that covers a path; `None` if none does.
     pub fn covered(&self, path: &RemotePath) -> Option<Covered> {
-        let (_, tree, complete) = self.listings.iter().find(|(scope, ..)| within(path, scope))?;
+        let (_, tree, complete) = self
+            .listings
+            .iter()
+            .filter(|(scope, ..)| within(path, scope))
+            .max_by_key(|(scope, ..)| scope.as_str().len())?;
         let age = now_ms().saturating_sub(tree.updated_at).max(0) / 1000;
         Some(Covered { complete: *complete, age_s: u64::try_from(age).unwrap_or(0), tree: tree.id })
     }
@@ -182,7 +186,10 @@ pub async fn list_online(
     dropbox::install_tls_provider();
     let settings = settings(config, account).map_err(|e| usage(e.to_string()))?;
     let client = Dropbox::new(settings, Tokens::new(&account.name, credentials)).map_err(|e| usage(e.to_string()))?;
-    let question = &Question { include_deleted: false, ..config.listing.question.clone() };
+    // Another number of entries a page: a daemon's listing with the same arguments may be under way, and Dropbox refuses two equal ones at a time.
+    let usual = &account.question;
+    let limit = usual.limit.map_or(Some(1999), |limit| Some(limit.saturating_sub(1).max(1)));
+    let question = &Question { include_deleted: false, limit, ..usual.clone() };
     let mut page = match (recursive, link) {
         (true, None) => client.list_folder(path, question).await?,
         _ => client.list_one_folder(path, question, link).await?,

@@ -74,6 +74,14 @@ pub(super) fn look(account: &Account, claimed: Claimed, view: View, memory: &mut
         read_only = marks.read_only;
         action = permitted(action, &local, marks, folder.mode, folder.report_symlinks);
     }
+    // What the listing was told to leave out is not deleted by what goes here.
+    if matches!(action, Action::Delete { .. } | Action::DeleteFolder) && folder.comes_down() {
+        match account.remote.may_hide_blocking(&account.store, folder.id, &folder.home(&job.path)) {
+            Ok(false) => {}
+            Ok(true) => action = Action::Forget,
+            Err(_) => return Looked::Done(job, Settled::Wait(now_ms() + 1000)),
+        }
+    }
     let what = Instead::of(&action, &local, base.as_ref());
     if !read_only && let Some(settled) = moves::instead(account, folder, &root, &job, what) {
         return Looked::Done(job, settled);

@@ -1,7 +1,6 @@
 //! E12: a mass restore, or a program that encrypts everything, is known here and brought down only when a person agrees.
 
 use super::*;
-use crate::daemon::echo::Echo;
 use crate::model::{Base, Disk, Due, FolderId, Settled, Stat};
 use crate::store::{Claim, Compared};
 
@@ -13,8 +12,12 @@ async fn in_sync(standin: &Standin, store: &Store) -> (Follower, FolderId) {
     let folder = store.folder("/l", "/T", "two-way").await.unwrap().id;
     let mut follower = follower(store, client(standin, standin), "/T").await;
     let remote = RemotePath::parse("/T").unwrap();
-    let lane =
-        Lane::new(follower.lane.id, remote.clone(), vec![Compared { folder, remote, down: true, disk: Disk::Plain }]);
+    let lane = Lane::new(
+        follower.lane.id,
+        remote.clone(),
+        Question::default(),
+        vec![Compared { folder, remote, down: true, disk: Disk::Plain }],
+    );
     follower.lane = Arc::new(lane);
     rest(&mut follower).await;
     assert_eq!(claimed(store).await.len(), 100, "all of it is new here, and nothing of that is a wave");
@@ -55,8 +58,8 @@ fn encrypt(standin: &Standin, files: usize) {
 /// A restart: nothing but the store is left.
 fn restarted(follower: &Follower) -> Follower {
     let old = &follower.lane;
-    let lane = Lane::new(old.id, old.scope.clone(), old.folders.clone());
-    Follower::new(follower.store.clone(), follower.dropbox.clone(), Arc::new(lane), Question::default(), LIMITS)
+    let lane = Lane::new(old.id, old.scope.clone(), old.question.clone(), old.folders.clone());
+    Follower::new(follower.store.clone(), follower.dropbox.clone(), Arc::new(lane), LIMITS)
 }
 
 #[tokio::test]
