@@ -10,13 +10,15 @@ use super::{Common, OK, block_on, print};
 use crate::control::Page;
 use crate::model::status::{Answered, Held};
 
-/// Let a held mass deletion (or a held listing) through, or list what is held
+/// Let a held mass deletion (or a held listing) through, make a remote folder again that is gone, or list what is held
 #[derive(Debug, Args)]
 #[command(after_help = "Example:
   ferrybox approve
   ferrybox approve 3f0c9a1be27d4456
 
 A token names exactly the deletions that were shown with it. If they change, they get a new one.
+A token that begins with `remote-` is that of a remote folder that is gone, or is another one: the folder is made
+again from what is here, or the other one is taken, and nothing is deleted.
 
 Exit codes: 0 let through, or listed; 4 no daemon runs; 64 no held deletions have this token, or the configuration is wrong")]
 pub(super) struct Approve {
@@ -72,6 +74,7 @@ fn list(common: &Common, json: bool) -> anyhow::Result<u8> {
             let (one, many) = match set.kind.as_str() {
                 "listing" => ("lost entry", "lost entries"),
                 "changes" => ("change", "changes"),
+                "remote_root" => ("file that was in sync", "files that were in sync"),
                 _ => ("deletion", "deletions"),
             };
             let count = counted(set.deletions, one, many);

@@ -153,9 +153,7 @@ impl Follower {
             }
             Some(Tree { cursor: Some(cursor), .. }) => Ok(Stepped::AtRest(cursor.clone())),
             followed => {
-                // Of a folder that was there and is not, what is known stays: its root's identity says what that means.
-                let known_missing = listing.live.as_ref().is_some_and(|live| live.entries > 0)
-                    || followed.is_some_and(|t| t.complete && t.entries == 0 && t.pages > 0);
+                let known_missing = followed.is_some_and(|t| t.complete && t.entries == 0 && t.pages > 0);
                 self.first(&listing, known_missing).await
             }
         }
@@ -184,8 +182,10 @@ impl Follower {
         };
         self.lost = Some((next.id, next.pages, lost));
         let elsewhere = lost.map_or(Ok(()), |lost| moved(known, lost));
-        // What a narrower question leaves out was deleted by nobody: it is let go of below, and no file is touched for it.
-        let believed = if listing.narrowed { Ok(()) } else { believable(known, next.entries, self.limits) };
+        // What a narrower question leaves out was deleted by nobody: it is let go of below, and no file is touched for it. That the folder is not there
+        // at all was judged already.
+        let gone = next.cursor.is_none() && self.lane.is_without_folder();
+        let believed = if listing.narrowed || gone { Ok(()) } else { believable(known, next.entries, self.limits) };
         match elsewhere.and(believed) {
             Err(why) if !approved => {
                 if listing.held.as_ref() != Some(&why) {
@@ -220,11 +220,12 @@ impl Follower {
                     now.no_folder = Some(none);
                     now.confirmed = Some(now_ms());
                 });
+                // Before the cache is empty: what that means is for the roots' identity to say, and nothing comes down because of it.
+                self.lane.judge_roots(&self.store, listing, Some(none)).await?;
                 if !known_missing {
                     self.stage(Place::First { here: false }, Page::default()).await?;
                     return Ok(Stepped::Went(0));
                 }
-                self.lane.judge_roots(&self.store, listing, Some(none)).await?;
                 Ok(Stepped::Missing)
             }
             Err(error) => Err(Stuck::Call(error)),

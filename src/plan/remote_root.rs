@@ -55,23 +55,23 @@ pub enum Why {
 /// |---|---|---|---|
 /// | any | any | a file | stop |
 /// | any | any | a folder without an id | fine |
-/// | none | any | a folder | learn its id |
 /// | some | any | the folder of this id | fine |
-/// | some | any | another folder | stop |
-/// | some | any | nothing | stop |
+/// | none | any | a folder | learn its id |
+/// | some | yes | another folder | stop |
+/// | some | no | another folder | learn its id: nothing could be lost |
+/// | some | yes | nothing | stop |
 /// | none | yes | nothing | stop; unknown while our own commits may not be listed yet |
-/// | none | no | nothing | fine: the first meeting makes it |
+/// | any | no | nothing | fine: the first meeting makes it |
 pub fn judge(facts: Facts<'_>) -> Verdict {
     match (facts.seen, facts.known) {
         (Seen::File, _) => Verdict::Stop(Why::File),
         (Seen::Folder(None), _) => Verdict::Fine,
-        (Seen::Folder(Some(id)), None) => Verdict::Learn(id.to_owned()),
         (Seen::Folder(Some(id)), Some(known)) if id == known => Verdict::Fine,
-        (Seen::Folder(Some(id)), Some(_)) => Verdict::Stop(Why::Another(id.to_owned())),
-        (Seen::Nothing, Some(_)) => Verdict::Stop(Why::Gone),
-        (Seen::Nothing, None) if !facts.agreed => Verdict::Fine,
+        (Seen::Folder(Some(id)), Some(_)) if facts.agreed => Verdict::Stop(Why::Another(id.to_owned())),
+        (Seen::Folder(Some(id)), _) => Verdict::Learn(id.to_owned()),
+        (Seen::Nothing, _) if !facts.agreed => Verdict::Fine,
         (Seen::Nothing, None) if facts.lags => Verdict::Unknown,
-        (Seen::Nothing, None) => Verdict::Stop(Why::Gone),
+        (Seen::Nothing, _) => Verdict::Stop(Why::Gone),
     }
 }
 
@@ -124,9 +124,9 @@ mod tests {
                         let expected = match (seen, known, agreed, lags) {
                             (Seen::File, ..) => Verdict::Stop(Why::File),
                             (Seen::Folder(None), ..) | (Seen::Folder(Some("a")), Some("a"), ..) => Verdict::Fine,
-                            (Seen::Folder(Some(id)), None, ..) => Verdict::Learn(id.to_owned()),
-                            (Seen::Folder(Some(id)), ..) => Verdict::Stop(Why::Another(id.to_owned())),
-                            (Seen::Nothing, None, false, _) => Verdict::Fine,
+                            (Seen::Folder(Some(id)), Some(_), true, _) => Verdict::Stop(Why::Another(id.to_owned())),
+                            (Seen::Folder(Some(id)), ..) => Verdict::Learn(id.to_owned()),
+                            (Seen::Nothing, _, false, _) => Verdict::Fine,
                             (Seen::Nothing, None, true, true) => Verdict::Unknown,
                             (Seen::Nothing, ..) => Verdict::Stop(Why::Gone),
                         };

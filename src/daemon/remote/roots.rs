@@ -97,6 +97,11 @@ impl Lane {
         self.folders.iter().filter(|folder| !now.lost.contains_key(&folder.folder)).cloned().collect()
     }
 
+    /// Whether the folder that is listed is not there.
+    pub(crate) fn is_without_folder(&self) -> bool {
+        lock(&self.now).no_folder.is_some()
+    }
+
     /// This run has looked at the remote roots, or cannot.
     pub(crate) fn roots_looked_at(&self, store: &Store) {
         let mut waited = false;

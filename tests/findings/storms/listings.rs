@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ferrybox_standin::{Effect, Fault, Settings};
 
-use crate::harness::{CONTINUE, LONGPOLL, World};
+use crate::harness::{CONTINUE, LONGPOLL, World, text};
 
 const LIST: &str = "files/list_folder";
 
@@ -135,4 +135,19 @@ fn s8_rows_that_wait_for_the_listing_do_not_end_its_backoff() {
     world.write("a", "changed again");
     let calls = calls_within(&world, CONTINUE, Duration::from_secs(10));
     assert!(calls <= 12, "{calls} calls");
+}
+
+/// Dropbox refuses two equal listings at a time; a person's is another one than the daemon's.
+#[test]
+fn r5_ls_online_asks_no_question_that_the_daemon_may_be_asking() {
+    let world = one(Settings::default());
+    let _daemon = world.daemon();
+    world.until_folder("in_sync");
+    world.standin.set(|s| s.listing_time = Duration::from_secs(2));
+    let before = world.standin.calls_of(LIST);
+    world.standin.reset_cursors();
+    world.until("the daemon lists again", |s| s.calls_of(LIST) > before);
+    let out = world.command(&["ls", "--online", "-R", "/T"]).output().unwrap();
+    assert_eq!(out.status.code(), Some(0), "{}", text(&out));
+    world.assert_clean();
 }
