@@ -18,7 +18,7 @@
 //! # Where
 //! [`Settings`] and [`Tokens`] make a [`Dropbox`]; `account`, `sessions`, `commits`, `moves`, `files`, `revisions`, `download` and
 //! `listing` hold its routes. `client` sends, `reply`
-//! judges, `wire` writes arguments and reads tags, `gate` makes calls wait, `body` streams, `auth` and `pkce` deal in tokens, and
+//! judges, `refusals` remembers those that stay, `wire` writes arguments and reads tags, `gate` makes calls wait, `body` streams, `auth` and `pkce` deal in tokens, and
 //! `credentials` knows where they are kept.
 
 mod account;
@@ -35,6 +35,7 @@ mod gate;
 mod listing;
 mod moves;
 mod pkce;
+mod refusals;
 mod reply;
 mod revisions;
 mod route;
@@ -46,11 +47,11 @@ mod wire;
 pub use account::{Account, Space};
 pub use auth::Tokens;
 pub use body::{Body, ByteStream};
-pub use client::Dropbox;
+pub use client::{Dropbox, Governor};
 pub use commits::{DeleteEntry, FinishEntry, Launch, Poll};
 pub use credentials::{CredentialError, Credentials, Source};
 pub use download::{Download, Version};
-pub use error::{ApiError, AuthError, CallError, EntryError, Throttled, Transport, TransportKind};
+pub use error::{ApiError, AuthError, CallError, EntryError, RootError, Throttled, Transport, TransportKind};
 pub use files::{FileMetadata, Metadata};
 pub use gate::Gates;
 pub use listing::{Changes, SharedLink};

@@ -8,6 +8,7 @@ pub mod course;
 pub mod debounce;
 pub mod decide;
 pub mod diff;
+pub mod governor;
 pub mod guard;
 pub mod ignore;
 pub mod last_look;

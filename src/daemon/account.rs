@@ -1,6 +1,6 @@
 //! One account: everything its tasks share. Tasks meet in the store; what stands here is configuration, the wire and what goes on right now.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config;
 use crate::daemon::beats::Beats;
-use crate::daemon::clock::ms;
+use crate::daemon::clock::{ms, steady_ms};
 use crate::daemon::copies::Copies;
 use crate::daemon::folder::Folder;
 use crate::daemon::intake::Look;
@@ -20,7 +20,8 @@ use crate::daemon::remote::RemoteCache;
 use crate::daemon::trouble::Trouble;
 use crate::dropbox::{Dropbox, Source};
 use crate::model::status::Space;
-use crate::model::{ContentHash, FolderId, RelPath, Stat, UnixMs};
+use crate::model::{ContentHash, Failure, FolderId, RelPath, RemotePath, Stat, UnixMs};
+use crate::plan::governor::Governor;
 use crate::plan::pack::Ceilings;
 use crate::plan::wait::LONGEST_MS;
 use crate::store::{Store, StoreError};
@@ -60,6 +61,8 @@ pub(crate) struct Account {
     pub(crate) credentials: Source,
     /// What the way up remembers in memory only.
     pub(crate) upward: Upward,
+    /// Counts calls, and slows down those of a class of which there are far too many.
+    pub(crate) governor: Arc<Mutex<Governor>>,
     /// Renames that were seen here and are on their way to the committer.
     pub(crate) moves: Moves,
     /// Where copies were refused.
@@ -80,6 +83,14 @@ pub(crate) struct Upward {
     pub(crate) broken: AtomicU32,
     /// When a wait was last ended early, in ms.
     pub(crate) hurried: AtomicI64,
+    /// Files in a row whose content was denied (403).
+    pub(crate) denied: Mutex<BTreeSet<(FolderId, RelPath)>>,
+    /// Folders in Dropbox below which something was refused for a file that stands above, and that file if it was found.
+    pub(crate) obstacles: Mutex<BTreeMap<RemotePath, Option<RemotePath>>>,
+    /// Ids of upload sessions that Dropbox gave of late.
+    pub(crate) given: Mutex<BTreeSet<String>>,
+    /// Upload sessions cannot be had: failures in a row, the last one, and when they are asked for again, in ms.
+    pub(crate) no_sessions: Mutex<Option<(u32, Failure, UnixMs)>>,
     /// Files that never rest: when the next copy of one may be sent.
     pub(crate) restless: Mutex<BTreeMap<(FolderId, RelPath), UnixMs>>,
     /// What files hold that were read, until that is written down.
@@ -148,6 +159,18 @@ impl Account {
     /// The folder with this number, unless the configuration no longer has it.
     pub(crate) fn folder(&self, id: FolderId) -> Option<&Arc<Folder>> {
         self.folders.iter().find(|f| f.id == id)
+    }
+
+    /// Why calls are slowed down, if far too many of one kind were made.
+    pub(crate) fn slowed_reason(&self) -> Option<String> {
+        let slowed = lock(&self.governor).slowed(steady_ms())?;
+        Some(format!(
+            "far more {} were made than any work needs (over {} in a minute): they are slowed down to one a second for {} s more. Either Dropbox's answers lead \
+             nowhere or ferrybox has a fault: please report it with the log",
+            slowed.class,
+            slowed.limit,
+            slowed.until.saturating_sub(steady_ms()) / 1000
+        ))
     }
 
     /// The ceilings of one `append_batch` as learned so far.

@@ -9,6 +9,7 @@ use crate::model::RelPath;
 use crate::model::attention::{
     self, AccountFacts, AccountStands, Failing, FolderFacts, FolderStands, ListingFacts, TRIES, Trouble,
 };
+use crate::model::status::AccountState;
 use crate::store::{FolderSummary, Store, StoreError};
 
 /// What is asked of [`of`] beside the states.
@@ -29,7 +30,7 @@ pub(crate) async fn of(account: &Account, depth: Depth) -> Result<(AccountStands
         let mut of = folder_facts(account, folder, &summary).await?;
         // Those that never failed are tried: only where there are no others are they counted one by one.
         if matches!(depth, Depth::Rows) && of.trying > of.held_back && of.trying - of.held_back <= summary.failing {
-            let trying = account.store.trying_under(folder.id, &RelPath::root(), TRIES).await?;
+            let trying = account.store.trying_under(folder.id, &RelPath::root(), TRIES, now_ms()).await?;
             // Rows may have been settled between the two readings: what counts is one reading of both.
             if account.store.summary(folder.id).await? == summary {
                 of.trying = trying;
@@ -53,8 +54,8 @@ pub(crate) async fn below(
     let mut of = folder_facts(account, folder, &summary).await?;
     // What was asked about was scanned before this is asked.
     (of.scanned, of.scanning) = (true, false);
-    of.rows = account.store.trying_under(folder.id, path, u32::MAX).await?;
-    of.trying = account.store.trying_under(folder.id, path, TRIES).await?;
+    of.rows = account.store.trying_under(folder.id, path, u32::MAX, now_ms()).await?;
+    of.trying = account.store.trying_under(folder.id, path, TRIES, now_ms()).await?;
     of.held_back = of.held_back.min(of.rows);
     of.problems = account.store.problems_under(folder.id, path).await?;
     of.listing.asked = account.remote.lane_of(folder.id).is_some_and(|lane| lock(&lane.now).tried < asked);
@@ -91,8 +92,9 @@ fn whole(account: &Account) -> AccountFacts {
         paused: account.paused_reason(),
         trouble,
         quota_full,
+        spent: account.upward.quota.borrow().as_ref().is_some_and(|full| full.state != AccountState::QuotaFull),
         throttled,
-        slowed: None,
+        slowed: account.slowed_reason(),
         known: account.who.borrow().is_some(),
         folders: Vec::with_capacity(account.folders.len()),
     }

@@ -202,6 +202,7 @@ pub(crate) async fn on_the_disk<T: Send + 'static>(f: impl FnOnce() -> T + Send 
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods)]
 mod tests {
     use super::*;
 

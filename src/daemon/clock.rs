@@ -1,5 +1,6 @@
 //! The wall clock, read in one place. Decisions take the time as an argument.
 
+use std::sync::OnceLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
@@ -10,6 +11,12 @@ use crate::model::UnixMs;
 pub(crate) fn now_ms() -> UnixMs {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     ms(since)
+}
+
+/// Milliseconds on a clock that only goes forward, from this process's first look at it.
+pub(crate) fn steady_ms() -> UnixMs {
+    static FIRST: OnceLock<Instant> = OnceLock::new();
+    ms(FIRST.get_or_init(Instant::now).elapsed())
 }
 
 /// When the machine was started, as the wall clock of this moment counts: one that is set back takes this along.

@@ -205,6 +205,11 @@ impl Committer {
             self.keep_pace(batch, &results);
         }
         let judge = Judge::new(account);
+        match &results {
+            Results::Files(results) => judge.find_obstacles(batch, results).await,
+            Results::Made(results) => judge.find_obstacles(batch, results).await,
+            _ => {}
+        }
         let outcomes = match results {
             Results::Files(results) if results.len() == batch.changes.len() && !torn => batch
                 .changes
@@ -284,7 +289,9 @@ impl Committer {
         };
         self.others = whole || self.others && !alone;
         self.not_before = now_ms().saturating_add(self.pace.gap_ms);
-        let full = tags.iter().find(|e| e.tags.iter().any(|t| t == "insufficient_space"));
+        // Only what brings bytes fills an account: a deletion or a new folder that is refused so is that path's own trouble.
+        let brings = matches!(batch.kind, BatchKind::Upload | BatchKind::Copy);
+        let full = tags.iter().find(|e| brings && e.tags.iter().any(|t| t == "insufficient_space"));
         match (results, full) {
             (_, Some(error)) => self.account.note(&error.failure()),
             (Results::Files(list), None) => {

@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use futures_util::stream::{self, StreamExt};
 
@@ -16,7 +16,7 @@ use crate::daemon::intake::blocking;
 use crate::daemon::meet::respelled;
 use crate::daemon::trash;
 use crate::daemon::uploader::failed;
-use crate::dropbox::Version;
+use crate::dropbox::{Download, Version};
 use crate::local::{Going, Incoming, Placed, Refused};
 use crate::model::{Base, ContentHash, Failure, Job, Local, RelPath, Settled, UnixMs};
 use crate::plan::decide::Wanted;
@@ -98,14 +98,23 @@ pub(crate) async fn arrive(account: &Arc<Account>, fetch: &Fetch) -> Result<Resu
     let parts: Vec<Range<u64>> = incoming.missing().into_iter().flat_map(|range| pieces(&range, chunk)).collect();
     // An empty file has no bytes to ask for, and yet its times are worth a call.
     let parts = if size == 0 { std::iter::once(0..0).collect() } else { parts };
+    // One part failed: those under way come to their end, since their bytes count, and no other is begun.
+    let halt = AtomicBool::new(false);
+    let several = parts.len() > 1;
     let mut coming = stream::iter(parts)
-        .map(|part| bytes(account, &rev, part, size, &incoming, &shown.done))
+        .map(|part| {
+            let part = Part { account, fetch, rev: &rev, range: part, size, several, incoming: &incoming };
+            part.come(&halt, &shown.done)
+        })
         .buffer_unordered(AT_ONCE);
     let mut first: Option<Failure> = None;
     while let Some(came) = coming.next().await {
         match came {
             Ok(time) => modified = time.or(modified),
-            Err(failure) => first = first.or(Some(failure)),
+            Err(failure) => {
+                halt.store(true, Ordering::Relaxed);
+                first = first.or(failure);
+            }
         }
     }
     drop(coming);
@@ -153,19 +162,59 @@ fn place(
     Ok((placed, hash))
 }
 
-/// One range of the file. Gives the content's own time, in seconds since 1970.
-async fn bytes(
-    account: &Account,
-    rev: &str,
+/// One range of the file.
+struct Part<'a> {
+    account: &'a Account,
+    fetch: &'a Fetch,
+    rev: &'a str,
     range: Range<u64>,
     size: u64,
+    /// The file comes in more than one: then each takes one of the account's connections.
+    several: bool,
+    incoming: &'a Arc<Incoming>,
+}
+
+impl Part<'_> {
+    /// Gives the content's own time, in seconds since 1970.
+    ///
+    /// # Errors
+    /// Why it did not come; none if it was not begun, since another one had failed.
+    async fn come(self, halt: &AtomicBool, done: &AtomicU64) -> Result<Option<i64>, Option<Failure>> {
+        let account = self.account;
+        let _permit = if self.several {
+            let stopping = |_| Failure::account("stopping", "the daemon is stopping");
+            Some(account.connections.acquire().await.map_err(stopping)?)
+        } else {
+            None
+        };
+        if halt.load(Ordering::Relaxed) {
+            return Err(None);
+        }
+        // What has come stays: the file goes on where it was.
+        if let Some(reason) = account.paused_reason() {
+            return Err(Some(Failure::account("paused", reason)));
+        }
+        if account.is_troubled() {
+            let text = "the account waits; the file goes on where it was";
+            return Err(Some(Failure::account("waiting", text)));
+        }
+        let opened = account.judge(account.dropbox.download(Version::Rev(self.rev), self.asked()).await);
+        account.was_denied(&self.fetch.job, opened.as_ref().err());
+        bytes(opened.map_err(|e| e.failure())?, self.size, self.incoming, done).await.map_err(Some)
+    }
+
+    fn asked(&self) -> Option<Range<u64>> {
+        let whole = self.range.start == 0 && self.range.end >= self.size;
+        (!whole).then(|| self.range.clone())
+    }
+}
+
+async fn bytes(
+    mut coming: Download,
+    size: u64,
     incoming: &Arc<Incoming>,
-    done: &std::sync::atomic::AtomicU64,
+    done: &AtomicU64,
 ) -> Result<Option<i64>, Failure> {
-    let whole = range.start == 0 && range.end >= size;
-    let asked = (!whole).then(|| range.clone());
-    let mut coming =
-        account.judge(account.dropbox.download(Version::Rev(rev), asked).await).map_err(|e| e.failure())?;
     if coming.size != size {
         return Err(Failure::retry("bad_content", "Dropbox lists another size than it sends: it is looked at again"));
     }

@@ -17,7 +17,7 @@ use crate::model::{
 };
 use crate::plan::blame::{Blame, blame};
 use crate::plan::listing::{is_sure, key_of};
-use crate::plan::outcome::{Committed, Context, committed, outlived, refused};
+use crate::plan::outcome::{Committed, Context, asks_for_obstacle, committed, outlived, refused};
 use crate::plan::{conflict, retry};
 
 /// A job that nobody can name may still be at work: it is given this long, and a little for each entry, before another one is started.
@@ -26,6 +26,10 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const PATIENCE_AFTER_A_STOP: Duration = Duration::from_secs(5);
 /// So many questions at a time.
 const AT_ONCE: usize = 8;
+/// So many questions a batch about what stands in the way, again after so many tries, and so many answers are remembered.
+const OBSTACLES: u32 = 8;
+const ASKED_AGAIN: u32 = 6;
+const KNOWN: usize = 1_000;
 const PATIENCE_AN_ENTRY: Duration = Duration::from_millis(20);
 
 /// Judges the entries of one batch.
@@ -70,6 +74,7 @@ impl<'a> Judge<'a> {
     pub(crate) fn again(&self, change: &Change, failure: Failure) -> Outcome {
         let wait = match failure.next {
             Next::Retry { after: Some(after) } => after,
+            Next::Later => retry::standing(change.tries, self.chance),
             _ => retry::backoff(change.attempts, self.chance),
         };
         Outcome::Again { at: now_ms() + ms(wait), failure }
@@ -215,6 +220,45 @@ impl<'a> Judge<'a> {
         }
     }
 
+    /// Asks which file stands above those that were refused for one, so that a person can be told: a few questions a batch at most, and no answer is
+    /// waited for.
+    pub(crate) async fn find_obstacles<T>(&self, batch: &Batch, results: &[Result<T, EntryError>]) {
+        let mut questions = 0;
+        for (change, result) in batch.changes.iter().zip(results) {
+            let Err(error) = result else { continue };
+            let comes_down = self.account.folder(change.folder).is_some_and(|folder| folder.comes_down());
+            if !asks_for_obstacle(change, &tags(error), comes_down) {
+                continue;
+            }
+            let Some(above) = change.what.place().parent() else { continue };
+            // Now and then again: by now it may be another one.
+            let stale = change.tries % ASKED_AGAIN == ASKED_AGAIN - 1;
+            if !stale && lock(&self.account.upward.obstacles).contains_key(&above) {
+                continue;
+            }
+            let (mut found, mut next) = (None, Some(above.clone()));
+            while let Some(path) = next.filter(|path| !path.as_str().is_empty()) {
+                questions += 1;
+                if questions > OBSTACLES {
+                    return;
+                }
+                match self.account.judge(self.account.dropbox.get_metadata(&path).await) {
+                    Ok(Some(Metadata::File(_))) => {
+                        found = Some(path);
+                        break;
+                    }
+                    Ok(Some(Metadata::Folder { .. })) | Err(_) => break,
+                    Ok(_) => next = path.parent(),
+                }
+            }
+            let mut known = lock(&self.account.upward.obstacles);
+            if known.len() >= KNOWN {
+                known.clear();
+            }
+            known.insert(above, found);
+        }
+    }
+
     pub(crate) fn file(&self, change: &Change, result: Result<FileMetadata, EntryError>) -> Outcome {
         self.with_context(change, |context| match result {
             Ok(file) => {
@@ -271,12 +315,15 @@ impl<'a> Judge<'a> {
             | RemoteChange::Trash { .. } => Ok(home.clone()),
         };
         let Ok(copy) = copy else { return Outcome::Look { at: now_ms(), failure: None } };
+        let obstacle =
+            change.what.place().parent().and_then(|above| lock(&account.upward.obstacles).get(&above).cloned()?);
         f(&Context {
             now: now_ms(),
-            backoff: retry::backoff(change.attempts, self.chance),
+            chance: self.chance,
             home: &home,
             copy: &copy,
             comes_down: folder.comes_down(),
+            obstacle: obstacle.as_ref(),
         })
     }
 }

@@ -20,7 +20,7 @@ use crate::daemon::uploader::{Send, unsent};
 use crate::daemon::{pool, transfer};
 use crate::dropbox::{Body, CallError};
 use crate::local;
-use crate::model::{BLOCK_SIZE, BlockHashes, Failure, Settled};
+use crate::model::{BLOCK_SIZE, BlockHashes, ContentHash, Failure, Settled};
 use crate::store::{Begun, Part, Session};
 
 /// A file whose times are this much older (in ms) than its upload cannot have been written unseen within the clock's grain.
@@ -43,8 +43,8 @@ impl From<Fatal> for Stop {
 /// Sends one file and stages it.
 pub(crate) async fn send(account: &Account, send: Send) -> Result<(), Fatal> {
     let failure = match upload(account, &send).await {
-        Ok(Sent::Staged(session, blocks)) => {
-            let change = send.change(session, blocks.content_hash());
+        Ok(Sent::Staged(session, hash)) => {
+            let change = send.change(session, hash);
             return Ok(account.store.stage(vec![(send.job, change)], now_ms()).await.map(|_| ())?);
         }
         Ok(Sent::Unchanged(settled)) => return Ok(account.store.settle(vec![(send.job, settled)], now_ms()).await?),
@@ -61,7 +61,7 @@ pub(crate) async fn send(account: &Account, send: Send) -> Result<(), Fatal> {
 }
 
 enum Sent {
-    Staged(String, BlockHashes),
+    Staged(String, ContentHash),
     Unchanged(Settled),
 }
 
@@ -80,6 +80,9 @@ async fn upload(account: &Account, send: &Send) -> Result<Sent, Stop> {
         && let Some(settled) = send.unchanged(&hash(send, 0..send.len()).await?.content_hash())
     {
         return Ok(Sent::Unchanged(settled));
+    }
+    if let Some(sent) = sent_before(account, send).await? {
+        return Ok(sent);
     }
     let mut way = match resumed(account, send).await? {
         Some(way) => way,
@@ -124,7 +127,29 @@ async fn upload(account: &Account, send: &Send) -> Result<Sent, Stop> {
     way.arrived.insert(at, digests);
     let mut blocks = BlockHashes::default();
     way.arrived.values().for_each(|b| blocks.extend(b));
-    Ok(Sent::Staged(way.session, blocks))
+    Ok(Sent::Staged(way.session, blocks.content_hash()))
+}
+
+/// All of it went up before, and the commit was refused: if the session still holds it, and the file is still the same, nothing is sent again.
+async fn sent_before(account: &Account, send: &Send) -> Result<Option<Sent>, Stop> {
+    let begun = account.store.begun(vec![send.job.id]).await.map_err(Fatal::Store)?;
+    let Some(begun) = begun.into_iter().flatten().next().filter(|b| b.chunk == 0) else { return Ok(None) };
+    let Some(known) = begun.content_hash.filter(|_| begun.session.born_at >= pool::born_after(account)) else {
+        return Ok(None);
+    };
+    if !is_untouched(send, &begun) && hash(send, 0..send.len()).await?.content_hash() != known {
+        return Ok(None);
+    }
+    let nothing = Body::from_bytes(Vec::new());
+    let reply = account.judge(account.dropbox.append(&begun.session.id, send.len(), true, nothing).await);
+    transfer::count(account).await?;
+    match reply {
+        Ok(()) => Ok(Some(Sent::Staged(begun.session.id, known))),
+        Err(CallError::Api(error)) if error.is("closed") => Ok(Some(Sent::Staged(begun.session.id, known))),
+        // It is gone, or holds something else.
+        Err(error) if error.failure().code == "session" => Ok(None),
+        Err(error) => Err(Stop::Row(error.failure())),
+    }
 }
 
 /// A new session.
@@ -156,11 +181,16 @@ async fn resumed(account: &Account, send: &Send) -> Result<Option<Way>, Stop> {
     Ok(Some(Way { session: begun.session.id, chunk: begun.chunk, arrived, closing }))
 }
 
-/// Whether the parts that arrived are still the file's. Digests are compared, unless the file's own times exclude a change.
-async fn still_holds(send: &Send, begun: &Begun) -> Result<bool, Stop> {
+/// Whether the file's own times exclude that it has changed since.
+fn is_untouched(send: &Send, begun: &Begun) -> bool {
     let (_, stat) = send.read_at();
     let touched = stat.mtime_ns.max(stat.ctime_ns).div_euclid(1_000_000);
-    if *stat == begun.stat && touched.saturating_add(GRAIN_MS) < begun.begun_at {
+    *stat == begun.stat && touched.saturating_add(GRAIN_MS) < begun.begun_at
+}
+
+/// Whether the parts that arrived are still the file's. Digests are compared, unless the file's own times exclude a change.
+async fn still_holds(send: &Send, begun: &Begun) -> Result<bool, Stop> {
+    if is_untouched(send, begun) {
         return Ok(true);
     }
     for part in &begun.parts {

@@ -4,6 +4,7 @@ use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -11,12 +12,12 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{self, Config};
 use crate::daemon::account::{Account, Lane, Upward};
 use crate::daemon::beats::Beats;
-use crate::daemon::clock::{ms, now_ms, rfc3339};
+use crate::daemon::clock::{ms, now_ms, rfc3339, steady_ms};
 use crate::daemon::copies::Copies;
 use crate::daemon::folder::Folder;
 use crate::daemon::identify;
 use crate::daemon::intake::Look;
-use crate::daemon::live::Live;
+use crate::daemon::live::{Live, lock};
 use crate::daemon::lock::Lock;
 use crate::daemon::meeting;
 use crate::daemon::moves::Moves;
@@ -24,6 +25,7 @@ use crate::daemon::pause;
 use crate::daemon::process::Process;
 use crate::daemon::remote::RemoteCache;
 use crate::dropbox::{self, Dropbox, Source, Tokens};
+use crate::plan::governor::Governor;
 use crate::store::{Store, StoreError, set_aside};
 
 /// Why the daemon does not start.
@@ -128,6 +130,7 @@ pub(crate) async fn assemble(
     stop: &CancellationToken,
 ) -> Result<Account, StoreError> {
     let Parts { store, dropbox, source, folders, looks, remote, beats } = parts;
+    let governor = govern(&dropbox, &account.name);
     let paused = pause::remembered(&store).await?;
     let ceilings = store.meta("ceilings").await?;
     let ceilings = ceilings.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
@@ -157,10 +160,39 @@ pub(crate) async fn assemble(
         host: host.split('.').next().unwrap_or_default().to_owned(),
         credentials: source,
         upward: Upward::default(),
+        governor,
         moves: Moves::default(),
         copies: Copies::default(),
         stop: stop.clone(),
     })
+}
+
+/// Has the account's calls counted, so that no loop of them goes on at full speed.
+fn govern(dropbox: &Dropbox, account: &str) -> Arc<Mutex<Governor>> {
+    let governor = Arc::new(Mutex::new(Governor::default()));
+    let (counts, account) = (Arc::clone(&governor), account.to_owned());
+    dropbox.govern(Box::new(move |class, carried| {
+        let now = steady_ms();
+        let mut counts = lock(&counts);
+        if carried {
+            counts.carried(class);
+            return Duration::ZERO;
+        }
+        let before = counts.slowed(now);
+        let wait = counts.call(class, now);
+        if let Some(slowed) = counts.slowed(now).filter(|slowed| before != Some(*slowed)) {
+            let for_s = slowed.until.saturating_sub(now) / 1000;
+            tracing::warn!(
+                account,
+                class = slowed.class,
+                limit = slowed.limit,
+                for_s,
+                "far too many calls were made in a minute: they are slowed down"
+            );
+        }
+        Duration::from_millis(u64::try_from(wait).unwrap_or(0))
+    }));
+    governor
 }
 
 /// Opens an account's database. A damaged one is moved aside: an empty one takes its place, both sides are compared anew, and nothing is deleted.

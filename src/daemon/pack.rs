@@ -4,6 +4,7 @@
 //! has arrived: an empty append at a file's end succeeds or says `closed` where it has, and names the offset where it has not. No byte is sent for
 //! that. A session whose call may yet come through is only ever used for the same bytes again.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
 use crate::daemon::account::{Account, Fatal};
@@ -231,8 +232,13 @@ async fn one(account: &Account, items: Vec<Item>) -> Result<(), Fatal> {
 
 /// Stages what arrived; an entry that failed puts its own row off. What its session holds is asked when it is looked at again.
 async fn stage(account: &Account, files: Vec<Ready>, results: Vec<Result<(), EntryError>>) -> Result<(), Fatal> {
-    let (mut staged, mut done) = (Vec::new(), Vec::new());
+    let (mut staged, mut done, mut dead) = (Vec::new(), Vec::new(), BTreeSet::new());
     for (Ready { send, hash, session }, result) in files.into_iter().zip(results) {
+        if let (Err(error), Some(session)) = (&result, &session)
+            && error.is("not_found")
+        {
+            dead.insert(session.born_at);
+        }
         let arrived = match &result {
             Ok(()) => true,
             // An offset that was to be reached, or a session closed already, means that the bytes had arrived before.
@@ -247,6 +253,7 @@ async fn stage(account: &Account, files: Vec<Ready>, results: Vec<Result<(), Ent
             (Ok(()), _) => done.push((send.job, Settled::Release)),
         }
     }
+    account.store.drop_sessions(dead.into_iter().collect()).await?;
     account.store.stage(staged, now_ms()).await?;
     account.store.settle(done, now_ms()).await?;
     Ok(())
@@ -272,7 +279,7 @@ async fn refused(account: &Account, files: Vec<Ready>, shape: Shape, error: Call
     let surely = match &error {
         CallError::Transport(t) => !t.outcome_unknown,
         CallError::Body(_) => false,
-        CallError::Api(_) | CallError::Throttled(_) | CallError::Auth(_) => true,
+        CallError::Api(_) | CallError::Root(_) | CallError::Throttled(_) | CallError::Auth(_) => true,
     };
     if surely {
         account.store.return_uploads(files.iter().map(|f| f.send.job.id).collect()).await?;

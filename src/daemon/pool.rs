@@ -4,15 +4,21 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::daemon::account::{Account, Fatal};
-use crate::daemon::clock::{ms, now_ms};
+use crate::daemon::clock::{chance, ms, now_ms};
+use crate::daemon::live::lock;
 use crate::daemon::transfer;
-use crate::model::{Failure, UnixMs};
+use crate::dropbox::{CallError, TransportKind};
+use crate::model::{Failure, Next, UnixMs};
+use crate::plan::retry;
+use crate::plan::wait::{LONGEST_MS, is_ahead};
 use crate::store::{Session, Whole};
 
 /// A pool that is refilled gets at least this many sessions: a lone file later on finds one waiting.
 const POOL: u64 = 32;
 /// The most that one `start_batch` gives.
 const START_BATCH: u64 = 1000;
+/// So many ids of sessions are remembered.
+const GIVEN: usize = 10_000;
 /// A session this close to its end is not begun with.
 const MARGIN: Duration = Duration::from_hours(2);
 
@@ -36,6 +42,12 @@ pub(crate) async fn begin(account: &Account, files: Vec<Whole>) -> Result<Result
 async fn fill(account: &Account, files: Vec<Whole>) -> Result<Result<Vec<Session>, Failure>, Fatal> {
     let n = files.len() as u64;
     let born_after = born_after(account);
+    let waits = lock(&account.upward.no_sessions).clone();
+    if let Some((_, failure, until)) = waits
+        && is_ahead(until, now_ms(), LONGEST_MS)
+    {
+        return Ok(Err(wait_for(failure, until)));
+    }
     loop {
         let there = account.store.sessions(born_after).await?;
         if there >= n
@@ -51,9 +63,48 @@ async fn fill(account: &Account, files: Vec<Whole>) -> Result<Result<Vec<Session
         let ask = missing.max(coming.saturating_sub(there)).clamp(POOL, START_BATCH);
         let started = account.judge(account.dropbox.start_batch(usize::try_from(ask).unwrap_or(1)).await);
         transfer::count(account).await?;
-        match started {
-            Ok(ids) => account.store.add_sessions(ids, now_ms()).await?,
-            Err(error) => return Ok(Err(error.failure())),
+        let (in_vain, failure) = match started {
+            Ok(ids) => {
+                let asked = ids.len() as u64;
+                let ids = not_given(account, ids);
+                let new = account.store.add_sessions(ids, now_ms()).await?;
+                if new == asked {
+                    *lock(&account.upward.no_sessions) = None;
+                    continue;
+                }
+                let text = format!(
+                    "Dropbox gave {} upload sessions that it had given before, and two files never share one",
+                    asked - new
+                );
+                (true, Failure::retry("protocol", text))
+            }
+            // Only an answer that leads nowhere: an account's trouble, and a server that asks to wait, say themselves for how long.
+            Err(error) => {
+                (matches!(&error, CallError::Transport(t) if t.kind == TransportKind::Protocol), error.failure())
+            }
+        };
+        if !in_vain {
+            return Ok(Err(failure));
         }
+        // All that want one wait together: each on its own would make a call a file.
+        let mut waits = lock(&account.upward.no_sessions);
+        let tries = waits.as_ref().map_or(0, |(tries, ..)| tries.saturating_add(1));
+        let until = now_ms().saturating_add(ms(retry::steady(tries, chance())));
+        *waits = Some((tries, failure.clone(), until));
+        return Ok(Err(wait_for(failure, until)));
     }
+}
+
+/// Those that were not given before: two files never share a session.
+fn not_given(account: &Account, ids: Vec<String>) -> Vec<String> {
+    let mut given = lock(&account.upward.given);
+    if given.len() >= GIVEN {
+        given.clear();
+    }
+    ids.into_iter().filter(|id| given.insert(id.clone())).collect()
+}
+
+fn wait_for(failure: Failure, until: UnixMs) -> Failure {
+    let left = u64::try_from(until.saturating_sub(now_ms())).unwrap_or(0);
+    Failure { next: Next::Retry { after: Some(Duration::from_millis(left)) }, ..failure }
 }

@@ -11,15 +11,18 @@ use tokio::sync::watch;
 
 use crate::daemon::account::Account;
 use crate::daemon::clock::{chance, moment, ms, now_ms};
+use crate::daemon::live::lock;
 use crate::dropbox::CallError;
 use crate::model::attention::needs_a_person;
 use crate::model::status::AccountState;
-use crate::model::{Failure, Next, UnixMs};
+use crate::model::{Failure, Job, Next, UnixMs};
 use crate::plan::retry;
 use crate::plan::wait::is_ahead;
 
 /// So many calls in a row that do not come through mean that the account is offline, and not that each of its paths has a problem.
 const BROKEN: u32 = 4;
+/// So many files in a row to which access is denied mean that it is the account's.
+const DENIED: usize = 3;
 /// A person has to act: looked at this often.
 const PERSON: Duration = Duration::from_mins(1);
 /// A full account is tried this often, if nothing shows before that it has room.
@@ -53,7 +56,7 @@ fn state_of(code: &str) -> AccountState {
         "auth_required" => AccountState::AuthRequired,
         "account_mismatch" | "path_root" => AccountState::AccountMismatch,
         "rate_limited" | "data_transport" => AccountState::RateLimited,
-        "permission" => AccountState::Failed,
+        "permission" | "root_moved" => AccountState::Failed,
         _ => AccountState::Offline,
     }
 }
@@ -64,8 +67,9 @@ impl Account {
         if failure.next != Next::Account || failure.code == "stopping" {
             return;
         }
-        if failure.code == "quota_full" {
-            return self.fill_up(&failure.text);
+        // What costs room, or a call that a team pays for, waits; deletions and downloads do not.
+        if matches!(failure.code.as_str(), "quota_full" | "data_transport") {
+            return self.fill_up(failure);
         }
         let state = state_of(&failure.code);
         self.trouble.send_if_modified(|trouble| {
@@ -126,6 +130,26 @@ impl Account {
         outcome
     }
 
+    /// What came of asking for one file's content. A file that is denied (403) is that file's trouble, until several in a row were.
+    pub(crate) fn was_denied(&self, job: &Job, error: Option<&CallError>) {
+        let mut denied = lock(&self.upward.denied);
+        match error {
+            None => denied.clear(),
+            Some(CallError::Api(error)) if error.status == 403 => {
+                denied.insert((job.folder, job.path.clone()));
+                if denied.len() >= DENIED {
+                    denied.clear();
+                    let text = format!(
+                        "Dropbox denies this account or app the call {} for one file after another (403): check the app's permissions and the account",
+                        error.route
+                    );
+                    self.note(&Failure::account("permission", text));
+                }
+            }
+            Some(_) => {}
+        }
+    }
+
     /// Waits until the account is known and has no trouble, or its next try is due.
     pub(crate) async fn ready(&self) {
         let mut who = self.who.subscribe();
@@ -140,6 +164,7 @@ impl Account {
 
     /// Ends the wait of a trouble early: somebody asked, or the network came back.
     pub(crate) fn hurry(&self) {
+        self.dropbox.hurry();
         hurry(&self.trouble);
         hurry(&self.upward.quota);
         self.recheck.notify_one();
@@ -160,15 +185,17 @@ impl Account {
         }
     }
 
-    /// The account took no more: uploads wait.
-    fn fill_up(&self, reason: &str) {
+    /// The account takes no more, or the team's calls are spent: uploads wait.
+    fn fill_up(&self, failure: &Failure) {
+        let reason = failure.text.as_str();
+        let state = if failure.code == "quota_full" { AccountState::QuotaFull } else { AccountState::RateLimited };
         self.upward.quota.send_modify(|quota| {
             let attempts = quota.as_ref().map_or(0, |q| q.attempts.saturating_add(1));
             if attempts == 0 {
                 tracing::warn!(account = %self.name, reason, "uploads wait");
             }
             let (until, wait) = (now_ms() + ms(FULL), ms(FULL));
-            *quota = Some(Trouble { state: AccountState::QuotaFull, reason: reason.to_owned(), until, wait, attempts });
+            *quota = Some(Trouble { state, reason: reason.to_owned(), until, wait, attempts });
         });
     }
 

@@ -258,6 +258,7 @@ pub(crate) fn later(attempts: u32, failure: &Failure) -> UnixMs {
         Next::Retry { after: Some(after) } => after,
         // The path is being written: look again when it may have come to rest.
         Next::Look => Duration::from_secs(1).saturating_mul(attempts.clamp(1, 30)),
+        Next::Later => retry::standing(attempts, chance()),
         _ => retry::backoff(attempts, chance()),
     };
     now_ms().saturating_add(ms(wait))
@@ -268,7 +269,7 @@ pub(crate) fn failed(job: &Job, failure: Failure) -> Settled {
     match failure.next {
         Next::Wedge => Settled::Wedge(failure),
         Next::Account => Settled::Release,
-        Next::Look | Next::Retry { .. } => Settled::PutOff { at: later(job.attempts, &failure), failure },
+        Next::Look | Next::Later | Next::Retry { .. } => Settled::PutOff { at: later(job.attempts, &failure), failure },
     }
 }
 

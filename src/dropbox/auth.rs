@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
@@ -11,6 +12,8 @@ use url::Url;
 
 use super::credentials::Credentials;
 use super::error::{AuthError, CallError, Transport};
+use super::gate::growing;
+use super::refusals::ALONE;
 use super::token_call::{TokenError, token_call};
 
 /// How long before its end a token is renewed; a quarter of its life where that is less.
@@ -24,6 +27,8 @@ const USUAL_LIFE: u64 = 4 * 3600;
 #[derive(Clone)]
 pub struct Tokens {
     account: Arc<str>,
+    /// One more than the generation of the last token that Dropbox has taken.
+    accepted: Arc<AtomicU64>,
     state: Arc<Mutex<State>>,
 }
 
@@ -31,6 +36,12 @@ struct State {
     credentials: Credentials,
     access: Option<Access>,
     generation: u64,
+    /// Tokens in a row that were refused as soon as they were renewed.
+    unaccepted: u32,
+    /// No call before this, since none of them was taken.
+    pause: Option<Instant>,
+    /// One call is finding out whether that is over.
+    found_out: bool,
     early: Option<Instant>,
     last: Option<(Instant, TokenError)>,
     /// The token server asked not to be asked before this.
@@ -60,8 +71,8 @@ pub(super) struct Counter<'a> {
 impl Tokens {
     /// `account` is its name in the configuration, for texts that say what to run.
     pub fn new(account: &str, credentials: Credentials) -> Self {
-        let state = State { credentials, access: None, generation: 0, early: None, last: None, gate: None, dead: None };
-        Self { account: account.into(), state: Arc::new(Mutex::new(state)) }
+        let state = Arc::new(Mutex::new(State::new(credentials, 0)));
+        Self { account: account.into(), accepted: Arc::default(), state }
     }
 
     /// The account's name in the configuration.
@@ -73,7 +84,7 @@ impl Tokens {
     pub async fn replace(&self, credentials: Credentials) {
         let mut state = self.state.lock().await;
         let generation = state.generation + 1;
-        *state = State { credentials, access: None, generation, early: None, last: None, gate: None, dead: None };
+        *state = State::new(credentials, generation);
     }
 
     /// Whether these are the credentials in use.
@@ -87,6 +98,18 @@ impl Tokens {
         let mut state = self.state.lock().await;
         if let Some(dead) = &state.dead {
             return Err(dead.clone().into());
+        }
+        if let Some(until) = state.pause {
+            let left = until.saturating_duration_since(asked);
+            if !left.is_zero() && state.found_out {
+                return Err(AuthError::FoundOut.into());
+            }
+            if !left.is_zero() {
+                return Err(self.refusal(&state, left).into());
+            }
+            // One call finds out for all.
+            state.pause = Some(asked + ALONE);
+            state.found_out = true;
         }
         if let Credentials::Access { access_token } = &state.credentials {
             return Ok(Ticket { token: access_token.clone(), generation: state.generation });
@@ -124,6 +147,49 @@ impl Tokens {
             self.renew(&mut state, counter, asked).await?;
         }
         self.current(&state)
+    }
+
+    /// The pause after refusals of new tokens ends now.
+    pub(super) fn hurry(&self) {
+        // Whoever holds it renews a token right now.
+        if let Ok(mut state) = self.state.try_lock()
+            && !state.found_out
+        {
+            state.pause = state.pause.map(|until| until.min(Instant::now()));
+        }
+    }
+
+    /// Dropbox has taken the token of this generation.
+    pub(super) async fn accepted(&self, generation: u64) {
+        let mark = generation.saturating_add(1);
+        if self.accepted.swap(mark, Ordering::Relaxed) != mark {
+            let mut state = self.state.lock().await;
+            // Not all of it: one that is taken by some calls only must not make the others begin again.
+            state.unaccepted /= 2;
+            state.pause = None;
+        }
+    }
+
+    /// A token that was renewed for this very call was refused as expired: nothing is called for a while, longer each time.
+    pub(super) async fn unaccepted(&self, generation: u64) -> AuthError {
+        let mut state = self.state.lock().await;
+        let was_taken = self.accepted.load(Ordering::Relaxed) == generation.saturating_add(1);
+        if state.generation == generation && !was_taken {
+            state.unaccepted = state.unaccepted.saturating_add(1);
+            state.pause = Some(Instant::now() + growing(state.unaccepted - 1));
+            state.found_out = false;
+            tracing::warn!(account = %self.account, tries = state.unaccepted, "a token was renewed, and refused as expired");
+        }
+        let wait = growing(state.unaccepted.saturating_sub(1));
+        self.refusal(&state, wait)
+    }
+
+    fn refusal(&self, state: &State, wait: Duration) -> AuthError {
+        AuthError::Unaccepted {
+            account: self.account.to_string(),
+            tries: state.unaccepted.max(1),
+            wait_s: wait.as_secs().max(1),
+        }
     }
 
     fn current(&self, state: &State) -> Result<Ticket, CallError> {
@@ -189,6 +255,23 @@ impl Tokens {
             }
             TokenError::Throttled(e) => e.into(),
             TokenError::Transport(e) => Transport { outcome_unknown: false, ..e }.into(),
+        }
+    }
+}
+
+impl State {
+    fn new(credentials: Credentials, generation: u64) -> Self {
+        Self {
+            credentials,
+            access: None,
+            generation,
+            unaccepted: 0,
+            pause: None,
+            found_out: false,
+            early: None,
+            last: None,
+            gate: None,
+            dead: None,
         }
     }
 }

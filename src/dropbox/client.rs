@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -15,6 +15,7 @@ use super::body::{Body, Flow, Watch};
 use super::download::Opened;
 use super::error::{AuthError, CallError, Transport, TransportKind};
 use super::gate::{Class, Gates};
+use super::refusals::{RootRefusals, is_rooted};
 use super::reply::{Reply, Verdict, broken, parse};
 use super::route::{Route, Style};
 use super::settings::{PathRoot, Settings, SetupError};
@@ -25,6 +26,10 @@ mod request;
 
 const PATH_ROOT: HeaderName = HeaderName::from_static("dropbox-api-path-root");
 const ARG: HeaderName = HeaderName::from_static("dropbox-api-arg");
+
+/// Asked before each call of a class, as [`Dropbox::waiting`] names it, with `false`, and told with `true` that one has carried content: how long
+/// the call has to wait.
+pub type Governor = Box<dyn Fn(&'static str, bool) -> Duration + Send + Sync>;
 
 /// Dropbox, for one account. Clones share connections, tokens, gates and counts.
 #[derive(Clone)]
@@ -40,6 +45,9 @@ struct Inner {
     /// The path root's header, once it is known; it must be asked for where the configuration says `root`.
     root: tokio::sync::Mutex<Option<HeaderValue>>,
     gates: Gates,
+    refusals: RootRefusals,
+    /// How long a call of a class has to wait, by a rule of the daemon's.
+    governor: OnceLock<Governor>,
     flow: Arc<Flow>,
     counts: Mutex<BTreeMap<&'static str, u64>>,
 }
@@ -115,6 +123,8 @@ impl Dropbox {
             fixed,
             root: tokio::sync::Mutex::new(root),
             gates,
+            refusals: RootRefusals::default(),
+            governor: OnceLock::new(),
             flow,
             counts: Mutex::default(),
         })))
@@ -138,6 +148,35 @@ impl Dropbox {
     /// When the server allows the next call of every class; none if it does not make us wait.
     pub fn rate_limited_until(&self) -> Option<Timestamp> {
         self.0.gates.until()
+    }
+
+    /// Asks this before every call from now on; only the first one is taken.
+    pub fn govern(&self, governor: Governor) {
+        let _ = self.0.governor.set(governor);
+    }
+
+    /// Somebody asked: what waits since it was refused again and again is tried once, now.
+    pub fn hurry(&self) {
+        self.0.tokens.hurry();
+        self.0.refusals.hurry(tokio::time::Instant::now());
+    }
+
+    /// Waits until a call of this class may be made.
+    async fn pass(&self, class: Class) {
+        if let Some(governor) = self.0.governor.get() {
+            let wait = governor(class.name(), false);
+            if !wait.is_zero() {
+                tokio::time::sleep(wait).await;
+            }
+        }
+        self.0.gates.pass(class).await;
+    }
+
+    /// A call has carried content: that is work, however many there are.
+    fn carried(&self, class: Class) {
+        if let Some(governor) = self.0.governor.get().filter(|_| matches!(class, Class::Append | Class::Download)) {
+            governor(class.name(), true);
+        }
     }
 
     /// Which classes of calls the server makes wait, and until when.
@@ -277,26 +316,54 @@ impl Dropbox {
         let mut renewed = false;
         loop {
             // After the token, which may take its time: the gate may have closed meanwhile.
-            inner.gates.pass(route.class).await;
+            self.pass(route.class).await;
+            if is_rooted(route) {
+                inner.refusals.pass(tokio::time::Instant::now())?;
+            }
             let reply = match self.send(route, &load, body.as_mut(), &ticket).await? {
-                Came::Open(response) => return Ok(Got::Open(response)),
+                Came::Open(response) => {
+                    self.went_through(route, &ticket).await;
+                    return Ok(Got::Open(response));
+                }
                 Came::Whole(reply) => reply,
             };
             match reply.judge(route.name, inner.tokens.account()) {
-                Verdict::Result(bytes) => return Ok(Got::Bytes(bytes)),
+                Verdict::Result(bytes) => {
+                    self.went_through(route, &ticket).await;
+                    return Ok(Got::Bytes(bytes));
+                }
                 Verdict::Expired(tag) if !renewed => {
                     ticket = inner.tokens.renewed(ticket.generation, &tag, &counter).await?;
                     renewed = true;
                 }
                 // A token that was renewed a moment ago has expired: strange, but not the end of the link.
-                Verdict::Expired(tag) if tag == "expired_access_token" => return Err(AuthError::Renewed.into()),
+                Verdict::Expired(tag) if tag == "expired_access_token" => {
+                    return Err(inner.tokens.unaccepted(ticket.generation).await.into());
+                }
                 Verdict::Expired(tag) => {
                     let account = inner.tokens.account().to_owned();
                     return Err(AuthError::Relink { account, reason: tag }.into());
                 }
-                Verdict::Error(error) => return Err(self.note(route, error).await),
+                Verdict::Error(error) => {
+                    // Whatever it says: a token without which it would have said nothing was taken, and so was the root.
+                    if let CallError::Api(refused) = &error {
+                        inner.tokens.accepted(ticket.generation).await;
+                        if is_rooted(route) && refused.status == 409 {
+                            inner.refusals.over();
+                        }
+                    }
+                    return Err(self.note(route, error).await);
+                }
             }
         }
+    }
+
+    async fn went_through(&self, route: &'static Route, ticket: &Ticket) {
+        self.0.tokens.accepted(ticket.generation).await;
+        if is_rooted(route) {
+            self.0.refusals.over();
+        }
+        self.carried(route.class);
     }
 
     /// A call that waits for something to happen, to the host that takes no token. It ends after `patience` at the latest.
@@ -307,7 +374,7 @@ impl Dropbox {
         patience: Duration,
     ) -> Result<Value, CallError> {
         let inner = &*self.0;
-        inner.gates.pass(route.class).await;
+        self.pass(route.class).await;
         // Neither a member nor a root: they say more about who carries a token, and the cursor says which tree it is about.
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -351,7 +418,13 @@ impl Dropbox {
                     inner.gates.close(route.class, after);
                 }
                 if e.status == 422 && inner.settings.path_root == PathRoot::Root {
-                    *inner.root.lock().await = None;
+                    // The reply says which root it ought to be. One that says the same as we did helps nobody: then the account is asked.
+                    let told = told_root(&e.error).and_then(|id| root_header(&json!({".tag": "root", "root": id})));
+                    let mut known = inner.root.lock().await;
+                    *known = told.filter(|told| known.as_ref() != Some(told));
+                }
+                if e.is("invalid_root") && is_rooted(route) {
+                    return inner.refusals.note((**e).clone(), tokio::time::Instant::now());
                 }
             }
             _ => {}
@@ -411,6 +484,12 @@ impl fmt::Debug for Dropbox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Dropbox").field("tokens", &self.0.tokens).finish_non_exhaustive()
     }
+}
+
+/// The root that a refusal names.
+fn told_root(error: &Value) -> Option<&str> {
+    let id = error.get("invalid_root")?.get("root_namespace_id")?.as_str()?;
+    Some(id).filter(|id| !id.is_empty() && id.len() <= 32)
 }
 
 fn root_header(value: &Value) -> Option<HeaderValue> {

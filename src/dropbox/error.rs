@@ -152,9 +152,25 @@ pub enum AuthError {
         /// The reply's tag.
         tag: String,
     },
+    /// Tokens are renewed, and each new one is refused as one that has expired.
+    #[error(
+        "Dropbox renews the access token of `{account}` and then refuses the new one as expired ({tries} times in a row): it is tried again in {wait_s} s; \
+         if that stays, check this machine's clock and run `ferrybox link {account}`"
+    )]
+    Unaccepted {
+        /// Its name in the configuration.
+        account: String,
+        /// In a row.
+        tries: u32,
+        /// Until the next try, in seconds.
+        wait_s: u64,
+    },
     /// The token was renewed, but the call's body could be read only once: the call can be made again at once.
     #[error("the access token was renewed during the upload: it is sent again")]
     Renewed,
+    /// Another call finds out right now whether a new token is taken: this one was not made.
+    #[error("Dropbox refused the account's new access tokens; another call finds out whether that is over")]
+    FoundOut,
 }
 
 /// What broke on the way.
@@ -202,11 +218,34 @@ impl Transport {
     }
 }
 
+/// The account's root was refused (422 `invalid_root`) again and again.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RootError {
+    /// The last refusal.
+    pub error: ApiError,
+    /// In a row.
+    pub tries: u32,
+    /// Until a call may be made again.
+    pub wait: Duration,
+    /// Another call finds out right now whether it is over: this one was not made.
+    pub found_out: bool,
+}
+
+impl fmt::Display for RootError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { error, tries, wait, .. } = self;
+        let s = wait.as_secs();
+        write!(f, "{error}: refused {tries} times in a row, tried again in {s} s")
+    }
+}
+
 /// What a call can end in, when not in its result.
 #[derive(Debug)]
 pub enum CallError {
     /// Dropbox said no.
     Api(Box<ApiError>),
+    /// Dropbox says, and stays with it, that the account's root is another one.
+    Root(Box<RootError>),
     /// Dropbox said later.
     Throttled(Throttled),
     /// Dropbox does not let us in.
@@ -271,6 +310,7 @@ impl fmt::Display for CallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Api(e) => e.fmt(f),
+            Self::Root(e) => e.fmt(f),
             Self::Throttled(t) => match t.after {
                 Some(after) => write!(f, "Dropbox asks to wait {} s ({})", after.as_secs(), t.reason),
                 None => write!(f, "Dropbox asks to wait ({})", t.reason),

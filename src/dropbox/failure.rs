@@ -2,20 +2,30 @@
 
 use std::time::Duration;
 
-use super::error::{ApiError, AuthError, CallError, EntryError, Throttled, Transport, TransportKind};
+use super::error::{ApiError, AuthError, CallError, EntryError, RootError, Throttled, Transport, TransportKind};
+use super::route;
 use crate::model::{Failure, Next};
+
+/// So many refusals in a row are no passing confusion: a person has to look.
+const PERSON: u32 = 4;
 
 impl CallError {
     /// What follows for the row or the account.
     pub fn failure(&self) -> Failure {
         match self {
             Self::Api(e) => api(e),
+            Self::Root(e) if e.found_out => found_out(self),
+            Self::Auth(AuthError::FoundOut) => found_out(self),
+            Self::Root(e) => root(e),
             Self::Throttled(t) => throttled(t, self.to_string()),
             Self::Auth(AuthError::Renewed) => Failure {
                 code: "renewed".to_owned(),
                 text: AuthError::Renewed.to_string(),
                 next: Next::Retry { after: Some(Duration::ZERO) },
             },
+            Self::Auth(AuthError::Unaccepted { tries, .. }) if *tries < PERSON => {
+                Failure::account("renewed", self.to_string())
+            }
             Self::Auth(e) => Failure::account("auth_required", e.to_string()),
             Self::Transport(t) => transport(t),
             Self::Body(e) => Failure::retry("io_error", format!("the file could not be read while it was sent: {e}")),
@@ -48,12 +58,41 @@ fn transport(t: &Transport) -> Failure {
     }
 }
 
+/// The call was not made: the one that was will tell.
+fn found_out(error: &CallError) -> Failure {
+    let next = Next::Retry { after: Some(Duration::from_secs(1)) };
+    Failure { code: "renewed".to_owned(), text: error.to_string(), next }
+}
+
+/// A root that is refused again and again.
+fn root(e: &RootError) -> Failure {
+    let code = if e.tries < PERSON { "renewed" } else { "root_moved" };
+    let told = e.error.error.pointer("/invalid_root/root_namespace_id").and_then(serde_json::Value::as_str);
+    let told = told.map(|id| format!(", and names {} in its place", super::error::tame(id))).unwrap_or_default();
+    Failure::account(
+        code,
+        format!(
+            "Dropbox refuses the account's root (invalid_root) {} times in a row{told}: it is tried again by itself; if that stays, check `account.path_root` \
+             and whether the account has joined or left a team",
+            e.tries
+        ),
+    )
+}
+
+/// The calls that are about one path.
+const OF_A_PATH: [&str; 3] = [route::DOWNLOAD.name, route::GET_METADATA.name, route::FINISH.name];
+
 fn api(e: &ApiError) -> Failure {
     let said = e.user_message.as_deref().unwrap_or(&e.summary);
     match e.status {
-        403 if mentions_data_transport(e) => Failure::account(
+        403 if is_data_transport(e) => Failure::account(
             "data_transport",
             "the team's monthly number of data-transport calls is spent: uploads wait until the next month, or ask the admin",
+        ),
+        // Perhaps this file alone is denied. Whoever asks for many of them sees whether it is the account.
+        403 if OF_A_PATH.contains(&e.route) => Failure::later(
+            "permission",
+            format!("Dropbox denies this account or app the call {} for this file (403): {said}", e.route),
         ),
         403 => {
             Failure::account("permission", format!("Dropbox denies this account or app the call {}: {said}", e.route))
@@ -75,8 +114,27 @@ fn api(e: &ApiError) -> Failure {
         ),
         409 => of_tags(&e.tags, e.retry_after),
         416 => Failure::look("changed", "the file in Dropbox ends before the part that was asked for: looked at again"),
-        _ => Failure::retry("protocol", format!("Dropbox did not understand ferrybox; please report it. {e}")),
+        451 => Failure::later("permission", format!("Dropbox may not hand this over for legal reasons (451): {said}")),
+        400 => Failure::retry(
+            "protocol",
+            format!(
+                "Dropbox refused the call. If it speaks of the app (its development status, its users, its permissions), see \
+                 https://www.dropbox.com/developers/apps; otherwise please report it. {e}"
+            ),
+        ),
+        _ => Failure::retry(
+            "protocol",
+            format!("Dropbox gave an answer that ferrybox does not know; please report it if it stays. {e}"),
+        ),
     }
+}
+
+/// Whether a 403 says that the team's data-transport calls are spent. Its tag decides, since its text is in the account's language; the text is read
+/// only where no tag says anything.
+fn is_data_transport(e: &ApiError) -> bool {
+    let counted = e.route.starts_with("files/upload_session/");
+    e.is("invalid_account_type/feature") && counted
+        || (e.tags.is_empty() || e.is("other")) && mentions_data_transport(e)
 }
 
 fn mentions_data_transport(e: &ApiError) -> bool {
@@ -121,15 +179,15 @@ fn known(tag: &str, tags: &[String], after: Option<Duration>) -> Option<Failure>
             Failure::wedge("name", "Dropbox does not take this name: rename the file")
         }
         "no_write_permission" => {
-            Failure::wedge("permission", "no right to write to this folder in Dropbox: ask its owner")
+            Failure::later("permission", "no right to write to this folder in Dropbox: ask its owner")
         }
-        "access_restricted" => Failure::wedge("permission", "an admin of the team has restricted this place"),
+        "access_restricted" => Failure::later("permission", "an admin of the team has restricted this place"),
         "team_folder" => {
-            Failure::wedge("permission", "a team folder cannot be moved or deleted this way: use the admin console")
+            Failure::later("permission", "a team folder cannot be moved or deleted this way: use the admin console")
         }
-        "operation_suppressed" => Failure::wedge("permission", "Dropbox does not allow this at this place"),
+        "operation_suppressed" => Failure::later("permission", "Dropbox does not allow this at this place"),
         "restricted_content" => {
-            Failure::wedge("permission", "Dropbox has restricted this content and does not hand it over")
+            Failure::later("permission", "Dropbox has restricted this content and does not hand it over")
         }
         "encryption_not_supported" => Failure::wedge(
             "permission",
@@ -179,7 +237,11 @@ fn known(tag: &str, tags: &[String], after: Option<Duration>) -> Option<Failure>
         | "lookup_failed" => {
             Failure::look("session", "the upload session is gone or out of step: the file is uploaded again")
         }
-        "payload_too_large" | "length_mismatch" => {
+        "payload_too_large" => retry(
+            "protocol",
+            "Dropbox takes no request as large as this one: tried again; if it stays, lower `upload.chunk_size`",
+        ),
+        "length_mismatch" => {
             retry("protocol", "Dropbox counts the sent bytes differently: tried again; please report it if it stays")
         }
         "invalid_async_job_id" => {
@@ -205,7 +267,9 @@ mod tests {
             ("path/conflict/something_new", "conflict", Next::Look),
             ("path/insufficient_space", "quota_full", Next::Account),
             ("path/disallowed_name", "name", Next::Wedge),
-            ("path/no_write_permission", "permission", Next::Wedge),
+            ("path/no_write_permission", "permission", Next::Later),
+            ("path/operation_suppressed", "permission", Next::Later),
+            ("path/access_restricted", "permission", Next::Later),
             ("lookup_failed/not_found", "session", Next::Look),
             ("lookup_failed/incorrect_offset", "session", Next::Look),
             ("not_found", "session", Next::Look),
@@ -214,13 +278,13 @@ mod tests {
             ("path/too_many_write_operations", "rate_limited", Next::Retry { after: None }),
             ("something_new", "other", Next::Retry { after: None }),
             ("lookup_failed/something_new", "session", Next::Look),
-            ("path/restricted_content", "permission", Next::Wedge),
+            ("path/restricted_content", "permission", Next::Later),
             ("unsupported_file", "type", Next::Wedge),
             ("path/not_file", "gone", Next::Look),
             ("path/locked", "busy", Next::Retry { after: None }),
             ("from_lookup/not_found", "gone", Next::Look),
             ("to/conflict/folder", "conflict", Next::Look),
-            ("to/no_write_permission", "permission", Next::Wedge),
+            ("to/no_write_permission", "permission", Next::Later),
             ("cant_move_into_vault/is_shared_folder", "permission", Next::Wedge),
             ("cant_move_folder_into_itself", "changed", Next::Look),
             ("insufficient_quota", "quota_full", Next::Account),
@@ -230,5 +294,39 @@ mod tests {
             assert_eq!((f.code.as_str(), &f.next), (code, &next), "{path}");
         }
         assert!(failure("something_new").text.contains("something_new"));
+    }
+
+    fn refused(status: u16, route: &'static str, tags: &[&str], text: &str) -> Failure {
+        let tags = tags.iter().map(|&tag| tag.to_owned()).collect();
+        let user_message = Some(text.to_owned());
+        let error = serde_json::Value::Null;
+        let summary = String::new();
+        api(&ApiError { status, route, tags, summary, user_message, retry_after: None, request_id: None, error })
+    }
+
+    #[test]
+    fn r1_the_tag_of_a_403_decides_and_the_route_says_whose_it_is() {
+        let (append, download, list) = ("files/upload_session/append_batch", "files/download", "files/list_folder");
+        let feature = ["invalid_account_type", "feature"];
+        for (route, tags, text, code, next) in [
+            (append, &feature[..], "Das Kontingent ist verbraucht.", "data_transport", Next::Account),
+            (append, &[], "the data transport limit", "data_transport", Next::Account),
+            (append, &["no_permission"], "data transport", "permission", Next::Account),
+            (list, &feature[..], "x", "permission", Next::Account),
+            (download, &["no_permission"], "x", "permission", Next::Later),
+            (list, &["no_permission"], "x", "permission", Next::Account),
+        ] {
+            let failure = refused(403, route, tags, text);
+            assert_eq!((failure.code.as_str(), failure.next), (code, next), "{route} {tags:?}");
+        }
+    }
+
+    #[test]
+    fn r7_texts_blame_what_is_to_blame() {
+        let development = refused(400, "files/list_folder", &[], "This app is in development mode.");
+        assert!(development.text.contains("developers/apps"), "{}", development.text);
+        let legal = refused(451, "files/download", &[], "not here");
+        assert!(legal.text.contains("legal") && !legal.text.contains("understand"), "{}", legal.text);
+        assert!(failure("payload_too_large").text.contains("chunk_size"));
     }
 }

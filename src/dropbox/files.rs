@@ -15,13 +15,14 @@ use crate::model::{ContentHash, RemotePath};
 pub struct FileMetadata {
     /// `id:...`, which stays through moves.
     pub id: String,
-    /// The last component.
+    /// The last component; empty where it was not told.
+    #[serde(default, deserialize_with = "wire::decoration")]
     pub name: String,
     /// The server's own key for the path; none where it is not mounted.
     #[serde(default)]
     pub path_lower: Option<String>,
     /// For people; right in its last component only.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "wire::decoration")]
     pub path_display: Option<String>,
     /// Its revision.
     pub rev: String,
@@ -30,11 +31,11 @@ pub struct FileMetadata {
     /// The hash of its content.
     #[serde(default)]
     pub content_hash: Option<ContentHash>,
-    /// What the client said; for display only.
-    #[serde(default)]
+    /// What the client said; for display only. None if it cannot be read.
+    #[serde(default, deserialize_with = "wire::date")]
     pub client_modified: Option<Timestamp>,
-    /// When it came to Dropbox.
-    #[serde(default)]
+    /// When it came to Dropbox. None if it cannot be read.
+    #[serde(default, deserialize_with = "wire::date")]
     pub server_modified: Option<Timestamp>,
 }
 

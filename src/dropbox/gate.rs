@@ -21,6 +21,20 @@ pub(super) enum Class {
     Other,
 }
 
+impl Class {
+    /// For people, and for whoever counts calls.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Start => "new uploads",
+            Self::Append => "uploads",
+            Self::Commit => "commits",
+            Self::Download => "downloads",
+            Self::List => "listings",
+            Self::Other => "other calls",
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, Default)]
 struct Until {
     start: Option<Instant>,
@@ -91,17 +105,17 @@ impl Gates {
         let all = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         [
-            ("new uploads", all.start),
-            ("uploads", all.append),
-            ("commits", all.commit),
-            ("downloads", all.download),
-            ("listings", all.list),
-            ("other calls", all.other),
+            (Class::Start, all.start),
+            (Class::Append, all.append),
+            (Class::Commit, all.commit),
+            (Class::Download, all.download),
+            (Class::List, all.list),
+            (Class::Other, all.other),
         ]
         .into_iter()
         .filter_map(|(what, until)| {
             let left = until?.checked_duration_since(now).filter(|left| !left.is_zero())?;
-            Some((what, Timestamp::now().checked_add(left).ok()?))
+            Some((what.name(), Timestamp::now().checked_add(left).ok()?))
         })
         .collect()
     }
@@ -116,6 +130,11 @@ pub(super) fn retry_after(value: &str, date: Option<&str>) -> Option<Duration> {
     let at = http_date(value)?;
     let now = date.and_then(http_date).unwrap_or_else(Timestamp::now);
     Some(bounded(at.duration_since(now).as_secs_f64()))
+}
+
+/// The pause after the n-th refusal in a row of what ought not to be refused twice (0 for the first): 1, 2, 4 ... 60 seconds.
+pub(super) fn growing(n: u32) -> Duration {
+    FLOOR.saturating_mul(2_u32.saturating_pow(n)).min(Duration::from_secs(60))
 }
 
 /// Seconds within bounds.

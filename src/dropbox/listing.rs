@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use super::client::Dropbox;
 use super::error::{CallError, Transport, tame};
 use super::reply;
-use super::route;
+use super::{route, wire};
 use crate::model::RemotePath;
 use crate::model::listing::{Entry, FileFacts, FolderFacts, Marks, Page, Question, Refused, What};
 
@@ -64,9 +64,9 @@ struct Raw {
     size: Option<u64>,
     #[serde(default)]
     content_hash: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "wire::decoration")]
     client_modified: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "wire::decoration")]
     server_modified: Option<String>,
     #[serde(default)]
     is_downloadable: Option<bool>,

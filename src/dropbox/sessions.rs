@@ -1,5 +1,7 @@
 //! Upload sessions: started, and filled.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -9,6 +11,9 @@ use super::error::{CallError, EntryError, Transport};
 use super::route;
 use super::wire;
 use crate::model::ContentHash;
+
+/// The longest id of an upload session that is taken, in bytes: many of them stand in one header.
+const SESSION_ID: usize = 512;
 
 /// One file's part of an `append_batch` body.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,9 +84,21 @@ impl Dropbox {
         let name = route::START_BATCH.name;
         let ids: Vec<String> = serde_json::from_value(wire::take(&mut reply, "session_ids"))
             .map_err(|_| Transport::protocol(format!("{name}: the reply has no list of sessions")))?;
-        if ids.len() != count || ids.iter().any(String::is_empty) {
-            let got = ids.len();
+        let got = ids.len();
+        if got != count {
             return Err(Transport::protocol(format!("{name}: {count} sessions were expected and {got} came")).into());
+        }
+        if ids.iter().any(|id| !is_session_id(id)) {
+            return Err(Transport::protocol(format!(
+                "{name}: an upload session's id is empty, too long or no plain text"
+            ))
+            .into());
+        }
+        if ids.iter().collect::<BTreeSet<_>>().len() != count {
+            return Err(Transport::protocol(format!(
+                "{name}: an upload session's id came twice, and two files never share one"
+            ))
+            .into());
         }
         Ok(ids)
     }
@@ -95,7 +112,7 @@ impl Dropbox {
         let arg = json!({"close": false, "session_type": {".tag": kind}});
         let reply = self.upload(&route::START, wire::to_header(&arg)?, Body::from_bytes(Vec::new())).await?;
         match reply.get("session_id").and_then(Value::as_str) {
-            Some(id) if !id.is_empty() => Ok(id.to_owned()),
+            Some(id) if is_session_id(id) => Ok(id.to_owned()),
             _ => Err(Transport::protocol(format!("{}: the reply names no session", route::START.name)).into()),
         }
     }
@@ -134,6 +151,11 @@ impl Dropbox {
         let reply = self.upload(&route::APPEND_BATCH, arg, body).await?;
         Ok(wire::entries(reply, entries.len(), route::APPEND_BATCH.name, |_| Ok(()))?)
     }
+}
+
+/// Whether a text can be an upload session's id: those of Dropbox have about 70 letters.
+fn is_session_id(id: &str) -> bool {
+    (1..=SESSION_ID).contains(&id.len()) && id.chars().all(|c| c.is_ascii_graphic())
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use jiff::Timestamp;
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
@@ -101,6 +102,22 @@ pub(super) fn secret<'de, D: Deserializer<'de>>(from: D) -> Result<SecretString,
 /// A text that is a secret, or null.
 pub(super) fn secret_if_any<'de, D: Deserializer<'de>>(from: D) -> Result<Option<SecretString>, D::Error> {
     Option::<String>::deserialize(from).map(|text| text.map(SecretString::from))
+}
+
+/// A date, which only decorates an entry: one that cannot be read is none.
+pub(super) fn date<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Timestamp>, D::Error> {
+    let value = Value::deserialize(from)?;
+    Ok(value.as_str().and_then(|text| text.parse().ok()))
+}
+
+/// A value that nothing is decided from: one of another type is as good as none.
+pub(super) fn decoration<'de, T, D>(from: D) -> Result<T, D::Error>
+where
+    T: Default + serde::de::DeserializeOwned,
+    D: Deserializer<'de>,
+{
+    let value = Value::deserialize(from)?;
+    Ok(serde_json::from_value(value).unwrap_or_default())
 }
 
 /// A field, moved out of an object; `Null` where it is not there.

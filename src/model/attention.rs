@@ -27,6 +27,8 @@ pub struct AccountFacts {
     pub trouble: Option<Trouble>,
     /// Dropbox takes no more content.
     pub quota_full: Option<String>,
+    /// It takes no more since the team's data-transport calls are spent, not for want of room.
+    pub spent: bool,
     /// Dropbox asked for a pause of some class of calls.
     pub throttled: Option<String>,
     /// Calls are slowed down from here.
@@ -305,7 +307,8 @@ fn account_state(facts: &AccountFacts, folders: &[FolderStands]) -> (AccountStat
         None => {}
     }
     if let Some(full) = &facts.quota_full {
-        return (AccountState::QuotaFull, Some(full.clone()));
+        let state = if facts.spent { AccountState::RateLimited } else { AccountState::QuotaFull };
+        return (state, Some(full.clone()));
     }
     if let Some(throttled) = &facts.throttled {
         return (AccountState::RateLimited, Some(throttled.clone()));

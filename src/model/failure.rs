@@ -19,6 +19,9 @@ pub enum Next {
     },
     /// The path changed under us, or the server's view did: look at it again and decide anew.
     Look,
+    /// A refusal that somebody else may lift where we cannot see it, such as a missing right: a problem, and tried again all the same, after pauses
+    /// that grow from seconds to an hour.
+    Later,
     /// Only a change of the path (or of its rights, or of the configuration) can help: the row is wedged until then, and says why.
     Wedge,
     /// The whole account must wait: a token, the quota, the network.
@@ -45,6 +48,11 @@ impl Failure {
     /// A failure that only a change of the path can mend.
     pub fn wedge(code: &str, text: impl Into<String>) -> Self {
         Self { code: code.to_owned(), text: text.into(), next: Next::Wedge }
+    }
+
+    /// A failure that somebody else may end where we cannot see it.
+    pub fn later(code: &str, text: impl Into<String>) -> Self {
+        Self { code: code.to_owned(), text: text.into(), next: Next::Later }
     }
 
     /// The path moved under us.

@@ -188,8 +188,10 @@ pub struct Change {
     pub path: RelPath,
     /// The row's generation when the views were read.
     pub generation: i64,
-    /// Failed tries of the commit so far.
+    /// Failed tries of the commit of this very change so far.
     pub attempts: u32,
+    /// Failed tries of the path so far, those of changes that were staged before for it as well.
+    pub tries: u32,
     /// What to do.
     pub what: RemoteChange,
 }
@@ -250,6 +252,13 @@ pub enum Outcome {
     },
     /// The change is dropped and its path looked at again, not before this time.
     Look {
+        /// Not before.
+        at: UnixMs,
+        /// Why, if that is worth telling.
+        failure: Option<Failure>,
+    },
+    /// As `Look`, but Dropbox still has the content that was sent: the session stays the row's, and nothing is sent again while the file is the same.
+    Keep {
         /// Not before.
         at: UnixMs,
         /// Why, if that is worth telling.

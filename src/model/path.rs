@@ -165,6 +165,12 @@ impl RemotePath {
         if path.is_root() { self.clone() } else { Self(format!("{}/{}", self.0, path.as_str())) }
     }
 
+    /// The folder above; none above the account's root.
+    pub fn parent(&self) -> Option<Self> {
+        let (above, _) = self.0.rsplit_once('/')?;
+        Some(Self(above.to_owned()))
+    }
+
     /// The same place under another last component.
     ///
     /// # Errors

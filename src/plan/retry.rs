@@ -1,4 +1,4 @@
-//! The one retry policy: full jitter over a doubling ceiling.
+//! The retry policy: full jitter over a doubling ceiling; what leads nowhere again and again waits at least half of the ceiling.
 //!
 //! Source: "Exponential Backoff And Jitter", Marc Brooker, AWS Architecture Blog, 2015.
 
@@ -6,12 +6,31 @@ use std::time::Duration;
 
 const FIRST: Duration = Duration::from_secs(1);
 const CEILING: Duration = Duration::from_mins(5);
+/// For refusals that stand until somebody lifts them.
+const FIRST_LATER: Duration = Duration::from_secs(15);
+const CEILING_LATER: Duration = Duration::from_hours(1);
 
 /// How long to wait after the `attempts`-th failure in a row (0 for the first). `chance` is uniform in `0.0..1.0`.
 /// Never under a tenth of a second, so that a run of small chances is no busy loop.
 pub fn backoff(attempts: u32, chance: f64) -> Duration {
     let ceiling = FIRST.saturating_mul(2_u32.saturating_pow(attempts)).min(CEILING);
     ceiling.mul_f64(chance.clamp(0.0, 1.0)).max(Duration::from_millis(100))
+}
+
+/// How long what Dropbox refused waits for its next try: as [`backoff`], but never less than half of the ceiling. Chance must not turn a run of
+/// refusals into a storm of calls.
+pub fn steady(attempts: u32, chance: f64) -> Duration {
+    half_at_least(FIRST, CEILING, attempts, chance)
+}
+
+/// The same for a refusal that may stand for days, such as a missing right: from seconds, since it may be a race of a moment, to an hour.
+pub fn standing(attempts: u32, chance: f64) -> Duration {
+    half_at_least(FIRST_LATER, CEILING_LATER, attempts, chance)
+}
+
+fn half_at_least(first: Duration, most: Duration, attempts: u32, chance: f64) -> Duration {
+    let ceiling = first.saturating_mul(2_u32.saturating_pow(attempts)).min(most);
+    ceiling.mul_f64(chance.clamp(0.0, 1.0).midpoint(1.0))
 }
 
 #[cfg(test)]
@@ -25,5 +44,24 @@ mod tests {
         assert_eq!(backoff(u32::MAX, 1.0), CEILING);
         assert_eq!(backoff(9, 0.0), Duration::from_millis(100));
         assert_eq!(backoff(2, 0.5), Duration::from_secs(2));
+    }
+
+    #[test]
+    fn what_is_refused_makes_few_tries_a_minute_whatever_chance_says() {
+        assert_eq!(steady(0, 0.0), Duration::from_millis(500));
+        assert_eq!(steady(3, 1.0), Duration::from_secs(8));
+        assert_eq!(standing(0, 1.0), Duration::from_secs(15));
+        assert_eq!(standing(u32::MAX, 1.0), CEILING_LATER);
+        assert_eq!(standing(u32::MAX, 0.0), CEILING_LATER / 2);
+        let tries = |wait: fn(u32, f64) -> Duration| {
+            let mut at = Duration::ZERO;
+            (0..)
+                .take_while(|n| {
+                    at += wait(*n, 0.0);
+                    at < Duration::from_mins(1)
+                })
+                .count()
+        };
+        assert!(tries(steady) <= 7 && tries(standing) <= 4, "{} {}", tries(steady), tries(standing));
     }
 }

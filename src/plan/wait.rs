@@ -3,7 +3,7 @@
 use crate::model::UnixMs;
 
 /// The longest that a backoff, a rest or a server's word makes a path wait, in ms.
-pub const LONGEST_MS: i64 = 10 * 60_000;
+pub const LONGEST_MS: i64 = 60 * 60_000;
 
 /// Whether what was put off until `at` still has to wait at `now`. Nothing waits longer than `longest` ms: a time that is further away was
 /// written before the clock was set back, and counts as come.

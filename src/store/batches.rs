@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::changes::{LATELY, folders_below, kind_of, of_batch, word};
 use super::error::{Fault, Step, StoreError};
 use super::history::Log;
-use super::{Looked, Store, base, base_dir, copies, moves, row, settle, swaps};
+use super::{Looked, Store, base, base_dir, copies, moves, row, settle, swaps, uploads};
 use crate::model::{
     Batch, BatchKind, Change, ChangeId, Failure, FolderId, Outcome, RelPath, RemoteChange, RemotePath, UnixMs,
 };
@@ -275,10 +275,10 @@ fn close(conn: &Connection, log: &Log<'_>, batch: i64, outcomes: Vec<(ChangeId, 
                 settle::put_off(conn, change.job, change.generation, now, None)?;
             }
             Some(Outcome::Again { at, failure }) => reopen(conn, &change, Some((at, &failure)))?,
-            Some(Outcome::Look { at, failure }) => {
-                swaps::given_up(conn, &change, now)?;
-                drop_change(conn, &change)?;
-                settle::put_off(conn, change.job, change.generation, at, failure.as_ref())?;
+            Some(Outcome::Look { at, failure }) => look(conn, &change, at, failure.as_ref(), now)?,
+            Some(Outcome::Keep { at, failure }) => {
+                look(conn, &change, at, failure.as_ref(), now)?;
+                uploads::keep(conn, &change, now)?;
             }
             Some(Outcome::Wedge(failure)) => {
                 swaps::given_up(conn, &change, now)?;
@@ -316,6 +316,17 @@ fn gone_along(conn: &Connection, log: &Log<'_>, top: &Change, now: UnixMs) -> St
         base::put(conn, change.folder, &change.path, None, now)?;
         drop_change(conn, &change)?;
         settle::finish(conn, change.job, change.generation, now)?;
+    }
+    Ok(())
+}
+
+/// The change is dropped and its path looked at again. A commit in vain is a try of the path, whether or not there is something to tell.
+fn look(conn: &Connection, change: &Change, at: UnixMs, failure: Option<&Failure>, now: UnixMs) -> Step<()> {
+    swaps::given_up(conn, change, now)?;
+    drop_change(conn, change)?;
+    settle::put_off(conn, change.job, change.generation, at, failure)?;
+    if failure.is_none() && !matches!(change.what, RemoteChange::Trash { .. } | RemoteChange::Relocate(_)) {
+        conn.prepare_cached("UPDATE job SET attempts = attempts + 1 WHERE id = ?1")?.execute([change.job.0])?;
     }
     Ok(())
 }

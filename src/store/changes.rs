@@ -330,7 +330,7 @@ const CHANGE: &str =
     "SELECT change.id, change.job, change.folder, job.path, change.generation, change.attempts, change.kind,
         change.to_path, change.rev, change.session, change.size, change.content_hash,
         change.read_size, change.mtime_ns, change.ctime_ns, change.ino, change.dev,
-        change.from_path, change.source, change.file_id, change.via, change.alike
+        change.from_path, change.source, change.file_id, change.via, change.alike, job.attempts
    FROM change JOIN job ON job.id = change.job";
 
 /// Staged moves and copies that are in no batch and not halfway.
@@ -422,6 +422,7 @@ fn change(r: &Row<'_>) -> Step<Change> {
         path: row::rel(r, 3)?,
         generation: r.get(4)?,
         attempts: row::tries(r, 5)?,
+        tries: row::tries(r, 22)?,
         what,
     })
 }

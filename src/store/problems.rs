@@ -9,6 +9,9 @@ use super::error::{Step, StoreError};
 use super::row::{self, at_or_below};
 use crate::model::{Failure, FolderId, JobId, RelPath, RemotePath, UnixMs};
 
+/// What is due within this many ms is on its way, whatever refused it before.
+const SOON: i64 = 5_000;
+
 /// One path that is not in sync, with its reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProblemRow {
@@ -104,15 +107,23 @@ impl Store {
         .await
     }
 
-    /// How many rows at or below a path are still on their way: not wedged, and failed less often than `attempts`.
+    /// How many rows at or below a path are still on their way: not wedged, failed less often than `attempts`, and not refused for a right that
+    /// somebody else has to give.
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub async fn trying_under(&self, folder: FolderId, under: &RelPath, attempts: u32) -> Result<u64, StoreError> {
-        let under = under.clone();
+    pub async fn trying_under(
+        &self,
+        folder: FolderId,
+        under: &RelPath,
+        attempts: u32,
+        now: UnixMs,
+    ) -> Result<u64, StoreError> {
+        let (under, soon) = (under.clone(), now.saturating_add(SOON));
         self.read(move |conn| {
             let rows = format!(
-                "SELECT count(*) FROM job WHERE folder = ?1 AND path >= ?2 AND path < ?3 AND state <> 'wedged' AND attempts < {attempts}"
+                "SELECT count(*) FROM job WHERE folder = ?1 AND path >= ?2 AND path < ?3 AND state <> 'wedged' AND attempts < {attempts}
+                    AND NOT (state = 'due' AND code = 'permission' AND due_at > {soon})"
             );
             count_under(conn, &rows, folder, &under)
         })

@@ -16,12 +16,20 @@ pub struct Session {
 }
 
 impl Store {
-    /// Puts new sessions into the pool.
+    /// Puts new sessions into the pool, but none that is there already. Gives how many were new.
     ///
     /// # Errors
     /// When the database cannot be written.
-    pub async fn add_sessions(&self, ids: Vec<String>, born_at: UnixMs) -> Result<(), StoreError> {
-        self.return_sessions(ids.into_iter().map(|id| Session { id, born_at }).collect()).await
+    pub async fn add_sessions(&self, ids: Vec<String>, born_at: UnixMs) -> Result<u64, StoreError> {
+        self.write_and_wake(move |conn| {
+            let mut insert = conn.prepare_cached("INSERT INTO session VALUES (?1, ?2) ON CONFLICT (id) DO NOTHING")?;
+            let mut new = 0;
+            for id in &ids {
+                new += insert.execute(params![id, born_at])? as u64;
+            }
+            Ok(new)
+        })
+        .await
     }
 
     /// Puts sessions back that were taken and not used; they keep their age.
@@ -34,6 +42,22 @@ impl Store {
             for session in &sessions {
                 insert.execute(params![session.id, session.born_at])?;
             }
+            Ok(())
+        })
+        .await
+    }
+
+    /// A session that was born then is not there: those of the pool that came with it are not used either.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn drop_sessions(&self, born_at: Vec<UnixMs>) -> Result<(), StoreError> {
+        if born_at.is_empty() {
+            return Ok(());
+        }
+        self.write(move |conn| {
+            let mut delete = conn.prepare_cached("DELETE FROM session WHERE born_at = ?1")?;
+            born_at.iter().try_for_each(|at| delete.execute([at]).map(|_| ()))?;
             Ok(())
         })
         .await

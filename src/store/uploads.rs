@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::error::{Step, StoreError};
 use super::sessions::{self, Session};
 use super::{Store, row};
-use crate::model::{BlockHashes, ContentHash, JobId, Stat, UnixMs};
+use crate::model::{BlockHashes, Change, ContentHash, JobId, RemoteChange, Stat, UnixMs};
 
 /// What a session was opened for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,11 +14,11 @@ pub struct Begun {
     pub session: Session,
     /// When this was written.
     pub begun_at: UnixMs,
-    /// Bytes of a part; 0: the file goes whole, in a pack.
+    /// Bytes of a part; 0: the file goes whole, in a pack, or has all gone up before.
     pub chunk: u64,
     /// The file as it was.
     pub stat: Stat,
-    /// In a pack: the hash of its bytes.
+    /// Where it goes whole: the hash of its bytes.
     pub content_hash: Option<ContentHash>,
     /// Parts by where they begin.
     pub parts: Vec<Part>,
@@ -157,6 +157,13 @@ impl Store {
 pub(super) fn forget(conn: &Connection, job: JobId) -> Step<()> {
     conn.prepare_cached("DELETE FROM upload WHERE job = ?1")?.execute([job.0])?;
     Ok(())
+}
+
+/// A change is dropped whose session may still hold the content: as long as the file is the same, nothing is sent again.
+pub(super) fn keep(conn: &Connection, change: &Change, now: UnixMs) -> Step<()> {
+    let RemoteChange::Upload { session, content_hash, stat, .. } = &change.what else { return Ok(()) };
+    let session = Session { id: session.clone(), born_at: now };
+    insert(conn, change.job, &session, 0, stat, Some(content_hash), now)
 }
 
 fn insert(

@@ -1,5 +1,6 @@
 //! Sides that must meet (group C).
 
 mod causes;
+mod dates;
 mod listings;
 mod long_names;

@@ -245,7 +245,7 @@ async fn a_token_that_is_refused_when_fresh_needs_a_new_link_unless_it_has_only_
         .await;
         let error = server.renewing().check_user().await.unwrap_err();
         assert_eq!(matches!(error, CallError::Auth(AuthError::Relink { .. })), relink, "{error:?}");
-        assert_eq!(matches!(error, CallError::Auth(AuthError::Renewed)), !relink, "{error:?}");
+        assert_eq!(matches!(error, CallError::Auth(AuthError::Unaccepted { tries: 1, .. })), !relink, "{error:?}");
         assert_eq!(server.count("/2/check/user"), 2, "once more, and no oftener");
     }
 }

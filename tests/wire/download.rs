@@ -134,7 +134,7 @@ async fn refusals_are_failures_of_the_path() {
     let paper = RemotePath::parse("/paper").unwrap();
     assert_eq!(code(Version::Path(&paper)).await, ("type".to_owned(), Next::Wedge));
     for (tags, expected, next) in [
-        ("path/restricted_content", "permission", Next::Wedge),
+        ("path/restricted_content", "permission", Next::Later),
         ("path/locked", "busy", Next::Retry { after: None }),
         ("path/unsupported_content_type", "type", Next::Wedge),
         ("path/malformed_path", "name", Next::Wedge),
