@@ -174,6 +174,7 @@ fn settings(shared: &Shared, argument: &Value) -> Result<(), String> {
             "commit_per_entry" => settings.commit = Pace { per_entry: time, per_batch: settings.commit.per_batch },
             "single_commit" => settings.single_commit = time,
             "listing_time" => settings.listing_time = time,
+            "listing_lag" => settings.listing_lag = time,
             "top_folders_settle" => settings.top_folders_settle = time,
             "longpoll_limit" => settings.longpoll_limit = Some(time),
             "bandwidth" => settings.bandwidth = Some(number).filter(|rate| *rate > 0),

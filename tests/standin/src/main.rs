@@ -70,6 +70,9 @@ struct Arguments {
     /// The app sees nothing but a folder of its own
     #[arg(long)]
     app_folder: bool,
+    /// How long after a change cursors tell of it, in milliseconds
+    #[arg(long, default_value_t = 0)]
+    listing_lag: u64,
     /// Case is folded as by a service with an older Unicode
     #[arg(long)]
     service_folding: bool,
@@ -95,6 +98,7 @@ fn main() -> std::io::Result<()> {
         parents_unlisted: arguments.parents_unlisted,
         listing_breaks_after: arguments.listing_breaks_after,
         top_folders_settle: millis(arguments.top_folders_settle),
+        listing_lag: millis(arguments.listing_lag),
         app_folder: arguments.app_folder,
         transport_limit: arguments.transport_limit,
         transport_locale: arguments.transport_locale,

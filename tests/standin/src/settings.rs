@@ -79,6 +79,8 @@ pub struct Settings {
     pub latency: Duration,
     /// How long each page of a listing takes.
     pub listing_time: Duration,
+    /// How long after a change cursors tell of it; a new listing shows it at once.
+    pub listing_lag: Duration,
     /// Bytes a second of each connection, in each direction.
     pub bandwidth: Option<u64>,
     /// How long batches take to commit.
@@ -160,6 +162,7 @@ impl Default for Settings {
             empty_page_every: 0,
             latency: Duration::ZERO,
             listing_time: Duration::ZERO,
+            listing_lag: Duration::ZERO,
             bandwidth: None,
             commit: Pace::default(),
             single_commit: Duration::ZERO,

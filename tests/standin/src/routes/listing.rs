@@ -215,6 +215,9 @@ async fn page(call: &Call, cursor: Cursor) -> Result<Value, Refusal> {
     Ok(json!({ "entries": entries, "cursor": cursor.text(), "has_more": has_more }))
 }
 
+/// How often a longpoll looks at a listing that lags.
+const LOOK: Duration = Duration::from_millis(20);
+
 /// files.stone, `list_folder/longpoll`: `timeout UInt64(max_value=480, min_value=30) = 30`.
 pub(crate) async fn longpoll(call: &Call) -> Result<Value, Refusal> {
     let LongpollArg { cursor, timeout } = call.parse()?;
@@ -235,9 +238,13 @@ pub(crate) async fn longpoll(call: &Call) -> Result<Value, Refusal> {
         let changed = {
             let world = call.shared.world();
             let cursor = known(call, &world, &cursor)?;
-            world.account(AccountKey(cursor.account)).has_changes(&cursor)
+            world.account(AccountKey(cursor.account)).has_changes(&call.settings, &cursor)
         };
-        if changed || tokio::time::timeout_at(deadline, beats.changed()).await.is_err() {
+        // What lags is told when it is old enough, which is no event.
+        let lagging = !call.settings.listing_lag.is_zero();
+        let look = if lagging { deadline.min(tokio::time::Instant::now() + LOOK) } else { deadline };
+        let waited = changed || tokio::time::timeout_at(look, beats.changed()).await.is_err();
+        if changed || (waited && look == deadline) {
             return Ok(longpoll_result(call, &cursor, changed));
         }
     }

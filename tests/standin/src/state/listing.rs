@@ -36,12 +36,13 @@ impl Account {
                     None => (Position::Changes(seq), 0),
                 };
                 // What has changed since the listing began follows.
-                cursor.position == Position::Changes(seq) && !self.has_changes(&cursor)
+                cursor.position == Position::Changes(seq) && !self.has_changes(settings, &cursor)
             }
             Position::Changes(seq) => {
                 let mut at = seq;
                 let mut more = false;
-                for (seq, key) in self.tree.log.range((Bound::Excluded(seq), Bound::Unbounded)) {
+                let told = self.tree.told(settings.listing_lag).max(seq);
+                for (seq, key) in self.tree.log.range((Bound::Excluded(seq), Bound::Excluded(told + 1))) {
                     if self.tells(&cursor, key) {
                         if entries.len() == cursor.limit {
                             more = true;
@@ -53,7 +54,7 @@ impl Account {
                     }
                     at = *seq;
                 }
-                cursor.position = Position::Changes(if more { at } else { self.tree.seq });
+                cursor.position = Position::Changes(if more { at } else { told });
                 !more
             }
         };
@@ -65,11 +66,12 @@ impl Account {
     }
 
     /// Whether a cursor has something to report.
-    pub(crate) fn has_changes(&self, cursor: &Cursor) -> bool {
+    pub(crate) fn has_changes(&self, settings: &Settings, cursor: &Cursor) -> bool {
         match &cursor.position {
             Position::First(..) => true,
             Position::Changes(seq) => {
-                let mut later = self.tree.log.range((Bound::Excluded(*seq), Bound::Unbounded));
+                let told = self.tree.told(settings.listing_lag).max(*seq);
+                let mut later = self.tree.log.range((Bound::Excluded(*seq), Bound::Excluded(told + 1)));
                 later.any(|(_, key)| self.tells(cursor, key))
             }
         }

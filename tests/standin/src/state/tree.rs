@@ -3,10 +3,10 @@
 //! Every path that ever held something has one node, and one place in the change log: that of its last change. A listing walks the
 //! nodes in path order, a delta walks the log, so a page costs what it holds and not what the account holds.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::ops::Bound;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
@@ -100,10 +100,32 @@ pub(crate) struct Tree {
     pub(crate) used: u64,
     /// When folders at the top were made.
     pub(crate) born: HashMap<String, Instant>,
+    /// When the log had come to a place.
+    marks: VecDeque<(Instant, u64)>,
     numbers: u64,
 }
 
+/// Changes within this time have one mark.
+const MARK: Duration = Duration::from_millis(10);
+
 impl Tree {
+    /// The next place in the log.
+    fn next(&mut self) {
+        self.seq += 1;
+        match self.marks.back_mut() {
+            Some((at, seq)) if at.elapsed() < MARK => *seq = self.seq,
+            _ => self.marks.push_back((Instant::now(), self.seq)),
+        }
+    }
+
+    /// The last place in the log of which a cursor tells, where changes are told so late.
+    pub(crate) fn told(&self, lag: Duration) -> u64 {
+        if lag.is_zero() {
+            return self.seq;
+        }
+        self.marks.iter().rev().find(|(at, _)| at.elapsed() >= lag).map_or(0, |(_, seq)| *seq)
+    }
+
     /// A number for an id or a revision.
     pub(crate) fn number(&mut self) -> u64 {
         self.numbers += 1;
@@ -210,7 +232,7 @@ impl Tree {
             Kind::Deleted { .. } => {}
         }
         past.shrink_to_fit();
-        self.seq += 1;
+        self.next();
         self.log.insert(self.seq, Arc::clone(&key));
         let display = (display != &*key).then(|| display.into());
         self.nodes.insert(Arc::clone(&key), Node { display, seq: self.seq, kind, past });
@@ -231,8 +253,9 @@ impl Tree {
     /// A folder is told as deleted, and some other changes later as made again with all that is in it: the first part.
     pub(crate) fn leave(&mut self, lower: &str) {
         let Some((key, _)) = self.nodes.get_key_value(lower) else { return };
-        self.seq += 1;
-        self.log.insert(self.seq, Arc::clone(key));
+        let key = Arc::clone(key);
+        self.next();
+        self.log.insert(self.seq, key);
         self.left.insert(self.seq);
     }
 
@@ -254,9 +277,12 @@ impl Tree {
     }
 
     fn log_again(&mut self, key: Arc<str>) {
+        if !self.nodes.contains_key(&key) {
+            return;
+        }
+        self.next();
         if let Some(node) = self.nodes.get_mut(&key) {
             self.log.remove(&node.seq);
-            self.seq += 1;
             node.seq = self.seq;
             self.log.insert(self.seq, key);
         }

@@ -73,6 +73,23 @@ async fn p6_new_cursors_can_be_bad_from_the_start() {
 }
 
 #[tokio::test]
+async fn p6_cursors_can_tell_of_a_change_late() {
+    let (standin, raw) = pair(Settings { listing_lag: Duration::from_millis(500), ..Settings::default() }).await;
+    standin.write("/a", "x").unwrap();
+    // A new listing shows what is there.
+    let page = list(&raw).await;
+    assert_eq!((shown(&page), &page["has_more"]), (vec!["/a"], &json!(false)));
+    let begun = std::time::Instant::now();
+    standin.write("/b", "x").unwrap();
+    let early = go_on(&raw, &page).await.json;
+    assert!(begun.elapsed() > Duration::from_millis(450) || shown(&early).is_empty(), "{early}");
+    assert_eq!(poll(&raw, &early).await.json["changes"], json!(true));
+    assert!(begun.elapsed() >= Duration::from_millis(450), "{:?}", begun.elapsed());
+    assert_eq!(shown(&go_on(&raw, &early).await.json), ["/b"]);
+    assert!(standin.violations().is_empty());
+}
+
+#[tokio::test]
 async fn p7_the_root_can_be_refused_for_good_and_told_wrongly() {
     let (standin, raw) = pair(Settings::default()).await;
     let told = async || raw.rpc("users/get_current_account", &json!(null)).await.json["root_info"].clone();
