@@ -280,9 +280,11 @@ impl Committer {
         let busy =
             tags.iter().any(|e| e.retry_commit()) || matches!(results, Results::Refused(f) if f.code == "rate_limited");
         let alone = matches!(results, Results::Suspect(_)) && batch.entries == 1;
+        // Dropbox takes files of one shared folder at a time: half as many are of fewer.
+        let mixed = tags.iter().any(|e| e.is("too_many_shared_folder_targets"));
         self.pace = if busy || alone && !self.others {
             self.pace.slower(batch.changes.len())
-        } else if !whole {
+        } else if !whole || mixed {
             self.pace.smaller(batch.changes.len())
         } else {
             self.pace.faster(self.account.config.commit.max_entries)

@@ -214,6 +214,9 @@ fn known(tag: &str, tags: &[String], after: Option<Duration>) -> Option<Failure>
         "invalid_revision" | "invalid_before_rev" => {
             Failure::look("gone", "Dropbox does not have this revision any more: looked at again")
         }
+        "too_many_shared_folder_targets" => {
+            retry("busy", "Dropbox commits files of fewer shared folders at once: tried again with fewer files")
+        }
         "in_progress" => retry("busy", "Dropbox is still at it: tried again"),
         "unsupported_content_type" => Failure::wedge("type", "Dropbox cannot do this with a file of this kind"),
         "too_large" => Failure::wedge("too_large", "the file is larger than Dropbox takes"),
@@ -277,6 +280,7 @@ mod tests {
             ("too_many_write_operations", "rate_limited", Next::Retry { after: None }),
             ("path/too_many_write_operations", "rate_limited", Next::Retry { after: None }),
             ("something_new", "other", Next::Retry { after: None }),
+            ("too_many_shared_folder_targets", "busy", Next::Retry { after: None }),
             ("lookup_failed/something_new", "session", Next::Look),
             ("path/restricted_content", "permission", Next::Later),
             ("unsupported_file", "type", Next::Wedge),

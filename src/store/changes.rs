@@ -9,6 +9,8 @@ use crate::model::{
     RemotePath, UnixMs, WriteMode,
 };
 
+/// So much earlier than the commit that may fill the account again, in ms, is looked at what waited for that it has room.
+const OTHERS_FIRST: i64 = 1_000;
 /// Counts in a [`Ready`] stop here.
 const COUNTED: i64 = 2000;
 /// How long a deletion counts as one of late, in milliseconds.
@@ -165,8 +167,8 @@ impl Store {
     }
 
     /// The account is full, or was: commits that were refused before and whose file has shrunk since are taken back, since what it is now may fit.
-    /// With `again` there may be room: those whose file has changed at all are taken back, and the others may be tried now. Gives how many were
-    /// taken back.
+    /// With `again` there may be room: those whose file has changed at all are taken back, and the others may be tried a moment later. Gives how
+    /// many were taken back.
     ///
     /// # Errors
     /// When the database cannot be written.
@@ -189,7 +191,7 @@ impl Store {
                     "UPDATE change SET not_before = ?1
                       WHERE batch IS NULL AND kind = 'upload' AND attempts > 0 AND not_before > ?1",
                 )?
-                .execute([now])?;
+                .execute([now.saturating_add(OTHERS_FIRST)])?;
             }
             Ok(outdated.len())
         })
