@@ -295,7 +295,7 @@ fn daemon(home: &Home) -> JoinSet<()> {
         while let Some(request) = rx.recv().await {
             match request {
                 Request::Status(reply) => drop(reply.send(status(&docs))),
-                Request::Sync { path, wait, reply } => {
+                Request::Sync { path, wait, reply, .. } => {
                     let outcome = match (wait, path.as_deref().and_then(Path::file_name).and_then(|n| n.to_str())) {
                         (false, _) => "accepted",
                         (true, Some("bad")) => "problems",
@@ -303,7 +303,7 @@ fn daemon(home: &Home) -> JoinSet<()> {
                         (true, _) => "in_sync",
                     };
                     let reason = (outcome == "unfinished").then(|| "offline".to_owned());
-                    let answer = SyncAnswer { outcome: outcome.to_owned(), problems: 2, reason };
+                    let answer = SyncAnswer { outcome: outcome.to_owned(), problems: 2, reason, sent_again: 0 };
                     drop(reply.send(Ok(answer)));
                 }
                 Request::Problems { offset, reply, .. } => {
@@ -369,7 +369,7 @@ async fn status_is_plain_and_escaped_where_no_terminal_is() {
       @/docs -> /Docs (backup)
         state       syncing
         in sync     1,234 files, 3.0 MiB
-        to do       2 paths to upload, 1.0 MiB, 512.0 KiB/s up, 2s left
+        to do       2 files to upload, 1.0 MiB, 512.0 KiB/s up, 2s left
         uploading   a\u{1b}[2J\nb 25% of 4 B
         problems    1 path: `ferrybox problems` lists them
     "#);

@@ -21,6 +21,8 @@ use crate::model::{Next, RemotePath};
 use crate::plan::course::{Course, server_pause};
 use crate::plan::guard::Limits;
 
+/// Changes of the database come in runs: one look serves several.
+const SETTLING: Duration = Duration::from_millis(200);
 /// Rows freed at once while nothing else is to be done.
 const SLICE: usize = 5000;
 /// After this many failures in a row uploads no longer wait for a first listing.
@@ -262,6 +264,7 @@ async fn wait(
             Err(error) => return Err(Stuck::Call(error)),
         },
         fatal = free(account) => return Err(fatal),
+        () = comparison(account, &lane) => return Ok(Stepped::Went(0)),
         // Somebody waits for our own commits to be listed: the longpoll, which waits for others, would be too slow.
         () = lane.nudge.notified() => return if lane.echo.is_wanted() { follower.fetch().await } else { Ok(Stepped::Went(0)) },
         () = lane.ask.notified() => return Ok(Stepped::Went(0)),
@@ -312,6 +315,24 @@ async fn changes(account: &Account, lane: &Lane, memory: &Memory, cursor: &str) 
         return Ok(Changes { changes: true, backoff: None });
     }
     account.dropbox.longpoll(cursor, listing.longpoll.mul_f64(1.0 - chance() / 4.0)).await
+}
+
+/// Waits until something is to be compared and may be: moves of ours that kept it from that are settled, or base has lost rows.
+async fn comparison(account: &Account, lane: &Lane) {
+    let mut changed = account.store.changed();
+    loop {
+        changed.borrow_and_update();
+        // The database's own failures are met by whoever works.
+        let comparing = account.store.listing(lane.id).await.is_ok_and(|listing| listing.comparing);
+        if comparing && lane.held().is_none() && lane.echo.halfway().is_none() {
+            tokio::time::sleep(SETTLING).await;
+            return;
+        }
+        if changed.changed().await.is_err() {
+            return std::future::pending().await;
+        }
+        tokio::time::sleep(SETTLING).await;
+    }
 }
 
 /// Frees slice by slice; comes back only with a failure.
