@@ -68,11 +68,7 @@ pub(crate) async fn below(
 fn whole(account: &Account) -> AccountFacts {
     let trouble = account.trouble.borrow().as_ref().map(|trouble| Trouble {
         state: trouble.state,
-        reason: if trouble.waits() {
-            format!("{} (next try at {})", trouble.reason, rfc3339(trouble.until))
-        } else {
-            trouble.reason.clone()
-        },
+        reason: format!("{} (next try at {})", trouble.reason, rfc3339(trouble.until)),
         attempts: trouble.attempts,
     });
     let quota_full = account.upward.quota.borrow().as_ref().map(|full| {

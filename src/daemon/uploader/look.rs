@@ -177,7 +177,7 @@ fn upload(
     {
         return Looked::Done(known.job, settled);
     }
-    if full {
+    if full && stat.size > 0 {
         // Nothing but room is missing. When there is some, it is due.
         account.upward.put_off.store(true, Ordering::Relaxed);
         return Looked::Done(known.job, Settled::Wait(now_ms() + FULL_MS));
