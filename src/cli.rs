@@ -20,6 +20,7 @@ mod plan;
 mod problems;
 mod progress;
 mod reject;
+mod reload;
 mod remove;
 mod render;
 mod restore;
@@ -111,6 +112,7 @@ enum Command {
     Restore(restore::Restore),
     Add(add::Add),
     Remove(remove::Remove),
+    Reload(reload::Reload),
     Config(config::ConfigCommand),
     Service(service::Service),
     Completions(completions::Completions),
@@ -215,6 +217,7 @@ where
         Command::Restore(restore) => restore.execute(common),
         Command::Add(add) => add.execute(common),
         Command::Remove(remove) => remove.execute(common),
+        Command::Reload(reload) => reload.execute(common),
         Command::Config(config) => config.execute(common),
         Command::Service(service) => service.execute(common),
         Command::Completions(completions) => completions.execute(),

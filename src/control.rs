@@ -7,6 +7,7 @@
 //! peer's user. What a local program can do wrong is bounded: 64 connections, 64 KiB a body, seconds to send a request.
 
 mod listen;
+mod patient;
 mod routes;
 
 use std::future::Future;
@@ -24,6 +25,8 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use patient::Patient;
+
 use crate::model::listing::Listed;
 use crate::model::status::{Answered, Health, Held, Problem, Status, SyncAnswer};
 use crate::model::told::{Conflict, Done, Explained, PauseAnswer, PlanPage, Restored, Versions};
@@ -32,6 +35,10 @@ use crate::model::told::{Conflict, Done, Explained, PauseAnswer, PlanPage, Resto
 const CONNECTIONS: usize = 64;
 /// How long a client may take to send its request.
 const REQUEST_TIME: Duration = Duration::from_secs(5);
+/// A client that reads nothing of a reply for so long is given up.
+const WRITE_TIME: Duration = Duration::from_secs(10);
+/// How often it is told that others were turned away.
+const TELL_TIME: Duration = Duration::from_mins(1);
 /// How long answers under way may take once the daemon stops.
 const DRAIN_TIME: Duration = Duration::from_secs(2);
 
@@ -70,6 +77,11 @@ pub enum Request {
         approve: bool,
         /// `Err`: one sentence; the client sees it with status 404.
         reply: oneshot::Sender<Result<Answered, String>>,
+    },
+    /// `POST /v1/reload`.
+    Reload {
+        /// `Err`: what is wrong with the configuration; the client sees it with status 409, and the old one stays.
+        reply: oneshot::Sender<Result<(), String>>,
     },
     /// `POST /v1/pause`.
     Pause {
@@ -249,6 +261,7 @@ pub fn serve(
     Ok(async move {
         let seats = Arc::new(Semaphore::new(CONNECTIONS));
         let mut connections = JoinSet::new();
+        let mut refused = Refused::default();
         loop {
             let seat = tokio::select! {
                 () = cancel.cancelled() => break,
@@ -267,9 +280,7 @@ pub fn serve(
                         drop(seat);
                     });
                 }
-                Ok(_) => {
-                    tracing::warn!("a program of another user connected to the control socket and was turned away");
-                }
+                Ok(_) => refused.note(),
                 Err(error) => {
                     // Out of file descriptors, most likely: others may give some back.
                     tracing::warn!(%error, "the control socket could not accept a connection");
@@ -313,10 +324,30 @@ pub async fn answer_here(tx: mpsc::Sender<Request>, path: &str) -> Reply {
     }
 }
 
+/// Programs of other users that were turned away: told once a minute, however many they are.
+#[derive(Default)]
+struct Refused {
+    told: Option<tokio::time::Instant>,
+    since: u64,
+}
+
+impl Refused {
+    fn note(&mut self) {
+        self.since += 1;
+        if self.told.is_some_and(|told| told.elapsed() < TELL_TIME) {
+            return;
+        }
+        let times = std::mem::take(&mut self.since);
+        self.told = Some(tokio::time::Instant::now());
+        tracing::warn!(times, "a program of another user connected to the control socket and was turned away");
+    }
+}
+
 /// One connection, one request: a client that keeps its connection open keeps nobody out.
 async fn answer(stream: UnixStream, router: axum::Router, cancel: CancellationToken) {
     let mut http = hyper::server::conn::http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(REQUEST_TIME).keep_alive(false).max_buf_size(64 << 10);
+    let stream = Patient::new(stream, WRITE_TIME);
     let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     tokio::pin!(connection);
     let result = tokio::select! {

@@ -53,6 +53,7 @@ mod pause;
 mod place;
 mod planned;
 mod pool;
+mod private;
 mod process;
 mod progress;
 mod reconciler;
@@ -90,7 +91,7 @@ use crate::daemon::intake::Intake;
 use crate::daemon::live::lock as lock_of;
 use crate::daemon::open::OpenError;
 use crate::daemon::process::Left;
-pub use crate::daemon::process::Process;
+pub use crate::daemon::process::{Process, ReloadAsked};
 use crate::daemon::progress::Progress;
 use crate::daemon::uploader::Uploader;
 use crate::model::status::Status;
@@ -179,6 +180,7 @@ async fn one_life(
     process: &Arc<Process>,
 ) -> Life {
     let stop = stop.child_token();
+    process.begin();
     // Whoever reads a large file for the last life holds its folder's lock.
     if !process.last_life_has_ended(&stop).await {
         return Life::Over(End::InSync);
@@ -202,7 +204,7 @@ async fn one_life(
     };
     socket_note::write(&config.daemon);
     let mut views: JoinSet<Result<(), Fatal>> = JoinSet::new();
-    views.spawn(requests::run(Arc::clone(&progress), requests, Arc::clone(&process.beats)));
+    views.spawn(requests::run(Arc::clone(&progress), requests, Arc::clone(process)));
     let (publisher, to) = (Arc::clone(&progress), status.clone());
     views.spawn(async move { publisher.publish(&to).await.map_err(Fatal::Store) });
     let mut server = JoinSet::new();

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::{Common, OK, Usage, print};
+use super::{Common, OK, Usage, print, reload, service};
 use crate::config::Edit;
 use crate::model::{Mode, RemotePath};
 
@@ -18,8 +18,8 @@ const USUAL: &str = "personal";
   ferrybox add ~/Documents /Documents
   ferrybox add /srv/photos /Photos --mode backup
 
-The configuration file is made if there is none; comments in it stay. A running daemon takes the change up
-when it is restarted.
+The configuration file is made if there is none; comments in it stay. A running daemon is told, and
+takes the folder up at once.
 
 Exit codes: 0 written, 1 the file cannot be written, 64 the command line or the result is wrong (nothing is written)")]
 pub(super) struct Add {
@@ -97,8 +97,11 @@ impl Add {
             if new {
                 print(&format!("The account is new: run `ferrybox link {account}` to link it.\n"))?;
             }
-            print("A running daemon takes this up when it is restarted or sent SIGHUP.\n")?;
         }
+        if let Some(command) = service::has_to_learn_of(common, &whole) {
+            print(&format!("The installed service may not write there yet: run `{command}`.\n"))?;
+        }
+        reload::tell(common)?;
         Ok(OK)
     }
 }

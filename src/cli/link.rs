@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use clap::Args;
 
 use super::render::escape;
-use super::{Common, OK, Unfinished, Usage, block_on, client, print, unlink};
+use super::{Common, OK, Unfinished, Usage, block_on, client, print, reload, unlink};
 use crate::config::{Account, Config, Edit, LoadOptions, Loaded};
 use crate::dropbox::{self, Dropbox, LinkError, Linked, Pkce, Settings, Source, Tokens};
 
@@ -98,6 +98,9 @@ impl Link {
         let source = block_on(linking.finish(linked, &loaded, self.replace))?;
         Pkce::forget(&begun)?;
         self.remember(common, &options, account, &linking, &source)?;
+        if client::is_running(&loaded.config.daemon) {
+            reload::tell(common)?;
+        }
         Ok(OK)
     }
 

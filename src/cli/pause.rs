@@ -32,10 +32,16 @@ pub(super) struct Pause {
     json: bool,
 }
 
+/// As the daemon allows.
+const LONGEST: Duration = Duration::from_secs(315_360_000);
+
 fn time(text: &str) -> Result<Duration, String> {
     let time = parse_duration(text)?;
     if time < Duration::from_secs(1) {
         return Err("a pause lasts one second at least".to_owned());
+    }
+    if time > LONGEST {
+        return Err("a pause lasts ten years at most; leave --for out for one without an end".to_owned());
     }
     Ok(time)
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Common, OK, Usage, print};
+use super::{Common, OK, Usage, print, reload};
 use crate::config::Edit;
 
 /// Take a folder out of the configuration; no file is touched on either side
@@ -13,8 +13,8 @@ use crate::config::Edit;
 #[command(after_help = "Example:
   ferrybox remove ~/Documents
 
-Local files, and what is in Dropbox, stay. Comments in the configuration file stay. A running daemon takes the
-change up when it is restarted.
+Local files, and what is in Dropbox, stay. Comments in the configuration file stay. A running daemon is told,
+and lets go of the folder at once.
 
 Exit codes: 0 written, 1 the file cannot be written, 64 the folder is not in the file or the command line is wrong")]
 pub(super) struct Remove {
@@ -47,8 +47,8 @@ impl Remove {
                 whole.display(),
                 file.display()
             ))?;
-            print("A running daemon takes this up when it is restarted or sent SIGHUP.\n")?;
         }
+        reload::tell(common)?;
         Ok(OK)
     }
 }

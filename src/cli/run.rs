@@ -8,15 +8,18 @@ use anyhow::Context as _;
 use clap::Args;
 use indicatif::MultiProgress;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::render::escape;
 use super::{Common, FAILED, OK, PROBLEMS, STATE, UNFINISHED, USAGE, Usage, check_folders, progress};
 use crate::config::Config;
-use crate::daemon::{self, End, Process, RunOptions, notify};
+use crate::daemon::{self, End, Process, ReloadAsked, RunOptions, notify};
 use crate::model::status::Status;
+
+/// The same number on every system that this runs on.
+const SIGXFSZ: i32 = 25;
 
 /// Threads that wait for the disk, besides one a folder.
 const DISK_THREADS: usize = 12;
@@ -27,8 +30,9 @@ const DISK_THREADS: usize = 12;
   ferrybox run
   ferrybox run --once --quiet || echo \"backup needs a look\"
 
-SIGTERM or SIGINT lets work under way come to an end; a second one ends the program at once. SIGHUP reads the
-configuration again and starts over with it; if something is wrong in it, the old one stays.
+SIGTERM or SIGINT lets work under way come to an end; a second one ends the program at once. SIGHUP, on a terminal
+too, and `ferrybox reload` read the configuration again and start over with it; if something is wrong in it, the old
+one stays.
 
 Exit codes: 0 all in sync, or stopped as asked; 3 finished, but some paths have problems; 4 could not finish
 (offline, link needed, held back by the guard); 64 the command line or the configuration is wrong; 74 the state
@@ -55,8 +59,7 @@ impl Run {
             common,
             options: RunOptions { once: self.once },
             bars,
-            // A terminal that is closed says the same as somebody who wants the file read again.
-            reloads: !self.once && !on_a_terminal,
+            reloads: !self.once,
             process: Arc::default(),
         };
         let end = runtime.block_on(supervisor.supervise(config));
@@ -88,33 +91,65 @@ impl Supervisor<'_> {
         keeper.spawn(notify::run(Arc::clone(&self.process)));
         let mut signals =
             [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?, signal(SignalKind::hangup())?];
+        // A file that may not become larger is an error where it is written, and not the end of the program.
+        let _too_large = signal(SignalKind::from_raw(SIGXFSZ))?;
+        let mut reloads = self.process.reloads().context("the daemon was started twice")?;
+        let mut last: Option<Config> = None;
         loop {
-            match self.one_life(config, &mut signals).await? {
+            match self.one_life(config.clone(), &mut signals, &mut reloads).await? {
+                // Right in itself, and yet it cannot be opened: the daemon goes on with the one that could.
+                Life::Over(End::Usage(text)) if last.is_some() && !self.process.was_ready() => {
+                    tracing::error!(reason = %text, "the new configuration cannot be used: the daemon goes on with the old one");
+                    let Some(old) = last.take() else { continue };
+                    config = old;
+                }
                 Life::Over(end) => return Ok(end),
-                Life::Again(next) => config = *next,
+                Life::Again(next) => last = Some(std::mem::replace(&mut config, *next)),
             }
         }
     }
 
     /// From one start of the daemon to its end. After SIGHUP with a good configuration there is a next life with that.
-    async fn one_life(&self, config: Config, signals: &mut [Signal; 3]) -> anyhow::Result<Life> {
+    async fn one_life(
+        &self,
+        config: Config,
+        signals: &mut [Signal; 3],
+        reloads: &mut mpsc::Receiver<ReloadAsked>,
+    ) -> anyhow::Result<Life> {
         let stop = CancellationToken::new();
         let (tx, rx) = watch::channel(Status::default());
         let mut daemon = JoinSet::new();
         daemon.spawn(daemon::run(config, self.options, tx, stop.clone(), Arc::clone(&self.process)));
         let mut view = JoinSet::new();
-        if !self.common.quiet {
+        // The journal has the log; a line of progress every half minute helps nobody there.
+        if !self.common.quiet && std::env::var_os("NOTIFY_SOCKET").is_none() {
             view.spawn(progress::show(rx, self.bars.clone()));
         }
         let mut next = None;
         let mut ending = false;
         let end = loop {
+            let mut asked = None;
             let reload = tokio::select! {
                 end = daemon.join_next() => {
                     break end.context("the daemon was never started")?.context("the daemon broke off; this is a bug")?;
                 }
-                hangup = any(signals) => hangup && self.reloads,
+                hangup = any(signals) => match (hangup, self.reloads) {
+                    (false, _) => false,
+                    (true, true) => true,
+                    (true, false) => {
+                        tracing::info!("`run --once` reads its configuration only once");
+                        continue;
+                    }
+                },
+                Some(reply) = reloads.recv() => {
+                    asked = Some(reply);
+                    true
+                }
             };
+            if let Some(reply) = asked.take_if(|_| !self.reloads || ending) {
+                let _ = reply.send(Err("it ends by itself, and reads its configuration only once".to_owned()));
+                continue;
+            }
             if !reload {
                 if ending {
                     return Ok(Life::Over(End::Unfinished("ended at once by a second signal".to_owned())));
@@ -130,11 +165,17 @@ impl Supervisor<'_> {
                 Ok(config) => {
                     tracing::info!("the configuration was read again; starting over with it");
                     next = Some(Box::new(config));
+                    if let Some(reply) = asked {
+                        let _ = reply.send(Ok(()));
+                    }
                     stop.cancel();
                 }
                 // As a whole or not at all: the old one stays.
                 Err(error) => {
                     tracing::error!(%error, "the configuration was not taken over");
+                    if let Some(reply) = asked {
+                        let _ = reply.send(Err(format!("{error:#}")));
+                    }
                     notify::ready();
                 }
             }

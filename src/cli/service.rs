@@ -271,12 +271,17 @@ fn system(common: &Common, place: &Place, program: &Path, filled: bool) -> anyho
     for account in &config.accounts {
         let credentials = account.credentials.strip_prefix("file:").map(Path::new);
         for file in [credentials, account.endpoints.ca_file.as_deref()].into_iter().flatten() {
-            let _ = writeln!(lines, "BindReadOnlyPaths=-{}", quoted(file)?);
+            if let Some(place) = bound_for(file) {
+                let _ = writeln!(lines, "BindReadOnlyPaths=-{}", quoted(&place)?);
+            }
         }
     }
     if file != Path::new(&format!("/etc/ferrybox/{name}.toml")) {
         let start = exec_start(program, Some(&file), SYSTEM_START)?;
-        let _ = writeln!(lines, "BindReadOnlyPaths={}\nExecStart=\n{}", quoted(&file)?, start.trim_end());
+        if let Some(place) = bound_for(&file) {
+            let _ = writeln!(lines, "BindReadOnlyPaths={}", quoted(&place)?);
+        }
+        let _ = writeln!(lines, "ExecStart=\n{}", start.trim_end());
     }
     if program.starts_with("/home") || program.starts_with("/root") {
         let _ = writeln!(lines, "BindReadOnlyPaths={}", quoted(program)?);
@@ -314,6 +319,38 @@ fn agent(common: &Common, program: &Path) -> Plan {
 
 fn commands(lines: &[&str]) -> Vec<Vec<String>> {
     lines.iter().map(|line| line.split(' ').map(ToOwned::to_owned).collect()).collect()
+}
+
+/// What has to be bound so that the unit sees a file: its directory, since a file that is bound by itself stays the old one when it is replaced, as
+/// `ferrybox link` and `ferrybox add` do; a file that lies in a home itself is bound alone. `None`: it is seen anyway.
+fn bound_for(file: &Path) -> Option<PathBuf> {
+    const HIDDEN: [(&str, usize); 5] = [("/home", 3), ("/root", 2), ("/run/user", 4), ("/tmp", 2), ("/var/tmp", 3)];
+    let (_, home) = HIDDEN.into_iter().find(|(hidden, _)| file.starts_with(hidden))?;
+    let dir = file.parent()?;
+    Some(if dir.components().count() > home { dir } else { file }.to_owned())
+}
+
+/// How to let an installed service write to a folder that was added, if it may not yet.
+pub(super) fn has_to_learn_of(common: &Common, local: &Path) -> Option<String> {
+    let lacks = |unit: &Path| {
+        let text = fs::read_to_string(unit).ok()?;
+        let named = |line: &str| {
+            local.to_str().is_some_and(|local| line.trim_end_matches('"').ends_with(&local.replace('%', "%%")))
+        };
+        let lists = |line: &&str| line.starts_with("ReadWritePaths=") || line.starts_with("BindPaths=");
+        (!text.lines().filter(lists).any(named)).then_some(())
+    };
+    let config = common.config.as_ref().map_or_else(String::new, |file| format!(" --config {}", file.display()));
+    let user_file = common.options(false).surroundings.user_file;
+    if let Some(configs) = user_file.parent().and_then(Path::parent)
+        && lacks(&configs.join("systemd/user/ferrybox.service")).is_some()
+    {
+        return Some(format!("ferrybox{config} service install"));
+    }
+    // The system's instances read /etc/ferrybox/NAME.toml.
+    let name = common.config.as_deref().filter(|file| file.starts_with("/etc/ferrybox"))?.file_stem()?.to_str()?;
+    lacks(Path::new(&format!("/etc/systemd/system/ferrybox@{name}.service.d/folders.conf")))?;
+    Some(format!("sudo ferrybox service install --system --user {name}"))
 }
 
 /// The folders, each once.
@@ -358,6 +395,33 @@ mod tests {
         assert_eq!(quoted(Path::new("/a/b")).unwrap(), "/a/b");
         assert_eq!(quoted(Path::new("/a b/100%")).unwrap(), "\"/a b/100%%\"");
         quoted(Path::new("/a\n[Service]\nExecStart=/evil")).unwrap_err();
+    }
+
+    #[test]
+    fn v8_a_file_that_is_replaced_is_bound_by_its_directory() {
+        let bound = |file: &str| bound_for(Path::new(file)).map(|place| place.display().to_string());
+        assert_eq!(bound("/home/alice/.config/ferrybox/c.json").as_deref(), Some("/home/alice/.config/ferrybox"));
+        // Not all of a home for one file.
+        assert_eq!(bound("/home/alice/c.json").as_deref(), Some("/home/alice/c.json"));
+        assert_eq!(bound("/root/c.json").as_deref(), Some("/root/c.json"));
+        assert_eq!(bound("/root/.ferrybox/c.json").as_deref(), Some("/root/.ferrybox"));
+        assert_eq!(bound("/etc/ferrybox/c.json"), None);
+    }
+
+    #[test]
+    fn v1_v5_v6_v7_the_units_show_what_needs_a_person_restart_patiently_and_keep_groups() {
+        for unit in [USER_UNIT, SYSTEM_UNIT] {
+            let has = |line: &str| unit.lines().any(|l| l == line);
+            assert!(!unit.contains("--quiet"));
+            assert!(has("RestartSec=60") && has("StartLimitIntervalSec=0"));
+            let filters: Vec<_> = unit.lines().filter(|line| line.starts_with("SystemCallFilter=")).collect();
+            let last = filters.last().copied();
+            assert_eq!(last, Some("SystemCallFilter=fchown fchownat"), "after what takes them out");
+        }
+        assert!(!AGENT.contains("--quiet"));
+        assert!(USER_UNIT.contains("\nReadWritePaths=-%h/.local/state/ferrybox\n"));
+        // With it, no file could be given another group than the service's own.
+        assert!(!SYSTEM_UNIT.contains("PrivateUsers=yes"));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use clap::Args;
 
 use super::render::escape;
-use super::{Common, OK, Usage, block_on, client, link, print};
+use super::{Common, OK, Usage, block_on, client, link, print, reload};
 use crate::config::Account;
 use crate::dropbox::{CredentialError, Dropbox, Source, Tokens};
 
@@ -45,6 +45,9 @@ impl Unlink {
         if self.forget {
             let directory = daemon.state_dir.join(&account.name);
             forget(&directory).with_context(|| format!("cannot remove the database in {}", directory.display()))?;
+        }
+        if !self.forget {
+            reload::tell(common)?;
         }
         if !common.quiet && was_linked {
             print(&format!("Unlinked {}. Its files stay, here and in Dropbox.\n", account.name))?;

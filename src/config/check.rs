@@ -21,6 +21,10 @@ const LARGEST_CHUNK: u64 = 128 << 20;
 const LARGEST_BATCH: u64 = 1000;
 /// Looking into the log reads all of it.
 const LONGEST_HISTORY: u64 = 10_000_000;
+/// Nothing here is waited for longer than a year; and sums of times must not overflow.
+const LONGEST_TIME: Duration = Duration::from_hours(366 * 24);
+/// Dropbox forgets upload sessions after seven days.
+const LONGEST_SESSION: Duration = Duration::from_hours(7 * 24);
 /// More would only wait for each other.
 const MOST_WORKERS: u64 = 256;
 
@@ -189,9 +193,19 @@ impl Reader<'_> {
     }
 
     fn time(&mut self, section: &Section<'_>, name: &str, least: Duration) -> Duration {
+        self.time_within(section, name, least, LONGEST_TIME)
+    }
+
+    fn time_within(&mut self, section: &Section<'_>, name: &str, least: Duration, most: Duration) -> Duration {
         let parse = |text: &str| {
             let time = parse_duration(text)?;
-            if time < least { Err(format!("{text} is too short: at least {least:?}")) } else { Ok(time) }
+            if time < least {
+                return Err(format!("{text} is too short: at least {least:?}"));
+            }
+            if time > most {
+                return Err(format!("{text} is too long: at most {}h", most.as_secs() / 3600));
+            }
+            Ok(time)
         };
         self.text(section, name, parse).unwrap_or_default()
     }
@@ -253,7 +267,7 @@ impl Reader<'_> {
             workers: usize::try_from(self.count(section, "workers", 1, MOST_WORKERS)).unwrap_or(1),
             chunk_size: self.text(section, "chunk_size", chunk).unwrap_or(BLOCK_SIZE),
             bandwidth: self.text(section, "bandwidth", parse_bandwidth).flatten(),
-            session_lifetime: self.time(section, "session_lifetime", Duration::from_secs(60)),
+            session_lifetime: self.time_within(section, "session_lifetime", Duration::from_secs(60), LONGEST_SESSION),
             max_file_size: self.text(section, "max_file_size", largest).unwrap_or(1),
         }
     }

@@ -49,6 +49,9 @@ impl Edit {
             Err(error) if error.kind() == io::ErrorKind::NotFound => path.to_owned(),
             Err(error) => return Err(io(error)),
         };
+        if fs::symlink_metadata(&real).is_ok_and(|meta| !meta.is_file()) {
+            return Err(io(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file")));
+        }
         let (before, mode) = match fs::read_to_string(&real) {
             Ok(text) => (text, fs::symlink_metadata(&real).map_err(io)?.mode() & 0o7777),
             Err(error) if error.kind() == io::ErrorKind::NotFound => (String::new(), 0o600),

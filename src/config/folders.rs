@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use super::LoadOptions;
@@ -106,7 +107,9 @@ fn directory(path: &Path) -> Result<(), String> {
 /// A file that can be opened.
 pub(super) fn readable_file(path: &Path) -> Result<(), String> {
     let shown = path.display();
-    match fs::File::open(path).and_then(|f| f.metadata()) {
+    // A pipe in its place is seen to be one, and not waited for.
+    let not_waiting = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or(0);
+    match fs::OpenOptions::new().read(true).custom_flags(not_waiting).open(path).and_then(|f| f.metadata()) {
         Ok(meta) if meta.is_file() => Ok(()),
         Ok(_) => Err(format!("{shown} is not a file")),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Err(format!("{shown} does not exist")),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
 use std::io::Read as _;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use config::{ConfigError, Map, Source, Value, ValueKind};
@@ -144,7 +144,9 @@ fn single(section: &str, key: &str, value: &str, origin: &str) -> Layer {
 fn read(path: &Path, must_exist: bool, problems: &mut Vec<Problem>) -> Option<Layer> {
     let shown = path.display().to_string();
     let mut wrong = |text: String| problems.push(Problem::new("", shown.as_str(), text));
-    let file = match fs::File::open(path) {
+    // A pipe in its place is seen to be one, and not waited for.
+    let not_waiting = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or(0);
+    let file = match fs::OpenOptions::new().read(true).custom_flags(not_waiting).open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && !must_exist => return None,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {

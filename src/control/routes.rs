@@ -19,6 +19,8 @@ use super::{EntriesOf, REQUEST_TIME, Request, Unable};
 const BODY: usize = 64 << 10;
 /// How long the daemon may think about a question that needs no waiting.
 const ANSWER_TIME: Duration = Duration::from_secs(10);
+/// Ten years, in seconds.
+const LONGEST_PAUSE: u64 = 315_360_000;
 /// Entries of a page, if the client does not say and at most.
 const PAGE: (u64, u64) = (100, 1000);
 
@@ -35,6 +37,7 @@ const ROUTES: &[&str] = &[
     "GET /v1/entries",
     "GET /v1/versions",
     "POST /v1/sync",
+    "POST /v1/reload",
     "POST /v1/pause",
     "POST /v1/resume",
     "POST /v1/approve",
@@ -60,6 +63,7 @@ pub(super) fn router(daemon: Daemon) -> Router {
         .route("/v1/entries", get(entries))
         .route("/v1/held", get(held))
         .route("/v1/sync", post(sync))
+        .route("/v1/reload", post(reload))
         .route("/v1/pause", post(pause))
         .route("/v1/resume", post(resume))
         .route("/v1/approve", post(approve))
@@ -308,10 +312,18 @@ struct Pause {
     for_s: Option<u64>,
 }
 
+async fn reload(State(daemon): State<Daemon>) -> Result<Response, Problem> {
+    match daemon.ask(Some(ANSWER_TIME), |reply| Request::Reload { reply }).await? {
+        Ok(()) => Ok(axum::Json(serde_json::json!({ "reloading": true })).into_response()),
+        Err(sentence) => Err(Problem::new(StatusCode::CONFLICT, sentence)),
+    }
+}
+
 async fn pause(State(daemon): State<Daemon>, body: Body) -> Result<Response, Problem> {
     let Pause { account, for_s } = json_body(body).await?;
-    if for_s == Some(0) {
-        return Err(Problem::new(StatusCode::BAD_REQUEST, "for_s must be at least 1, or absent until /v1/resume"));
+    if for_s.is_some_and(|seconds| !(1..=LONGEST_PAUSE).contains(&seconds)) {
+        let text = format!("for_s must be from 1 to {LONGEST_PAUSE} (ten years), or absent until /v1/resume");
+        return Err(Problem::new(StatusCode::BAD_REQUEST, text));
     }
     let time = for_s.map(Duration::from_secs);
     found(daemon.ask(Some(ANSWER_TIME), |reply| Request::Pause { account, time, reply }).await?)

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::daemon::account::{Account, Fatal, Who};
+use crate::daemon::private;
 use crate::dropbox::{Dropbox, Tokens};
 use crate::model::Failure;
 use crate::model::status::{AccountState, Space};
@@ -147,7 +148,7 @@ const FILE: &str = "account-id";
 /// Whose database it was that stood in this directory, if that was ever known.
 #[must_use]
 pub fn remembered(dir: &Path) -> Option<String> {
-    let text = std::fs::read_to_string(dir.join(FILE)).ok()?;
+    let text = private::read(&dir.join(FILE)).ok()??;
     Some(text.trim().to_owned()).filter(|id| !id.is_empty())
 }
 
@@ -156,9 +157,7 @@ fn remember(database: &Path, account_id: &str) {
     if remembered(dir).as_deref() == Some(account_id) {
         return;
     }
-    let next = dir.join(format!("{FILE}.next"));
-    let written = std::fs::write(&next, account_id).and_then(|()| std::fs::rename(&next, dir.join(FILE)));
-    if let Err(error) = written {
+    if let Err(error) = private::write(&dir.join(FILE), account_id.as_bytes()) {
         tracing::warn!(%error, "the account's id could not be noted beside its database; the database has it, too");
     }
 }

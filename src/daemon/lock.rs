@@ -77,7 +77,7 @@ impl Lock {
     pub fn of_folder(root: &Path) -> Result<Option<Self>, LockError> {
         for above in root.ancestors().skip(1) {
             let lock = above.join(OWN_DIR).join("lock");
-            let file = match File::open(&lock) {
+            let file = match OpenOptions::new().read(true).custom_flags(careful()).open(&lock) {
                 Ok(file) => file,
                 Err(error) if is_none(&error) => continue,
                 Err(source) => return Err(LockError::Io { path: lock, source }),

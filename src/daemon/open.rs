@@ -1,7 +1,5 @@
 //! Opening everything before the first task starts, so that what is wrong is said at once and nothing is half running.
 
-use std::fs::DirBuilder;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -22,9 +20,11 @@ use crate::daemon::lock::Lock;
 use crate::daemon::meeting;
 use crate::daemon::moves::Moves;
 use crate::daemon::pause;
+use crate::daemon::private;
 use crate::daemon::process::Process;
 use crate::daemon::remote::RemoteCache;
-use crate::dropbox::{self, Dropbox, Source, Tokens};
+use crate::dropbox::{self, Credentials, Dropbox, Source, Tokens};
+use crate::model::Failure;
 use crate::plan::governor::Governor;
 use crate::store::{Store, StoreError, set_aside};
 
@@ -46,6 +46,7 @@ impl From<StoreError> for OpenError {
         match error {
             StoreError::Full { .. } => Self::Full(error.to_string()),
             StoreError::Corrupt { .. } => Self::Damaged(error),
+            StoreError::Untrusted { .. } => Self::Usage(error.to_string()),
             _ => Self::State(error.to_string()),
         }
     }
@@ -60,8 +61,7 @@ pub(crate) struct Opened {
 /// Opens all accounts.
 pub(crate) async fn all(config: &Config, stop: &CancellationToken, process: &Process) -> Result<Opened, OpenError> {
     let state_dir = &config.daemon.state_dir;
-    private_dir(state_dir)
-        .map_err(|e| OpenError::State(format!("cannot make daemon.state_dir {}: {e}", state_dir.display())))?;
+    private_dir(state_dir)?;
     let lock = Lock::take(&state_dir.join("lock"), state_dir).map_err(|e| OpenError::Usage(e.to_string()))?;
     if config.accounts.iter().all(|a| a.folders.is_empty()) {
         return Err(OpenError::Usage(
@@ -85,14 +85,21 @@ async fn one(
 ) -> Result<Account, OpenError> {
     let usage = |text: String| OpenError::Usage(format!("account {}: {text}", account.name));
     let dir = config.daemon.state_dir.join(&account.name);
-    private_dir(&dir).map_err(|e| OpenError::State(format!("cannot make {}: {e}", dir.display())))?;
+    private_dir(&dir)?;
     let store = database(&dir).await?;
 
     store.set_longest(ms(config.watch.restless));
     store.set_history(config.daemon.history);
 
     let source: Source = account.credentials.parse().map_err(&usage)?;
-    let credentials = source.load(&account.name).await.map_err(|e| usage(e.to_string()))?;
+    let (credentials, unlinked) = match source.load(&account.name).await {
+        Ok(credentials) => (credentials, None),
+        // After a reload it waits for the next link, as it does when Dropbox takes the token no more.
+        Err(error) if process.has_been_ready() => {
+            (Credentials::Access { access_token: String::new().into() }, Some(error.to_string()))
+        }
+        Err(error) => return Err(usage(error.to_string())),
+    };
     dropbox::install_tls_provider();
     let settings = settings(config, account).map_err(|e| usage(e.to_string()))?;
     let tokens = Tokens::new(&account.name, credentials);
@@ -108,7 +115,12 @@ async fn one(
     store.forget_folders_except(&ids).await?;
     let remote = RemoteCache::open(&store, &config.listing, &account.question, &folders).await?;
     let beats = Arc::clone(&process.beats);
-    Ok(assemble(config, account, Parts { store, dropbox, source, folders, looks, remote, beats }, stop).await?)
+    let account =
+        assemble(config, account, Parts { store, dropbox, source, folders, looks, remote, beats }, stop).await?;
+    if let Some(why) = unlinked {
+        account.note(&Failure::account("auth_required", why));
+    }
+    Ok(account)
 }
 
 /// What an account is made of, however it was opened.
@@ -234,7 +246,7 @@ const DAMAGED: &str = "state.db.damaged";
 
 /// Notes that a database is damaged; `false` if not even that can be written.
 pub(crate) fn mark_damaged(database: &Path, what: &str) -> bool {
-    std::fs::write(database.with_file_name(DAMAGED), what).is_ok()
+    private::write(&database.with_file_name(DAMAGED), what.as_bytes()).is_ok()
 }
 
 /// Moves the databases aside that were found damaged while they were used.
@@ -242,7 +254,7 @@ pub(crate) fn set_marked_aside(config: &Config) -> Result<(), StoreError> {
     for account in &config.accounts {
         let path = config.daemon.state_dir.join(&account.name).join("state.db");
         let note = path.with_file_name(DAMAGED);
-        let Ok(what) = std::fs::read_to_string(&note) else { continue };
+        let Ok(Some(what)) = private::read(&note) else { continue };
         aside(&path, &StoreError::Corrupt { path: path.clone(), what })?;
         std::fs::remove_file(&note).map_err(|e| StoreError::Io { path: note, what: e.to_string() })?;
     }
@@ -266,6 +278,11 @@ pub(crate) fn settings(config: &Config, account: &config::Account) -> Result<dro
     Ok(settings)
 }
 
-fn private_dir(path: &Path) -> std::io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(path)
+fn private_dir(path: &Path) -> Result<(), OpenError> {
+    private::directory(path).map_err(|refused| match refused {
+        private::Refused::Io(error) => {
+            OpenError::State(format!("cannot make {} (see daemon.state_dir): {error}", path.display()))
+        }
+        private::Refused::Untrusted(text) => OpenError::Usage(text),
+    })
 }

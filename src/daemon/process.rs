@@ -1,9 +1,11 @@
 //! What outlives a reload: the life that runs now, as the watchdog's keeper sees it, and what the last one left running.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -16,13 +18,21 @@ use crate::dropbox::Gates;
 /// After this long it is said that something of the last life is still waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// Somebody asks over the socket for the configuration to be read again. The answer is one sentence if it is not taken over.
+pub type ReloadAsked = oneshot::Sender<Result<(), String>>;
+
 /// The program from its start to its end, over all reloads.
-#[derive(Default)]
 pub struct Process {
     /// What goes on.
     pub(crate) beats: Arc<Beats>,
     /// The life that runs; `None` between two.
     now: Mutex<Option<Arc<Progress>>>,
+    /// Whether the last life came so far.
+    ready: AtomicBool,
+    /// When the first life has been ready, missing credentials end no other one.
+    ever_ready: AtomicBool,
+    ask: mpsc::Sender<ReloadAsked>,
+    asked: Mutex<Option<mpsc::Receiver<ReloadAsked>>>,
     /// When opening or closing last came a step further.
     between: Beat,
     /// What is left of a life that has ended: it still holds what is the next one's.
@@ -40,6 +50,23 @@ pub(crate) struct Left {
     pub(crate) servers: Vec<JoinSet<()>>,
 }
 
+impl Default for Process {
+    fn default() -> Self {
+        let (ask, asked) = mpsc::channel(4);
+        Self {
+            beats: Arc::default(),
+            now: Mutex::default(),
+            ready: AtomicBool::new(false),
+            ever_ready: AtomicBool::new(false),
+            ask,
+            asked: Mutex::new(Some(asked)),
+            between: Beat::default(),
+            left: Mutex::default(),
+            gates: Mutex::default(),
+        }
+    }
+}
+
 impl std::fmt::Debug for Process {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Process").finish_non_exhaustive()
@@ -55,7 +82,37 @@ impl Process {
     /// Everything is open and at work; or (`None`) a life ends.
     pub(crate) fn set(&self, now: Option<Arc<Progress>>) {
         self.step();
+        if now.is_some() {
+            self.ready.store(true, Ordering::Relaxed);
+            self.ever_ready.store(true, Ordering::Relaxed);
+        }
         *lock(&self.now) = now;
+    }
+
+    /// Where reloads that are asked for over the socket arrive; there is one who answers them.
+    pub fn reloads(&self) -> Option<mpsc::Receiver<ReloadAsked>> {
+        lock(&self.asked).take()
+    }
+
+    /// Asks for a reload. If nobody can answer, the question is dropped, and whoever asked is told so.
+    pub(crate) async fn reload(&self, reply: ReloadAsked) {
+        drop(self.ask.send(reply).await);
+    }
+
+    /// Whether the life that ended last had everything open.
+    pub fn was_ready(&self) -> bool {
+        self.ready.load(Ordering::Relaxed)
+    }
+
+    /// Whether this program has been at work before: then it waits for what is missing and does not end.
+    pub(crate) fn has_been_ready(&self) -> bool {
+        self.ever_ready.load(Ordering::Relaxed)
+    }
+
+    /// A life begins.
+    pub(crate) fn begin(&self) {
+        self.ready.store(false, Ordering::Relaxed);
+        self.step();
     }
 
     /// Opening or closing has come a step further.

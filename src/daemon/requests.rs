@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use crate::control::{Entries, EntriesOf, Request};
 use crate::daemon::account::Fatal;
 use crate::daemon::attention;
-use crate::daemon::beats::{Beats, rest};
+use crate::daemon::beats::rest;
 use crate::daemon::clock::{ms, now_ms};
 use crate::daemon::explain;
 use crate::daemon::held::{self, Verdict};
@@ -18,6 +18,7 @@ use crate::daemon::intake::{Look, blocking};
 use crate::daemon::lists::{self, usize_of};
 use crate::daemon::place::{self, Place};
 use crate::daemon::planned;
+use crate::daemon::process::Process;
 use crate::daemon::progress::Progress;
 use crate::daemon::restore;
 use crate::daemon::views::{self, Viewed};
@@ -31,17 +32,17 @@ use crate::store::{StoreError, WalkAt};
 pub(crate) async fn run(
     progress: Arc<Progress>,
     mut requests: mpsc::Receiver<Request>,
-    beats: Arc<Beats>,
+    process: Arc<Process>,
 ) -> Result<(), Fatal> {
     let mut waiting = JoinSet::new();
     loop {
         tokio::select! {
             request = requests.recv() => match request {
                 Some(request) => {
-                    let progress = Arc::clone(&progress);
+                    let (progress, ours) = (Arc::clone(&progress), Arc::clone(&process));
                     // A person waits for it, and may: only its work on the disk is listened to.
-                    let answered = rest(async move { answer(&progress, request).await });
-                    waiting.spawn(beats.drive("an answer on the socket".to_owned(), answered));
+                    let answered = rest(async move { answer(&progress, &ours, request).await });
+                    waiting.spawn(process.beats.drive("an answer on the socket".to_owned(), answered));
                 }
                 None => return std::future::pending().await,
             },
@@ -56,7 +57,7 @@ pub(crate) async fn run(
     }
 }
 
-async fn answer(progress: &Progress, request: Request) -> Result<(), Fatal> {
+async fn answer(progress: &Progress, process: &Process, request: Request) -> Result<(), Fatal> {
     match request {
         Request::Status(reply) => {
             let _ = reply.send(progress.status().await?);
@@ -99,6 +100,10 @@ async fn answer(progress: &Progress, request: Request) -> Result<(), Fatal> {
         }
         Request::Held { offset, limit, reply } => {
             let _ = reply.send(held::list(progress, offset, limit).await?);
+        }
+        Request::Reload { reply } => {
+            // Whoever reads the configuration answers, since this life ends with the answer.
+            process.reload(reply).await;
         }
         Request::Pause { account, time, reply } => {
             let _ = reply.send(pause(progress, account.as_deref(), Some(time)).await?);

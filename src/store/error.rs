@@ -51,6 +51,14 @@ pub enum StoreError {
         /// The file.
         path: PathBuf,
     },
+    /// Something else stands in its place, or others could change it.
+    #[error("{} {what}", path.display())]
+    Untrusted {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and what to do.
+        what: String,
+    },
     /// Anything else; most likely a fault of this program.
     #[error("the database {}: {what}", path.display())]
     Other {

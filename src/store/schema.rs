@@ -1,7 +1,7 @@
 //! Opening the file: whose it is, how old its schema is, whether it is sound, and the settings of a connection.
 
 use std::fs::OpenOptions;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -26,9 +26,43 @@ pub(super) fn known() -> i64 {
     i64::try_from(MIGRATIONS.dirs().count()).unwrap_or(i64::MAX)
 }
 
+/// Whether the file, and those that SQLite keeps beside it, are ours to believe: regular files that nobody else can write. None need be there.
+pub(super) fn vouch(path: &Path) -> Result<(), StoreError> {
+    for ending in ["", "-wal", "-shm"] {
+        let mut name = path.as_os_str().to_owned();
+        name.push(ending);
+        let file = PathBuf::from(name);
+        let meta = match std::fs::symlink_metadata(&file) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(StoreError::Io { path: path.to_owned(), what: error.to_string() }),
+            Ok(meta) => meta,
+        };
+        let me = rustix::process::geteuid().as_raw();
+        let whose = "who writes it decides what is deleted here and in Dropbox";
+        let what = if !meta.is_file() {
+            "is not a regular file, and a database is: look at what put it there, then move it away".to_owned()
+        } else if meta.uid() != me && meta.uid() != 0 && me != 0 {
+            format!(
+                "belongs to user {}, and {whose}: give it to the daemon's user (`chown`), or move it away",
+                meta.uid()
+            )
+        } else if meta.mode() & 0o022 != 0 {
+            let mode = meta.mode() & 0o7777;
+            format!(
+                "can be written by other users (mode {mode:04o}), and {whose}: run `chmod 600` on it, or move it away to begin with an empty one"
+            )
+        } else {
+            continue;
+        };
+        return Err(StoreError::Untrusted { path: file, what });
+    }
+    Ok(())
+}
+
 /// Opens the writer's connection on a database that is ours, sound and of this program's schema; creates it if there is none.
 pub(super) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
     let io = |e: std::io::Error| StoreError::Io { path: path.to_owned(), what: e.to_string() };
+    vouch(path)?;
     // Made by us so that nobody else may read it; SQLite gives the same rights to its -wal and -shm.
     let file = OpenOptions::new().create(true).append(true).mode(0o600).open(path).map_err(io)?;
     let bytes = file.metadata().map_err(io)?.len();
@@ -112,6 +146,7 @@ fn flags(way: OpenFlags) -> OpenFlags {
 
 /// Looks at a file without writing to it: its schema if it is ours.
 pub(super) fn inspect(path: &Path) -> Result<i64, StoreError> {
+    vouch(path)?;
     let sql = |e: rusqlite::Error| of_sqlite(path, &e);
     let conn = Connection::open_with_flags(path, flags(OpenFlags::SQLITE_OPEN_READ_ONLY)).map_err(sql)?;
     conn.busy_timeout(Duration::from_secs(5)).map_err(sql)?;

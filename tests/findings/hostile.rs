@@ -1,1 +1,3 @@
 //! Hostile or broken input (group H).
+
+mod files;

@@ -1,3 +1,4 @@
 //! The service and the process (group V).
 
+mod control;
 mod watchdog;
