@@ -312,6 +312,12 @@ impl Intake {
         }
         self.folder.set(|now| now.scans += 1);
         let outcome = self.scan_blocking(under).await;
+        if whole && outcome.is_ok() && self.folder.comes_down() && self.folder.now().root_trouble.is_none() {
+            // Before the scan counts as ended: `run --once` would end in the middle of it.
+            let (account, folder) = (Arc::clone(&self.account), Arc::clone(&self.folder));
+            let purged = blocking(move || trash::purge(&account, &folder)).await;
+            purged.inspect_err(|_| self.folder.set(|now| now.scans = now.scans.saturating_sub(1)))?;
+        }
         self.folder.set(|now| {
             now.scans = now.scans.saturating_sub(1);
             if let Ok(Some(limit)) = &outcome {
@@ -327,10 +333,6 @@ impl Intake {
             let wait = if degraded { POLL.min(rescan) } else { rescan };
             // Jitter: many daemons on one host should not scan in step.
             self.next_scan = Instant::now() + wait.mul_f64(0.9 + chance() * 0.2);
-            if outcome.is_ok() && self.folder.comes_down() && self.folder.now().root_trouble.is_none() {
-                let (account, folder) = (Arc::clone(&self.account), Arc::clone(&self.folder));
-                blocking(move || trash::purge(&account, &folder)).await?;
-            }
             // After the purge: on a full disk this fails, and that makes room.
             if outcome.is_ok() {
                 self.account.store.prune_hashes(now_ms()).await?;
