@@ -92,11 +92,12 @@ impl Brake {
             held => {
                 if held.is_some() {
                     let Some(through) = let_through(store, lane).await? else { return Ok(false) };
+                    // In one step: what was agreed to is never without the word that it is under way.
+                    let mut values = vec![(approved(lane), Some(RUNNING.to_owned())), (recent(lane), None)];
                     for (folder, files) in through {
-                        held::let_through(store, folder, files).await?;
+                        values.push(held::let_through(store, folder, files).await?);
                     }
-                    store.set_meta(&approved(lane), RUNNING).await?;
-                    store.unset_meta(&recent(lane)).await?;
+                    store.set_metas(values).await?;
                 } else if !waves.is_empty() {
                     for (folder, wave) in waves {
                         late.entry(folder.0).or_default().pass(wave);

@@ -284,7 +284,7 @@ impl Committer {
         let mixed = tags.iter().any(|e| e.is("too_many_shared_folder_targets"));
         self.pace = if busy || alone && !self.others {
             self.pace.slower(batch.changes.len())
-        } else if !whole || mixed {
+        } else if !whole || mixed || batch.changes.len() > 1 && tags.iter().any(|e| e.too_many()) {
             self.pace.smaller(batch.changes.len())
         } else {
             self.pace.faster(self.account.config.commit.max_entries)

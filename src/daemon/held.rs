@@ -31,13 +31,17 @@ fn through(folder: FolderId) -> String {
     format!("folder.{}.let_through", folder.0)
 }
 
-/// A person has agreed that these go here because they went in Dropbox: the guard asks no second time.
-pub(crate) async fn let_through(store: &Store, folder: FolderId, mut files: LetThrough) -> Result<(), StoreError> {
+/// A person has agreed that these go here because they went in Dropbox, and the guard asks no second time: the value to be written for that.
+pub(crate) async fn let_through(
+    store: &Store,
+    folder: FolderId,
+    mut files: LetThrough,
+) -> Result<(String, Option<String>), StoreError> {
     let key = through(folder);
     if let Some(text) = store.meta(&key).await? {
         files.join(LetThrough::from_text(&text));
     }
-    store.set_meta(&key, &files.to_text()).await
+    Ok((key, Some(files.to_text())))
 }
 
 /// Nothing that was let through waits any more.

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::daemon::account::{Account, Fatal, Who};
+use crate::daemon::intake::blocking;
 use crate::daemon::private;
 use crate::dropbox::{Dropbox, Tokens};
 use crate::model::Failure;
@@ -21,9 +22,12 @@ const ROOM_AT_MOST: Duration = Duration::from_mins(2);
 
 /// Asks until Dropbox has answered once, compares the answer with the database, then keeps an eye on what ends a wait.
 pub(crate) async fn run(account: &Account) -> Result<(), Fatal> {
-    for folder in &account.folders {
-        folder.root.clear_snapshots();
-    }
+    let folders = account.folders.clone();
+    blocking(move || {
+        folders.iter().for_each(|folder| folder.root.clear_snapshots());
+        Ok(())
+    })
+    .await?;
     let mut room = ROOM;
     let mut at_full: Option<Space> = None;
     let (mut trouble, mut quota) = (account.trouble.subscribe(), account.upward.quota.subscribe());
@@ -99,7 +103,12 @@ pub(crate) async fn step(account: &Account) -> Result<bool, Fatal> {
         Some(_) => {}
         None => account.store.set_meta("account_id", &found.account_id).await?,
     }
-    remember(account.store.path(), &found.account_id);
+    let (database, account_id) = (account.store.path().to_owned(), found.account_id.clone());
+    blocking(move || {
+        remember(&database, &account_id);
+        Ok(())
+    })
+    .await?;
     if account.store.set_namespace(account.dropbox.namespace_of(&found)).await? {
         tracing::warn!(account = %account.name, "the account's files lie in another namespace now: everything is listed anew, and nothing is deleted");
         account.remote.lanes.iter().for_each(|lane| lane.nudge.notify_one());

@@ -76,6 +76,11 @@ impl EntryError {
         self.tags.iter().any(|t| t == "too_many_write_operations" || t == "internal_error")
     }
 
+    /// The call was too large for this entry: fewer of them may do.
+    pub fn too_many(&self) -> bool {
+        self.tags.iter().any(|t| t == "too_many_files")
+    }
+
     /// The server's offset, where it says that ours is wrong.
     pub fn correct_offset(&self) -> Option<u64> {
         correct_offset(&self.value)

@@ -220,7 +220,10 @@ fn known(tag: &str, tags: &[String], after: Option<Duration>) -> Option<Failure>
         "in_progress" => retry("busy", "Dropbox is still at it: tried again"),
         "unsupported_content_type" => Failure::wedge("type", "Dropbox cannot do this with a file of this kind"),
         "too_large" => Failure::wedge("too_large", "the file is larger than Dropbox takes"),
-        "too_many_files" => Failure::wedge("too_many_files", "the folder holds more files than one call may delete"),
+        "too_many_files" => retry(
+            "too_many_files",
+            "one call may not hold, or take along, so many files and folders: it goes on with fewer, and below the folder first",
+        ),
         "content_hash_mismatch" => {
             Failure::look("changed", "the bytes that arrived are not the ones that were read: the file is read again")
         }

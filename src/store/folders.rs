@@ -116,6 +116,11 @@ impl Store {
                 drop_rows(conn, folder)?;
                 conn.execute("DELETE FROM folder WHERE id = ?1", [folder.0])?;
             }
+            // Numbers are never used twice, so that nobody would ever ask for these again.
+            conn.execute_batch(
+                "DELETE FROM meta WHERE key GLOB 'folder.[0-9]*.*' AND CAST(substr(key, 8) AS INTEGER) NOT IN (SELECT id FROM folder);
+                 DELETE FROM meta WHERE key GLOB 'listing.[0-9]*.*' AND CAST(substr(key, 9) AS INTEGER) NOT IN (SELECT id FROM remote_listing);",
+            )?;
             Ok(())
         })
         .await

@@ -333,6 +333,25 @@ impl Store {
         .await
     }
 
+    /// Sets values, or forgets those that are `None`: all of them, or none.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn set_metas(&self, values: Vec<(String, Option<String>)>) -> Result<(), StoreError> {
+        self.write(move |conn| {
+            for (key, value) in &values {
+                match value {
+                    Some(value) => conn
+                        .prepare_cached("INSERT INTO meta (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = excluded.value")?
+                        .execute(params![key, value])?,
+                    None => conn.prepare_cached("DELETE FROM meta WHERE key = ?1")?.execute([key])?,
+                };
+            }
+            Ok(())
+        })
+        .await
+    }
+
     /// Forgets a value.
     ///
     /// # Errors

@@ -307,7 +307,13 @@ async fn another_remote_path_is_a_new_meeting() {
     assert_eq!((open.len(), open[0].entries, open[0].changes.len()), (1, 2, 1));
     assert_eq!(home.store.summary(home.folder).await.unwrap(), crate::store::FolderSummary::default());
     home.counts_agree();
+    let (gone, kept) = (format!("folder.{}.let_through", other.id.0), format!("folder.{}.held", home.folder.0));
+    let values = [&gone, &kept, "listing.77.recent", "account_id"].map(|key| (key.to_owned(), Some("x".to_owned())));
+    home.store.set_metas(values.to_vec()).await.unwrap();
     home.store.forget_folders_except(&[home.folder]).await.unwrap();
+    // What was remembered of a folder, or of a listing, goes with it (Q2).
+    assert_eq!((home.store.meta(&gone).await, home.store.meta("listing.77.recent").await), (Ok(None), Ok(None)));
+    assert!(home.store.meta(&kept).await.unwrap().is_some() && home.store.meta("account_id").await.unwrap().is_some());
     assert!(home.rows().is_empty());
     let open = home.store.open_batches().await.unwrap();
     assert_eq!((open.len(), open[0].entries, open[0].changes.len()), (1, 2, 0));

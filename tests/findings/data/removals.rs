@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use ferrybox_standin::{Effect, Fault, When};
+use ferrybox_standin::{Effect, Entries, Fault, When};
 use rustix::process::{Resource, Rlimit};
 
 use crate::harness::{self, Daemon, FINISH_BATCH, World};
@@ -217,6 +217,40 @@ fn c3_what_comes_and_goes_again_holds_no_deletions() {
     world.eventually("the deletions here", || world.disk().len() == 8);
     world.until_folder("in_sync");
     assert_eq!(daemon.stop().0, Some(0));
+    world.assert_equal();
+    world.assert_clean();
+}
+
+/// "Too many files in one request: retry with fewer." A batch is split, and a folder that is too much for one call goes piece by piece.
+#[test]
+fn r2_too_many_files_is_tried_again_with_fewer() {
+    let world = two_way();
+    for i in 0..12 {
+        world.write(&format!("f{i}"), format!("{i}"));
+    }
+    for dir in ["d/a/x", "d/a/y", "d/b"] {
+        fs::create_dir_all(world.folder.join(dir)).unwrap();
+    }
+    world.write("keep", "k");
+    world.once_in_sync();
+    world.once_in_sync();
+    let daemon = world.daemon();
+    world.until_folder("in_sync");
+    let standin = &world.standin;
+    let too_many = || Effect::EntryFailure { tag: "too_many_files".to_owned(), entries: Entries::All };
+    standin.reset_counters();
+    standin.faults().add(Fault::times(DELETE_BATCH, 2, too_many()));
+    (0..12).for_each(|i| fs::remove_file(world.folder.join(format!("f{i}"))).unwrap());
+    world.until("the files", |s| s.file_count() == 1);
+    let calls = standin.calls_of(DELETE_BATCH);
+    assert!((4..=8).contains(&calls), "{calls} calls for 12 files, of which two were refused");
+    standin.faults().clear();
+    standin.faults().add(Fault::once(DELETE_BATCH, too_many()));
+    fs::remove_dir_all(world.folder.join("d")).unwrap();
+    world.until("the folders", |s| !s.folder("/T/d"));
+    world.until_folder("in_sync");
+    assert_eq!(daemon.stop().0, Some(0));
+    world.once_in_sync();
     world.assert_equal();
     world.assert_clean();
 }
