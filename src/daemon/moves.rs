@@ -23,6 +23,8 @@ use crate::store::StoreError;
 const SOON_MS: i64 = 300;
 /// What was here and is another one in Dropbox may have been renamed here: that is seen within this time, in ms.
 const RENAMED_MS: i64 = 2_500;
+/// And where the very file is here under other letters of its name, within this time.
+const LETTERS_MS: i64 = 60_000;
 /// For so long at the most the listing is waited for after a move.
 const LISTED: Duration = Duration::from_secs(10);
 /// For so long a refused move is not proposed again.
@@ -227,7 +229,7 @@ fn sought(
         Instead::Agreed | Instead::Deleted => {
             return respelled(account, folder, root, &job.path, matches!(what, Instead::Deleted));
         }
-        Instead::Fetched(base) => return fetched(account, folder, root, job, base.is_some()),
+        Instead::Fetched(base) => return fetched(account, folder, root, job, base),
         Instead::Other => return Ok(None),
     };
     if names::disallowed(&job.path).is_some() {
@@ -279,8 +281,20 @@ enum Place {
 
 /// What comes down to where nothing is. If it was there, and is another one in Dropbox by now, it may only have been renamed here: that is looked for
 /// first. If it stands here in another spelling, it is here, unless Dropbox shows the new one.
-fn fetched(account: &Account, folder: &Folder, root: &Root, job: &Job, was: bool) -> Result<Option<Settled>, Unread> {
-    let waited = now_ms().saturating_sub(job.since);
+fn fetched(
+    account: &Account,
+    folder: &Folder,
+    root: &Root,
+    job: &Job,
+    base: Option<&Base>,
+) -> Result<Option<Settled>, Unread> {
+    let (waited, was) = (now_ms().saturating_sub(job.since), base.is_some());
+    if let Some(base) = base
+        && (0..LETTERS_MS).contains(&waited)
+        && is_here_in_letters(account, folder, root, &job.path, base)?
+    {
+        return Ok(Some(Settled::Wait(now_ms() + SOON_MS)));
+    }
     let mut above = job.path.parent().filter(|dir| !dir.is_root());
     while let Some(dir) = above.clone().filter(|dir| root.observe(dir) == Local::Absent) {
         if was || account.store.agreed_dir_blocking(folder.id, &dir)? {
@@ -302,6 +316,24 @@ fn fetched(account: &Account, folder: &Folder, root: &Root, job: &Job, was: bool
     let agreed = account.store.agreed_below_blocking(folder.id, &other)?;
     let shown = account.remote.name_blocking(account, folder.id, &job.path)?;
     Ok((agreed && shown.as_deref() != Some(job.path.name())).then_some(Settled::Nothing))
+}
+
+/// Whether the very file is here under other letters of its name, and may be on its way to that name in Dropbox: should it come down under its old name
+/// now, there would be two of it, which Dropbox does not tell apart.
+fn is_here_in_letters(
+    account: &Account,
+    folder: &Folder,
+    root: &Root,
+    path: &RelPath,
+    base: &Base,
+) -> Result<bool, Unread> {
+    let Some(parent) = path.parent().filter(|parent| root.observe(parent) == Local::Dir) else { return Ok(false) };
+    let entries = listed(root, &parent)?;
+    let mut here = entries.iter().filter_map(|(name, kind)| {
+        let other = parent.child(name).ok().filter(|other| spelling(path, other) == Spelling::Letters)?;
+        matches!(kind, Kind::File(stat) if same_file(base, stat)).then_some(other)
+    });
+    Ok(here.any(|other| account.moves.refusal(folder.id, path, &other).is_none()))
 }
 
 /// A directory whose name changed only its letters is one folder in Dropbox: that gets the new name, and is never deleted.

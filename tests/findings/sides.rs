@@ -3,4 +3,5 @@
 mod causes;
 mod dates;
 mod listings;
+mod letters;
 mod long_names;
