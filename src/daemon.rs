@@ -48,6 +48,7 @@ mod moves;
 mod offline;
 mod once;
 mod open;
+mod overlooked;
 mod pack;
 mod pause;
 mod place;

@@ -17,6 +17,7 @@ pub mod meet;
 pub mod moves;
 pub mod names;
 pub mod outcome;
+pub mod overlooked;
 pub mod pace;
 pub mod pack;
 pub mod recent;

@@ -96,14 +96,23 @@ impl Echo {
         lock(&self.0).tick
     }
 
-    /// That call, or a later one, has said that there is nothing more to fetch, and what it brought is stored.
-    pub(crate) fn ended(&self, began: u64) {
+    /// That call, or a later one, has said that there is nothing more to fetch, and what it brought is stored. Gives the places of moved folders that it
+    /// shows by now: what was not in them any more when they were moved has no entry there, and so is told of by nobody.
+    pub(crate) fn ended(&self, began: u64) -> Vec<String> {
         let mut state = lock(&self.0);
         state.paths.retain(|_, tick| *tick > began);
-        state.trees.retain(|_, tick| *tick > began);
+        let mut shown = Vec::new();
+        state.trees.retain(|key, tick| {
+            let waits = *tick > began;
+            if !waits {
+                shown.push(key.clone());
+            }
+            waits
+        });
         state.all = state.all.filter(|tick| *tick > began);
         state.listed = true;
         state.wanted = false;
+        shown
     }
 
     /// Whether the cache may be believed about anything.

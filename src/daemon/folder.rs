@@ -65,6 +65,8 @@ pub(crate) struct FolderNow {
     pub(crate) scans: u32,
     /// Whether a whole scan has ended since the start.
     pub(crate) scanned: bool,
+    /// Paths that had no row and needed one: each is an error of ours.
+    pub(crate) overlooked: u64,
 }
 
 /// Deletions that wait for a person.

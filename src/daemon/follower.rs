@@ -96,9 +96,13 @@ impl Follower {
             && let Some(began) = self.began.take()
             && self.store.listing(self.lane.id).await?.next.is_none()
         {
-            self.lane.echo.ended(began);
+            let moved = self.lane.echo.ended(began);
             self.lane.roots_looked_at(&self.store);
             self.store.poke();
+            if !moved.is_empty() {
+                self.store.touch_below(self.lane.id, moved).await?;
+                return Ok(Stepped::Went(0));
+            }
         }
         Ok(stepped)
     }

@@ -16,6 +16,7 @@ use crate::daemon::account::{Account, Fatal};
 use crate::daemon::beats::{on_the_disk, rest, strike};
 use crate::daemon::clock::{chance, moment, ms, now_ms};
 use crate::daemon::folder::Folder;
+use crate::daemon::overlooked::Overlooked;
 use crate::daemon::{meeting, moves, trash};
 use crate::local::{Ignored, Seen, Watcher};
 use crate::model::{Due, Local, RelPath};
@@ -64,6 +65,7 @@ pub(crate) struct Intake {
     /// When `.ferryboxignore` files that cannot be read are looked at again, and the pause after that.
     next_rules: Instant,
     rules_pause: Duration,
+    overlooked: Overlooked,
 }
 
 /// What an intake has to do next.
@@ -92,6 +94,7 @@ impl Intake {
             next_watch: now,
             next_rules: now,
             rules_pause: RULES,
+            overlooked: Overlooked::default(),
         }
     }
 
@@ -158,7 +161,9 @@ impl Intake {
             }
         }
         self.next_check = Instant::now() + ROOT_CHECK;
-        self.check_rules().await
+        self.check_rules().await?;
+        self.overlooked.step(&self.account, &self.folder).await?;
+        Ok(())
     }
 
     /// Nothing is synced where a `.ferryboxignore` cannot be read, and no event says that it can be again: it is tried again now and then. What
@@ -255,6 +260,14 @@ impl Intake {
                         if let Local::File(stat) = other { stat.size } else { 0 }
                     }
                 };
+                // The file that was to bring its directory to Dropbox has gone: now the directory has to go there by itself.
+                if folder.comes_down()
+                    && let Some(above) = path.parent().filter(|above| !above.is_root())
+                    && folder.root.observe(&path) == Local::Absent
+                    && !account.store.agreed_dir_blocking(folder.id, &above)?
+                {
+                    due.push(Due { path: above, size: 0, due_at: debounce::due_at(now, now, settle, true) });
+                }
                 let empty = size == 0;
                 due.push(Due { path, size, due_at: debounce::due_at(now, now, settle, empty) });
             }

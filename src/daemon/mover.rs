@@ -473,8 +473,14 @@ pub(crate) fn echo(account: &Account, batch: &Batch, outcomes: &[(ChangeId, Outc
             } else if account.folder(change.folder).is_some_and(|folder| folder.comes_down()) {
                 committed.entry(change.folder).or_default().extend(places);
             }
-        } else if account.folder(change.folder).is_some_and(|folder| folder.comes_down()) {
-            committed.entry(change.folder).or_default().push(change.what.place().clone());
+        } else if let Some(folder) = account.folder(change.folder).filter(|folder| folder.comes_down()) {
+            let places = committed.entry(change.folder).or_default();
+            places.push(change.what.place().clone());
+            // The folders above it may have been made by this very commit.
+            if matches!(change.what, RemoteChange::Upload { .. } | RemoteChange::CreateFolder { .. }) {
+                let above = std::iter::successors(change.path.parent(), RelPath::parent);
+                places.extend(above.take_while(|dir| !dir.is_root()).map(|dir| folder.home(&dir)));
+            }
         }
     }
     for (folder, places) in committed {

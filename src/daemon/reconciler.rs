@@ -284,7 +284,8 @@ async fn wait(
     if !said.changes {
         memory.longpoll_at = Some(Instant::now() + memory.course.polled(None, took, said.backoff));
         if listing.next.is_none() {
-            lane.echo.ended(began);
+            let moved = lane.echo.ended(began);
+            account.store.touch_below(lane.id, moved).await?;
         }
         return Ok(Stepped::Went(0));
     }

@@ -5,6 +5,7 @@
 mod answers;
 mod kept;
 mod reader;
+mod rest;
 mod roots;
 
 pub use reader::{Covered, Reader, ReaderError, list_online};
@@ -279,7 +280,7 @@ impl RemoteCache {
         });
         let cache = Self::of(scoped, folders);
         // No commit of ours is under way: what the database has is what was known last.
-        cache.lanes.iter().for_each(|lane| lane.echo.ended(lane.echo.begin()));
+        cache.lanes.iter().for_each(|lane| drop(lane.echo.ended(lane.echo.begin())));
         Ok(cache)
     }
 

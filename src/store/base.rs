@@ -193,15 +193,17 @@ pub(super) fn put(conn: &Connection, folder: FolderId, path: &RelPath, base: Opt
             "UPDATE job SET state = 'due', due_at = ?2 WHERE folder = ?1 AND code IN ('case_clash', 'case_conflict') AND state = 'wedged'",
         )?
         .execute(params![folder.0, now])?;
-        conn.prepare_cached(
-            "DELETE FROM base WHERE dir = (SELECT id FROM dir WHERE folder = ?1 AND path = ?2) AND name = ?3",
-        )?
-        .execute(params![folder.0, parent.as_str(), path.name()])?;
-        return base_dir::forget(conn, folder, path);
+        let files = conn
+            .prepare_cached(
+                "DELETE FROM base WHERE dir = (SELECT id FROM dir WHERE folder = ?1 AND path = ?2) AND name = ?3",
+            )?
+            .execute(params![folder.0, parent.as_str(), path.name()])?;
+        // A file that was agreed on went: a directory in its place, which the first file in it has brought, stays agreed on.
+        return if files == 0 { base_dir::forget(conn, folder, path) } else { Ok(()) };
     };
     base_dir::forget(conn, folder, path)?;
     if base.remote.is_none() {
-        base_dir::put_above(conn, folder, path)?;
+        base_dir::put_above(conn, folder, path, now)?;
     }
     if let Some(file_id) = &base.file_id {
         for (other_folder, other) in sharers(conn, folder, path, file_id)? {

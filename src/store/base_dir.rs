@@ -176,8 +176,9 @@ pub(super) fn put(conn: &Connection, folder: FolderId, path: &RelPath, stat: Dir
     Ok(())
 }
 
-/// A file is agreed on, and so are the directories above it; only where changes come down, since elsewhere directories are nobody's business.
-pub(super) fn put_above(conn: &Connection, folder: FolderId, path: &RelPath) -> Step<()> {
+/// A file is agreed on, and so are the directories above it; only where changes come down, since elsewhere directories are nobody's business. Those that
+/// are new are looked at: they may have gone while the file was on its way, and nobody knew of them then.
+pub(super) fn put_above(conn: &Connection, folder: FolderId, path: &RelPath, now: UnixMs) -> Step<()> {
     let mut insert = conn.prepare_cached(
         "INSERT OR IGNORE INTO base_dir (folder, parent, name, ino, dev)
          SELECT id, ?2, ?3, 0, 0 FROM folder WHERE id = ?1 AND mode IN ('two-way', 'download')",
@@ -189,6 +190,7 @@ pub(super) fn put_above(conn: &Connection, folder: FolderId, path: &RelPath) -> 
         if insert.execute(params![folder.0, parent.as_str(), dir.name()])? == 0 {
             break;
         }
+        look(conn, folder, &dir, 0, now)?;
         at = Some(parent);
     }
     Ok(())

@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::error::{Step, StoreError};
 use super::row::{self, Span, at_or_below};
-use super::{ListingId, Store, base, base_dir, changes, remote, remote_view};
+use super::{ListingId, Store, base, base_dir, changes, queue, remote, remote_view};
 use crate::model::{Base, Change, ChangeId, FolderId, Job, JobId, RelPath, Relocation, RemoteChange, Stat, UnixMs};
 
 /// A row as it was when its path was looked at: it goes with the move if nothing was seen since.
@@ -288,7 +288,15 @@ pub(super) fn settle(
     new: Option<&Base>,
     now: UnixMs,
 ) -> Step<()> {
-    let Some(new) = new else { return rekey(conn, change.folder, relocation, &change.path, now) };
+    let Some(new) = new else {
+        rekey(conn, change.folder, relocation, &change.path, now)?;
+        // The directory changed while it was moved in Dropbox. Should it have gone on to another name, no event told of what is in it: base knew
+        // that under the old one.
+        let moved_on = conn
+            .prepare_cached("SELECT 1 FROM job WHERE id = ?1 AND generation <> ?2")?
+            .exists(params![change.job.0, change.generation])?;
+        return if moved_on { queue::look_below(conn, change.folder, &change.path, now) } else { Ok(()) };
+    };
     let source = &relocation.source;
     if !relocation.copy
         && let (Some(old), Some(meant)) = (base::get(conn, change.folder, source)?, &relocation.base)
@@ -349,7 +357,7 @@ pub(super) fn rekey(
     if let Some(stat) = stat {
         base_dir::forget(conn, folder, from)?;
         base_dir::put(conn, folder, to, stat, now)?;
-        base_dir::put_above(conn, folder, to)?;
+        base_dir::put_above(conn, folder, to, now)?;
     }
     Ok(())
 }

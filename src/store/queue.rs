@@ -332,6 +332,22 @@ impl Store {
     }
 }
 
+/// Everything that was agreed on at or below a directory is looked at: what happened to it while it had another path nobody could tell.
+pub(super) fn look_below(conn: &Connection, folder: FolderId, dir: &RelPath, now: UnixMs) -> Step<()> {
+    let again = "ON CONFLICT (folder, path) DO UPDATE SET generation = generation + 1";
+    for span in at_or_below(dir) {
+        conn.prepare_cached(&format!(
+            "INSERT INTO job (folder, path, generation, state, size, since, due_at, burst)
+             SELECT ?1, iif(dir.path = '', '', dir.path || '/') || base.name, 1, 'due', 0, ?4, ?4, ?4
+               FROM dir CROSS JOIN base ON base.dir = dir.id
+              WHERE dir.folder = ?1 AND dir.path >= ?2 AND dir.path < ?3 {again}"
+        ))?
+        .execute(params![folder.0, span.low, span.high, now])?;
+    }
+    base_dir::enqueue_gone(conn, folder, dir, now, now, again)?;
+    Ok(())
+}
+
 /// The candidates of one folder: id, `due_at`, size.
 pub(super) const CANDIDATES: &str = "SELECT id, due_at, size FROM job
     WHERE folder = ?1 AND state = 'due' AND due_at <= ?2 AND (size <= ?4 OR burst = 0) ORDER BY due_at LIMIT ?3";

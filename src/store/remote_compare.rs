@@ -412,7 +412,7 @@ impl<'a> Look<'a> {
         down.map(|f| f.folder.0).min().map(|folder| Position::Listed { folder, after: String::new() })
     }
 
-    fn listed(&self, folder: i64, after: String) -> Step<(Vec<Found>, Option<Position>)> {
+    pub(super) fn listed(&self, folder: i64, after: String) -> Step<(Vec<Found>, Option<Position>)> {
         let Some(of) = self.folders.iter().find(|f| f.down && f.folder.0 == folder) else {
             return Ok((Vec::new(), self.next_down(folder.saturating_add(1))));
         };

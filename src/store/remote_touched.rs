@@ -2,13 +2,37 @@
 
 use rusqlite::params;
 
-use super::base;
-use super::error::Step;
+use super::error::{Step, StoreError};
 use super::remote_compare::{Compared, Found, Look, Position, SLICE, Touched};
 use super::remote_names::Names;
-use super::remote_view;
 use super::row::{self, at_or_below};
+use super::{ListingId, Store, base, remote, remote_view};
 use crate::model::RelPath;
+
+impl Store {
+    /// Everything that was agreed on at or below these keys is compared with what is listed there, where a folder is listed.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn touch_below(&self, id: ListingId, keys: Vec<String>) -> Result<(), StoreError> {
+        if keys.is_empty() {
+            return Ok(());
+        }
+        self.write_and_wake(move |conn| {
+            let mut insert = conn.prepare_cached(
+                "INSERT INTO remote_touched (listing, path, below) VALUES (?1, ?2, 1) ON CONFLICT (listing, path) DO UPDATE SET below = 1",
+            )?;
+            let Some(live) = remote::get(conn, id)?.live else { return Ok(()) };
+            for key in &keys {
+                if let Some(entry) = remote_view::one(conn, live.id, key)?.filter(|entry| entry.kind == "folder") {
+                    insert.execute(params![id.0, entry.path])?;
+                }
+            }
+            Ok(())
+        })
+        .await
+    }
+}
 
 impl Look<'_> {
     /// What the pages since the last comparison have touched: at most so many paths after this one, and what lay below

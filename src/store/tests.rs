@@ -5,6 +5,7 @@ mod copies;
 mod hash_cache;
 mod history;
 mod opening;
+mod overlooked;
 mod problems;
 mod random;
 mod remote;

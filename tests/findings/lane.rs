@@ -1,3 +1,4 @@
 //! The commit lane (group L).
 
 mod two_daemons;
+mod renames;

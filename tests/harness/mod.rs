@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use ferrybox_standin::{Settings, Standin, content_hash};
 
 mod poll;
+pub mod views;
 
 pub use poll::{PATIENCE, look_for};
 

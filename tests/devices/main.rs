@@ -3,7 +3,9 @@
 //! `cargo test --test devices -- --ignored`; `FERRYBOX_LONG=1` runs 2,000 operations a side, `FERRYBOX_SEED=N` another course.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::disallowed_methods)]
 
+#[path = "../harness/mod.rs"]
 mod harness;
+mod mix;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
