@@ -57,7 +57,8 @@ impl Served {
                         drop(reply.send(Err(format!("no folder holds {}", path.display()))));
                     }
                     Request::Sync { reply, .. } => {
-                        let answer = SyncAnswer { outcome: "accepted".to_owned(), problems: 0, reason: None };
+                        let answer =
+                            SyncAnswer { outcome: "accepted".to_owned(), problems: 0, reason: None, sent_again: 0 };
                         drop(reply.send(Ok(answer)));
                     }
                     Request::Entries { what, reply } => {

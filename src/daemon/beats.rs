@@ -223,6 +223,7 @@ mod tests {
             rest(begun).await.unwrap();
             told.await.unwrap();
         });
+        #[allow(clippy::disallowed_methods)] // The test awaits it.
         let task = tokio::spawn(task);
         a_moment().await;
         assert_eq!(beats.stuck(LONG, LONG), None);
@@ -253,6 +254,7 @@ mod tests {
             };
             on_the_disk(work).await
         });
+        #[allow(clippy::disallowed_methods)] // The test awaits it.
         let task = tokio::spawn(task);
         tokio::task::block_in_place(|| has_begun.recv().unwrap());
         a_moment().await;

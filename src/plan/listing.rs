@@ -277,7 +277,8 @@ mod tests {
     #[test]
     fn d2_which_questions_say_less() {
         let usual = Question::default();
-        let changes: [(fn(&mut Question), bool); 6] = [
+        type Change = fn(&mut Question);
+        let changes: [(Change, bool); 6] = [
             (|q| q.include_mounted_folders = false, true),
             (|q| q.include_non_downloadable_files = false, true),
             (|q| q.limit = Some(1), false),

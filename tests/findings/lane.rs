@@ -1,4 +1,4 @@
 //! The commit lane (group L).
 
-mod two_daemons;
 mod renames;
+mod two_daemons;

@@ -4,4 +4,5 @@ mod causes;
 mod dates;
 mod listings;
 mod letters;
+mod listings;
 mod long_names;
