@@ -2,7 +2,7 @@
 
 mod causes;
 mod dates;
-mod listings;
 mod letters;
+mod listings;
 mod listings;
 mod long_names;
