@@ -4,5 +4,4 @@ mod causes;
 mod dates;
 mod letters;
 mod listings;
-mod listings;
 mod long_names;
