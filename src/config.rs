@@ -136,6 +136,8 @@ pub struct Folder {
     pub ignore: Vec<String>,
     /// Remote folders and files, from the folder's own remote path on, that are not synced.
     pub exclude: Vec<RemotePath>,
+    /// Whether each `.ferryboxignore` is this device's own: not sent, and none of Dropbox's comes down.
+    pub own_ignore_files: bool,
     /// Whether symlinks are told as problems; else they are left alone without a word.
     pub report_symlinks: bool,
     /// What its listing asks for: the account's question, and over it `[account.folder.listing]`.

@@ -142,6 +142,7 @@ fn status() -> Status {
         active: vec![Active { path: "a.txt".to_owned(), direction: "up".to_owned(), done: 0, total: 9 }],
         problems: 0,
         conflicts: 0,
+        ignored: 0,
         held: None,
     };
     let account = AccountStatus {

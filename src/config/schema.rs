@@ -68,6 +68,7 @@ const FOLDER: &[Key] = &[
     key("mode", TEXT),
     key("ignore", Kind::Texts),
     key("exclude", Kind::Texts),
+    key("ignore_files", TEXT),
     key("symlinks", TEXT),
     key("listing", Kind::Table(QUESTION)),
 ];

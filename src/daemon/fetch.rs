@@ -123,6 +123,8 @@ pub(crate) async fn arrive(account: &Arc<Account>, fetch: &Fetch) -> Result<Resu
     }
     let (folder, path, expected) = (Arc::clone(&fetch.folder), fetch.job.path.clone(), fetch.expected.clone());
     let holds = Arc::clone(account);
+    // Before it is in its place: the scan that follows asks who put it there.
+    fetch.folder.note_arrival(&fetch.job.path);
     let placed = blocking(move || {
         let going = trash::going(&holds, &folder, &path, &expected);
         Ok(place(&folder, &incoming, (&path, &expected), going, content_hash, modified))

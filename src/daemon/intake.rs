@@ -102,7 +102,7 @@ impl Intake {
     pub(crate) async fn run(mut self) -> Result<(), Fatal> {
         let folder = Arc::clone(&self.folder);
         let mut looks = folder.looks.lock().await;
-        self.watch();
+        self.watch().await?;
         loop {
             folder.beat.strike();
             strike();
@@ -154,7 +154,7 @@ impl Intake {
         if self.folder.now().root_trouble.is_some() {
             if meeting::again(&self.account.store, &self.folder).await? {
                 // The old watches are on the old directories.
-                self.watch();
+                self.watch().await?;
                 self.scan(RelPath::root()).await?;
             } else {
                 self.account.store.poke();
@@ -205,7 +205,7 @@ impl Intake {
                     tracing::info!(account = %self.account.name, %reason, "scanning again");
                     scans.insert(under);
                 }
-                Seen::Dead(reason) => self.restart_watcher(&reason),
+                Seen::Dead(reason) => self.restart_watcher(&reason).await?,
             }
             next = self.seen.try_recv().ok();
         }
@@ -280,7 +280,7 @@ impl Intake {
     }
 
     /// Another watcher takes its place, and a scan finds what was missed. One that dies young again and again is not worth a scan each time.
-    fn restart_watcher(&mut self, reason: &str) {
+    async fn restart_watcher(&mut self, reason: &str) -> Result<(), Fatal> {
         let now = Instant::now();
         let young = self.died.replace(now).is_some_and(|last| now - last < YOUNG);
         let next = if young { "the folder is scanned every minute instead" } else { "another one was started" };
@@ -289,7 +289,7 @@ impl Intake {
             self.next_watch = now + YOUNG;
             self.watcher = None;
         } else {
-            self.watch();
+            self.watch().await?;
         }
         if young || self.watcher.is_some() {
             self.folder.set(|state| {
@@ -298,22 +298,28 @@ impl Intake {
             });
         }
         self.next_scan = now;
+        Ok(())
     }
 
-    /// Starts a watcher in the place of the last one, where events can be had.
-    fn watch(&mut self) {
+    /// Starts a watcher in the place of the last one, where events can be had. The disk is asked on a thread that may block.
+    async fn watch(&mut self) -> Result<(), Fatal> {
         let (tx, seen) = mpsc::channel(SEEN_LIMIT);
         self.seen = seen;
-        self.watcher = if let Some(kind) = self.folder.root.is_remote_fs() {
-            self.folder.set(|now| {
-                now.degraded = Some(format!(
-                    "{kind} tells nothing of changes that are made elsewhere: the folder is scanned every minute instead"
-                ));
-            });
-            None
-        } else {
-            start_watcher(&self.folder, tx)
-        };
+        let folder = Arc::clone(&self.folder);
+        self.watcher = blocking(move || {
+            Ok(if let Some(kind) = folder.root.is_remote_fs() {
+                folder.set(|now| {
+                    now.degraded = Some(format!(
+                        "{kind} tells nothing of changes that are made elsewhere: the folder is scanned every minute instead"
+                    ));
+                });
+                None
+            } else {
+                start_watcher(&folder, tx)
+            })
+        })
+        .await?;
+        Ok(())
     }
 
     /// Scans one subtree and enqueues what differs from base.
@@ -321,7 +327,7 @@ impl Intake {
         let whole = under.is_root();
         if whole && self.watcher.is_none() && Instant::now() >= self.next_watch {
             // What kept it from being watched may be over.
-            self.watch();
+            self.watch().await?;
         }
         self.folder.set(|now| now.scans += 1);
         let outcome = self.scan_blocking(under).await;

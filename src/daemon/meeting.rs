@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 use crate::config;
@@ -25,7 +26,7 @@ use crate::store::{Store, StoreError};
 /// In the place of the marker's id: a backup of a folder that cannot be written has none.
 const UNMARKED: &str = "unmarked";
 
-/// Opens a configured folder. One that was met before may be missing: it is waited for.
+/// Opens a configured folder. One that was met before may be missing: it is waited for. A disk that hangs holds up a thread made for that.
 ///
 /// # Errors
 /// It is missing and was never met, it cannot get a marker, or another daemon syncs it.
@@ -34,6 +35,13 @@ pub(crate) async fn open(
     config: &config::Folder,
     looks: mpsc::Receiver<Look>,
 ) -> Result<Folder, OpenError> {
+    let (store, config, handle) = (store.clone(), config.clone(), Handle::current());
+    let met = on_the_disk(move || handle.block_on(meet(&store, &config, looks))).await;
+    met.unwrap_or_else(|error| Err(OpenError::State(format!("the opening of a folder died: {error}"))))
+}
+
+/// Blocks.
+async fn meet(store: &Store, config: &config::Folder, looks: mpsc::Receiver<Look>) -> Result<Folder, OpenError> {
     let usage = |text: String| OpenError::Usage(format!("folder {}: {text}", config.local.display()));
     let local = config.local.to_string_lossy();
     let known = store.folder(&local, config.remote.as_str(), &config.mode.to_string()).await?;
@@ -81,7 +89,10 @@ async fn unmet(
     looks: mpsc::Receiver<Look>,
 ) -> Result<Folder, OpenError> {
     let usage = |text: String| OpenError::Usage(format!("folder {}: {text}", config.local.display()));
-    let rules = Rules::new(&config.ignore).map_err(|e| usage(e.to_string()))?.excluding(&config.exclude);
+    let rules = Rules::new(&config.ignore)
+        .map_err(|e| usage(e.to_string()))?
+        .excluding(&config.exclude)
+        .with_own_files(config.own_ignore_files);
     let place = store.meta(&key(known.id.0, "place")).await?.map(PathBuf::from);
     let met = known.root_id.is_some();
     let root = match (Root::open(&config.local), place) {
@@ -108,6 +119,7 @@ async fn unmet(
         rules: Arc::new(rules),
         now: Mutex::default(),
         beat: Beat::default(),
+        came: Mutex::default(),
         purged: Mutex::default(),
         looks: tokio::sync::Mutex::new(looks),
     })
@@ -118,10 +130,15 @@ async fn unmet(
 /// # Errors
 /// When the database fails.
 pub(crate) async fn again(store: &Store, folder: &Arc<Folder>) -> Result<bool, StoreError> {
+    let (store, folder, handle) = (store.clone(), Arc::clone(folder), Handle::current());
+    // A look that died is no sight of it.
+    on_the_disk(move || handle.block_on(meet_again(&store, &folder))).await.unwrap_or(Ok(false))
+}
+
+/// Blocks.
+async fn meet_again(store: &Store, folder: &Arc<Folder>) -> Result<bool, StoreError> {
     note_emptied(store, folder).await?;
-    let at = Arc::clone(folder);
-    let found = on_the_disk(move || at.find_again()).await;
-    if !matches!(found, Ok(Ok(()))) {
+    if folder.find_again().is_err() {
         return Ok(false);
     }
     if let Err(failure) = together(store, folder).await? {

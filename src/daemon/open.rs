@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{self, Config};
 use crate::daemon::account::{Account, Lane, Upward};
-use crate::daemon::beats::Beats;
+use crate::daemon::beats::{Beats, on_the_disk};
 use crate::daemon::clock::{ms, now_ms, rfc3339, steady_ms};
 use crate::daemon::copies::Copies;
 use crate::daemon::folder::Folder;
@@ -207,11 +207,18 @@ fn govern(dropbox: &Dropbox, account: &str) -> Arc<Mutex<Governor>> {
     governor
 }
 
+/// Opens the database on a thread that may block: a large one is checked.
+async fn opened(path: &Path) -> Result<Result<Store, StoreError>, OpenError> {
+    let path = path.to_owned();
+    let opened = on_the_disk(move || Store::open(&path)).await;
+    opened.map_err(|error| OpenError::State(format!("the opening of a database died: {error}")))
+}
+
 /// Opens an account's database. A damaged one is moved aside: an empty one takes its place, both sides are compared anew, and nothing is deleted.
 async fn database(dir: &Path) -> Result<Store, OpenError> {
     let path = dir.join("state.db");
     let known = identify::remembered(dir);
-    let error = match Store::open(&path) {
+    let error = match opened(&path).await? {
         Ok(store) => return whose(store, known).await,
         Err(error) => error,
     };
@@ -222,7 +229,7 @@ async fn database(dir: &Path) -> Result<Store, OpenError> {
         _ => return Err(error.into()),
     }
     aside(&path, &error)?;
-    whose(Store::open(&path)?, known).await
+    whose(opened(&path).await??, known).await
 }
 
 /// A database that does not know whose it is gets it from the file beside it: it is a new one in an old one's place.

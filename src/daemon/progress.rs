@@ -141,6 +141,7 @@ fn folder_status(account: &Account, folder: &Folder, stands: FolderStands, summa
         pending,
         active: account.live.active(folder.id, SHOWN),
         problems: stands.problems,
+        ignored: folder.now().ignored,
         conflicts: summary.conflicts,
         held: held::shown(account, folder),
     }

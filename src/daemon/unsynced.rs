@@ -27,6 +27,9 @@ struct Said {
     /// Whether symlinks are left alone without a word.
     #[serde(default)]
     silent_symlinks: bool,
+    /// Whether files of patterns are this device's own.
+    #[serde(default)]
+    own_files: bool,
 }
 
 /// What becomes of the row of an ignored path; `agreed`: both sides agree on something there; `down`: changes in Dropbox come down there; `news`: and
@@ -54,6 +57,7 @@ pub(crate) async fn forget(store: &Store, folder: &Folder, config: &config::Fold
         ignore: config.ignore.clone(),
         exclude: config.exclude.iter().map(|path| path.as_str().to_owned()).collect(),
         silent_symlinks: !config.report_symlinks,
+        own_files: config.own_ignore_files,
     };
     let old: Said = store.meta(&key).await?.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
     if old == said {
@@ -61,9 +65,13 @@ pub(crate) async fn forget(store: &Store, folder: &Folder, config: &config::Fold
     }
     // Patterns that could be read once can be read again; if not, they are left out.
     let exclude: Vec<RemotePath> = old.exclude.iter().filter_map(|path| RemotePath::parse(path).ok()).collect();
-    let old =
-        Rules::new(&old.ignore).or_else(|_| Rules::new(&[])).ok().map(|rules| Arc::new(rules.excluding(&exclude)));
-    let new = Rules::new(&config.ignore).ok().map(|rules| Arc::new(rules.excluding(&config.exclude)));
+    let old = Rules::new(&old.ignore)
+        .or_else(|_| Rules::new(&[]))
+        .ok()
+        .map(|rules| Arc::new(rules.excluding(&exclude).with_own_files(old.own_files)));
+    let new = Rules::new(&config.ignore)
+        .ok()
+        .map(|rules| Arc::new(rules.excluding(&config.exclude).with_own_files(config.own_ignore_files)));
     let rules = [old, new];
     loop {
         let (at, id, rules) = (store.clone(), folder.id, rules.clone());

@@ -186,6 +186,9 @@ pub struct FolderStatus {
     pub active: Vec<Active>,
     /// Paths that are not in sync, with a reason.
     pub problems: u64,
+    /// Files and directories here that are not synced because of a pattern; an ignored directory counts as one.
+    #[serde(default)]
+    pub ignored: u64,
     /// Conflicted copies made and not resolved.
     pub conflicts: u64,
     /// What waits for a person, in either direction (of the two, what is to go up); null when nothing does.

@@ -2,19 +2,23 @@
 //!
 //! Who decides, first to last: names that Dropbox or ferrybox itself cannot sync (nothing overrides them); the `.ferryboxignore` files
 //! from the deepest directory up to the root, the last fitting line of each; the configuration; the editors' temporary names. A line
-//! that begins with `!` takes a path back in, except below an ignored directory: what lies there is not even looked at.
+//! that begins with `!` takes a path back in, except below an ignored directory: what lies there is not even looked at. A `.ferryboxignore` is
+//! ignored by none of them, itself included: what mends one must be able to come down.
+//!
+//! Compiled patterns take some 3 KiB each, and anybody who may write in a shared folder can send them: equal texts are compiled once, what was not
+//! needed for longest is dropped beyond a budget, and a directory for which more hold than that is not synced, with a problem that says so.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use ignore::Match;
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
 
 use super::listing::key_of;
 use super::names::{DROPBOX_UNSYNCED, OWN_DIR, has_form};
-use crate::model::{Failure, RelPath, RemotePath};
+use crate::model::{ContentHash, ContentHasher, Failure, RelPath, RemotePath};
 
 /// The file of patterns that a directory may hold. It is synced like any file.
 pub const IGNORE_FILE: &str = ".ferryboxignore";
@@ -38,8 +42,12 @@ const TEMPORARY: [(&str, &str); 12] = [
     (".nfs0000*", "NFS: deleted while open"),
 ];
 
-/// How many directories without a file of patterns are remembered.
+/// How many directories without a file of patterns are remembered, and how many with one.
 const MAX_REMEMBERED: usize = 8192;
+/// More patterns than one file may have.
+const MOST_IN_A_FILE: usize = if cfg!(test) { 200 } else { 10_000 };
+/// Patterns that are kept compiled for one folder, and that may hold for one directory.
+const BUDGET: usize = if cfg!(test) { 400 } else { 20_000 };
 
 /// Who says so.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,16 +117,40 @@ pub const NESTED: &str = "nested";
 /// Gives the text of a directory's `.ferryboxignore`: `Ok(None)` if there is none. Called once a directory, until it is forgotten.
 pub type Load<'a> = &'a dyn Fn(&RelPath) -> Result<Option<String>, Failure>;
 
+/// One text of patterns, compiled: wherever the same text stands.
+#[derive(Debug)]
+struct Compiled {
+    hash: ContentHash,
+    patterns: Gitignore,
+    lines: usize,
+    problems: Vec<String>,
+}
+
 /// The patterns of one `.ferryboxignore`.
 #[derive(Debug)]
 struct RuleFile {
     dir: RelPath,
-    patterns: Result<Gitignore, Failure>,
+    patterns: Result<Arc<Compiled>, Failure>,
     problems: Vec<String>,
 }
 
-impl RuleFile {
-    fn parse(dir: RelPath, text: &str) -> Self {
+fn hash(text: &str) -> ContentHash {
+    let mut hasher = ContentHasher::new();
+    hasher.update(text.as_bytes());
+    hasher.finish()
+}
+
+impl Compiled {
+    fn of(text: &str) -> Result<Self, Failure> {
+        let lines = text.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#')).count();
+        if lines > MOST_IN_A_FILE {
+            return Err(Failure::wedge(
+                "ignore_file",
+                format!(
+                    "it has {lines} patterns, and ferrybox reads {MOST_IN_A_FILE} at most: nothing of its directory is synced; shorten it, or delete it"
+                ),
+            ));
+        }
         let mut problems = Vec::new();
         let mut builder = GitignoreBuilder::new("");
         for (number, line) in (1..).zip(text.trim_start_matches('\u{feff}').lines()) {
@@ -130,12 +162,22 @@ impl RuleFile {
             problems.push(format!("no line takes effect: {error}"));
             Gitignore::empty()
         });
-        Self { dir, patterns: Ok(patterns), problems }
+        Ok(Self { hash: hash(text), patterns, lines, problems })
+    }
+}
+
+impl RuleFile {
+    fn of(dir: RelPath, compiled: Arc<Compiled>) -> Self {
+        Self { dir, problems: compiled.problems.clone(), patterns: Ok(compiled) }
+    }
+
+    fn lines(&self) -> usize {
+        self.patterns.as_ref().map_or(0, |compiled| compiled.lines)
     }
 
     fn unreadable(dir: RelPath, failure: Failure) -> Self {
         let problems = match failure.code.as_str() {
-            NESTED => vec![failure.text.clone()],
+            NESTED | "ignore_file" => vec![failure.text.clone()],
             _ => vec![format!("it cannot be read, so nothing of its directory is synced: {failure}")],
         };
         Self { dir, patterns: Err(failure), problems }
@@ -145,7 +187,7 @@ impl RuleFile {
     fn judge(&self, path: &str, is_dir: bool) -> Option<Option<Why>> {
         let below = if self.dir.is_root() { path } else { path.get(self.dir.as_str().len() + 1..)? };
         match &self.patterns {
-            Ok(patterns) => judge(patterns, below, path, is_dir, || Source::File(self.dir.clone())),
+            Ok(compiled) => judge(&compiled.patterns, below, path, is_dir, || Source::File(self.dir.clone())),
             // The file itself is still looked at, so that its trouble is told.
             Err(_) if below == IGNORE_FILE => None,
             Err(failure) => Some(why(path, "*", Source::Unreadable(self.dir.clone(), failure.clone()))),
@@ -181,11 +223,96 @@ struct Known {
 
 #[derive(Debug, Default)]
 struct Cache {
-    files: HashMap<String, Option<Arc<RuleFile>>>,
+    files: HashMap<String, Remembered>,
     without: usize,
+    /// Each text once, with how many of `files` have it.
+    compiled: HashMap<ContentHash, (Weak<Compiled>, usize)>,
+    /// The patterns of all of them.
+    lines: usize,
+    /// Counts what is asked for.
+    asked: u64,
     last: Option<Known>,
     /// Counts what was forgotten, so that a text loaded before is not remembered after.
     era: u64,
+}
+
+/// A directory's file of patterns, or that it has none.
+#[derive(Debug)]
+struct Remembered {
+    file: Option<Arc<RuleFile>>,
+    /// When it was last asked for.
+    asked: u64,
+}
+
+impl Cache {
+    fn get(&mut self, dir: &str) -> Option<Option<Arc<RuleFile>>> {
+        self.asked += 1;
+        let found = self.files.get_mut(dir)?;
+        found.asked = self.asked;
+        Some(found.file.clone())
+    }
+
+    fn remember(&mut self, dir: &str, file: Option<Arc<RuleFile>>) {
+        self.forget(dir);
+        match file.as_ref().map(|file| &file.patterns) {
+            None => {
+                if self.without >= MAX_REMEMBERED {
+                    self.files.retain(|_, remembered| remembered.file.is_some());
+                    self.without = 0;
+                }
+                self.without += 1;
+            }
+            Some(Ok(compiled)) => {
+                let (shared, users) = self.compiled.entry(compiled.hash).or_default();
+                if *users == 0 {
+                    self.lines += compiled.lines;
+                    *shared = Arc::downgrade(compiled);
+                }
+                *users += 1;
+            }
+            Some(Err(_)) => {}
+        }
+        self.files.insert(dir.to_owned(), Remembered { file, asked: self.asked });
+        self.make_room(dir);
+    }
+
+    fn forget(&mut self, dir: &str) {
+        let Some(gone) = self.files.remove(dir) else { return };
+        let Some(file) = gone.file else {
+            self.without -= 1;
+            return;
+        };
+        let Ok(compiled) = &file.patterns else { return };
+        if let Some((_, users)) = self.compiled.get_mut(&compiled.hash) {
+            *users -= 1;
+            if *users == 0 {
+                self.compiled.remove(&compiled.hash);
+                self.lines -= compiled.lines;
+            }
+        }
+    }
+
+    /// Beyond the budget, what was not asked for for longest goes: a quarter more than need be, so that it is not done each time.
+    fn make_room(&mut self, but: &str) {
+        let is_over = |cache: &Self, of: usize| {
+            cache.lines > BUDGET / 4 * of || cache.files.len() - cache.without > MAX_REMEMBERED / 4 * of
+        };
+        if !is_over(self, 4) {
+            return;
+        }
+        let with = self
+            .files
+            .iter()
+            .filter(|(dir, kept)| kept.file.as_ref().is_some_and(|f| f.patterns.is_ok()) && *dir != but);
+        let mut oldest: Vec<_> = with.map(|(dir, kept)| (kept.asked, dir.clone())).collect();
+        oldest.sort_unstable();
+        for (_, dir) in oldest {
+            if !is_over(self, 3) {
+                break;
+            }
+            self.forget(&dir);
+        }
+    }
 }
 
 /// All rules of one folder. Shared by reference: the files of patterns are remembered inside.
@@ -194,6 +321,8 @@ pub struct Rules {
     config: Gitignore,
     /// The keys of remote paths below the folder's own.
     excluded: Vec<String>,
+    /// Files of patterns are not synced: each is this device's own.
+    own_files: bool,
     cache: Mutex<Cache>,
 }
 
@@ -212,7 +341,7 @@ impl Rules {
         let config = builder
             .build()
             .map_err(|error| PatternError { pattern: config_patterns.join(" "), problem: error.to_string() })?;
-        Ok(Self { config, excluded: Vec::new(), cache: Mutex::default() })
+        Ok(Self { config, excluded: Vec::new(), own_files: false, cache: Mutex::default() })
     }
 
     /// Leaves these remote paths out, which count from the folder's own remote path, in any letters that Dropbox takes for the same; and nothing
@@ -220,6 +349,12 @@ impl Rules {
     #[must_use]
     pub fn excluding(self, paths: &[RemotePath]) -> Self {
         Self { excluded: paths.iter().map(|path| key_of(path.as_str())).collect(), ..self }
+    }
+
+    /// Whether the files of patterns are this device's own: not sent, and none of Dropbox's comes down.
+    #[must_use]
+    pub fn with_own_files(self, own_files: bool) -> Self {
+        Self { own_files, ..self }
     }
 
     /// Why `path` is not synced; `None` if it is. A path below an ignored directory is ignored.
@@ -237,9 +372,7 @@ impl Rules {
         let mut cache = self.cache();
         cache.era += 1;
         cache.last = None;
-        if cache.files.remove(dir.as_str()).is_some_and(|file| file.is_none()) {
-            cache.without -= 1;
-        }
+        cache.forget(dir.as_str());
     }
 
     /// Everything may have changed unseen: all is loaded again when it is next needed.
@@ -251,7 +384,8 @@ impl Rules {
     /// Directories whose file cannot be read, so that nothing in them is synced: to be looked at again, since its trouble may be over unseen.
     pub fn unreadable(&self) -> Vec<RelPath> {
         let cache = self.cache();
-        let unreadable = cache.files.values().flatten().filter(|file| file.patterns.is_err());
+        let unreadable =
+            cache.files.values().filter_map(|kept| kept.file.as_ref()).filter(|file| file.patterns.is_err());
         let mut dirs: Vec<_> = unreadable.map(|file| file.dir.clone()).collect();
         dirs.sort();
         dirs
@@ -259,7 +393,7 @@ impl Rules {
 
     /// What is wrong with a directory's file, if it was met: lines that are no patterns, or that it cannot be read. With the path to show.
     pub fn problems(&self, dir: &RelPath) -> Vec<(String, Failure)> {
-        let file = self.cache().files.get(dir.as_str()).cloned().flatten();
+        let file = self.cache().files.get(dir.as_str()).and_then(|kept| kept.file.clone());
         let Some(file) = file else { return Vec::new() };
         let nested = matches!(&file.patterns, Err(failure) if failure.code == NESTED);
         let (code, at) = if nested { (NESTED, Ok(dir.clone())) } else { ("ignore_file", dir.child(IGNORE_FILE)) };
@@ -282,6 +416,7 @@ impl Rules {
         // From the root down: a directory's files are loaded only if it is not ignored itself.
         let mut files: Vec<Arc<RuleFile>> = Vec::new();
         let mut ignored = None;
+        let mut patterns = 0;
         for end in std::iter::once(0).filter(|_| !dir.is_empty()).chain(ends(dir)) {
             let Some(at) = dir.get(..end) else { continue };
             if !at.is_empty() {
@@ -290,7 +425,12 @@ impl Rules {
             if ignored.is_some() {
                 break;
             }
-            files.extend(self.file(at, era, load));
+            let Some(mut file) = self.file(at, era, load) else { continue };
+            patterns += file.lines();
+            if patterns > BUDGET && file.patterns.is_ok() {
+                file = self.one_too_many(&file, patterns, era);
+            }
+            files.push(file);
         }
         let known = Known { dir: dir.to_owned(), ignored, files: files.into() };
         let mut cache = self.cache();
@@ -300,29 +440,46 @@ impl Rules {
         known
     }
 
+    /// With this file, more patterns hold for its directory than there is memory for: nothing of it is synced.
+    fn one_too_many(&self, file: &RuleFile, patterns: usize, era: u64) -> Arc<RuleFile> {
+        let failure = Failure::wedge(
+            "ignore_file",
+            format!(
+                "with it and the {IGNORE_FILE} files above it, {patterns} patterns hold for this directory, and ferrybox keeps {BUDGET} at most: \
+                 nothing of the directory is synced; shorten one of them, or delete it"
+            ),
+        );
+        let refused = Arc::new(RuleFile::unreadable(file.dir.clone(), failure));
+        let mut cache = self.cache();
+        if cache.era == era {
+            cache.remember(file.dir.as_str(), Some(Arc::clone(&refused)));
+        }
+        refused
+    }
+
+    /// The text, compiled, unless it is already.
+    fn compiled(&self, text: &str) -> Result<Arc<Compiled>, Failure> {
+        let known = self.cache().compiled.get(&hash(text)).and_then(|(shared, _)| shared.upgrade());
+        known.map_or_else(|| Compiled::of(text).map(Arc::new), Ok)
+    }
+
     fn file(&self, dir: &str, era: u64, load: Load<'_>) -> Option<Arc<RuleFile>> {
-        if let Some(file) = self.cache().files.get(dir) {
-            return file.clone();
+        if let Some(file) = self.cache().get(dir) {
+            return file;
         }
         let path = RelPath::parse(dir).ok()?;
         // The lock is not held here: a disk that hangs must not hang those who ask about other directories.
         let file = match load(&path) {
             Ok(None) => None,
-            Ok(Some(text)) => Some(Arc::new(RuleFile::parse(path, &text))),
+            Ok(Some(text)) => Some(Arc::new(match self.compiled(&text) {
+                Ok(compiled) => RuleFile::of(path, compiled),
+                Err(failure) => RuleFile::unreadable(path, failure),
+            })),
             Err(failure) => Some(Arc::new(RuleFile::unreadable(path, failure))),
         };
         let mut cache = self.cache();
         if cache.era == era {
-            if file.is_none() {
-                if cache.without >= MAX_REMEMBERED {
-                    cache.files.retain(|_, file| file.is_some());
-                    cache.without = 0;
-                }
-                cache.without += 1;
-            }
-            if cache.files.insert(dir.to_owned(), file.clone()).is_some_and(|before| before.is_none()) {
-                cache.without -= 1;
-            }
+            cache.remember(dir, file.clone());
         }
         file
     }
@@ -346,6 +503,12 @@ impl Rules {
         if path == ".dropbox.cache" {
             return why(path, "/.dropbox.cache", Source::Dropbox);
         }
+        let own = name == IGNORE_FILE && !is_dir;
+        if own && self.own_files {
+            return why(path, "ignore_files = \"local\"", Source::Config);
+        }
+        // None of them hides what may mend it.
+        let files = if own { &[] } else { files };
         files
             .iter()
             .rev()

@@ -1,3 +1,4 @@
 //! Hostile or broken input (group H).
 
 mod files;
+mod patterns;

@@ -146,6 +146,11 @@ impl Reader<'_> {
             let ValueKind::Array(list) = kind else { return Ok(Vec::new()) };
             list.iter().map(|v| text(&v.kind)).map(|path| folders::excluded(&path)).collect()
         });
+        let own_files = self.text_or(section, "ignore_files", "synced", |t| match t {
+            "synced" => Ok(false),
+            "local" => Ok(true),
+            _ => Err(format!("`{t}` is nothing that becomes of .ferryboxignore files: write synced or local")),
+        });
         let symlinks = self.text_or(section, "symlinks", "report", |t| match t {
             "report" => Ok(true),
             "ignore" => Ok(false),
@@ -157,6 +162,7 @@ impl Reader<'_> {
             mode: mode?,
             ignore: ignore.unwrap_or_default(),
             exclude: exclude.unwrap_or_default(),
+            own_ignore_files: own_files.unwrap_or_default(),
             report_symlinks: symlinks.unwrap_or(true),
             question,
         })

@@ -1,5 +1,6 @@
 //! One scan of a folder: what differs from base becomes rows, and what cannot be synced becomes problems.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -11,8 +12,35 @@ use crate::daemon::clock::{ms, now_ms};
 use crate::daemon::folder::Folder;
 use crate::local::{Scanned, Watcher, scan};
 use crate::model::{Due, Failure, Local, RelPath};
+use crate::plan::ignore::{IGNORE_FILE, Source};
 use crate::plan::{debounce, diff};
 use crate::store::StoreError;
+
+/// What the patterns of the tree hide, as one scan meets it.
+#[derive(Default)]
+struct Hidden {
+    /// By the file of patterns: how much of it was in sync until now.
+    by: BTreeMap<RelPath, u64>,
+    /// Everything that is ignored, whoever says so.
+    all: u64,
+}
+
+impl Hidden {
+    fn note(&mut self, folder: &Folder, dir: &RelPath, name: &str, is_dir: bool, in_sync: bool) {
+        let Ok(path) = dir.child(name) else { return };
+        match folder.ignored(&path, is_dir).map(|why| why.source) {
+            // Our own things are nobody's loss.
+            None | Some(Source::Ferrybox) => {}
+            Some(Source::File(of)) => {
+                self.all += 1;
+                if let Ok(file) = of.child(IGNORE_FILE) {
+                    *self.by.entry(file).or_default() += u64::from(in_sync);
+                }
+            }
+            Some(_) => self.all += 1,
+        }
+    }
+}
 
 /// One run of the scanner, on a blocking thread.
 pub(super) struct ScanRun {
@@ -30,6 +58,7 @@ impl ScanRun {
             return Ok(None);
         }
         let mut failed = None;
+        let mut hidden = Hidden::default();
         let mut limit: Option<String> = None;
         let mut due: Vec<Due> = Vec::new();
         let watcher = self.watcher.clone();
@@ -46,7 +75,7 @@ impl ScanRun {
                 Some(Ok(())) | None => {}
             }
         };
-        let mut sink = |scanned: Scanned| match self.directory(scanned, &mut due) {
+        let mut sink = |scanned: Scanned| match self.directory(scanned, &mut due, &mut hidden) {
             Ok(()) if self.account.stop.is_cancelled() => ControlFlow::Break(()),
             Ok(()) => ControlFlow::Continue(()),
             Err(error) => {
@@ -62,9 +91,40 @@ impl ScanRun {
         }
         self.flush(&mut due)?;
         if !end.stopped {
+            if under.is_root() {
+                self.folder.set(|now| now.ignored = hidden.all);
+            }
+            self.tell_hidden(under, &hidden)?;
             self.look_after_problems(under)?;
         }
         Ok(limit)
+    }
+
+    /// A file of patterns that came down and hides what was in sync is a problem for as long as it hides anything: nobody here has asked for that.
+    fn tell_hidden(&self, under: &RelPath, hidden: &Hidden) -> Result<(), StoreError> {
+        let (store, folder, now) = (&self.account.store, &self.folder, now_ms());
+        for (at, in_sync) in &hidden.by {
+            if *in_sync == 0 || !folder.rules_came(at) {
+                continue;
+            }
+            let many = if *in_sync == 1 {
+                "a file or directory that was".to_owned()
+            } else {
+                format!("{in_sync} files and directories that were")
+            };
+            let text = format!(
+                "it came down from Dropbox and hides {many} in sync: nothing was deleted, and nothing of that is synced any more; take the pattern out \
+                 of it, here or in Dropbox, or set `ignore_files = \"local\"` for this folder"
+            );
+            let failure = Failure::wedge("ignore_file", text);
+            self.handle.block_on(store.set_odd(folder.id, at, vec![(at.to_string(), failure)], now))?;
+        }
+        for at in store.odd_dirs_blocking(folder.id, under)? {
+            if at.name() == IGNORE_FILE && !hidden.by.contains_key(&at) {
+                self.handle.block_on(store.set_odd(folder.id, &at, Vec::new(), now))?;
+            }
+        }
+        Ok(())
     }
 
     /// A scan sees what is there; problems of what is there no longer are looked for by themselves, and so are those whose cause is gone.
@@ -74,6 +134,8 @@ impl ScanRun {
         let now = now_ms();
         for dir in store.odd_dirs_blocking(folder.id, under)? {
             let gone = match root.observe(&dir) {
+                // The problem of what a file of patterns hides: it is looked after by itself.
+                Local::File(_) if dir.name() == IGNORE_FILE => false,
                 Local::Dir => folder.ignored(&dir, true).is_some(),
                 Local::Unknown(_) => false,
                 Local::Absent | Local::File(_) | Local::Other(_) => true,
@@ -109,7 +171,7 @@ impl ScanRun {
         Ok(())
     }
 
-    fn directory(&self, scanned: Scanned, due: &mut Vec<Due>) -> Result<(), StoreError> {
+    fn directory(&self, scanned: Scanned, due: &mut Vec<Due>, hidden: &mut Hidden) -> Result<(), StoreError> {
         let (store, folder) = (&self.account.store, &self.folder);
         folder.beat.strike();
         let now = now_ms();
@@ -149,13 +211,18 @@ impl ScanRun {
                 // What was agreed on and is ignored by now: the agreement is dropped, so that no change meanwhile counts as one since.
                 let is_in_base =
                     |name: &&String| base.binary_search_by(|b| b.0.as_bytes().cmp(name.as_bytes())).is_ok();
+                for name in &ignored_files {
+                    hidden.note(folder, &dir, name, false, is_in_base(&name));
+                }
                 for name in ignored_files.iter().filter(is_in_base) {
                     let Ok(path) = dir.child(name) else { continue };
                     due.push(Due { path, size: 0, due_at: now });
                 }
                 for name in &ignored_dirs {
                     let Ok(path) = dir.child(name) else { continue };
-                    if store.knows_below_blocking(folder.id, &path)? {
+                    let known = store.knows_below_blocking(folder.id, &path)?;
+                    hidden.note(folder, &dir, name, true, known);
+                    if known {
                         self.handle.block_on(store.enqueue_gone(folder.id, &path, true, now, now))?;
                     }
                 }

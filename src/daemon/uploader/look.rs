@@ -44,7 +44,8 @@ pub(super) fn look(account: &Account, claimed: Claimed, view: View, memory: &mut
     if let Err(failure) = folder.vouch(&root) {
         return Looked::Done(job.clone(), failed(&job, failure));
     }
-    if folder.comes_down() && job.path.name() == IGNORE_FILE {
+    // One that is not synced itself changes nothing here: comparing for it would make its row again, and so on for ever.
+    if folder.comes_down() && job.path.name() == IGNORE_FILE && folder.ignored(&job.path, false).is_none() {
         account.upward.patterns.store(true, Ordering::Relaxed);
     }
     let is_dir = local == Local::Dir || dir || matches!(view.remote, Remote::Folder);

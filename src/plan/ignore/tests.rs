@@ -67,6 +67,55 @@ fn patterns_mean_what_they_mean_to_git() {
 }
 
 #[test]
+fn h5_a_file_of_patterns_is_never_ignored_by_one() {
+    let files: &[(&str, &str)] = &[("", "*\n"), ("sub", ".ferryboxignore\n")];
+    assert!(ignored(&[], files, "other", false).is_some());
+    assert_eq!(ignored(&[], files, IGNORE_FILE, false), None);
+    assert_eq!(ignored(&[], &files[1..], "sub/.ferryboxignore", false), None);
+    // What lies in an ignored directory is not looked at; and the person's own configuration is the person's own.
+    assert!(ignored(&[], files, "sub/.ferryboxignore", false).is_some());
+    assert!(ignored(&["*"], &[], IGNORE_FILE, false).is_some());
+    let own = Rules::new(&[]).unwrap().with_own_files(true);
+    assert!(own.matched(&path(IGNORE_FILE), false, &|_| Ok(None)).is_some());
+    assert!(own.matched(&path("x"), false, &|_| Ok(None)).is_none());
+}
+
+#[test]
+fn h4_compiled_patterns_have_a_budget() {
+    let many = |n: usize, mark: &str| (0..n).map(|i| format!("{mark}-{i}-*\n")).collect::<String>();
+    // Equal texts are compiled once, however many there are.
+    let rules = Rules::new(&[]).unwrap();
+    let text = many(20, "same");
+    let same = |dir: &RelPath| Ok((!dir.is_root()).then(|| text.clone()));
+    for i in 0..100 {
+        assert!(rules.matched(&path(&format!("d{i}/same-1-x")), false, &same).is_some());
+    }
+    assert_eq!((rules.cache().lines, rules.cache().compiled.len(), rules.cache().files.len()), (20, 1, 101));
+    // Others are dropped, the one that was not asked for for longest first, and take effect all the same.
+    let other = |dir: &RelPath| Ok((!dir.is_root()).then(|| many(20, dir.as_str())));
+    let rules = Rules::new(&[]).unwrap();
+    for i in 0..100 {
+        assert!(rules.matched(&path(&format!("d{i}/d{i}-7-x")), false, &other).is_some());
+        assert!(rules.cache().lines <= BUDGET);
+    }
+    assert!(rules.cache().files.contains_key("d99") && !rules.cache().files.contains_key("d0"));
+    assert!(rules.matched(&path("d0/d0-7-x"), false, &other).is_some());
+    rules.forget_all();
+    assert_eq!((rules.cache().lines, rules.cache().compiled.len()), (0, 0));
+    // A text that is too long, and a place for which too many hold together: nothing there is synced, and a problem says why.
+    let long = |dir: &RelPath| Ok(dir.is_root().then(|| many(MOST_IN_A_FILE + 1, "x")));
+    assert!(matches!(rules.matched(&path("any"), false, &long).unwrap().source, Source::Unreadable(..)));
+    assert_eq!(rules.problems(&RelPath::root())[0].1.code, "ignore_file");
+    let rules = Rules::new(&[]).unwrap();
+    let deep = |dir: &RelPath| Ok(Some(many(180, dir.as_str())));
+    assert_eq!(rules.matched(&path("a/fine"), false, &deep), None);
+    assert!(matches!(rules.matched(&path("a/b/any"), false, &deep).unwrap().source, Source::Unreadable(..)));
+    let problems = rules.problems(&path("a/b"));
+    assert_eq!((problems[0].0.as_str(), problems[0].1.code.as_str()), ("a/b/.ferryboxignore", "ignore_file"));
+    assert_eq!(rules.matched(&path("a/fine"), false, &deep), None);
+}
+
+#[test]
 fn nothing_below_an_ignored_directory_comes_back() {
     let files: &[(&str, &str)] = &[("", "build/\n!build/keep\n"), ("build", "!*\n")];
     let why = ignored(&[], files, "build/keep", false).unwrap();
