@@ -37,6 +37,7 @@ mod intake;
 mod judge;
 mod judge_moves;
 mod keep;
+mod lane_lock;
 mod large;
 mod last_look;
 mod lists;
@@ -343,6 +344,7 @@ async fn close(
         left.servers.iter_mut().for_each(JoinSet::abort_all);
     }
     process.leave(left);
+    accounts.iter().for_each(|account| lane_lock::release(&account.name));
     for account in accounts {
         process.step();
         if let Err(error) = account.store.clone().close().await {

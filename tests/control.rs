@@ -155,7 +155,7 @@ fn status() -> Status {
         rate_limited_until: Some("2026-11-21T12:00:00Z".to_owned()),
         data_transport: DataTransport { month: "2026-11".to_owned(), calls: 7, budget: None },
         remote: RemoteCache { cursor_age_s: Some(1), ..RemoteCache::default() },
-        commit: Commit { state: "idle".to_owned(), entries: 0, job_id: None, since: None },
+        commit: Commit { state: "idle".to_owned(), entries: 0, job_id: None, since: None, reason: None },
         folders: vec![folder],
     };
     Status { version: "0.1.0".to_owned(), pid: 1, uptime_s: 12, accounts: vec![account] }

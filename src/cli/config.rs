@@ -1,12 +1,13 @@
 //! `ferrybox config check` and `ferrybox config show`.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use clap::{Args, Subcommand};
 
 use super::render::{DIM, PLAIN, counted, escape};
 use super::{Common, OK, Usage, block_on, print};
-use crate::config::Account;
+use crate::config::{Account, Config};
 use crate::dropbox::{CredentialError, Source};
 
 /// Check or show the configuration
@@ -59,6 +60,7 @@ impl ConfigCommand {
 
 fn check(common: &Common) -> anyhow::Result<u8> {
     let loaded = common.load()?;
+    one_name_an_account(&loaded.config)?;
     if common.quiet {
         return Ok(OK);
     }
@@ -83,6 +85,21 @@ fn check(common: &Common) -> anyhow::Result<u8> {
         }
     }
     Ok(OK)
+}
+
+/// Two names for one Dropbox account would commit side by side. Known of accounts that were synced before.
+fn one_name_an_account(config: &Config) -> Result<(), Usage> {
+    let mut known: BTreeMap<String, &str> = BTreeMap::new();
+    for account in &config.accounts {
+        let Some(id) = crate::daemon::known_account(&config.daemon.state_dir.join(&account.name)) else { continue };
+        if let Some(first) = known.insert(id, &account.name) {
+            return Err(Usage(format!(
+                "`{first}` and `{}` are the same Dropbox account, and commits of one account must not run side by side: move the folders of one to the other and remove it",
+                account.name
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// Why the account cannot be used yet, although its table is right.

@@ -168,6 +168,9 @@ fn one_account(out: &mut String, account: &AccountStatus, now: Timestamp) {
         let since = account.commit.since.as_deref().map(|s| format!(", since {}", ago(s, now))).unwrap_or_default();
         let entries = counted(account.commit.entries, "entry", "entries");
         row(out, 2, "commit", &format!("{} {entries}{since}", escape(&account.commit.state)));
+        if let Some(reason) = &account.commit.reason {
+            row(out, 2, "", &format!("{YELLOW}{}{PLAIN}", escape(reason)));
+        }
     }
     for folder in &account.folders {
         one_folder(out, folder, now);

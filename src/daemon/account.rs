@@ -142,6 +142,8 @@ pub(crate) struct Lane {
     pub(crate) entries: u64,
     pub(crate) job_id: Option<String>,
     pub(crate) since: Option<UnixMs>,
+    /// Why its end is not known.
+    pub(crate) reason: Option<String>,
 }
 
 /// What ends an account's tasks: the queue itself cannot be trusted or reached any more.

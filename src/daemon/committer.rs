@@ -19,6 +19,7 @@ use crate::daemon::{copies, strangers, trash};
 use crate::dropbox::{EntryError, FileMetadata, Metadata};
 use crate::model::{Batch, BatchKind, Change, ChangeId, Failure, FolderId, Outcome};
 use crate::plan::batch::{Limits, Waiting, When, when};
+use crate::plan::fallback::Fallback;
 use crate::plan::pace::Pace;
 use crate::plan::wait::is_ahead;
 use crate::store::Ready;
@@ -54,13 +55,23 @@ pub(crate) struct Committer {
     not_before: i64,
     /// A batch has gone through since an entry was last blamed for its call's refusal.
     others: bool,
+    /// Whether `finish_batch_v2` stands in for `finish_batch`.
+    fallback: Fallback,
 }
 
 impl Committer {
     pub(crate) fn new(account: Arc<Account>) -> Self {
         let pace = Pace::new(account.config.commit.max_entries);
         let deletions = Deletions::new(Arc::clone(&account));
-        Self { deletions, mover: Mover::new(Arc::clone(&account)), account, pace, not_before: 0, others: false }
+        Self {
+            deletions,
+            mover: Mover::new(Arc::clone(&account)),
+            account,
+            pace,
+            not_before: 0,
+            others: false,
+            fallback: Fallback::default(),
+        }
     }
 
     /// Settles what was under way at the last stop, then commits for ever.
@@ -164,8 +175,12 @@ impl Committer {
     /// polls, and settles every entry.
     async fn finish(&mut self, batch: Batch, left_over: bool) -> Result<(), Fatal> {
         let account = Arc::clone(&self.account);
-        *lock(&account.lane) =
-            Lane { entries: batch.entries as u64, job_id: batch.async_job_id.clone(), since: Some(now_ms()) };
+        *lock(&account.lane) = Lane {
+            entries: batch.entries as u64,
+            job_id: batch.async_job_id.clone(),
+            since: Some(now_ms()),
+            reason: None,
+        };
         // Its calls end by their own time-outs, and its work on the disk is listened to by itself.
         let outcome = rest(self.settle(&batch, left_over)).await;
         *lock(&account.lane) = Lane::default();
@@ -223,7 +238,7 @@ impl Committer {
                 .zip(results)
                 .map(|(change, result)| (change.id, judge.deleted(change, result)))
                 .collect(),
-            Results::Made(results) if results.len() == batch.changes.len() => batch
+            Results::Made(results) if results.len() == batch.changes.len() && !torn => batch
                 .changes
                 .iter()
                 .zip(results)

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::daemon::account::{Account, Fatal, Who};
 use crate::daemon::intake::blocking;
+use crate::daemon::lane_lock;
 use crate::daemon::private;
 use crate::dropbox::{Dropbox, Tokens};
 use crate::model::Failure;
@@ -109,6 +110,11 @@ pub(crate) async fn step(account: &Account) -> Result<bool, Fatal> {
         Ok(())
     })
     .await?;
+    let endpoint = account.dropbox.settings().endpoints.api().as_str();
+    if let Err(taken) = lane_lock::take(&account.name, endpoint, &found.account_id) {
+        account.note(&Failure::account("account_in_use", taken.text()));
+        return Ok(false);
+    }
     if account.store.set_namespace(account.dropbox.namespace_of(&found)).await? {
         tracing::warn!(account = %account.name, "the account's files lie in another namespace now: everything is listed anew, and nothing is deleted");
         account.remote.lanes.iter().for_each(|lane| lane.nudge.notify_one());

@@ -147,11 +147,21 @@ impl<'a> Judge<'a> {
         let deadline = Instant::now() + patience + PATIENCE_AN_ENTRY.saturating_mul(entries);
         // Its folder was dropped: nothing of it can be asked for.
         let Some(last) = batch.changes.last() else { return tokio::time::sleep_until(deadline).await };
-        while Instant::now() < deadline
-            && !matches!(self.verify_one(last).await, Outcome::Settled(_) | Outcome::Moved(_) | Outcome::Halfway)
-        {
+        while Instant::now() < deadline && !self.is_done(last).await {
             tokio::time::sleep(Duration::from_millis(250)).await;
         }
+    }
+
+    /// Whether Dropbox holds what the last entry of a batch says: then its job, which takes them in their order, has ended.
+    pub(crate) async fn shows(&self, batch: &Batch) -> bool {
+        match batch.changes.last() {
+            Some(last) => self.is_done(last).await,
+            None => false,
+        }
+    }
+
+    async fn is_done(&self, change: &Change) -> bool {
+        matches!(self.verify_one(change).await, Outcome::Settled(_) | Outcome::Moved(_) | Outcome::Halfway)
     }
 
     /// Asks Dropbox what is at each entry's path now: what is there by content hash was committed, the rest is tried again.

@@ -102,10 +102,16 @@ async fn account_status(account: &Account) -> Result<AccountStatus, StoreError> 
         data_transport: DataTransport { month, calls, budget: account.budget },
         remote: account.remote.status(&account.store).await?,
         commit: Commit {
-            state: if lane.since.is_some() { "committing" } else { "idle" }.to_owned(),
+            state: match (&lane.since, &lane.reason) {
+                (None, _) => "idle",
+                (Some(_), None) => "committing",
+                (Some(_), Some(_)) => "waiting",
+            }
+            .to_owned(),
             entries: lane.entries,
             job_id: lane.job_id,
             since: lane.since.map(rfc3339),
+            reason: lane.reason,
         },
         folders,
     })

@@ -56,7 +56,7 @@ fn state_of(code: &str) -> AccountState {
         "auth_required" => AccountState::AuthRequired,
         "account_mismatch" | "path_root" => AccountState::AccountMismatch,
         "rate_limited" | "data_transport" => AccountState::RateLimited,
-        "permission" | "root_moved" => AccountState::Failed,
+        "permission" | "root_moved" | "account_in_use" => AccountState::Failed,
         _ => AccountState::Offline,
     }
 }

@@ -155,6 +155,9 @@ pub struct Commit {
     pub job_id: Option<String>,
     /// When the batch began (RFC 3339).
     pub since: Option<String>,
+    /// Why it waits; null otherwise.
+    #[serde(default)]
+    pub reason: Option<String>,
 }
 
 /// One folder.

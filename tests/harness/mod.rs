@@ -141,9 +141,15 @@ web = "{url}"
             .arg(self.config_file())
             .args(args)
             .env("NO_COLOR", "1")
+            .env("FERRYBOX_HOST", self.host())
             .env_remove("RUST_LOG")
             .stdin(Stdio::null());
         command
+    }
+
+    /// Each world is a device of its own, though all are on this host.
+    pub fn host(&self) -> &Path {
+        self.dir.path()
     }
 
     /// `run --once`, with its output.
@@ -183,7 +189,13 @@ web = "{url}"
     pub fn daemon_by(&self, wrapper: Command) -> Daemon {
         self.write_config();
         let mut command = wrapper;
-        command.arg("--config").arg(self.config_file()).arg("run").env("NO_COLOR", "1").env_remove("RUST_LOG");
+        command
+            .arg("--config")
+            .arg(self.config_file())
+            .arg("run")
+            .env("NO_COLOR", "1")
+            .env("FERRYBOX_HOST", self.host())
+            .env_remove("RUST_LOG");
         self.spawn(command)
     }
 

@@ -2,29 +2,24 @@
 
 use tokio::time::Instant;
 
-use std::time::Duration;
-
 use super::{Committer, Results};
 use crate::config::{LoneFile, Route};
 use crate::daemon::account::Fatal;
 use crate::daemon::clock::chance;
+use crate::daemon::judge::Judge;
 use crate::daemon::live::lock;
 use crate::daemon::transfer;
 use crate::dropbox::{CallError, DeleteEntry, EntryError, FinishEntry, Launch, Poll, RelocateEntry, TransportKind};
 use crate::model::{Batch, BatchKind, Change, Failure, RemoteChange};
+use crate::plan::job::{self, Limits, Next, Said};
 use crate::plan::retry;
 
-/// The first pause between two polls of a job; each is half as long again as the last.
-const FIRST_POLL: Duration = Duration::from_millis(50);
-const LONGEST_POLL: Duration = Duration::from_secs(5);
 /// So many unreadable answers about a job are enough.
 const UNREADABLE: u32 = 4;
-/// Where it is remembered that the server no longer knows `finish_batch`.
-const V1_GONE: &str = "finish_batch_v1_gone";
 
 impl Committer {
     /// Makes the batch's call.
-    pub(super) async fn call(&self, batch: &Batch) -> Result<Results, Fatal> {
+    pub(super) async fn call(&mut self, batch: &Batch) -> Result<Results, Fatal> {
         match batch.kind {
             BatchKind::Upload => self.commit(batch).await,
             BatchKind::Delete => self.delete(batch).await,
@@ -65,7 +60,7 @@ impl Committer {
         }
     }
 
-    async fn commit(&self, batch: &Batch) -> Result<Results, Fatal> {
+    async fn commit(&mut self, batch: &Batch) -> Result<Results, Fatal> {
         let account = &self.account;
         let entries: Vec<FinishEntry<'_>> = batch.changes.iter().filter_map(finish_entry).collect();
         if let ([only], LoneFile::Finish) = (entries.as_slice(), account.config.commit.lone_file) {
@@ -79,7 +74,8 @@ impl Committer {
                 Err(error) => broken(&error),
             });
         }
-        let v2 = account.config.commit.route == Route::FinishBatchV2 || account.store.meta(V1_GONE).await?.is_some();
+        let now = Instant::now();
+        let v2 = account.config.commit.route == Route::FinishBatchV2 || self.fallback.is_used(now.into_std());
         if v2 {
             let reply = account.judge(account.dropbox.finish_batch_v2(&entries).await);
             transfer::count(account).await?;
@@ -88,17 +84,21 @@ impl Committer {
         let reply = account.judge(account.dropbox.finish_batch(&entries).await);
         transfer::count(account).await?;
         match reply {
-            Ok(Launch::Done(results)) => Ok(Results::Files(results)),
+            Ok(Launch::Done(results)) => {
+                self.fallback.works();
+                Ok(Results::Files(results))
+            }
             Ok(Launch::Job(job)) => {
+                self.fallback.works();
                 account.store.launched(batch.id, &job).await?;
                 self.poll(batch, &job).await
             }
             Err(error) if error.unknown_route() => {
-                tracing::warn!(account = %account.name, "the server no longer knows finish_batch: using finish_batch_v2 from now on");
-                account.store.set_meta(V1_GONE, "1").await?;
+                let pause = self.fallback.unknown(now.into_std());
+                tracing::warn!(account = %account.name, for_s = pause.as_secs(), "the server does not know finish_batch: finish_batch_v2 is used for a while");
                 Ok(Results::Refused(Failure::retry(
                     "route",
-                    "the server no longer knows finish_batch; finish_batch_v2 is used instead",
+                    "the server does not know finish_batch; finish_batch_v2 is used for a while",
                 )))
             }
             Err(error) => Ok(broken(&error)),
@@ -133,8 +133,8 @@ impl Committer {
     pub(super) async fn poll(&self, batch: &Batch, job: &str) -> Result<Results, Fatal> {
         let account = &self.account;
         lock(&account.lane).job_id = Some(job.to_owned());
-        let deadline = Instant::now() + account.config.commit.job_deadline;
-        let mut pause = FIRST_POLL;
+        let (began, limits) = (Instant::now(), Limits::of(account.config.commit.job_deadline));
+        let (mut running, mut asked_in_vain) = (0_u32, 0_u32);
         let (mut failed, mut unreadable) = (0, 0);
         loop {
             let (done, error) = match batch.kind {
@@ -147,7 +147,7 @@ impl Committer {
                     }
                 }
                 BatchKind::Folder => {
-                    match account.judge(account.dropbox.create_folder_batch_check(job, batch.changes.len()).await) {
+                    match account.judge(account.dropbox.create_folder_batch_check(job, batch.entries).await) {
                         Ok(Poll::Done(results)) => (Some(Results::Made(results)), None),
                         Ok(Poll::Failed(error)) => (Some(job_failed(&error)), None),
                         Ok(Poll::InProgress) => (None, None),
@@ -178,13 +178,22 @@ impl Committer {
             };
             match (done, error) {
                 (Some(results), _) => return Ok(results),
-                // The server no longer knows the job, or it failed as a whole: only the tree itself can tell what happened.
-                (None, Some(CallError::Api(_))) => return Ok(Results::Unknown),
+                // The question failed, which says nothing about the job: it may still run, and nothing else is committed beside it.
+                (None, Some(CallError::Api(error))) => {
+                    let why = format!(
+                        "Dropbox does not say whether its last commit has ended ({error}); nothing else is committed meanwhile"
+                    );
+                    lock(&account.lane).reason = Some(why);
+                    if self.has_ended(batch, Said::Nothing, asked_in_vain, (began, limits)).await {
+                        return Ok(Results::Unknown);
+                    }
+                    asked_in_vain = asked_in_vain.saturating_add(1);
+                }
                 (None, Some(error)) => {
                     // A reply that is no reply, again and again (too few results, say), will not become one; and no answer is waited for
                     // for ever: then, too, the tree itself has to tell.
                     unreadable += u32::from(is_unreadable(&error));
-                    if unreadable >= UNREADABLE || Instant::now() > deadline {
+                    if unreadable >= UNREADABLE || began.elapsed() > limits.failing {
                         tracing::warn!(account = %account.name, "a commit job's answers cannot be used; looking at its files one by one");
                         return Ok(Results::Unknown);
                     }
@@ -194,15 +203,35 @@ impl Committer {
                     failed = failed.saturating_add(1);
                 }
                 (None, None) => {
-                    if Instant::now() > deadline {
-                        tracing::warn!(account = %account.name, "a commit job is stuck; looking at its files one by one");
+                    lock(&account.lane).reason = None;
+                    asked_in_vain = 0;
+                    if self.has_ended(batch, Said::InProgress, running, (began, limits)).await {
                         return Ok(Results::Unknown);
                     }
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 3 / 2).min(LONGEST_POLL);
+                    running = running.saturating_add(1);
                 }
             }
         }
+    }
+
+    /// Waits before a job is asked for again. `true`: it is believed to have ended, and its entries are to be looked up.
+    async fn has_ended(&self, batch: &Batch, said: Said, asked: u32, (began, limits): (Instant, Limits)) -> bool {
+        let account = &self.account;
+        let pause = match job::next(said, asked, began.elapsed(), limits) {
+            Next::Ask(pause) => pause,
+            Next::LookAndAsk(pause) => {
+                if Judge::new(account).shows(batch).await {
+                    return true;
+                }
+                pause
+            }
+            Next::GiveUp => {
+                tracing::warn!(account = %account.name, ?said, "a commit job does not come to an end; looking at its files one by one");
+                return true;
+            }
+        };
+        tokio::time::sleep(pause).await;
+        false
     }
 }
 
