@@ -9,8 +9,9 @@ use crate::model::{
     RemotePath, UnixMs, WriteMode,
 };
 
-/// So much earlier than the commit that may fill the account again, in ms, is looked at what waited for that it has room.
-const OTHERS_FIRST: i64 = 1_000;
+/// So much earlier than the commit that may fill the account again, in ms, is looked at what waited for that it has room: workers of a full account
+/// look every two seconds.
+const OTHERS_FIRST: i64 = 3_000;
 /// Counts in a [`Ready`] stop here.
 const COUNTED: i64 = 2000;
 /// How long a deletion counts as one of late, in milliseconds.
