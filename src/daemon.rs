@@ -65,6 +65,7 @@ mod restore;
 mod socket_note;
 mod strangers;
 mod swaps;
+mod tasks;
 mod transfer;
 mod trash;
 mod trouble;
@@ -87,15 +88,12 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Config;
 use crate::control;
 use crate::daemon::account::{Account, Fatal};
-use crate::daemon::beats::rest;
-use crate::daemon::committer::Committer;
-use crate::daemon::intake::Intake;
 use crate::daemon::live::lock as lock_of;
 use crate::daemon::open::OpenError;
 use crate::daemon::process::Left;
 pub use crate::daemon::process::{Process, ReloadAsked};
 use crate::daemon::progress::Progress;
-use crate::daemon::uploader::Uploader;
+use crate::daemon::tasks::Tasks;
 use crate::model::status::Status;
 use crate::store::StoreError;
 
@@ -198,7 +196,8 @@ async fn one_life(
             return Life::Full;
         }
     };
-    let progress = Arc::new(Progress { accounts: opened.accounts.clone(), started: Instant::now() });
+    let failed = opened.failed.clone();
+    let progress = Arc::new(Progress { accounts: opened.accounts.clone(), failed, started: Instant::now() });
     let (tx, requests) = mpsc::channel(64);
     let socket = match control::serve(&config.daemon.socket, tx, stop.clone()) {
         Ok(socket) => socket,
@@ -206,7 +205,7 @@ async fn one_life(
     };
     socket_note::write(&config.daemon);
     let mut views: JoinSet<Result<(), Fatal>> = JoinSet::new();
-    views.spawn(requests::run(Arc::clone(&progress), requests, Arc::clone(process)));
+    views.spawn(requests::run(Arc::clone(&progress), requests, Arc::clone(process), requests::survive));
     let (publisher, to) = (Arc::clone(&progress), status.clone());
     views.spawn(async move { publisher.publish(&to).await.map_err(Fatal::Store) });
     let mut server = JoinSet::new();
@@ -215,25 +214,42 @@ async fn one_life(
 
     process.set(Some(Arc::clone(&progress)));
     notify::ready();
-    let mut tasks = JoinSet::new();
+    let mut tasks = Tasks::new(&opened.accounts);
     let life = loop {
-        opened.accounts.iter().for_each(|account| start(&mut tasks, account));
+        tasks.start();
+        let finished = async {
+            let end = once::finished(&opened.accounts).await;
+            opened.failed.iter().fold(end, |end, (_, why)| once::worse(end, End::State(why.clone())))
+        };
         let ended = tokio::select! {
             () = stop.cancelled() => break Life::Over(End::InSync),
-            end = once::finished(&opened.accounts), if options.once => break Life::Over(end),
-            Some(ended) = tasks.join_next() => ended,
-            Some(ended) = views.join_next() => ended,
+            end = finished, if options.once => break Life::Over(end),
+            next = tasks.next() => match next {
+                Some((which, ended)) => (Some(which), ended),
+                // One that was stopped is tried again.
+                None => continue,
+            },
+            Some(ended) = views.join_next() => (None, ended),
         };
         match ended {
-            Ok(Err(Fatal::Store(full @ StoreError::Full { .. }))) if !options.once => {
+            (_, Ok(Err(Fatal::Store(full @ StoreError::Full { .. })))) if !options.once => {
                 if sit_out(&opened.accounts, &mut tasks, &full, &stop, process).await {
                     break Life::Over(End::InSync);
                 }
             }
-            Ok(Err(Fatal::Store(damaged @ StoreError::Corrupt { .. }))) => break damage(&damaged),
-            Ok(Ok(())) => break Life::Over(End::Failed("a task ended that never should".to_owned())),
-            Ok(Err(fatal)) => break Life::Over(fatal.into()),
-            Err(error) => break Life::Over(End::Failed(format!("a task died: {error}"))),
+            (_, Ok(Err(Fatal::Store(damaged @ StoreError::Corrupt { .. })))) => break damage(&damaged),
+            (which, ended) => {
+                let end = match ended {
+                    Ok(Ok(())) => End::Failed("a task ended that never should".to_owned()),
+                    Ok(Err(fatal)) => fatal.into(),
+                    Err(error) => End::Failed(format!("a task died: {error}")),
+                };
+                // One account's trouble is not the others'.
+                match which {
+                    Some(which) if tasks.stop_one(which, &end).await => {}
+                    _ => break Life::Over(end),
+                }
+            }
         }
     };
     // The last word, so that what is shown at the end is the end.
@@ -243,7 +259,7 @@ async fn one_life(
     process.set(None);
     drop(progress);
     stop.cancel();
-    close([tasks, views], server, opened.accounts, process).await;
+    close(tasks.into_sets().chain([views]).collect(), server, opened.accounts, process).await;
     drop(opened.lock);
     match life {
         Life::Again => match open::set_marked_aside(config) {
@@ -265,7 +281,7 @@ fn damage(error: &StoreError) -> Life {
 /// The database's disk is full: all work ends, nothing new is begun, and what is known is shown, until there is room. `true`: stopped meanwhile.
 async fn sit_out(
     accounts: &[Arc<Account>],
-    tasks: &mut JoinSet<Result<(), Fatal>>,
+    tasks: &mut Tasks,
     full: &StoreError,
     stop: &CancellationToken,
     process: &Process,
@@ -303,32 +319,14 @@ async fn sit_out(
     false
 }
 
-fn start(tasks: &mut JoinSet<Result<(), Fatal>>, account: &Arc<Account>) {
-    let name = |what: &str| format!("{what} of account {}", account.name);
-    for folder in &account.folders {
-        let what = name(&format!("the watching of folder {}", folder.id.0));
-        tasks.spawn(account.beats.drive(what, Intake::new(Arc::clone(account), Arc::clone(folder)).run()));
-    }
-    for _ in 0..account.config.upload.workers.max(1) {
-        tasks.spawn(account.beats.drive(name("a worker"), Uploader::new(Arc::clone(account)).run()));
-    }
-    tasks.spawn(account.beats.drive(name("the committer"), Committer::new(Arc::clone(account)).run()));
-    // These wait for Dropbox nearly always: only their work on the disk is listened to.
-    let listing = rest(reconciler::run(Arc::clone(account)));
-    tasks.spawn(account.beats.drive(name("the listing"), listing));
-    let who = Arc::clone(account);
-    let identify = rest(async move { identify::run(&who).await });
-    tasks.spawn(account.beats.drive(name("the look at the account"), identify));
-}
-
 /// Ends the tasks and closes the databases. A request that is cut off costs nothing but itself: that is the same as a crash.
 async fn close(
-    tasks: [JoinSet<Result<(), Fatal>>; 2],
+    tasks: Vec<JoinSet<Result<(), Fatal>>>,
     server: JoinSet<()>,
     accounts: Vec<Arc<Account>>,
     process: &Process,
 ) {
-    let mut left = Left { accounts: accounts.clone(), tasks: Vec::from(tasks), servers: vec![server] };
+    let mut left = Left { accounts: accounts.clone(), tasks, servers: vec![server] };
     process.beats.end_work();
     left.tasks.iter_mut().for_each(JoinSet::abort_all);
     let drained = tokio::time::timeout(DRAIN, async {

@@ -34,6 +34,7 @@ mod files;
 mod gate;
 mod listing;
 mod moves;
+mod page;
 mod pkce;
 mod refusals;
 mod reply;

@@ -8,6 +8,7 @@ pub mod done;
 pub mod entry;
 pub mod failure;
 pub mod job;
+pub mod key;
 pub mod listing;
 pub mod path;
 pub mod status;

@@ -8,6 +8,7 @@ pub mod course;
 pub mod debounce;
 pub mod decide;
 pub mod diff;
+pub mod elsewhere;
 pub mod fallback;
 pub mod governor;
 pub mod guard;

@@ -12,6 +12,7 @@ use crate::config::{Account, Config};
 use crate::daemon::remote::{Reader, ReaderError, list_online};
 use crate::dropbox::{CallError, SharedLink};
 use crate::model::RemotePath;
+use crate::model::key::may_be_one;
 use crate::model::listing::Listed;
 
 /// List what Dropbox holds, from the cache that the daemon keeps
@@ -159,7 +160,7 @@ impl Ls {
                 return Ok(OK);
             }
             Some(folder) => folder.path_lower.clone(),
-            None => path.as_str().to_lowercase(),
+            None => reader.key(&covered, path)?,
         };
         // A pattern that looks into folders has to walk into them.
         let deep = self.recursive
@@ -213,8 +214,8 @@ impl Ls {
             && let Some((above, _)) = path.as_str().rsplit_once('/')
         {
             let above = RemotePath::parse(above).map_err(|e| ReaderError::Usage(e.to_string()))?;
-            let key = path.as_str().to_lowercase();
-            let mut it = |listed: Listed| if listed.path_lower == key { lines.write(&listed) } else { Ok(()) };
+            let mut it =
+                |listed: Listed| if may_be_one(&listed.path, path.as_str()) { lines.write(&listed) } else { Ok(()) };
             let asked = list_online(config, account, &above, false, link, &mut it);
             block_on(async { Ok(asked.await) }).map_err(|e| ReaderError::Usage(e.to_string()))??;
             return Ok(OK);

@@ -10,6 +10,7 @@ use super::LoadOptions;
 use super::check::Placed;
 use super::problem::Problem;
 use crate::model::RemotePath;
+use crate::model::key::key_of;
 
 const LOCAL: &str = "account.folder.local";
 
@@ -61,7 +62,7 @@ pub(super) fn check(
 
 /// Remote folders of one account: the same place twice, or one inside another, would undo each other's work.
 pub(super) fn check_remotes(remotes: &[Placed<RemotePath>], problems: &mut Vec<Problem>) {
-    let keys: Vec<String> = remotes.iter().map(|r| r.value.as_str().to_lowercase()).collect();
+    let keys: Vec<String> = remotes.iter().map(|r| key_of(r.value.as_str())).collect();
     for (i, (remote, key)) in remotes.iter().zip(&keys).enumerate() {
         for (j, (other, other_key)) in remotes.iter().zip(&keys).enumerate() {
             let text = if key == other_key && i > j {

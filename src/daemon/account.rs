@@ -69,6 +69,8 @@ pub(crate) struct Account {
     pub(crate) copies: Copies,
     /// Why nothing is worked on although nothing of Dropbox's stands in the way: the database's disk is full.
     pub(crate) full: Mutex<Option<String>>,
+    /// Why its tasks do not run although those of other accounts do: its database fails, or one of them died.
+    pub(crate) stopped: Mutex<Option<String>>,
     /// What goes on in the process.
     pub(crate) beats: Arc<Beats>,
     pub(crate) stop: CancellationToken,

@@ -26,8 +26,10 @@ pub(crate) async fn of(account: &Account, depth: Depth) -> Result<(AccountStands
     let mut facts = whole(account);
     let mut summaries = Vec::with_capacity(account.folders.len());
     for folder in &account.folders {
+        // In this order: once a listing is compared, the rows of what it brought are there.
+        let listing = listing_of(account, folder).await?;
         let summary = account.store.summary(folder.id).await?;
-        let mut of = folder_facts(account, folder, &summary).await?;
+        let mut of = folder_facts(folder, &summary, listing);
         // Those that never failed are tried: only where there are no others are they counted one by one.
         if matches!(depth, Depth::Rows) && of.trying > of.held_back && of.trying - of.held_back <= summary.failing {
             let trying = account.store.trying_under(folder.id, &RelPath::root(), TRIES, now_ms()).await?;
@@ -50,8 +52,9 @@ pub(crate) async fn below(
     asked: u64,
 ) -> Result<(AccountStands, FolderStands), StoreError> {
     let mut facts = whole(account);
+    let listing = listing_of(account, folder).await?;
     let summary = account.store.summary(folder.id).await?;
-    let mut of = folder_facts(account, folder, &summary).await?;
+    let mut of = folder_facts(folder, &summary, listing);
     // What was asked about was scanned before this is asked.
     (of.scanned, of.scanning) = (true, false);
     of.rows = account.store.trying_under(folder.id, path, u32::MAX, now_ms()).await?;
@@ -71,6 +74,9 @@ fn whole(account: &Account) -> AccountFacts {
         reason: format!("{} (next try at {})", trouble.reason, rfc3339(trouble.until)),
         attempts: trouble.attempts,
     });
+    // Its tasks do not run, whatever else is known.
+    let stopped = lock(&account.stopped).clone();
+    let stopped = stopped.map(|reason| Trouble { state: AccountState::Failed, reason, attempts: TRIES });
     let quota_full = account.upward.quota.borrow().as_ref().map(|full| {
         format!(
             "{}; downloads and deletions go on, and uploads are tried again by {}",
@@ -86,7 +92,7 @@ fn whole(account: &Account) -> AccountFacts {
         stopping: account.stop.is_cancelled(),
         disk_full: lock(&account.full).clone(),
         paused: account.paused_reason(),
-        trouble,
+        trouble: stopped.or(trouble),
         quota_full,
         spent: account.upward.quota.borrow().as_ref().is_some_and(|full| full.state != AccountState::QuotaFull),
         throttled,
@@ -96,14 +102,17 @@ fn whole(account: &Account) -> AccountFacts {
     }
 }
 
-async fn folder_facts(account: &Account, folder: &Folder, summary: &FolderSummary) -> Result<FolderFacts, StoreError> {
+async fn listing_of(account: &Account, folder: &Folder) -> Result<ListingFacts, StoreError> {
+    match account.remote.lane_of(folder.id) {
+        Some(lane) => listing_facts(&account.store, lane, folder).await,
+        None => Ok(ListingFacts::default()),
+    }
+}
+
+fn folder_facts(folder: &Folder, summary: &FolderSummary, listing: ListingFacts) -> FolderFacts {
     let now = folder.now();
     let rows = summary.due + summary.claimed + summary.staged_uploads + summary.staged_deletes;
-    let listing = match account.remote.lane_of(folder.id) {
-        Some(lane) => listing_facts(&account.store, lane, folder).await?,
-        None => ListingFacts::default(),
-    };
-    Ok(FolderFacts {
+    FolderFacts {
         local: folder.local.to_string_lossy().into_owned(),
         comes_down: folder.comes_down(),
         root_missing: now.root_trouble.map(|failure| failure.text),
@@ -119,7 +128,7 @@ async fn folder_facts(account: &Account, folder: &Folder, summary: &FolderSummar
         // What failed is tried again later, and is not waited for.
         free: (summary.down.files + summary.other_here + summary.other_there).saturating_sub(summary.failing),
         problems: summary.problems,
-    })
+    }
 }
 
 /// What is known of a listing.

@@ -5,6 +5,8 @@
 //!
 //! What was approved here passes the guard, too, for exactly those files: a person is asked once for one wave.
 //!
+//! A file that turns up elsewhere in Dropbox, by its id or its content, was moved: that weighs nothing.
+//!
 //! A wave that comes in slices is weighed together with what came down of late. A person's word, whichever it is, begins that count anew.
 
 use std::collections::BTreeMap;
@@ -15,8 +17,9 @@ use crate::daemon::clock::now_ms;
 use crate::daemon::held;
 use crate::daemon::remote::{HeldChanges, Lane};
 use crate::model::FolderId;
+use crate::plan::elsewhere::Elsewhere;
 use crate::plan::guard::{LetThrough, Limits, Seal, Wave, inbound};
-use crate::plan::listing::{holds, key_of};
+use crate::plan::listing::holds;
 use crate::plan::recent::{Passed, Recent};
 use crate::store::{Fate, Inbound, Naming, Store, StoreError, Tree, TreeId};
 
@@ -145,7 +148,7 @@ async fn forget(store: &Store, lane: &Arc<Lane>, which: fn(&Fate) -> bool) -> Re
                     some.push((change.folder, change.path));
                 }
             };
-            at.inbound_blocking(of.id, &of.folders_there(), Naming { key_of, holds }, &mut each)?;
+            losses_blocking(&at, &of, &mut each)?;
             Ok::<_, StoreError>(some)
         });
         let Ok(some) = read.await else { return Ok(()) };
@@ -167,7 +170,7 @@ async fn let_through(store: &Store, lane: &Arc<Lane>) -> Result<Option<BTreeMap<
                 gone.push((change.folder, change.path));
             }
         };
-        at.inbound_blocking(of.id, &of.folders_there(), Naming { key_of, holds }, &mut each)?;
+        losses_blocking(&at, &of, &mut each)?;
         let mut through: BTreeMap<FolderId, LetThrough> = BTreeMap::new();
         for (folder, path) in gone {
             if let Some(base) = at.base_blocking(folder, &path)? {
@@ -184,6 +187,28 @@ pub(crate) async fn is_running(account: &Account, folder: FolderId) -> Result<bo
     let lane = account.remote.lanes.iter().find(|lane| lane.folders.iter().any(|f| f.folder == folder));
     let Some(lane) = lane else { return Ok(false) };
     Ok(account.store.meta(&approved(lane)).await?.is_some())
+}
+
+/// Tells `each` of all files of base that the comparison under way would take away here or replace. What has only moved in Dropbox is no loss, and
+/// what has a new revision of the same content is none. Blocks.
+fn losses_blocking(store: &Store, lane: &Lane, each: &mut dyn FnMut(Inbound)) -> Result<(), StoreError> {
+    let (listing, folders, naming) = (lane.id, &lane.folders_there(), Naming { holds });
+    let mut elsewhere = Elsewhere::default();
+    store.inbound_blocking(listing, folders, naming, &mut |change| {
+        if change.fate == Fate::Gone {
+            elsewhere.gone(change.id.as_deref(), &change.content_hash);
+        }
+    })?;
+    if !elsewhere.is_empty() {
+        store.arrivals_blocking(listing, folders, naming, &mut |id, content, new| {
+            elsewhere.arrived(id, content, new);
+        })?;
+    }
+    store.inbound_blocking(listing, folders, naming, &mut |change| match change.fate {
+        Fate::Gone if elsewhere.was_moved(change.id.as_deref(), &change.content_hash) => {}
+        Fate::Gone | Fate::Replaced => each(change),
+        Fate::Same(_) => {}
+    })
 }
 
 /// What would come down, and whether that is too much to come unasked. `None`: it could not be weighed.
@@ -211,7 +236,7 @@ async fn weigh(store: &Store, lane: &Arc<Lane>, limits: Limits) -> Result<Option
                 sample.push(path.to_owned());
             }
         };
-        at.inbound_blocking(of.id, &of.folders_there(), Naming { key_of, holds }, &mut each)?;
+        losses_blocking(&at, &of, &mut each)?;
         waves.retain(|_, (wave, ..)| wave.gone + wave.replaced > 0);
         Ok::<_, StoreError>((waves, seal.token()))
     });

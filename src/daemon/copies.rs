@@ -14,6 +14,7 @@ use crate::daemon::intake::blocking;
 use crate::daemon::live::lock;
 use crate::daemon::uploader::{Send, Source, failed};
 use crate::dropbox::FileMetadata;
+use crate::model::key::may_be_one;
 use crate::model::{
     Base, BatchKind, Change, ChangeId, ContentHash, FolderId, Job, Local, Outcome, RelPath, Relocation, Remote,
     RemoteChange, Settled,
@@ -21,7 +22,6 @@ use crate::model::{
 use crate::plan::batch::{Limits, Waiting, When, when};
 use crate::plan::copies::{self, judge, may_be};
 use crate::plan::decide::Action;
-use crate::plan::listing::key_of;
 use crate::plan::moves::Arrived;
 use crate::store::{Ready, StoreError};
 
@@ -151,7 +151,7 @@ fn source(
         let Some(folder) = account.folder(of) else { continue };
         let from = folder.home(&path);
         // What is ignored is nobody's business, and a name that differs in its letters only is one file with the new one.
-        if folder.ignored(&path, false).is_some() || key_of(from.as_str()) == key_of(to.as_str()) {
+        if folder.ignored(&path, false).is_some() || may_be_one(from.as_str(), to.as_str()) {
             continue;
         }
         let remote = account.remote.view_blocking(account, of, &path)?.remote;

@@ -22,7 +22,7 @@ pub(crate) const HALFWAY: Duration = Duration::from_secs(30);
 /// Afterwards a comparison has begun within this time.
 const COMPARED: Duration = Duration::from_secs(5);
 
-/// What was committed and may not be listed yet, by the listing's key.
+/// What was committed and may not be listed yet, by one text for whatever Dropbox may take for one path.
 #[derive(Debug, Default)]
 pub(crate) struct Echo(Mutex<State>);
 

@@ -141,10 +141,8 @@ impl Follower {
             && self.brake.lets(&self.store, &self.lane, self.limits, live).await?
         {
             self.lane.set(|now| now.unweighed = false);
-            let ran = self
-                .store
-                .compare_listing(self.lane.id, self.lane.folders_there(), Naming { key_of, holds }, now_ms())
-                .await?;
+            let folders = self.lane.folders_there();
+            let ran = self.store.compare_listing(self.lane.id, folders, Naming { holds }, now_ms()).await?;
             self.lane.respell(ran.respelled);
             if ran.more {
                 return Ok(Stepped::Went(0));

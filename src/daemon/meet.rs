@@ -508,9 +508,15 @@ fn unlisted() -> Failure {
 }
 
 fn holds_a_file(root: &Root, dir: &RelPath) -> bool {
-    let Ok(listing) = root.read_dir(dir) else { return false };
-    listing.entries.iter().any(|(name, kind)| match kind {
-        crate::local::Kind::Dir => dir.child(name).is_ok_and(|dir| holds_a_file(root, &dir)),
-        _ => true,
-    })
+    let mut dirs = vec![dir.clone()];
+    while let Some(dir) = dirs.pop() {
+        let Ok(listing) = root.read_dir(&dir) else { continue };
+        for (name, kind) in listing.entries {
+            match kind {
+                crate::local::Kind::Dir => dirs.extend(dir.child(&name).ok()),
+                _ => return true,
+            }
+        }
+    }
+    false
 }

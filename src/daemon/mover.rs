@@ -12,10 +12,10 @@ use crate::daemon::intake::blocking;
 use crate::daemon::moves::{Proposal, old};
 use crate::daemon::swaps::{Proposed, seems_moved, step, with_room};
 use crate::local::Root;
+use crate::model::key::may_be_one;
 use crate::model::{
     Base, Batch, Change, ChangeId, Due, FolderId, Local, Outcome, RelPath, Relocation, Remote, RemoteChange, RemotePath,
 };
-use crate::plan::listing::key_of;
 use crate::plan::moves::{Below, How, MOST, Old, Spelling, by_way, candidate, same_file, spelling};
 use crate::plan::swaps::{Together, together};
 use crate::store::{Looked, Planned, RowBelow, StoreError};
@@ -440,7 +440,7 @@ impl Look<'_> {
 
     /// Whether nothing is known to be at the new place; Dropbox itself is the judge.
     fn is_free(&self) -> Result<bool, StoreError> {
-        if self.mates.leaves || key_of(self.from.as_str()) == key_of(self.to.as_str()) {
+        if self.mates.leaves || may_be_one(self.from.as_str(), self.to.as_str()) {
             return Ok(true);
         }
         let view = self.account.remote.view_blocking(self.account, self.folder.id, self.to)?;

@@ -136,7 +136,7 @@ fn stuck(process: &Process, progress: &Progress, pulses: &mut Pulses, within: Du
         if pulses.is_late(account, within) {
             return Some(format!("the database of account {}", account.name));
         }
-        if lock(&account.full).is_some() {
+        if lock(&account.full).is_some() || lock(&account.stopped).is_some() {
             continue;
         }
         if let Some(folder) = account.folders.iter().find(|f| f.beat.silence() > DISK) {

@@ -47,12 +47,12 @@ pub async fn get(config: &Config, path: &str) -> Result<Reply, OfflineError> {
     if accounts.is_empty() {
         return Err(OfflineError::NeverRun);
     }
-    let progress = Arc::new(Progress { accounts, started: Instant::now() });
+    let progress = Arc::new(Progress { accounts, failed: Vec::new(), started: Instant::now() });
     let (tx, questions) = mpsc::channel(1);
     tokio::select! {
         biased;
         answered = control::answer_here(tx, path) => Ok(answered),
-        ended = requests::run(progress, questions, Arc::default()) => Err(closed(match ended {
+        ended = requests::run(progress, questions, Arc::default(), Err) => Err(closed(match ended {
             Err(Fatal::Store(error)) => error.to_string(),
             Err(error) => format!("{error:?}"),
             Ok(()) => "the question was not answered".to_owned(),

@@ -9,6 +9,7 @@ use crate::daemon::End;
 use crate::daemon::account::Account;
 use crate::daemon::attention::{self, Depth};
 use crate::daemon::clock::now_ms;
+use crate::daemon::live::lock;
 use crate::store::StoreError;
 
 /// Resolves when every account has done what can be done; the worst of their ends is the run's.
@@ -37,7 +38,7 @@ async fn try_all(account: &Account) -> Result<(), StoreError> {
 }
 
 /// The worse of two ends; what is unfinished in both is told of both.
-fn worse(a: End, b: End) -> End {
+pub(crate) fn worse(a: End, b: End) -> End {
     let rank = |end: &End| match end {
         End::InSync => 0,
         End::Problems => 1,
@@ -65,6 +66,9 @@ async fn watch(account: &Account) -> Result<End, StoreError> {
     let mut trouble = account.trouble.subscribe();
     loop {
         changed.borrow_and_update();
+        if let Some(why) = lock(&account.stopped).clone() {
+            return Ok(End::State(format!("account {}: {why}", account.name)));
+        }
         trouble.borrow_and_update();
         let (stands, _) = attention::of(account, Depth::Rows).await?;
         if let Some(reason) = stands.stuck {

@@ -55,6 +55,8 @@ impl From<StoreError> for OpenError {
 /// Everything that is open while the daemon runs.
 pub(crate) struct Opened {
     pub(crate) accounts: Vec<Arc<Account>>,
+    /// Those whose state could not be opened, and why: the others go on.
+    pub(crate) failed: Vec<(String, String)>,
     pub(crate) lock: Lock,
 }
 
@@ -69,12 +71,23 @@ pub(crate) async fn all(config: &Config, stop: &CancellationToken, process: &Pro
         ));
     }
     set_marked_aside(config)?;
-    let mut accounts = Vec::new();
+    let (mut accounts, mut failed) = (Vec::new(), Vec::new());
     for account in config.accounts.iter().filter(|a| !a.folders.is_empty()) {
         process.step();
-        accounts.push(Arc::new(one(config, account, stop, process).await?));
+        match one(config, account, stop, process).await {
+            Ok(account) => accounts.push(Arc::new(account)),
+            Err(OpenError::State(why)) => failed.push((account.name.clone(), why)),
+            Err(error) => return Err(error),
+        }
     }
-    Ok(Opened { accounts, lock })
+    match failed.first() {
+        Some((_, why)) if accounts.is_empty() => return Err(OpenError::State(why.clone())),
+        _ => {}
+    }
+    for (account, reason) in &failed {
+        tracing::error!(account, reason, "the account is left out; the others go on");
+    }
+    Ok(Opened { accounts, failed, lock })
 }
 
 async fn one(
@@ -168,6 +181,7 @@ pub(crate) async fn assemble(
         sessions_wanted: std::sync::atomic::AtomicU64::new(0),
         connections: Semaphore::new(config.upload.workers.max(1)),
         full: Mutex::default(),
+        stopped: Mutex::default(),
         beats,
         host: host.split('.').next().unwrap_or_default().to_owned(),
         credentials: source,

@@ -25,6 +25,8 @@ const EVERY: Duration = Duration::from_millis(250);
 /// Builds the status of all accounts.
 pub(crate) struct Progress {
     pub(crate) accounts: Vec<Arc<Account>>,
+    /// Accounts whose state could not be opened, and why.
+    pub(crate) failed: Vec<(String, String)>,
     pub(crate) started: Instant,
 }
 
@@ -47,8 +49,16 @@ impl Progress {
     pub(crate) async fn status(&self) -> Result<Status, StoreError> {
         let mut accounts = Vec::with_capacity(self.accounts.len());
         for account in &self.accounts {
-            accounts.push(account_status(account).await?);
+            // One account's database is not the others': they are shown all the same.
+            accounts.push(match account_status(account).await {
+                Err(error) if !matches!(error, StoreError::Full { .. } | StoreError::Corrupt { .. }) => {
+                    failed(&account.name, error.to_string())
+                }
+                shown => shown?,
+            });
         }
+        let restart = "mend that and restart ferrybox; the other accounts go on";
+        accounts.extend(self.failed.iter().map(|(name, why)| failed(name, format!("{why}: {restart}"))));
         Ok(Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
@@ -74,6 +84,11 @@ impl Progress {
         }
         Health { ok: true, reason: None, problems }
     }
+}
+
+fn failed(name: &str, reason: String) -> AccountStatus {
+    let (name, state, reason) = (name.to_owned(), AccountState::Failed, Some(reason));
+    AccountStatus { name, state, reason, ..AccountStatus::default() }
 }
 
 async fn account_status(account: &Account) -> Result<AccountStatus, StoreError> {

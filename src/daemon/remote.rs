@@ -23,9 +23,10 @@ use crate::daemon::clock::now_ms;
 use crate::daemon::echo::Echo;
 use crate::daemon::folder::Folder;
 use crate::daemon::live::lock;
+use crate::model::key::{is_sure, loose_key_of};
 use crate::model::listing::Question;
 use crate::model::{Agreed, Claimed, Disk, FolderId, Job, JobId, RelPath, Remote, RemotePath, UnixMs, status};
-use crate::plan::listing::{Followed, followed, is_sure, key_of, says_less};
+use crate::plan::listing::{Followed, followed, says_less};
 use crate::store::{Compared, Listing, ListingId, Respelled, Sought, Store, StoreError, TreeId, WalkAt};
 
 /// The listings of one account.
@@ -72,10 +73,10 @@ pub(crate) struct View {
     pub(crate) late: bool,
 }
 
-/// Where a path is looked up, and the key that we would guess.
+/// Where a path is looked up, and by what our own commits to it are remembered.
 struct At {
     at: Sought,
-    guess: String,
+    echo: String,
 }
 
 /// A listing's state in memory.
@@ -326,9 +327,9 @@ impl RemoteCache {
                 let comes_down = account.folder(c.job.folder).is_some_and(|folder| folder.comes_down());
                 let lane = self.lane_of(c.job.folder);
                 if !comes_down {
-                    return sought.as_ref().zip(lane).is_some_and(|(s, lane)| lane.echo.covers_tree(&s.guess));
+                    return sought.as_ref().zip(lane).is_some_and(|(s, lane)| lane.echo.covers_tree(&s.echo));
                 }
-                sought.as_ref().is_none_or(|s| lane.is_none_or(|lane| lane.echo.covers(&s.guess)))
+                sought.as_ref().is_none_or(|s| lane.is_none_or(|lane| lane.echo.covers(&s.echo)))
             })
             .collect();
         // What was agreed on and only sent: that Dropbox lacks it is not believed before our own commit of it is in the cache.
@@ -338,7 +339,7 @@ impl RemoteCache {
             .map(|(c, sought)| {
                 let only_sent = account.folder(c.job.folder).is_some_and(|folder| !folder.comes_down());
                 let (Some(sought), Some(lane)) = (sought, self.lane_of(c.job.folder)) else { return false };
-                only_sent && c.base.is_some() && lane.echo.covers_commit(&sought.guess)
+                only_sent && c.base.is_some() && lane.echo.covers_commit(&sought.echo)
             })
             .collect();
         let sought: Vec<_> = sought.into_iter().map(|sought| sought.map(|s| s.at)).collect();
@@ -373,12 +374,13 @@ impl RemoteCache {
         place: &RemotePath,
     ) -> Result<Option<bool>, StoreError> {
         let Some(lane) = self.lane_of(folder) else { return Ok(None) };
-        let mut at = WalkAt { root: key_of(place.as_str()), recursive: true, after: String::new() };
+        let root = store.remote_key_blocking(lane.id, place.as_str())?;
+        let mut at = WalkAt { root, recursive: true, after: String::new() };
         let mut ours = false;
         loop {
             let page = store.remote_entries_blocking(lane.id, &at, WALK)?;
             for entry in page.iter().filter(|entry| entry.kind == "file") {
-                if !lane.echo.covers(&entry.path_lower) {
+                if !lane.echo.covers(&loose_key_of(&entry.path)) {
                     return Ok(Some(true));
                 }
                 ours = true;
@@ -396,7 +398,7 @@ impl RemoteCache {
     /// These places were committed, or may have been: until the listing has caught up, it is not believed about them.
     pub(crate) fn echo(&self, folder: FolderId, places: impl IntoIterator<Item = RemotePath>) {
         if let Some(lane) = self.lane_of(folder) {
-            lane.echo.note(places.into_iter().map(|place| key_of(place.as_str())));
+            lane.echo.note(places.into_iter().map(|place| loose_key_of(place.as_str())));
         }
     }
 
@@ -417,7 +419,7 @@ impl RemoteCache {
     /// As [`RemoteCache::echo`], of everything at or below these places.
     pub(crate) fn echo_trees(&self, folder: FolderId, places: impl IntoIterator<Item = RemotePath>) {
         if let Some(lane) = self.lane_of(folder) {
-            lane.echo.note_trees(places.into_iter().map(|place| key_of(place.as_str())));
+            lane.echo.note_trees(places.into_iter().map(|place| loose_key_of(place.as_str())));
         }
     }
 
@@ -494,7 +496,7 @@ impl RemoteCache {
         account.store.remote_views_blocking(&sought)
     }
 
-    /// Where a path is looked up. What was agreed on was found under the guessed key then, or committed under it; or we were told the other one.
+    /// Where a path is looked up: under the key that we were told when it was committed, or that the listing says. What was agreed on was found there.
     fn sought(
         &self,
         account: &Account,
@@ -504,11 +506,13 @@ impl RemoteCache {
     ) -> Result<Option<At>, StoreError> {
         let (Some(lane), Some(of)) = (self.lane_of(folder), account.folder(folder)) else { return Ok(None) };
         let place = of.home(path);
-        let guess = key_of(place.as_str());
         let certain = is_sure(place.as_str());
         let told = if certain || !agreed { None } else { account.store.odd_key_blocking(folder, path)? };
-        let key = told.unwrap_or_else(|| guess.clone());
-        Ok(Some(At { at: Sought { listing: lane.id, key, sure: certain || agreed }, guess }))
+        let key = told.map_or_else(|| account.store.remote_key_blocking(lane.id, place.as_str()), Ok)?;
+        Ok(Some(At {
+            at: Sought { listing: lane.id, key, sure: certain || agreed },
+            echo: loose_key_of(place.as_str()),
+        }))
     }
 
     /// Whether the listing may leave out what is at a path because of what it was asked for: then it is no deletion here that it goes. Blocks.
@@ -519,7 +523,7 @@ impl RemoteCache {
         place: &RemotePath,
     ) -> Result<bool, StoreError> {
         let Some(lane) = self.lane_of(folder) else { return Ok(false) };
-        store.may_hide_blocking(lane.id, &key_of(place.as_str()))
+        store.may_hide_blocking(lane.id, &store.remote_key_blocking(lane.id, place.as_str())?)
     }
 
     /// For the status.

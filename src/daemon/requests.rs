@@ -25,14 +25,24 @@ use crate::daemon::views::{self, Viewed};
 use crate::model::status::{Answered, SyncAnswer};
 use crate::model::told::PauseAnswer;
 use crate::model::{RelPath, RemotePath};
-use crate::plan::listing::{key_of, within};
+use crate::plan::listing::within;
 use crate::store::{StoreError, WalkAt};
 
-/// Answers requests for ever; long answers do not hold up short ones.
+/// What fails for one who asks does not end a daemon: the tasks of that account meet it themselves. Only a damaged database is for whoever opened it.
+pub(crate) fn survive(fatal: Fatal) -> Result<(), Fatal> {
+    if matches!(fatal, Fatal::Store(StoreError::Corrupt { .. })) {
+        return Err(fatal);
+    }
+    tracing::warn!(reason = %fatal, "a request on the socket failed");
+    Ok(())
+}
+
+/// Answers requests for ever; long answers do not hold up short ones. `failed` judges what an answer fails with.
 pub(crate) async fn run(
     progress: Arc<Progress>,
     mut requests: mpsc::Receiver<Request>,
     process: Arc<Process>,
+    failed: fn(Fatal) -> Result<(), Fatal>,
 ) -> Result<(), Fatal> {
     let mut waiting = JoinSet::new();
     loop {
@@ -50,8 +60,8 @@ pub(crate) async fn run(
                 Ok(Ok(())) => {}
                 // The tasks meet the full disk themselves; whoever asked is told that nothing came of it.
                 Ok(Err(Fatal::Store(StoreError::Full { .. }))) => {}
-                Ok(Err(fatal)) => return Err(fatal),
-                Err(error) => return Err(Fatal::Task(format!("an answer on the socket died: {error}"))),
+                Ok(Err(fatal)) => failed(fatal)?,
+                Err(error) => failed(Fatal::Task(format!("an answer on the socket died: {error}")))?,
             },
         }
     }
@@ -202,7 +212,8 @@ async fn entries(progress: &Progress, what: EntriesOf) -> Result<Result<Entries,
     };
     let complete = account.store.listing(lane.id).await?.live.is_some();
     let limit = usize_of(what.limit.unwrap_or(1));
-    let at = WalkAt { root: key_of(path.as_str()), recursive: what.recursive, after: what.after };
+    let root = account.store.remote_key(lane.id, path.as_str().to_owned()).await?;
+    let at = WalkAt { root, recursive: what.recursive, after: what.after };
     let items = account.store.remote_entries(lane.id, at, limit).await?;
     let next = items.last().filter(|_| items.len() == limit).map(|last| last.path_lower.clone());
     Ok(Ok(Entries { items, next, complete }))

@@ -136,7 +136,7 @@ async fn look(account: &Arc<Account>, change: &Change) -> Result<Found, Fatal> {
             }
             Err(_) => return Ok(Found::Failed),
         };
-        if let Some(failure) = known.stranger(folder, place, &page) {
+        if let Some(failure) = known.stranger(folder, &page) {
             return Ok(Found::Kept(failure));
         }
         if !page.has_more {
@@ -148,13 +148,16 @@ async fn look(account: &Arc<Account>, change: &Change) -> Result<Found, Fatal> {
 
 /// The folders below one that both sides had agreed on: they went here with it. By the hashes of their keys, since they may be many.
 struct Known {
+    /// The folder's own.
+    top: String,
     keys: HashSet<u64>,
     by: RandomState,
 }
 
 impl Known {
     async fn read(account: &Arc<Account>, folder: &Arc<Folder>, dir: &RelPath) -> Result<Self, Fatal> {
-        let (store, folder, dir) = (account.store.clone(), Arc::clone(folder), dir.clone());
+        let (account, store, folder, dir) =
+            (Arc::clone(account), account.store.clone(), Arc::clone(folder), dir.clone());
         blocking(move || {
             let by = RandomState::new();
             let odd = store.has_odd_keys_blocking(folder.id, &dir)?;
@@ -162,21 +165,23 @@ impl Known {
             let mut failed = None;
             store.agreed_below_each_blocking(folder.id, &dir, &mut |path| {
                 let told = if odd { store.odd_key_blocking(folder.id, path) } else { Ok(None) };
-                match told {
-                    Ok(told) => {
-                        keys.insert(by.hash_one(told.unwrap_or_else(|| key_of(folder.home(path).as_str()))));
+                let listed = || account.remote.key_blocking(&account.store, folder.id, &folder.home(path));
+                match told.and_then(|told| told.map_or_else(listed, Ok)) {
+                    Ok(key) => {
+                        keys.insert(by.hash_one(key));
                     }
                     Err(error) => failed = Some(error),
                 }
             })?;
             failed.map_or(Ok(()), Err::<(), StoreError>)?;
-            Ok(Self { keys, by })
+            let top = account.remote.key_blocking(&account.store, folder.id, &folder.home(&dir))?;
+            Ok(Self { top, keys, by })
         })
         .await
     }
 
     /// Why the folder stays: something that nobody decided to delete, or that cannot be seen.
-    fn stranger(&self, folder: &Folder, top: &RemotePath, page: &Page) -> Option<Failure> {
+    fn stranger(&self, folder: &Folder, page: &Page) -> Option<Failure> {
         if let Some(refused) = page.refused.first() {
             return Some(stranger(&refused.text));
         }
@@ -187,12 +192,11 @@ impl Known {
         if let Some(entry) = page.entries.iter().find(hidden) {
             return Some(unseen(&entry.name));
         }
-        let top = key_of(top.as_str());
         let strange = |entry: &&Entry| match entry.what {
             What::File(_) => true,
             What::Folder(_) => {
                 let key = entry.key.as_str();
-                key != top && !self.keys.contains(&self.by.hash_one(key)) && !is_ignored(folder, entry)
+                key != self.top && !self.keys.contains(&self.by.hash_one(key)) && !is_ignored(folder, entry)
             }
             What::Deleted => false,
         };

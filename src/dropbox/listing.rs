@@ -1,21 +1,19 @@
 //! Listing folders, and waiting for changes.
 //!
-//! A page is read into flat structs of our own: unknown fields are ignored, an unknown kind of entry is counted and left out, and a reply
-//! that is not a page is an error, never an empty page. What cannot be a path of ours is refused here, one entry at a time.
+//! What a page says is read in [`super::page`].
 
 use std::time::Duration;
 
-use jiff::Timestamp;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::client::Dropbox;
-use super::error::{CallError, Transport, tame};
-use super::reply;
-use super::{route, wire};
+use super::error::{CallError, Transport};
+use super::page::read;
+use super::route;
 use crate::model::RemotePath;
-use crate::model::listing::{Entry, FileFacts, FolderFacts, Marks, Page, Question, Refused, What};
+use crate::model::listing::{Page, Question};
 
 /// A longpoll may take this much longer than was asked for: Dropbox adds up to 90 seconds, and the way takes its time.
 const JITTER: Duration = Duration::from_secs(120);
@@ -39,49 +37,6 @@ pub struct SharedLink {
     pub url: String,
     /// Its password, if it has one.
     pub password: Option<SecretString>,
-}
-
-#[derive(Deserialize)]
-struct RawPage {
-    entries: Vec<Raw>,
-    cursor: String,
-    has_more: bool,
-}
-
-#[derive(Deserialize)]
-struct Raw {
-    #[serde(rename = ".tag", default)]
-    tag: String,
-    #[serde(default)]
-    name: Option<String>,
-    #[serde(default)]
-    path_lower: Option<String>,
-    #[serde(default)]
-    id: Option<String>,
-    #[serde(default)]
-    rev: Option<String>,
-    #[serde(default)]
-    size: Option<u64>,
-    #[serde(default)]
-    content_hash: Option<String>,
-    #[serde(default, deserialize_with = "wire::decoration")]
-    client_modified: Option<String>,
-    #[serde(default, deserialize_with = "wire::decoration")]
-    server_modified: Option<String>,
-    #[serde(default)]
-    is_downloadable: Option<bool>,
-    #[serde(default)]
-    has_explicit_shared_members: Option<bool>,
-    #[serde(default)]
-    sharing_info: Option<Value>,
-    #[serde(default)]
-    symlink_info: Option<Value>,
-    #[serde(default)]
-    property_groups: Option<Value>,
-    #[serde(default)]
-    file_lock_info: Option<Value>,
-    #[serde(default)]
-    export_info: Option<Value>,
 }
 
 impl Dropbox {
@@ -155,7 +110,7 @@ impl Dropbox {
     }
 }
 
-fn argument(path: &RemotePath, q: &Question, recursive: bool, link: Option<&SharedLink>) -> Value {
+pub(super) fn argument(path: &RemotePath, q: &Question, recursive: bool, link: Option<&SharedLink>) -> Value {
     let mut argument = json!({
         "path": path.as_str(),
         "recursive": recursive,
@@ -190,167 +145,3 @@ fn argument(path: &RemotePath, q: &Question, recursive: bool, link: Option<&Shar
     }
     argument
 }
-
-/// Reads a page. Entries without a path are not mounted, and lie in the folder `inside` if there is one: a shared link's.
-fn read(bytes: &[u8], route: &str, inside: Option<&RemotePath>) -> Result<Page, Transport> {
-    let raw: RawPage = match reply::parse(bytes, route) {
-        Ok(raw) => raw,
-        // Half of a surrogate pair is no text, and one such name must not hide two thousand others.
-        Err(error) => match mended(bytes) {
-            Some(bytes) => reply::parse(&bytes, route)?,
-            None => return Err(error),
-        },
-    };
-    if raw.cursor.is_empty() {
-        return Err(Transport::protocol(format!("{route}: the page has no cursor")));
-    }
-    let mut page = Page { cursor: raw.cursor, has_more: raw.has_more, ..Page::default() };
-    page.entries.reserve(raw.entries.len());
-    for raw in raw.entries {
-        judge(raw, inside, &mut page);
-    }
-    Ok(page)
-}
-
-fn judge(raw: Raw, inside: Option<&RemotePath>, page: &mut Page) {
-    let known = matches!(raw.tag.as_str(), "file" | "folder" | "deleted");
-    if !known {
-        page.unknown.push(tame(&raw.tag));
-        return;
-    }
-    let relative = || Some(format!("{}/{}", inside?.as_str(), raw.name.as_deref()?.to_lowercase()));
-    let Some(lower) = raw.path_lower.clone().or_else(relative) else {
-        page.unmounted += 1;
-        return;
-    };
-    let refuse = |code: &str, why: &str| Refused { text: tame(&lower), code: code.to_owned(), why: why.to_owned() };
-    let key = match key(&lower) {
-        Ok(key) => key,
-        Err(why) => return page.refused.push(refuse("bad_name", &why)),
-    };
-    let name = raw.name.clone().unwrap_or_else(|| key.name().to_owned());
-    if let Err(why) = one_component(&name) {
-        return page.refused.push(refuse("bad_name", &why));
-    }
-    let what = match raw.tag.as_str() {
-        "deleted" => What::Deleted,
-        "folder" => What::Folder(folder(raw)),
-        _ => match file(raw) {
-            Some(facts) => What::File(Box::new(facts)),
-            None => {
-                let why = "Dropbox's entry for this file lacks its id, revision or size; it is left out";
-                return page.refused.push(refuse("protocol", why));
-            }
-        },
-    };
-    page.entries.push(Entry { key, name, what });
-}
-
-/// A server's key: absolute, and no component that could lead elsewhere.
-fn key(text: &str) -> Result<RemotePath, String> {
-    let wrong = |why: &str| Err(format!("Dropbox lists a path that cannot be one here ({why}); it is left out"));
-    if text.len() < 2 || text.ends_with('/') {
-        return wrong("an empty path component");
-    }
-    RemotePath::parse(text).or_else(|e| wrong(&e.to_string()))
-}
-
-fn one_component(name: &str) -> Result<(), String> {
-    let why = match name {
-        "" => "an empty name",
-        "." | ".." => "a name `.` or `..`",
-        _ if name.contains('\0') => "a name that is no text",
-        _ if name.contains('/') => "a name with a `/` in it",
-        _ => return Ok(()),
-    };
-    Err(format!("Dropbox lists {why}, which cannot be one here; it is left out"))
-}
-
-fn file(raw: Raw) -> Option<FileFacts> {
-    let flag = |value: &Option<Value>, key: &str| value.as_ref().and_then(|v| v.get(key)).and_then(Value::as_bool);
-    let marks = Marks {
-        read_only: flag(&raw.sharing_info, "read_only") == Some(true),
-        shared: raw.sharing_info.is_some(),
-        not_downloadable: raw.is_downloadable == Some(false),
-        symlink: raw.symlink_info.is_some(),
-        unseen: false,
-    };
-    Some(FileFacts {
-        id: bare(raw.id?),
-        rev: raw.rev.filter(|rev| !rev.is_empty())?,
-        size: raw.size?,
-        content_hash: raw.content_hash.and_then(|hash| hash.parse().ok()),
-        client_modified: raw.client_modified.and_then(|t| seconds(&t)),
-        server_modified: raw.server_modified.and_then(|t| seconds(&t)),
-        marks,
-        explicit_members: raw.has_explicit_shared_members,
-        more: more([
-            ("sharing_info", raw.sharing_info),
-            ("symlink_info", raw.symlink_info),
-            ("property_groups", raw.property_groups),
-            ("file_lock_info", raw.file_lock_info),
-            ("export_info", raw.export_info),
-        ]),
-    })
-}
-
-fn folder(raw: Raw) -> FolderFacts {
-    let flag =
-        |key: &str| raw.sharing_info.as_ref().and_then(|v| v.get(key)).and_then(Value::as_bool).unwrap_or_default();
-    let (read_only, unseen) = (flag("read_only"), flag("no_access") || flag("traverse_only"));
-    FolderFacts {
-        id: raw.id.map(bare).unwrap_or_default(),
-        marks: Marks { read_only, shared: raw.sharing_info.is_some(), unseen, ..Marks::default() },
-        more: more([("sharing_info", raw.sharing_info), ("property_groups", raw.property_groups)]),
-    }
-}
-
-fn bare(id: String) -> String {
-    id.strip_prefix("id:").map(str::to_owned).unwrap_or(id)
-}
-
-/// A time in whole seconds, if it is one at all. Never a ground for a decision: for display only.
-fn seconds(text: &str) -> Option<i64> {
-    text.parse::<Timestamp>().ok().map(|t| t.as_second())
-}
-
-fn more<const N: usize>(fields: [(&str, Option<Value>); N]) -> Option<String> {
-    let fields: Map<String, Value> = fields
-        .into_iter()
-        .filter_map(|(name, value)| Some((name.to_owned(), value.filter(|v| !v.is_null())?)))
-        .collect();
-    (!fields.is_empty()).then(|| Value::Object(fields).to_string())
-}
-
-/// The same JSON with `\u0000` for each half of a surrogate pair that stands alone, which no reader of JSON takes; such a name is refused
-/// afterwards. `None` if there is none.
-fn mended(bytes: &[u8]) -> Option<Vec<u8>> {
-    let unit = |at: usize| -> Option<u16> {
-        let digits = bytes.get(at..at + 6)?.strip_prefix(b"\\u")?;
-        u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
-    };
-    let (mut out, mut at, mut any) = (Vec::with_capacity(bytes.len()), 0, false);
-    while let Some(byte) = bytes.get(at) {
-        if *byte != b'\\' {
-            out.push(*byte);
-            at += 1;
-            continue;
-        }
-        let len = match unit(at) {
-            Some(0xd800..=0xdbff) if matches!(unit(at + 6), Some(0xdc00..=0xdfff)) => 12,
-            Some(0xd800..=0xdfff) => {
-                out.extend_from_slice(b"\\u0000");
-                (any, at) = (true, at + 6);
-                continue;
-            }
-            Some(_) => 6,
-            None => 2,
-        };
-        out.extend_from_slice(bytes.get(at..at + len).unwrap_or_default());
-        at += len;
-    }
-    any.then_some(out)
-}
-
-#[cfg(test)]
-mod tests;

@@ -203,7 +203,7 @@ impl Reply {
 }
 
 /// Reads a reply's JSON. serde's own text may quote the reply, which may be private: only the place is told.
-pub(super) fn parse<T: serde::de::DeserializeOwned>(bytes: &[u8], route: &str) -> Result<T, Transport> {
+pub(super) fn parse<'a, T: serde::Deserialize<'a>>(bytes: &'a [u8], route: &str) -> Result<T, Transport> {
     serde_json::from_slice(bytes).map_err(|e| {
         let how = match e.classify() {
             serde_json::error::Category::Eof => "is cut short",

@@ -12,6 +12,8 @@ pub struct Entry {
     pub key: RemotePath,
     /// The last component as people write it. Parents have entries of their own, which show theirs.
     pub name: String,
+    /// How people write the folder that it lies in, where Dropbox says: good enough for folders that have no entry of their own.
+    pub above: Option<String>,
     /// What is there now.
     pub what: What,
 }

@@ -4,8 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use unicode_normalization::UnicodeNormalization as _;
-
+pub use crate::model::key::{is_sure, key_of};
 use crate::model::listing::{Below, Entry, Here, Kind, Question, Rule, What};
 use crate::model::{Disk, Failure, RemotePath};
 use crate::plan::guard::Limits;
@@ -169,17 +168,6 @@ pub fn within(path: &RemotePath, scope: &RemotePath) -> bool {
     path.strip_prefix(&scope).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// The key that Dropbox most likely gives to a name or a path: NFC, lower case. A guess, good for looking something up: what is found
-/// is surely there. What is not found is surely absent only if the guess is sure, see [`is_sure`].
-pub fn key_of(text: &str) -> String {
-    if text.is_ascii() { text.to_ascii_lowercase() } else { text.nfc().collect::<String>().to_lowercase() }
-}
-
-/// Whether nobody can fold this text otherwise: ASCII, or letters that have no case at all.
-pub fn is_sure(text: &str) -> bool {
-    text.is_ascii() || text.nfc().all(|c| c.is_ascii() || (c.to_lowercase().eq([c]) && c.to_uppercase().eq([c])))
-}
-
 /// Whether Dropbox tells these two names apart, of which a disk takes one for the other: then one of them cannot lie there.
 pub fn tells_apart(name: &str, listed: &str) -> bool {
     key_of(name) != key_of(listed)
@@ -311,12 +299,6 @@ mod tests {
         assert_eq!(moved(10, 0), Ok(()));
         let why = moved(1_000_000, 1).unwrap_err();
         assert!(why.contains("1 of the 1000000") && why.contains("path_root"), "{why}");
-    }
-
-    #[test]
-    fn i8_a_guess_knows_when_it_is_sure() {
-        assert!(is_sure("Plain.TXT") && is_sure("日本") && !is_sure("Ä") && !is_sure("straße") && !is_sure("İ"));
-        assert_eq!(key_of("A\u{308}/B"), "ä/b");
     }
 
     #[test]

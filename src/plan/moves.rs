@@ -35,8 +35,8 @@ use std::collections::BTreeSet;
 
 use unicode_normalization::UnicodeNormalization as _;
 
+use crate::model::key::may_be_one;
 use crate::model::{Base, ContentHash, Mode, PathError, RelPath, RemotePath, Stat, UnixMs};
-use crate::plan::listing::key_of;
 
 /// What stands at the old path now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,7 +110,7 @@ pub enum Spelling {
 pub fn spelling(from: &RelPath, to: &RelPath) -> Spelling {
     if from.as_str().nfc().eq(to.as_str().nfc()) {
         Spelling::Form
-    } else if key_of(from.as_str()) == key_of(to.as_str()) {
+    } else if may_be_one(from.as_str(), to.as_str()) {
         Spelling::Letters
     } else {
         Spelling::Other

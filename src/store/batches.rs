@@ -8,6 +8,7 @@ use super::changes::{LATELY, folders_below, kind_of, of_batch, word};
 use super::error::{Fault, Step, StoreError};
 use super::history::Log;
 use super::{Looked, Store, base, base_dir, copies, moves, row, settle, swaps, uploads};
+use crate::model::key::key_of;
 use crate::model::{
     Batch, BatchKind, Change, ChangeId, Failure, FolderId, Outcome, RelPath, RemoteChange, RemotePath, UnixMs,
 };
@@ -170,11 +171,8 @@ fn begin(
     let mut ids = Vec::new();
     let mut sources = copies::Sources::default();
     for (_, id, to) in candidates {
-        if ids.len() < limit
-            && !taken.contains(&to.to_lowercase())
-            && (kind != BatchKind::Copy || sources.take(conn, id)?)
-        {
-            taken.insert(to.to_lowercase());
+        if ids.len() < limit && !taken.contains(&key_of(&to)) && (kind != BatchKind::Copy || sources.take(conn, id)?) {
+            taken.insert(key_of(&to));
             ids.push(id);
         }
     }

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::error::{Fault, Step, StoreError};
-use super::{Store, row, settle, uploads};
+use super::{Store, base, row, settle, uploads};
 use crate::model::{
     Base, BatchKind, Change, ChangeId, ContentHash, FolderId, Job, JobId, RelPath, Relocation, RemoteChange,
     RemotePath, UnixMs, WriteMode,
@@ -72,10 +72,19 @@ impl Store {
         self.write_rows(changes.len(), move |conn| {
             let mut staged = 0;
             for (job, what) in &changes {
-                if settle::is_claimed(conn, job.id)? {
-                    insert(conn, job, what, now)?;
-                    staged += 1;
+                if !settle::is_claimed(conn, job.id)? {
+                    continue;
                 }
+                // What was moved here meanwhile is no deletion, and the guard must not count it as one.
+                if let RemoteChange::Trash { rev: Some(rev), .. } = what
+                    && base::get(conn, job.folder, &job.path)?.is_none_or(|base| base.rev != *rev)
+                {
+                    conn.prepare_cached("UPDATE job SET state = 'due', due_at = ?2 WHERE id = ?1")?
+                        .execute(params![job.id.0, now])?;
+                    continue;
+                }
+                insert(conn, job, what, now)?;
+                staged += 1;
             }
             Ok(staged)
         })
@@ -299,7 +308,7 @@ fn plain(conn: &Connection, job: &Job, kind: BatchKind, path: &RemotePath, rev: 
 fn count_ready(conn: &Connection, kind: BatchKind, folders: &[FolderId], now: UnixMs) -> Step<Ready> {
     let mut ready = Ready { kind, entries: 0, bytes: 0, oldest: None, newest: None, next_not_before: None };
     let mut open = conn.prepare_cached(
-        "SELECT count(*), coalesce(sum(size), 0), min(created_at), max(created_at) FROM
+        "SELECT count(*), CAST(total(size) AS INTEGER), min(created_at), max(created_at) FROM
            (SELECT size, created_at FROM change
              WHERE kind = ?1 AND folder = ?2 AND batch IS NULL AND not_before <= ?3 ORDER BY not_before LIMIT ?4)",
     )?;

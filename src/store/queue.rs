@@ -405,7 +405,7 @@ fn take(conn: &Connection, limit: &Claim, skip: &[FolderId], most: i64) -> Step<
 fn summarize(conn: &Connection, now: UnixMs, small: u64, skip: &[FolderId]) -> Step<DueSummary> {
     let mut sum = DueSummary::default();
     let mut due = conn.prepare_cached(
-        "SELECT count(*), coalesce(sum(size > ?3), 0), coalesce(sum(size), 0), min(due_at) FROM
+        "SELECT count(*), coalesce(sum(size > ?3), 0), CAST(total(size) AS INTEGER), min(due_at) FROM
            (SELECT size, due_at FROM job WHERE folder = ?1 AND state = 'due' AND due_at <= ?2 ORDER BY due_at LIMIT ?4)",
     )?;
     let mut later = conn.prepare_cached(

@@ -8,6 +8,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::Store;
 use super::error::{Fault, Step, StoreError};
+use super::remote_marks;
 use super::remote_namespace;
 use super::remote_page::Applied;
 use super::row;
@@ -206,6 +207,7 @@ impl Store {
                   WHERE id = ?1 AND next IS NOT NULL",
                 [id.0],
             )?;
+            remote_marks::wake_all(conn)?;
             remote_namespace::arrived(conn, id)
         })
         .await

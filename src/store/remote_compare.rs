@@ -14,21 +14,17 @@ use super::error::{Step, StoreError};
 use super::remote::{self, ListingId, TreeId};
 use super::remote_names::Names;
 use super::remote_view::{self, Sought, WalkAt, view};
-use super::{Store, base, base_dir, odd_keys, row};
+use super::{Store, base, base_dir, odd_keys, remote_key, row};
 use crate::model::failure::GONE_IN_DROPBOX;
 use crate::model::listing::Listed;
 use crate::model::{Base, ContentHash, Disk, FolderId, RelPath, Remote, RemotePath, UnixMs};
 
-/// Guesses the server's key of a path; `plan::listing` has it.
-pub type KeyOf = fn(&str) -> String;
 /// Whether a disk can hold an entry of this name, and may.
 pub type Holds = fn(&str, Disk) -> bool;
 
 /// The rules of `plan::listing` that the comparison carries out.
 #[derive(Debug, Clone, Copy)]
 pub struct Naming {
-    /// The likely key of a path.
-    pub key_of: KeyOf,
     /// What gets no row because no disk can hold it: it is a problem already.
     pub holds: Holds,
 }
@@ -79,8 +75,18 @@ pub(super) struct Found {
     pub(super) down: bool,
     /// And every directory at or below it that was agreed on.
     pub(super) dirs_below: bool,
-    /// Of a file of base: whether it is gone, or another content is there; and Dropbox's revision.
-    pub(super) was: Option<(Fate, String)>,
+    /// Of a file of base: what became of it.
+    pub(super) was: Option<Was>,
+}
+
+/// A file of base that is another one in Dropbox, or none.
+pub(super) struct Was {
+    pub(super) fate: Fate,
+    /// Dropbox's revision; empty if it is gone.
+    pub(super) rev: String,
+    /// As base knows it.
+    pub(super) id: Option<String>,
+    pub(super) content_hash: ContentHash,
 }
 
 /// What became in Dropbox of a file that both sides had agreed on.
@@ -120,8 +126,8 @@ pub(super) struct Slice {
     before: Option<String>,
     differing: Vec<Found>,
     position: Option<Position>,
-    /// Touched paths that are done.
-    done: Vec<String>,
+    /// Touched paths that are done, with their keys.
+    done: Vec<(String, String)>,
     respelled: Vec<Respelled>,
 }
 
@@ -156,7 +162,7 @@ pub(super) fn carry_out(conn: &Connection, id: ListingId, slice: &Slice, now: Un
     conn.prepare_cached("UPDATE remote_listing SET compare_at = ?2 WHERE id = ?1 AND compare_at IS ?3")?
         .execute(params![id.0, position, slice.before])?;
     let mut delete = conn.prepare_cached("DELETE FROM remote_touched WHERE listing = ?1 AND path = ?2")?;
-    for path in &slice.done {
+    for (path, _) in &slice.done {
         delete.execute(params![id.0, path])?;
     }
     Ok(())
@@ -210,7 +216,7 @@ pub(super) fn compare_again(conn: &Connection) -> Step<()> {
 
 fn enqueue(conn: &Connection, found: &Found, now: UnixMs) -> Step<()> {
     // A folder that we moved gives all its files new revisions: base takes them, whatever the disk holds, without a look at each.
-    if let Some((Fate::Same(hash), rev)) = &found.was
+    if let Some(Was { fate: Fate::Same(hash), rev, .. }) = &found.was
         && base::renew(conn, found.folder, &found.path, *hash, rev)?
     {
         return Ok(());
@@ -262,7 +268,7 @@ pub(super) fn slice(conn: &Connection, id: ListingId, folders: &[Compared], nami
         at => match look.touched(at, "")? {
             Some(touched) => {
                 // Only what has changed: two sides that have met under different letters keep them.
-                for key in &touched.2 {
+                for (_, key) in &touched.2 {
                     respelled.extend(look.respelled(key)?);
                 }
                 touched
@@ -299,7 +305,7 @@ pub(super) struct Look<'a> {
 }
 
 /// What differs, where it goes on, and the touched paths that are done.
-pub(super) type Touched = (Vec<Found>, Option<Position>, Vec<String>);
+pub(super) type Touched = (Vec<Found>, Option<Position>, Vec<(String, String)>);
 
 impl<'a> Look<'a> {
     /// With `compare_at`; `None` while nothing can be compared.
@@ -371,29 +377,33 @@ impl<'a> Look<'a> {
         Ok((differing, last.filter(|_| seen == SLICE).or_else(|| self.next_down(i64::MIN))))
     }
 
-    /// The key of a path that was agreed on: the guess, or what we were told.
+    /// The key of a path that was agreed on: what we were told, or what the tree says.
     fn key(&self, folder: FolderId, path: &RelPath, place: &str) -> Step<String> {
         let told = if place.is_ascii() { None } else { odd_keys::get(self.conn, folder, path)? };
-        Ok(told.unwrap_or_else(|| (self.naming.key_of)(place)))
+        told.map_or_else(|| remote_key::key(self.conn, self.tree, place), Ok)
+    }
+
+    /// The key of a folder of the configuration.
+    pub(super) fn home(&self, folder: &Compared) -> Step<String> {
+        remote_key::key(self.conn, self.tree, folder.remote.as_str())
     }
 
     /// Whether what was touched, and was agreed on, has another name in the tree than here.
-    fn respelled(&self, touched: &str) -> Step<Vec<Respelled>> {
-        let key = (self.naming.key_of)(touched);
+    fn respelled(&self, key: &str) -> Step<Vec<Respelled>> {
         let mut found = Vec::new();
-        let Some(entry) = remote_view::one(self.conn, self.tree, &key)? else { return Ok(found) };
+        let Some(entry) = remote_view::one(self.conn, self.tree, key)? else { return Ok(found) };
         let Some((_, shown)) = entry.path.rsplit_once('/') else { return Ok(found) };
-        let inside = |folder: &&Compared| {
-            let home = (self.naming.key_of)(folder.remote.as_str());
-            key.strip_prefix(&home).is_some_and(|rest| rest.starts_with('/'))
-        };
-        for folder in self.folders.iter().filter(|folder| folder.down).filter(inside) {
-            let mut names = Names::new(self.conn, folder, self.naming, std::iter::once(key.as_str()));
+        for folder in self.folders.iter().filter(|folder| folder.down) {
+            let home = self.home(folder)?;
+            if !key.strip_prefix(&home).is_some_and(|rest| rest.starts_with('/')) {
+                continue;
+            }
+            let mut names = Names::new(self.conn, self.tree, folder, self.naming, &home, std::iter::once(key));
             let path = if entry.kind == "folder" {
-                let dir = names.dir(&key, &entry.path)?.filter(|dir| dir.known);
+                let dir = names.dir(key, &entry.path)?.filter(|dir| dir.known);
                 dir.map(|dir| dir.path)
             } else {
-                let file = names.file(&key, &entry.path, Some(&entry.id))?;
+                let file = names.file(key, &entry.path, Some(&entry.id))?;
                 // Our own commit changes no name.
                 file.and_then(|(path, base)| Some((path, base?)))
                     .filter(|(_, base)| Some(&base.rev) != entry.rev.as_ref())
@@ -416,9 +426,11 @@ impl<'a> Look<'a> {
         let Some(of) = self.folders.iter().find(|f| f.down && f.folder.0 == folder) else {
             return Ok((Vec::new(), self.next_down(folder.saturating_add(1))));
         };
-        let at = WalkAt { root: (self.naming.key_of)(of.remote.as_str()), recursive: true, after };
+        let home = self.home(of)?;
+        let at = WalkAt { root: home.clone(), recursive: true, after };
         let entries = remote_view::walk(self.conn, self.tree, &at, SLICE)?;
-        let mut names = Names::new(self.conn, of, self.naming, entries.iter().map(|e| e.path_lower.as_str()));
+        let keys = entries.iter().map(|e| e.path_lower.as_str());
+        let mut names = Names::new(self.conn, self.tree, of, self.naming, &home, keys);
         let mut differing = Vec::new();
         for entry in &entries {
             if let (Some(path), None) = self.place(&mut names, entry)? {
@@ -495,7 +507,7 @@ impl<'a> Look<'a> {
             size,
             down: folder.down,
             dirs_below: false,
-            was: Some((fate, rev)),
+            was: Some(Was { fate, rev, id: base.file_id.clone(), content_hash: base.content_hash }),
         }))
     }
 

@@ -1,12 +1,14 @@
 //! What a comparison would bring down over files that both sides had agreed on, before it is let do so.
 
-use rusqlite::Connection;
+use rusqlite::{Connection, params};
 
 use super::error::{Step, StoreError};
 use super::remote::ListingId;
-use super::remote_compare::{Compared, Fate, Look, Naming, Position};
+use super::remote_compare::{Compared, Fate, Look, Naming, Position, SLICE, Was};
+use super::remote_view::{self, WalkAt};
 use super::{Store, base, base_dir, row};
-use crate::model::{FolderId, RelPath, UnixMs};
+use crate::model::listing::Listed;
+use crate::model::{ContentHash, FolderId, RelPath, UnixMs};
 
 /// One file of base that is another one in Dropbox, or none.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +21,10 @@ pub struct Inbound {
     pub fate: Fate,
     /// Dropbox's revision; empty if it is gone.
     pub rev: String,
+    /// Dropbox's id of the file that was agreed on.
+    pub id: Option<String>,
+    /// What that held.
+    pub content_hash: ContentHash,
 }
 
 impl Store {
@@ -35,6 +41,21 @@ impl Store {
         each: &mut dyn FnMut(Inbound),
     ) -> Result<(), StoreError> {
         self.read_blocking(|conn| inbound(conn, id, folders, naming, each))
+    }
+
+    /// Tells `each` of all files that may have turned up in these folders with the comparison under way: Dropbox's id, the content, and whether base
+    /// knows the file nowhere. Blocks.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn arrivals_blocking(
+        &self,
+        id: ListingId,
+        folders: &[Compared],
+        naming: Naming,
+        each: &mut dyn FnMut(&str, Option<&ContentHash>, bool),
+    ) -> Result<(), StoreError> {
+        self.read_blocking(|conn| arrivals(conn, id, folders, naming, each))
     }
 
     /// How many files a folder has in base.
@@ -91,16 +112,65 @@ fn inbound(
             at => {
                 let Some((found, next, done)) = look.touched(at, &after)? else { return Ok(()) };
                 position = next;
-                if let Some(last) = done.into_iter().next_back() {
+                if let Some((last, _)) = done.into_iter().next_back() {
                     after = last;
                 }
                 found
             }
         };
         for found in found {
-            if let Some((fate, rev)) = found.was {
-                each(Inbound { folder: found.folder, path: found.path, fate, rev });
+            if let Some(Was { fate, rev, id, content_hash }) = found.was {
+                each(Inbound { folder: found.folder, path: found.path, fate, rev, id, content_hash });
             }
         }
     }
+}
+
+/// Of a whole comparison everything that is there may have turned up; else what the pages have touched.
+fn arrivals(
+    conn: &Connection,
+    id: ListingId,
+    folders: &[Compared],
+    naming: Naming,
+    each: &mut dyn FnMut(&str, Option<&ContentHash>, bool),
+) -> Step<()> {
+    let Some((look, before)) = Look::new(conn, id, folders, naming)? else { return Ok(()) };
+    let mut tell = |entry: &Listed| {
+        if entry.kind == "file" {
+            let known = !base::sharers(conn, FolderId(0), &RelPath::root(), &entry.id)?.is_empty();
+            each(&entry.id, entry.content_hash.as_ref(), !known);
+        }
+        Step::Ok(())
+    };
+    let mut homes = Vec::new();
+    for folder in folders.iter().filter(|folder| folder.down) {
+        homes.push(look.home(folder)?);
+    }
+    if before.is_some() {
+        for home in homes {
+            let mut at = WalkAt { root: home, recursive: true, after: String::new() };
+            loop {
+                let entries = remote_view::walk(conn, look.tree, &at, SLICE)?;
+                entries.iter().try_for_each(&mut tell)?;
+                match entries.last() {
+                    Some(last) if entries.len() == SLICE => last.path_lower.clone_into(&mut at.after),
+                    _ => break,
+                }
+            }
+        }
+        return Ok(());
+    }
+    let inside =
+        |key: &str| homes.iter().any(|home| key.strip_prefix(home.as_str()).is_some_and(|rest| rest.starts_with('/')));
+    let mut select = conn.prepare_cached("SELECT key FROM remote_touched WHERE listing = ?1")?;
+    let keys = select.query_map(params![id.0], |r| r.get::<_, String>(0))?;
+    for key in keys {
+        let key = key?;
+        if inside(&key)
+            && let Some(entry) = remote_view::one(conn, look.tree, &key)?
+        {
+            tell(&entry)?;
+        }
+    }
+    Ok(())
 }

@@ -5,8 +5,10 @@ use std::collections::{BTreeSet, HashMap};
 use rusqlite::{Connection, params};
 
 use super::error::Step;
+use super::remote::TreeId;
 use super::remote_compare::{Compared, Naming};
-use super::{base, base_dir};
+use super::{base, base_dir, odd_keys, remote_key};
+use crate::model::key::{key_of, other_key_of};
 use crate::model::{Base, FolderId, RelPath};
 
 /// A directory of a folder as it is named here.
@@ -20,6 +22,7 @@ pub(super) struct Dir {
 /// Finds local names for a few entries of one folder. What is looked at is remembered for these only, so that memory does not grow with base.
 pub(super) struct Names<'a> {
     conn: &'a Connection,
+    tree: TreeId,
     folder: &'a Compared,
     home: String,
     naming: Naming,
@@ -31,16 +34,18 @@ pub(super) struct Names<'a> {
 }
 
 impl<'a> Names<'a> {
-    /// For these keys.
+    /// For these keys; `home` is the folder's own.
     pub(super) fn new<'k>(
         conn: &'a Connection,
+        tree: TreeId,
         folder: &'a Compared,
         naming: Naming,
+        home: &str,
         keys: impl Iterator<Item = &'k str>,
     ) -> Self {
         let wanted = keys.flat_map(|key| key.split('/')).map(str::to_owned).collect();
-        let home = (naming.key_of)(folder.remote.as_str());
-        Self { conn, folder, home, naming, wanted, dirs: HashMap::new(), beside: HashMap::new() }
+        let home = home.to_owned();
+        Self { conn, tree, folder, home, naming, wanted, dirs: HashMap::new(), beside: HashMap::new() }
     }
 
     /// The folder's number.
@@ -50,48 +55,63 @@ impl<'a> Names<'a> {
 
     /// The directory for a remote folder: its key, and as people write it. `None` if it is not in the folder, or cannot lie on a disk.
     pub(super) fn dir(&mut self, key: &str, shown: &str) -> Step<Option<Dir>> {
-        if key == self.home {
-            return Ok(Some(Dir { path: RelPath::root(), known: true }));
+        let (mut missing, mut at) = (Vec::new(), (key, shown));
+        let mut dir = loop {
+            if at.0 == self.home {
+                break Some(Dir { path: RelPath::root(), known: true });
+            }
+            if let Some(known) = self.dirs.get(at.0) {
+                break known.clone();
+            }
+            missing.push(at);
+            match (at.0.rsplit_once('/'), at.1.rsplit_once('/')) {
+                (Some((key, _)), Some((shown, _))) => at = (key, shown),
+                _ => break None,
+            }
+        };
+        for (key, shown) in missing.into_iter().rev() {
+            dir = match dir {
+                Some(above) => self.find_dir(&above, key, shown)?,
+                None => None,
+            };
+            self.dirs.insert(key.to_owned(), dir.clone());
         }
-        if let Some(known) = self.dirs.get(key) {
-            return Ok(known.clone());
-        }
-        let dir = self.find_dir(key, shown)?;
-        self.dirs.insert(key.to_owned(), dir.clone());
         Ok(dir)
     }
 
-    fn find_dir(&mut self, key: &str, shown: &str) -> Step<Option<Dir>> {
-        let Some((above, path, name)) = self.plain(key, shown)? else { return Ok(None) };
+    fn find_dir(&mut self, above: &Dir, key: &str, shown: &str) -> Step<Option<Dir>> {
+        let Some((path, name)) = self.plain(above, key, shown) else { return Ok(None) };
         if !above.known {
             return Ok(Some(Dir { path, known: false }));
         }
         if self.has_below(&path)? {
             return Ok(Some(Dir { path, known: true }));
         }
-        Ok(Some(match self.beside(&above.path, true, name)? {
-            Some(other) => Dir { path: other, known: true },
-            None => Dir { path, known: false },
-        }))
+        if let Some(other) = self.beside(&above.path, true, name)?
+            && self.is_at(&other, key)?
+        {
+            return Ok(Some(Dir { path: other, known: true }));
+        }
+        Ok(Some(Dir { path, known: false }))
     }
 
-    /// The directory above, the path under the name that people write, and the name's key.
-    fn plain<'k>(&mut self, key: &'k str, shown: &str) -> Step<Option<(Dir, RelPath, &'k str)>> {
-        let (Some((above, name)), Some((above_shown, name_shown))) = (key.rsplit_once('/'), shown.rsplit_once('/'))
-        else {
-            return Ok(None);
-        };
+    /// The path under the name that people write, and the name's key.
+    fn plain<'k>(&self, above: &Dir, key: &'k str, shown: &str) -> Option<(RelPath, &'k str)> {
+        let ((_, name), (_, name_shown)) = (key.rsplit_once('/')?, shown.rsplit_once('/')?);
         if !(self.naming.holds)(name_shown, self.folder.disk) {
-            return Ok(None);
+            return None;
         }
-        let Some(above) = self.dir(above, above_shown)? else { return Ok(None) };
-        Ok(above.path.child(name_shown).ok().map(|path| (above, path, name)))
+        above.path.child(name_shown).ok().map(|path| (path, name))
     }
 
     /// The path for a remote file, and its base if there is one: found by Dropbox's id first, then by name. A base that lies elsewhere in
     /// Dropbox (a conflicted copy's) is not this file's.
     pub(super) fn file(&mut self, key: &str, shown: &str, id: Option<&str>) -> Step<Option<(RelPath, Option<Base>)>> {
-        let Some((above, path, name)) = self.plain(key, shown)? else { return Ok(None) };
+        let (Some((above, _)), Some((above_shown, _))) = (key.rsplit_once('/'), shown.rsplit_once('/')) else {
+            return Ok(None);
+        };
+        let Some(above) = self.dir(above, above_shown)? else { return Ok(None) };
+        let Some((path, name)) = self.plain(&above, key, shown) else { return Ok(None) };
         if let Some(id) = id {
             for (folder, other) in base::sharers(self.conn, FolderId(0), &RelPath::root(), id)? {
                 if folder == self.folder.folder
@@ -119,10 +139,22 @@ impl<'a> Names<'a> {
     /// whatever we guess its key to be.
     fn base_at(&self, path: &RelPath, key: &str, written: &RelPath) -> Step<Option<Base>> {
         let base = base::get(self.conn, self.folder.folder, path)?;
-        Ok(base.filter(|base| match &base.remote {
-            Some(remote) => (self.naming.key_of)(remote.as_str()) == key,
-            None => path == written || (self.naming.key_of)(self.folder.remote.join(path).as_str()) == key,
-        }))
+        let Some(base) = base else { return Ok(None) };
+        let agreed = match &base.remote {
+            Some(remote) => remote_key::key(self.conn, self.tree, remote.as_str())? == key,
+            None => path == written || self.is_at(path, key)?,
+        };
+        Ok(agreed.then_some(base))
+    }
+
+    /// Whether a path here is what has this key: as the tree says, or, where nothing of its name is there (any more), as far as anybody can guess.
+    fn is_at(&self, path: &RelPath, key: &str) -> Step<bool> {
+        let place = self.folder.remote.join(path);
+        if odd_keys::get(self.conn, self.folder.folder, path)?.is_some_and(|told| told == key) {
+            return Ok(true);
+        }
+        let (at, known) = remote_key::look(self.conn, self.tree, place.as_str())?;
+        Ok(at == key || !known && other_key_of(place.as_str()).is_some_and(|other| other == key))
     }
 
     fn has_below(&self, path: &RelPath) -> Step<bool> {
@@ -140,9 +172,10 @@ impl<'a> Names<'a> {
         if !self.beside.contains_key(&at) {
             let mut found = HashMap::new();
             let mut each = |name: &str| {
-                let key = (self.naming.key_of)(name);
-                if self.wanted.contains(&key) {
-                    found.entry(key).or_insert_with(|| name.to_owned());
+                for key in std::iter::once(key_of(name)).chain(other_key_of(name)) {
+                    if self.wanted.contains(&key) {
+                        found.entry(key).or_insert_with(|| name.to_owned());
+                    }
                 }
             };
             if dirs {

@@ -1,12 +1,12 @@
 //! Carrying out a page of a listing: entries in their order, each by the rule.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::error::Step;
 use super::remote::{self, ListingId, Place, RuleOf, TreeId};
-use super::row;
+use super::{remote_key, remote_marks, row};
 use crate::model::UnixMs;
 use crate::model::listing::{Below, Entry, Here, Kind, Page, What};
 
@@ -43,6 +43,8 @@ pub(super) fn stage(
             )?;
             let tree = TreeId(conn.last_insert_rowid());
             conn.execute("UPDATE remote_listing SET next = ?2, held = NULL WHERE id = ?1", params![id.0, tree.0])?;
+            // What cannot be a path here is said again by the pages that come.
+            conn.execute("DELETE FROM remote_odd WHERE listing = ?1", [id.0])?;
             tree
         }
         Place::After(tree, cursor) => {
@@ -90,15 +92,24 @@ fn note_odd(conn: &Connection, id: ListingId, page: &Page, now: UnixMs) -> Step<
     if !page.entries.is_empty() {
         let any = conn.prepare_cached("SELECT 1 FROM remote_odd WHERE listing = ?1")?.exists([id.0])?;
         let mut forget = conn.prepare_cached("DELETE FROM remote_odd WHERE listing = ?1 AND text = ?2")?;
-        for entry in page.entries.iter().filter(|e| any && e.what == What::Deleted) {
-            forget.execute(params![id.0, entry.key.as_str()])?;
+        let mut below =
+            conn.prepare_cached("DELETE FROM remote_odd WHERE listing = ?1 AND text >= ?2 AND text < ?3")?;
+        let refused: HashSet<&str> = page.refused.iter().map(|refused| refused.text.as_str()).collect();
+        for entry in page.entries.iter().filter(|_| any) {
+            let key = entry.key.as_str();
+            if entry.what == What::Deleted {
+                below.execute(params![id.0, format!("{key}/"), format!("{key}0")])?;
+            } else if refused.contains(key) {
+                continue;
+            }
+            forget.execute(params![id.0, key])?;
         }
     }
     Ok(())
 }
 
 /// What a page has changed of one folder and is yet to be written.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 struct Dir {
     id: i64,
     entries: i64,
@@ -127,12 +138,12 @@ struct There {
 }
 
 const INSERT: &str = "INSERT INTO remote_entry
-    (dir, name, display, folder, marks, id, rev, size, hash, client_modified, server_modified, members, more)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) ON CONFLICT (dir, name)";
+    (dir, name, display, folder, marks, id, rev, size, hash, client_modified, server_modified, members, more, alias)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) ON CONFLICT (dir, name)";
 const REPLACE: &str =
     "DO UPDATE SET display = excluded.display, folder = excluded.folder, marks = excluded.marks, id = excluded.id,
     rev = excluded.rev, size = excluded.size, hash = excluded.hash, client_modified = excluded.client_modified,
-    server_modified = excluded.server_modified, members = excluded.members, more = excluded.more";
+    server_modified = excluded.server_modified, members = excluded.members, more = excluded.more, alias = excluded.alias";
 
 impl Applier<'_> {
     fn apply(&mut self, entry: &Entry) -> Step<()> {
@@ -141,7 +152,7 @@ impl Applier<'_> {
         if entry.what == What::Deleted {
             return self.remove(entry, parent, name);
         }
-        let dir = self.dir(parent)?;
+        let dir = self.dir(parent, entry.above.as_deref())?;
         let read_only = marks_of(&entry.what) & 1;
         // Nearly always the place is free: one statement finds out and takes it.
         let free =
@@ -150,7 +161,7 @@ impl Applier<'_> {
             self.count(parent, 1, read_only);
             self.entries += 1;
             // A folder, too: it may be new to folders that bring things down.
-            self.touch(parent, &entry.name, false)?;
+            self.touch(parent, name, &entry.name, false)?;
             return Ok(());
         }
         let Some(there) = self.there(dir.id, name)? else { return Ok(()) };
@@ -161,10 +172,13 @@ impl Applier<'_> {
             self.shown.clear();
         }
         self.below(rule.below, key)?;
+        if read_only != i64::from(there.read_only) {
+            self.lifted(key)?;
+        }
         let swapped = there.kind == Kind::File && matches!(entry.what, What::Folder(_));
         let respelled = there.display.as_deref().unwrap_or(name) != entry.name;
         if swapped || respelled || matches!(entry.what, What::File(_)) {
-            self.touch(parent, &entry.name, rule.below == Below::Remove)?;
+            self.touch(parent, name, &entry.name, rule.below == Below::Remove)?;
         }
         Ok(())
     }
@@ -177,7 +191,7 @@ impl Applier<'_> {
             return Ok(());
         }
         let shown = there.display.unwrap_or_else(|| name.to_owned());
-        self.touch(parent, &shown, rule.below == Below::Remove)?;
+        self.touch(parent, name, &shown, rule.below == Below::Remove)?;
         self.conn
             .prepare_cached("DELETE FROM remote_entry WHERE dir = ?1 AND name = ?2")?
             .execute(params![dir.id, name])?;
@@ -229,54 +243,77 @@ impl Applier<'_> {
             self.conn
                 .prepare_cached(&format!("UPDATE remote_dir SET read_only = iif(?5, entries, 0) WHERE {other}"))?
                 .execute(span)?;
+            self.lifted(key)?;
         }
         Ok(())
     }
 
-    /// A folder's row, made if need be, and its parents with it.
-    fn dir(&mut self, path: &str) -> Step<Dir> {
-        if let Some(dir) = self.known(path)? {
-            return Ok(dir);
+    /// Whoever may write there, or may not any more: what waits below is looked at again. In a tree that nobody sees yet that comes with its adoption.
+    fn lifted(&self, key: &str) -> Step<()> {
+        if self.touches.is_some() {
+            remote_marks::wake(self.conn, self.tree, key)?;
         }
-        if let Some((parent, name)) = path.rsplit_once('/') {
-            let above = self.dir(parent)?;
-            match self.there(above.id, name)? {
-                Some(There { kind: Kind::Folder, .. }) => {}
-                there => {
-                    self.conn.prepare_cached(&format!("{INSERT} {REPLACE}"))?.execute(params![
-                        above.id,
-                        name,
-                        None::<String>,
-                        1,
-                        0,
-                        "",
-                        None::<String>,
-                        None::<i64>,
-                        None::<Vec<u8>>,
-                        None::<i64>,
-                        None::<i64>,
-                        None::<i64>,
-                        None::<String>
-                    ])?;
-                    match there {
-                        None => {
-                            self.count(parent, 1, 0);
-                            self.entries += 1;
-                        }
-                        Some(file) => {
-                            self.count(parent, 0, -i64::from(file.read_only));
-                            self.touch(parent, name, false)?;
-                        }
-                    }
-                }
+        Ok(())
+    }
+
+    /// A folder's row, made if need be, and its parents with it. `shown`: how people write it, as far as anybody says; it is used for those folders that
+    /// have no entry of their own yet.
+    fn dir(&mut self, path: &str, shown: Option<&str>) -> Step<Dir> {
+        let mut missing = Vec::new();
+        let mut at = path;
+        while self.known(at)?.is_none() {
+            missing.push(at);
+            let Some((above, _)) = at.rsplit_once('/') else { break };
+            at = above;
+        }
+        let mut dir = self.known(path)?.unwrap_or_default();
+        for path in missing.into_iter().rev() {
+            self.parent(path, shown)?;
+            self.conn
+                .prepare_cached("INSERT INTO remote_dir (tree, path) VALUES (?1, ?2)")?
+                .execute(params![self.tree.0, path])?;
+            dir = Dir { id: self.conn.last_insert_rowid(), entries: 0, read_only: 0 };
+            self.dirs.insert(path.to_owned(), dir);
+        }
+        Ok(dir)
+    }
+
+    /// The entry of a folder that something lies in, in the folder above, which is known. A file in its place gives way.
+    fn parent(&mut self, path: &str, shown: Option<&str>) -> Step<()> {
+        let Some((above, name)) = path.rsplit_once('/') else { return Ok(()) };
+        let Some(dir) = self.known(above)? else { return Ok(()) };
+        let there = self.there(dir.id, name)?;
+        if there.as_ref().is_some_and(|there| there.kind == Kind::Folder) {
+            return Ok(());
+        }
+        let display = shown.and_then(|shown| shown.split('/').nth(path.split('/').count() - 1)).unwrap_or(name);
+        self.conn.prepare_cached(&format!("{INSERT} {REPLACE}"))?.execute(params![
+            dir.id,
+            name,
+            (display != name).then_some(display),
+            1,
+            0,
+            "",
+            None::<String>,
+            None::<i64>,
+            None::<Vec<u8>>,
+            None::<i64>,
+            None::<i64>,
+            None::<i64>,
+            None::<String>,
+            remote_key::alias(name, display)
+        ])?;
+        match there {
+            None => {
+                self.count(above, 1, 0);
+                self.entries += 1;
+            }
+            Some(file) => {
+                self.count(above, 0, -i64::from(file.read_only));
+                self.touch(above, name, display, false)?;
             }
         }
-        self.conn
-            .prepare_cached("INSERT INTO remote_dir (tree, path) VALUES (?1, ?2)")?
-            .execute(params![self.tree.0, path])?;
-        let dir = Dir { id: self.conn.last_insert_rowid(), entries: 0, read_only: 0 };
-        self.dirs.insert(path.to_owned(), dir);
-        Ok(dir)
+        Ok(())
     }
 
     fn known(&mut self, path: &str) -> Step<Option<Dir>> {
@@ -309,6 +346,7 @@ impl Applier<'_> {
     fn put(&self, dir: i64, name: &str, entry: &Entry, conflict: &str) -> Step<usize> {
         let mut insert = self.conn.prepare_cached(&format!("{INSERT} {conflict}"))?;
         let display = (entry.name != name).then_some(&entry.name);
+        let alias = remote_key::alias(name, &entry.name);
         Ok(match &entry.what {
             What::File(f) => insert.execute(params![
                 dir,
@@ -323,7 +361,8 @@ impl Applier<'_> {
                 f.client_modified,
                 f.server_modified,
                 f.explicit_members,
-                f.more
+                f.more,
+                alias
             ])?,
             What::Folder(f) => insert.execute(params![
                 dir,
@@ -338,7 +377,8 @@ impl Applier<'_> {
                 None::<i64>,
                 None::<i64>,
                 None::<i64>,
-                f.more
+                f.more,
+                alias
             ])?,
             What::Deleted => 0,
         })
@@ -363,20 +403,20 @@ impl Applier<'_> {
         Ok(())
     }
 
-    /// Notes for the comparison with base that something has changed at `name` in the folder `parent`.
-    fn touch(&mut self, parent: &str, name: &str, below: bool) -> Step<()> {
+    /// Notes for the comparison with base that something has changed at a name in the folder `parent`: by its key, and as people write it.
+    fn touch(&mut self, parent: &str, name: &str, display: &str, below: bool) -> Step<()> {
         let Some(listing) = self.touches else { return Ok(()) };
         if !self.shown.contains_key(parent) {
             let shown = super::remote_view::shown(self.conn, self.tree, parent)?;
             self.shown.insert(parent.to_owned(), shown);
         }
-        let parent = self.shown.get(parent).map_or("", String::as_str);
+        let above = self.shown.get(parent).map_or("", String::as_str);
         self.conn
             .prepare_cached(
-                "INSERT INTO remote_touched (listing, path, below) VALUES (?1, ?2, ?3)
-                 ON CONFLICT (listing, path) DO UPDATE SET below = max(below, excluded.below)",
+                "INSERT INTO remote_touched (listing, path, below, key) VALUES (?1, ?2, ?3, ?4)
+                 ON CONFLICT (listing, path) DO UPDATE SET below = max(below, excluded.below), key = excluded.key",
             )?
-            .execute(params![listing.0, format!("{parent}/{name}"), below])?;
+            .execute(params![listing.0, format!("{above}/{display}"), below, format!("{parent}/{name}")])?;
         Ok(())
     }
 }

@@ -6,12 +6,13 @@ use rusqlite::Connection;
 
 use super::error::{Fault, Step, StoreError};
 use super::remote::{self, Listing, ListingId, TreeId};
+use super::remote_key;
 use super::remote_view::{self, WalkAt};
 use super::schema;
 use crate::model::listing::Listed;
 
-/// The schema in which the remote cache came.
-const SINCE: i64 = 2;
+/// The schema in which the remote cache came as it is read here.
+const SINCE: i64 = 13;
 
 /// A connection that can only look at the remote cache.
 pub struct ReadOnly {
@@ -65,6 +66,14 @@ impl ReadOnly {
     /// When the database cannot be read.
     pub fn entry(&self, tree: TreeId, key: &str) -> Result<Option<Listed>, StoreError> {
         self.with(|conn| remote_view::one(conn, tree, key))
+    }
+
+    /// The key of a path: that of the entry that is there, or the likely one.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn key(&self, tree: TreeId, place: &str) -> Result<String, StoreError> {
+        self.with(|conn| remote_key::key(conn, tree, place))
     }
 
     /// The next entries of a walk, at most `limit`; fewer only at its end. Each call sees the last commit, so that a long walk holds nothing up.

@@ -4,6 +4,7 @@ use rusqlite::params;
 
 use super::error::{Step, StoreError};
 use super::remote_compare::{Compared, Found, Look, Position, SLICE, Touched};
+use super::remote_key;
 use super::remote_names::Names;
 use super::row::{self, at_or_below};
 use super::{ListingId, Store, base, remote, remote_view};
@@ -39,10 +40,10 @@ impl Look<'_> {
     /// them.
     pub(super) fn touched(&self, at: Option<Position>, after: &str) -> Step<Option<Touched>> {
         let mut select = self.conn.prepare_cached(
-            "SELECT path, below FROM remote_touched WHERE listing = ?1 AND path > ?3 ORDER BY path LIMIT ?2",
+            "SELECT path, below, key FROM remote_touched WHERE listing = ?1 AND path > ?3 ORDER BY path LIMIT ?2",
         )?;
         let rows = select.query_map(params![self.id.0, row::limit(SLICE), after], |r| {
-            Ok((r.get::<_, String>(0)?, r.get::<_, bool>(1)?))
+            Ok((r.get::<_, String>(0)?, r.get::<_, bool>(1)?, r.get::<_, String>(2)?))
         })?;
         let touched = rows.collect::<Result<Vec<_>, _>>()?;
         if touched.is_empty() {
@@ -53,7 +54,8 @@ impl Look<'_> {
             Some(Position::Below { path, folder, dir, name }) => Some((path, folder, (dir, name))),
             _ => None,
         };
-        for (path, below) in touched {
+        for (path, below, key) in touched {
+            let key = if key.is_empty() { remote_key::key(self.conn, self.tree, &path)? } else { key };
             if left == 0 {
                 break;
             }
@@ -66,7 +68,7 @@ impl Look<'_> {
                     Some(_) => from.take().map(|(_, _, after)| after),
                     None => None,
                 };
-                let Some(rel) = self.touched_in(folder, &path, below, after.is_none(), &mut differing)? else {
+                let Some(rel) = self.touched_in(folder, (&path, &key), below, after.is_none(), &mut differing)? else {
                     continue;
                 };
                 if below && let Some((dir, name)) = self.under(folder, &rel, after, &mut left, &mut differing)? {
@@ -75,7 +77,7 @@ impl Look<'_> {
                 }
             }
             left = left.saturating_sub(1);
-            done.push(path);
+            done.push((path, key));
         }
         Ok(Some((differing, None, done)))
     }
@@ -84,14 +86,14 @@ impl Look<'_> {
     fn touched_in(
         &self,
         folder: &Compared,
-        path: &str,
+        (path, key): (&str, &str),
         below: bool,
         itself: bool,
         differing: &mut Vec<Found>,
     ) -> Step<Option<RelPath>> {
-        let (key, home) = ((self.naming.key_of)(path), (self.naming.key_of)(folder.remote.as_str()));
+        let home = self.home(folder)?;
         let Some(rest) = key.strip_prefix(&home).filter(|rest| rest.is_empty() || rest.starts_with('/')) else {
-            let above = below && home.strip_prefix(&key).is_some_and(|rest| rest.starts_with('/'));
+            let above = below && home.strip_prefix(key).is_some_and(|rest| rest.starts_with('/'));
             if above && itself && folder.down {
                 let path = RelPath::root();
                 differing.push(Found { folder: folder.folder, path, size: 0, down: true, dirs_below: true, was: None });
@@ -115,8 +117,8 @@ impl Look<'_> {
             }
             return Ok(Some(rel));
         }
-        let mut names = Names::new(self.conn, folder, self.naming, std::iter::once(key.as_str()));
-        let entry = remote_view::one(self.conn, self.tree, &key)?;
+        let mut names = Names::new(self.conn, self.tree, folder, self.naming, &home, std::iter::once(key));
+        let entry = remote_view::one(self.conn, self.tree, key)?;
         if itself {
             let (place, base) = entry.as_ref().map_or(Ok((None, None)), |entry| self.place(&mut names, entry))?;
             match (place, base) {
@@ -136,7 +138,7 @@ impl Look<'_> {
             }
             // A folder, or nothing, where a file of base was.
             if entry.as_ref().is_none_or(|e| e.kind == "folder")
-                && let Some((path, Some(base))) = names.file(&key, path, None)?
+                && let Some((path, Some(base))) = names.file(key, path, None)?
             {
                 differing.extend(self.differs(folder, path, &base)?);
             }
@@ -144,7 +146,7 @@ impl Look<'_> {
         if !below {
             return Ok(None);
         }
-        let Some(dir) = names.dir(&key, path)? else { return Ok(None) };
+        let Some(dir) = names.dir(key, path)? else { return Ok(None) };
         if itself && (self.absence || entry.is_some()) {
             // A folder that went (and may be there again, or something else in its place), with all that was in it.
             let path = dir.path.clone();

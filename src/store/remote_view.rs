@@ -6,6 +6,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::error::{Step, StoreError};
 use super::remote::{self, Listing, ListingId, TreeId};
+use super::remote_key;
 use super::{Store, row};
 use crate::model::listing::{Kind, Listed, Marks};
 use crate::model::{ContentHash, Remote};
@@ -153,7 +154,8 @@ impl Store {
         self.read(move |conn| {
             let listing = remote::get(conn, id)?;
             let (Some(live), Some(next)) = (&listing.live, &listing.next) else { return Ok(Vec::new()) };
-            let mut at = WalkAt { root: listing.scope.to_lowercase(), recursive: true, after: String::new() };
+            let root = remote_key::key(conn, live.id, &listing.scope)?;
+            let mut at = WalkAt { root, recursive: true, after: String::new() };
             let (mut lost, mut seen) = (Vec::new(), 0);
             loop {
                 let page = walk(conn, live.id, &at, 1000)?;

@@ -93,6 +93,7 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
     migrate(&mut conn, path).map_err(of_damage)?;
     if version > 0 {
         check_definitions(&conn, path)?;
+        conn.execute(RECOUNTED, []).map_err(sql)?;
     }
     conn.execute("INSERT INTO meta VALUES (?1, '0') ON CONFLICT (key) DO UPDATE SET value = '0'", [CLEAN])
         .map_err(sql)?;
@@ -199,6 +200,11 @@ fn check(conn: &Connection, path: &Path, bytes: u64) -> Result<(), StoreError> {
 }
 
 /// Folders whose counts are wrong.
+/// Sums that met the end of what a number holds (a server lied about sizes) have lost count: they are counted again.
+const RECOUNTED: &str = "UPDATE tally SET
+      bytes = (SELECT CAST(total(size) AS INTEGER) FROM dir JOIN base ON base.dir = dir.id WHERE dir.folder = tally.folder),
+      pending_bytes = (SELECT CAST(total(size) AS INTEGER) FROM job WHERE job.folder = tally.folder AND state <> 'wedged')
+   WHERE bytes = 9223372036854775807 OR pending_bytes = 9223372036854775807";
 const MISCOUNTED: &str = "SELECT count(*) FROM tally WHERE
       due <> (SELECT count(*) FROM job WHERE job.folder = tally.folder AND state = 'due')
    OR claimed <> (SELECT count(*) FROM job WHERE job.folder = tally.folder AND state = 'claimed')

@@ -1,5 +1,6 @@
 //! What could lose data (group D).
 
+mod names;
 mod questions;
 mod removals;
 mod roots;

@@ -1,4 +1,5 @@
 //! Hostile or broken input (group H).
 
+mod entries;
 mod files;
 mod patterns;

@@ -5,3 +5,4 @@ mod dates;
 mod letters;
 mod listings;
 mod long_names;
+mod names;

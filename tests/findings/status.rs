@@ -1,6 +1,7 @@
 //! What the status says (group T), with what only it can tell (C12, D5).
 
 mod counts;
+mod first_listing;
 mod gone;
 mod truth;
 

@@ -110,21 +110,26 @@ impl Meeting<'_> {
 /// Whether a directory that Dropbox does not tell from this one is there: then this one was only renamed, in its own letters or those of a
 /// directory above it. `None`: a directory could not be read.
 pub(super) fn is_here(root: &Root, path: &RelPath) -> Option<bool> {
-    fn finds(root: &Root, at: &RelPath, rest: &[&str], other: bool) -> Option<bool> {
-        let Some((name, rest)) = rest.split_first() else { return Some(other) };
-        let listing = root.read_dir(at).ok().filter(|listing| listing.incomplete.is_none())?;
-        for (found, kind) in &listing.entries {
-            if *kind == Kind::Dir
-                && key_of(found) == key_of(name)
-                && let Ok(dir) = at.child(found)
-                && finds(root, &dir, rest, other || found != name)?
-            {
+    let names: Vec<&str> = path.components().collect();
+    let mut ways = vec![(RelPath::root(), 0, false)];
+    while let Some((at, depth, other)) = ways.pop() {
+        let Some(name) = names.get(depth) else {
+            if other {
                 return Some(true);
             }
+            continue;
+        };
+        let listing = root.read_dir(&at).ok().filter(|listing| listing.incomplete.is_none())?;
+        for (found, kind) in listing.entries {
+            if kind == Kind::Dir
+                && key_of(&found) == key_of(name)
+                && let Ok(dir) = at.child(&found)
+            {
+                ways.push((dir, depth + 1, other || found != *name));
+            }
         }
-        Some(false)
     }
-    finds(root, &RelPath::root(), &path.components().collect::<Vec<_>>(), false)
+    Some(false)
 }
 
 /// Where a path belongs whose directory is not here under its name, but in other letters. Found by reading the directories above it, the nearest that

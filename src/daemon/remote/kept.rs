@@ -3,11 +3,11 @@
 use super::{RemoteCache, WALK};
 use crate::daemon::account::Account;
 use crate::daemon::folder::Folder;
+use crate::model::key::key_of;
 use crate::model::listing::{Listed, Marks};
 use crate::model::{Failure, FolderId, RelPath, RemotePath};
 use crate::plan::ignore::Source;
-use crate::plan::listing::key_of;
-use crate::store::{StoreError, WalkAt};
+use crate::store::{Store, StoreError, WalkAt};
 
 /// Names shown of what stays.
 const SHOWN: usize = 3;
@@ -23,7 +23,8 @@ impl RemoteCache {
     ) -> Result<Option<Failure>, StoreError> {
         let Some(lane) = self.lane_of(folder.id) else { return Ok(None) };
         let above = folder.remote.as_str().split('/').filter(|name| !name.is_empty()).count();
-        let mut at = WalkAt { root: key_of(place.as_str()), recursive: true, after: String::new() };
+        let root = account.store.remote_key_blocking(lane.id, place.as_str())?;
+        let mut at = WalkAt { root, recursive: true, after: String::new() };
         let mut names = Vec::new();
         let mut cloud_only = false;
         loop {
@@ -60,6 +61,17 @@ impl RemoteCache {
         )))
     }
 
+    /// The key of a place: that of the entry that the listing shows there, or the likely one. Blocks.
+    pub(crate) fn key_blocking(
+        &self,
+        store: &Store,
+        folder: FolderId,
+        place: &RemotePath,
+    ) -> Result<String, StoreError> {
+        let Some(lane) = self.lane_of(folder) else { return Ok(key_of(place.as_str())) };
+        store.remote_key_blocking(lane.id, place.as_str())
+    }
+
     /// Whether Dropbox shows a path in exactly these letters. Blocks.
     pub(crate) fn shows_blocking(
         &self,
@@ -68,7 +80,9 @@ impl RemoteCache {
         place: &RemotePath,
     ) -> Result<bool, StoreError> {
         let Some(lane) = self.lane_of(folder) else { return Ok(false) };
-        let shown = account.store.remote_shown_blocking(lane.id, key_of(place.as_str()))?;
+        let shown = account
+            .store
+            .remote_shown_blocking(lane.id, account.store.remote_key_blocking(lane.id, place.as_str())?)?;
         Ok(shown.is_some_and(|shown| shown == place.as_str()))
     }
 
@@ -80,7 +94,7 @@ impl RemoteCache {
         place: &RemotePath,
     ) -> Result<Marks, StoreError> {
         let Some(lane) = self.lane_of(folder) else { return Ok(Marks::default()) };
-        account.store.remote_marks_blocking(lane.id, key_of(place.as_str()))
+        account.store.remote_marks_blocking(lane.id, account.store.remote_key_blocking(lane.id, place.as_str())?)
     }
 }
 

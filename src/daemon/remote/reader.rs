@@ -3,8 +3,6 @@
 use std::collections::HashMap;
 use std::vec::IntoIter;
 
-use unicode_normalization::UnicodeNormalization as _;
-
 use crate::config::{self, Config};
 use crate::daemon::clock::now_ms;
 use crate::daemon::open::settings;
@@ -89,37 +87,15 @@ impl Reader {
     /// # Errors
     /// [`ReaderError::Store`].
     pub fn entry(&self, at: &Covered, path: &RemotePath) -> Result<Option<Listed>, ReaderError> {
-        let guess = key_of(path.as_str());
-        if let Some(entry) = self.db.entry(at.tree, &guess)? {
-            return Ok(Some(entry));
-        }
-        if path.as_str().is_ascii() || path.as_str().is_empty() {
-            return Ok(None);
-        }
-        // Dropbox folds some letters in its own way: the folders on the way are searched for the name as people write it.
-        let (mut key, mut found) = (String::new(), None);
-        for name in path.as_str().split('/').skip(1) {
-            let entry = match self.db.entry(at.tree, &format!("{key}/{}", key_of(name)))? {
-                Some(entry) => Some(entry),
-                None => self.by_display(at.tree, &key, name)?,
-            };
-            let Some(entry) = entry else { return Ok(None) };
-            key.clone_from(&entry.path_lower);
-            found = Some(entry);
-        }
-        Ok(found)
+        Ok(self.db.entry(at.tree, &self.key(at, path)?)?)
     }
 
-    fn by_display(&self, tree: TreeId, dir: &str, name: &str) -> Result<Option<Listed>, ReaderError> {
-        let name: String = name.nfc().collect();
-        let at = WalkAt { root: dir.to_owned(), recursive: false, after: String::new() };
-        for entry in (Walk { db: &self.db, tree, at, ahead: Vec::new().into_iter(), done: false }) {
-            let entry = entry?;
-            if entry.path.rsplit_once('/').is_some_and(|(_, n)| n.nfc().eq(name.chars())) {
-                return Ok(Some(entry));
-            }
-        }
-        Ok(None)
+    /// The key of a path: that of the entry that is there, or the likely one.
+    ///
+    /// # Errors
+    /// [`ReaderError::Store`].
+    pub fn key(&self, at: &Covered, path: &RemotePath) -> Result<String, ReaderError> {
+        Ok(self.db.key(at.tree, path.as_str())?)
     }
 
     /// Everything in the folder with this key, in the order of keys; with what is below its folders if `recursive`.

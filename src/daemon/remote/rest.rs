@@ -2,7 +2,7 @@
 
 use super::RemoteCache;
 use crate::model::{FolderId, RelPath};
-use crate::plan::listing::{holds, key_of};
+use crate::plan::listing::holds;
 use crate::store::{Naming, Store, StoreError};
 
 impl RemoteCache {
@@ -16,6 +16,6 @@ impl RemoteCache {
         let lane = self.lane_of(folder);
         let of = lane.and_then(|lane| Some((lane, lane.folders.iter().find(|f| f.folder == folder && f.down)?)));
         let Some((lane, of)) = of else { return Ok((Vec::new(), None)) };
-        store.unmet_page_blocking(lane.id, of, Naming { key_of, holds }, after)
+        store.unmet_page_blocking(lane.id, of, Naming { holds }, after)
     }
 }

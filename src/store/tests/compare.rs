@@ -7,11 +7,11 @@ use std::collections::BTreeSet;
 use super::{Home, based};
 use crate::model::listing::{Entry, FileFacts, FolderFacts, Marks, Page, What};
 use crate::model::{Base, ContentHash, Disk, RemotePath, Settled};
-use crate::plan::listing::{collapsed, holds, key_of, rule};
+use crate::plan::listing::{collapsed, holds, rule};
 use crate::store::remote_compare::{SLICE, carry_out, slice};
 use crate::store::{Compared, ListingId, Naming, Place, Store};
 
-const NAMING: Naming = Naming { key_of, holds };
+const NAMING: Naming = Naming { holds };
 
 /// Under `/R`, which is `super::home`'s folder `/r` as people write it.
 fn file(path: &str, rev: &str, size: u64) -> Entry {
@@ -33,7 +33,7 @@ fn deleted(path: &str) -> Entry {
 
 fn entry(path: &str, what: What) -> Entry {
     let key = RemotePath::parse(&path.to_lowercase()).unwrap();
-    Entry { key, name: path.rsplit('/').next().unwrap().to_owned(), what }
+    Entry { key, name: path.rsplit('/').next().unwrap().to_owned(), above: None, what }
 }
 
 /// The directories above these paths.

@@ -98,7 +98,7 @@ fn entry() -> impl Strategy<Value = Entry> {
                 2 | 3 => What::Folder(FolderFacts { marks, ..FolderFacts::default() }),
                 _ => What::Deleted,
             };
-            Entry { key, name, what }
+            Entry { key, name, above: None, what }
         },
     )
 }
@@ -182,7 +182,12 @@ proptest! {
 fn file(path: &str, rev: &str) -> Entry {
     let key = RemotePath::parse(&path.to_lowercase()).unwrap();
     let name = path.rsplit('/').next().unwrap().to_owned();
-    Entry { key, name, what: What::File(Box::new(FileFacts { rev: rev.to_owned(), ..FileFacts::default() })) }
+    Entry {
+        key,
+        name,
+        above: None,
+        what: What::File(Box::new(FileFacts { rev: rev.to_owned(), ..FileFacts::default() })),
+    }
 }
 
 fn page(entries: Vec<Entry>, cursor: &str, has_more: bool) -> Page {

@@ -1,4 +1,9 @@
+use secrecy::SecretString;
+use serde_json::json;
+
 use super::*;
+use crate::dropbox::listing::{SharedLink, argument};
+use crate::model::listing::Question;
 
 fn page_of(entries: &Value) -> Page {
     let text = json!({"entries": entries, "cursor": "c", "has_more": false, "brand_new": 1}).to_string();
@@ -22,7 +27,6 @@ fn e2_what_is_not_a_page_is_an_error() {
         r#"{"entries": [], "cursor": "", "has_more": false}"#,
         r#"{"entries": null, "cursor": "c", "has_more": false}"#,
         r#"{"entries": [{"#,
-        r#"{"entries": [7], "cursor": "c", "has_more": false}"#,
     ] {
         assert!(read(text.as_bytes(), "r", None).is_err(), "{text}");
     }
@@ -146,4 +150,66 @@ fn every_argument_is_a_setting() {
             "include_property_groups": {".tag": "filter_some", "filter_some": ["ptid:1"]},
             "shared_link": {"url": "https://x", "password": "p"}})
     );
+}
+
+/// H6: an entry that cannot be read is refused by itself, by whatever it is called.
+#[test]
+fn h6_an_entry_that_cannot_be_read_hides_no_other() {
+    let with = |key: &str, value: Value| {
+        let mut file = a_file("/bad", "Bad");
+        file[key] = value;
+        file
+    };
+    let deep = format!("{}1{}", "[".repeat(500), "]".repeat(500));
+    let cases = [
+        (with("size", json!(-1)), "/bad"),
+        (with("size", json!(1.5)), "/bad"),
+        (with("size", json!(u64::MAX)), "/bad"),
+        (with("size", json!(1_u64 << 60)), "/bad"),
+        (with("rev", json!(7)), "/bad"),
+        (with("rev", json!("x".repeat(5000))), "/bad"),
+        (with("name", json!(["Bad"])), "/bad"),
+        (with("name", json!("Other")), "/bad"),
+        (with("path_lower", json!(7)), "Bad"),
+        (json!(7), "(an entry without a path)"),
+        (json!(null), "(an entry without a path)"),
+    ];
+    for (bad, called) in cases {
+        let page = page_of(&json!([bad, a_file("/good", "Good")]));
+        let told: Vec<_> = page.refused.iter().map(|refused| refused.text.as_str()).collect();
+        assert_eq!((told, page.entries.len()), (vec![called], 1), "{bad}");
+    }
+    let text =
+        format!(r#"{{"entries": [{{"x": {deep}}}, {}], "cursor": "c", "has_more": false}}"#, a_file("/good", "Good"));
+    let page = read(text.as_bytes(), "r", None).unwrap();
+    assert_eq!((page.refused.len() + page.unknown.len(), page.entries.len()), (1, 1));
+    // What is for display only makes nothing unreadable.
+    let page = page_of(&json!([with("client_modified", json!(7)), with("has_explicit_shared_members", json!("x"))]));
+    assert_eq!((page.refused.len(), page.entries.len()), (0, 2));
+}
+
+/// H2: absurd paths are refused, and said in short.
+#[test]
+fn h2_a_path_has_a_length_and_a_depth() {
+    let deep = |n: usize| a_file(&format!("{}/x", "/d".repeat(n)), "x");
+    let page = page_of(&json!([deep(900), deep(3000), a_file(&format!("/{}", "y".repeat(20_000)), "y")]));
+    assert_eq!((page.refused.len(), page.entries.len()), (2, 1));
+    assert!(page.refused.iter().all(|refused| refused.code == "bad_name" && refused.text.len() < 1000));
+}
+
+/// C16: the letters of the folders on the way are kept where they are those of the key.
+#[test]
+fn c16_the_folders_above_are_shown_in_their_letters() {
+    let above = |lower: &str, display: &str| {
+        let mut file = a_file(lower, lower.rsplit('/').next().unwrap());
+        file["path_display"] = json!(display);
+        page_of(&json!([file])).entries[0].above.clone()
+    };
+    assert_eq!(above("/photos/summer 2020/i", "/Photos/Summer 2020/I").as_deref(), Some("/Photos/Summer 2020"));
+    assert_eq!(above("/οδοσ/i", "/ΟΔΟΣ/i").as_deref(), Some("/ΟΔΟΣ"));
+    for (lower, display) in
+        [("/a/b/i", "/A/C/i"), ("/a/b/i", "/A/i"), ("/a/i", "/a/i"), ("/a/i", ""), ("/a/i", "/../i")]
+    {
+        assert_eq!(above(lower, display), None, "{display}");
+    }
 }
