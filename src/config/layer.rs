@@ -237,6 +237,10 @@ impl Walk<'_> {
             let full = join(prefix, name.get_ref());
             let origin = self.origin(name.span().start);
             let Some(key) = schema::find(keys, name.get_ref()) else {
+                if let Some(why) = schema::not_asked(prefix, name.get_ref()) {
+                    self.problems.push(Problem::new(full, origin, why));
+                    continue;
+                }
                 let near = schema::nearest(keys, prefix, name.get_ref());
                 self.problems.push(Problem::new(format!("unknown key {full}"), origin, near.advice("")));
                 continue;
@@ -322,6 +326,10 @@ fn environment(variables: &BTreeMap<String, String>, problems: &mut Vec<Problem>
         };
         let Some((section, key)) = known else {
             let (prefix, name) = full.split_once('.').unwrap_or(("", full.as_str()));
+            if let Some(why) = schema::not_asked(prefix, name) {
+                problems.push(Problem::new(full, origin, why));
+                continue;
+            }
             let near = match section {
                 Some(_) => schema::nearest(below, prefix, name),
                 None => schema::nearest(schema::ROOT, "", &full),

@@ -53,14 +53,34 @@ const URL: Kind = Kind::Text("an address such as \"https://api.dropboxapi.com\""
 /// What a listing asks for, beside the path.
 const QUESTION: &[Key] = &[
     key("limit", Kind::Count),
-    key("include_deleted", Kind::Flag),
-    key("include_media_info", Kind::Flag),
     key("include_has_explicit_shared_members", Kind::Flag),
     key("include_mounted_folders", Kind::Flag),
     key("include_property_groups", Kind::Texts),
     key("include_non_downloadable_files", Kind::Flag),
-    key("include_restorable_info", Kind::Flag),
 ];
+
+/// Arguments of `list_folder` that are no settings of a listing, and why.
+const NOT_ASKED: &[(&str, &str)] = &[
+    (
+        "include_deleted",
+        "ferrybox does not ask for this: the answer would name what was deleted long ago, which is neither kept nor shown. Take the line out; \
+         `ferrybox restore` finds what was deleted",
+    ),
+    (
+        "include_media_info",
+        "ferrybox does not ask for this: Dropbox has ignored it since December 2019, and such a listing could not wait for changes. Take the line out",
+    ),
+    (
+        "include_restorable_info",
+        "ferrybox does not ask for this: it is said of deleted entries only, which are neither kept nor shown. Take the line out",
+    ),
+];
+
+/// Why there is no such setting, where Dropbox does have an argument of this name.
+pub(super) fn not_asked(prefix: &str, name: &str) -> Option<&'static str> {
+    let is_listing = prefix.rsplit('.').next() == Some("listing");
+    NOT_ASKED.iter().find(|(key, _)| is_listing && *key == name).map(|(_, why)| *why)
+}
 
 const FOLDER: &[Key] = &[
     key("local", PATH),
@@ -122,13 +142,10 @@ pub(super) const ROOT: &[Key] = &[
         Kind::Table(&[
             key("scope", TEXT),
             key("limit", Kind::Count),
-            key("include_deleted", Kind::Flag),
-            key("include_media_info", Kind::Flag),
             key("include_has_explicit_shared_members", Kind::Flag),
             key("include_mounted_folders", Kind::Flag),
             key("include_property_groups", Kind::Texts),
             key("include_non_downloadable_files", Kind::Flag),
-            key("include_restorable_info", Kind::Flag),
             key("longpoll", TIME),
             key("patience", TIME),
         ]),

@@ -29,8 +29,6 @@ const SLICE: usize = 5000;
 const FAILURES: u32 = 3;
 /// A held listing is asked for again after this long: the trouble may have been Dropbox's own.
 const HELD: Duration = Duration::from_mins(10);
-/// How often cursors are tried that no longpoll takes.
-const POLL: Duration = Duration::from_mins(1);
 /// At most one look a second at a folder that is missing, however busy the folder above it is.
 const BUSY_ABOVE: Duration = Duration::from_millis(200);
 /// A server may work on a listing for this long: before that no equal one is asked for, whether or not the answer was waited for.
@@ -258,7 +256,7 @@ async fn wait(
     let began = lane.echo.begin();
     let polling = Instant::now().max(memory.longpoll_at.unwrap_or_else(Instant::now));
     let said = tokio::select! {
-        said = changes(account, &lane, memory, cursor) => match said {
+        said = changes(account, memory, cursor) => match said {
             Ok(said) => said,
             Err(error) if follower.is_lost(&error) => return follower.begin_anew(&error).await,
             Err(error) => return Err(Stuck::Call(error)),
@@ -305,16 +303,11 @@ async fn sleep_until(at: Option<std::time::Instant>) {
     }
 }
 
-async fn changes(account: &Account, lane: &Lane, memory: &Memory, cursor: &str) -> Result<Changes, CallError> {
+async fn changes(account: &Account, memory: &Memory, cursor: &str) -> Result<Changes, CallError> {
     if let Some(at) = memory.longpoll_at {
         tokio::time::sleep_until(at).await;
     }
     let listing = &account.config.listing;
-    if lane.question.include_media_info {
-        // "Cursors retrieved by setting include_media_info to true are not supported."
-        tokio::time::sleep(POLL.mul_f64(0.75 + chance() / 2.0)).await;
-        return Ok(Changes { changes: true, backoff: None });
-    }
     account.dropbox.longpoll(cursor, listing.longpoll.mul_f64(1.0 - chance() / 4.0)).await
 }
 

@@ -117,8 +117,6 @@ async fn look(account: &Arc<Account>, change: &Change) -> Result<Found, Fatal> {
     let known = Known::read(account, folder, &change.path).await?;
     // Whatever the configuration leaves out: it would go, too.
     let question = Question {
-        include_deleted: false,
-        include_media_info: false,
         include_mounted_folders: true,
         include_non_downloadable_files: true,
         ..account.config.listing.question.clone()

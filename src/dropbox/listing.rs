@@ -114,7 +114,6 @@ pub(super) fn argument(path: &RemotePath, q: &Question, recursive: bool, link: O
     let mut argument = json!({
         "path": path.as_str(),
         "recursive": recursive,
-        "include_deleted": q.include_deleted,
         "include_has_explicit_shared_members": q.include_has_explicit_shared_members,
         "include_mounted_folders": q.include_mounted_folders,
         "include_non_downloadable_files": q.include_non_downloadable_files,
@@ -126,12 +125,6 @@ pub(super) fn argument(path: &RemotePath, q: &Question, recursive: bool, link: O
     };
     if let Some(limit) = q.limit {
         add("limit", limit.into());
-    }
-    if q.include_media_info {
-        add("include_media_info", true.into());
-    }
-    if q.include_restorable_info {
-        add("include_restorable_info", true.into());
     }
     if !q.include_property_groups.is_empty() {
         add("include_property_groups", json!({ ".tag": "filter_some", "filter_some": q.include_property_groups }));

@@ -177,10 +177,6 @@ pub enum Below {
 pub struct Question {
     /// Entries a page, roughly; `None` leaves it to Dropbox.
     pub limit: Option<u32>,
-    /// Say also what was deleted long ago.
-    pub include_deleted: bool,
-    /// Deprecated by Dropbox and without effect since 2019; such cursors cannot wait for changes.
-    pub include_media_info: bool,
     /// Say of each file whether it has members of its own.
     pub include_has_explicit_shared_members: bool,
     /// What lies in mounted folders, too.
@@ -189,21 +185,16 @@ pub struct Question {
     pub include_property_groups: Vec<String>,
     /// Files that can only be exported, too.
     pub include_non_downloadable_files: bool,
-    /// Say of deleted entries whether they can be restored.
-    pub include_restorable_info: bool,
 }
 
 impl Default for Question {
     fn default() -> Self {
         Self {
             limit: Some(2000),
-            include_deleted: false,
-            include_media_info: false,
             include_has_explicit_shared_members: false,
             include_mounted_folders: true,
             include_property_groups: Vec::new(),
             include_non_downloadable_files: true,
-            include_restorable_info: false,
         }
     }
 }

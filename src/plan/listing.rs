@@ -266,11 +266,10 @@ mod tests {
     fn d2_which_questions_say_less() {
         let usual = Question::default();
         type Change = fn(&mut Question);
-        let changes: [(Change, bool); 6] = [
+        let changes: [(Change, bool); 5] = [
             (|q| q.include_mounted_folders = false, true),
             (|q| q.include_non_downloadable_files = false, true),
             (|q| q.limit = Some(1), false),
-            (|q| q.include_deleted = true, false),
             (|q| q.include_has_explicit_shared_members = true, false),
             (|_| {}, false),
         ];

@@ -38,8 +38,6 @@ impl Reader<'_> {
         };
         Question {
             limit: limit.unwrap_or(usual.limit),
-            include_deleted: flag("include_deleted", usual.include_deleted),
-            include_media_info: flag("include_media_info", usual.include_media_info),
             include_has_explicit_shared_members: flag(
                 "include_has_explicit_shared_members",
                 usual.include_has_explicit_shared_members,
@@ -49,7 +47,6 @@ impl Reader<'_> {
                 "include_non_downloadable_files",
                 usual.include_non_downloadable_files,
             ),
-            include_restorable_info: flag("include_restorable_info", usual.include_restorable_info),
             include_property_groups: groups.unwrap_or_else(|| usual.include_property_groups.clone()),
         }
     }

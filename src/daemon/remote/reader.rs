@@ -165,7 +165,7 @@ pub async fn list_online(
     // Another number of entries a page: a daemon's listing with the same arguments may be under way, and Dropbox refuses two equal ones at a time.
     let usual = &account.question;
     let limit = usual.limit.map_or(Some(1999), |limit| Some(limit.saturating_sub(1).max(1)));
-    let question = &Question { include_deleted: false, limit, ..usual.clone() };
+    let question = &Question { limit, ..usual.clone() };
     let mut page = match (recursive, link) {
         (true, None) => client.list_folder(path, question).await?,
         _ => client.list_one_folder(path, question, link).await?,

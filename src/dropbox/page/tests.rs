@@ -127,26 +127,22 @@ fn i10_a_lone_surrogate_is_one_bad_name() {
     assert_eq!(page.entries[0].name, "\u{1F980} \\ud800 \"");
 }
 
-/// Every argument of `ListFolderArg`.
+/// Every argument of `ListFolderArg` whose answer is kept.
 #[test]
 fn every_argument_is_a_setting() {
     let question = Question {
         limit: Some(7),
-        include_deleted: true,
-        include_media_info: true,
         include_has_explicit_shared_members: true,
         include_mounted_folders: false,
         include_property_groups: vec!["ptid:1".to_owned()],
         include_non_downloadable_files: false,
-        include_restorable_info: true,
     };
     let link = SharedLink { url: "https://x".to_owned(), password: Some(SecretString::from("p".to_owned())) };
     let path = RemotePath::parse("/a").unwrap();
     assert_eq!(
         argument(&path, &question, false, Some(&link)),
-        json!({"path": "/a", "recursive": false, "include_deleted": true, "include_has_explicit_shared_members": true,
-            "include_mounted_folders": false, "include_non_downloadable_files": false, "limit": 7, "include_media_info": true,
-            "include_restorable_info": true,
+        json!({"path": "/a", "recursive": false, "include_has_explicit_shared_members": true,
+            "include_mounted_folders": false, "include_non_downloadable_files": false, "limit": 7,
             "include_property_groups": {".tag": "filter_some", "filter_some": ["ptid:1"]},
             "shared_link": {"url": "https://x", "password": "p"}})
     );

@@ -120,3 +120,28 @@ async fn queries_on_the_hot_ways_use_their_indexes() {
         assert!(plan.contains("SEARCH") && !plan.contains("SCAN") && !plan.contains("TEMP"), "{sql}: {plan}");
     }
 }
+
+/// R6: what is no longer asked for was off nearly everywhere, and a million entries are not listed anew for it.
+#[test]
+fn r6_a_question_that_asked_for_nothing_that_is_gone_stays_the_same() {
+    let conn = Connection::open_in_memory().unwrap();
+    conn.execute_batch("CREATE TABLE remote_listing (question TEXT)").unwrap();
+    let old = |on: &str| {
+        let flag = |name: &str| format!("\"{name}\":{}", name == on);
+        format!(
+            "{{\"limit\":2000,{},{},\"include_has_explicit_shared_members\":false,\"include_mounted_folders\":true,\
+             \"include_property_groups\":[],\"include_non_downloadable_files\":true,{}}}",
+            flag("include_deleted"),
+            flag("include_media_info"),
+            flag("include_restorable_info")
+        )
+    };
+    let now = serde_json::to_string(&crate::model::listing::Question::default()).unwrap();
+    for on in ["", "include_deleted", "include_media_info", "include_restorable_info"] {
+        conn.execute("DELETE FROM remote_listing", []).unwrap();
+        conn.execute("INSERT INTO remote_listing VALUES (?1)", [old(on)]).unwrap();
+        conn.execute_batch(include_str!("../../../migrations/14-questions/up.sql")).unwrap();
+        let kept: String = conn.query_row("SELECT question FROM remote_listing", [], |r| r.get(0)).unwrap();
+        assert_eq!(kept == now, on.is_empty(), "{kept}");
+    }
+}

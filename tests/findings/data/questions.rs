@@ -72,14 +72,14 @@ fn d2_what_the_listing_leaves_out_is_not_deleted_by_a_removal_here() {
 fn d2_each_folder_has_its_own_question_to_the_listing() {
     let mut world = five();
     world.extra = "[listing]\nlimit = 500\n".to_owned();
-    world.account_extra = "[account.listing]\ninclude_deleted = true\n".to_owned();
+    world.account_extra = "[account.listing]\ninclude_has_explicit_shared_members = true\n".to_owned();
     world.folder_extra = "[account.folder.listing]\ninclude_mounted_folders = false\nlimit = 300\n".to_owned();
     let daemon = world.daemon();
     world.eventually("three files come down", || world.disk().len() == 3);
     world.until_folder("in_sync");
     let asked = world.standin.last_argument("files/list_folder");
     assert_eq!(
-        (&asked["limit"], &asked["include_deleted"], &asked["include_mounted_folders"]),
+        (&asked["limit"], &asked["include_has_explicit_shared_members"], &asked["include_mounted_folders"]),
         (&300.into(), &true.into(), &false.into()),
         "{asked}"
     );
