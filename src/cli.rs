@@ -58,8 +58,8 @@ const EXIT_CODES: &str = "Exit codes:
   0   done; everything is in sync
   1   something else failed
   3   finished, but some paths have problems (ferrybox problems lists them)
-  4   could not finish: offline, link needed, held back by the guard, or no daemon runs
-  64  the command line or the configuration is wrong
+  4   could not finish: offline, the link was revoked, held back, or no daemon runs
+  64  the command line or the configuration is wrong, or an account was never linked
   74  the state database cannot be used";
 
 /// A headless Dropbox sync daemon, and its commands.

@@ -11,6 +11,7 @@ pub mod job;
 pub mod key;
 pub mod listing;
 pub mod path;
+pub mod shown;
 pub mod status;
 pub mod told;
 

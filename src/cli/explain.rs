@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::client::Client;
 use super::history;
 use super::place::asking;
-use super::render::{BOLD, DIM, PLAIN, ago, bytes, counted, escape};
+use super::render::{BOLD, DIM, PLAIN, ago, bytes, counted, escape, next};
 use super::{Common, FAILED, OK, block_on, print};
 use crate::model::told::{ChangeOf, Explained, RowOf, ViewOf};
 
@@ -103,7 +103,7 @@ fn queued(row: &RowOf, now: Timestamp) -> String {
         let _ = write!(text, ", {}", counted(row.attempts.into(), "failed try", "failed tries"));
     }
     let _ = match &row.next_try {
-        Some(at) => write!(text, ", next try {}", ago(at, now)),
+        Some(at) => write!(text, ", next try {}", next(at, now)),
         None => write!(text, ", next try when it changes"),
     };
     if let Some(why) = &row.text {

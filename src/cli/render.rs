@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use jiff::Timestamp;
 
+use crate::model::shown::Shown;
 use crate::model::status::{AccountState, FolderState, FolderStatus};
 
 pub(super) const BOLD: &str = "\x1b[1m";
@@ -15,19 +16,9 @@ pub(super) const YELLOW: &str = "\x1b[33m";
 pub(super) const RED: &str = "\x1b[31m";
 pub(super) const PLAIN: &str = "\x1b[0m";
 
-/// A name with everything escaped that could steer a terminal or turn the text around.
+/// A name as it may be printed: see [`Shown`].
 pub(super) fn escape(name: &str) -> String {
-    let mut out = String::with_capacity(name.len());
-    for c in name.chars() {
-        if c.is_control()
-            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}')
-        {
-            out.extend(c.escape_default());
-        } else {
-            out.push(c);
-        }
-    }
-    out
+    Shown(name).to_string()
 }
 
 /// `3.1 GiB`.
@@ -72,6 +63,12 @@ pub(super) fn ago(rfc3339: &str, now: Timestamp) -> String {
         Ok(gone) => format!("{} ago", seconds(gone.as_secs())),
         Err(_) => format!("in {}", seconds(gone.unsigned_abs().as_secs())),
     }
+}
+
+/// When something is tried next: `in 5s`. What is due by now waits for its turn.
+pub(super) fn next(rfc3339: &str, now: Timestamp) -> String {
+    let is_due = |at: Timestamp| at.duration_since(now).as_secs() <= 0;
+    if rfc3339.parse().is_ok_and(is_due) { "as soon as it has its turn".to_owned() } else { ago(rfc3339, now) }
 }
 
 /// The word of a state, as JSON has it, with spaces.
@@ -154,6 +151,24 @@ mod tests {
     }
 
     #[test]
+    fn q4_what_nobody_sees_in_a_name_is_written_out() {
+        for (name, expected) in [
+            ("a\u{200b}b", "a\\u{200b}b"),
+            ("\u{feff}a\u{ad}", "\\u{feff}a\\u{ad}"),
+            ("a\u{2060}\u{34f}\u{3164}", "a\\u{2060}\\u{34f}\\u{3164}"),
+            ("a\u{200d}b\u{200c}", "a\\u{200d}b\\u{200c}"),
+            ("a\u{e0041}\u{fff9}", "a\\u{e0041}\\u{fff9}"),
+            ("a\u{a0}b\u{2003}", "a\\u{a0}b\\u{2003}"),
+            // Part of how people write: of a word, of a picture, of a letter.
+            ("می\u{200c}خواهم", "می\u{200c}خواهم"),
+            ("👩\u{200d}💻 ❤\u{fe0f}", "👩\u{200d}💻 ❤\u{fe0f}"),
+            ("U\u{308}ber 100 %", "U\u{308}ber 100 %"),
+        ] {
+            assert_eq!(escape(name), expected);
+        }
+    }
+
+    #[test]
     fn numbers_for_people() {
         assert_eq!(count(1_234_567), "1,234,567");
         assert_eq!(count(999), "999");
@@ -164,5 +179,14 @@ mod tests {
         let now: Timestamp = "2026-11-21T12:00:00Z".parse().unwrap();
         assert_eq!(ago("2026-11-21T11:57:00Z", now), "3m 0s ago");
         assert_eq!(ago("2026-11-21T12:01:00Z", now), "in 1m 0s");
+    }
+
+    #[test]
+    fn t9_a_next_try_never_lies_in_the_past() {
+        let now: Timestamp = "2026-11-21T12:00:00Z".parse().unwrap();
+        assert_eq!(next("2026-11-21T12:00:05.4Z", now), "in 5s");
+        for past in ["2026-11-21T12:00:00.4Z", "2026-11-21T12:00:00Z", "2026-11-21T11:49:53Z"] {
+            assert_eq!(next(past, now), "as soon as it has its turn", "{past}");
+        }
     }
 }

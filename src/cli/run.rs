@@ -35,8 +35,8 @@ too, and `ferrybox reload` read the configuration again and start over with it; 
 one stays.
 
 Exit codes: 0 all in sync, or stopped as asked; 3 finished, but some paths have problems; 4 could not finish
-(offline, link needed, held back by the guard); 64 the command line or the configuration is wrong; 74 the state
-database cannot be used; 1 anything else")]
+(offline, the link was revoked, held back); 64 the command line or the configuration is wrong, or an account was
+never linked; 74 the state database cannot be used; 1 anything else")]
 pub(super) struct Run {
     /// Bring everything into sync, then exit
     #[arg(long)]

@@ -9,8 +9,8 @@ use jiff::Timestamp;
 
 use super::client::Client;
 use super::render::{
-    BOLD, DIM, PLAIN, RED, YELLOW, account_colour, ago, bytes, count, counted, escape, folder_colour, seconds, word,
-    work,
+    BOLD, DIM, PLAIN, RED, YELLOW, account_colour, ago, bytes, count, counted, escape, folder_colour, next, seconds,
+    word, work,
 };
 use super::{Common, OK, block_on, print};
 use crate::model::status::{AccountStatus, FolderStatus, Status as Snapshot};
@@ -135,7 +135,7 @@ fn one_account(out: &mut String, account: &AccountStatus, now: Timestamp) {
         row(out, 2, "space", &format!("{} of {} used", bytes(space.used), bytes(space.allocated)));
     }
     if let Some(until) = &account.rate_limited_until {
-        row(out, 2, "next call", &ago(until, now));
+        row(out, 2, "next call", &next(until, now));
     }
     if let Some(budget) = account.data_transport.budget {
         let calls = count(account.data_transport.calls);

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::model::shown::Shown;
+
 /// One thing that is wrong, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
@@ -26,9 +28,7 @@ impl fmt::Display for Problem {
             key => format!("{key} in {}: {}", self.place, self.text),
         };
         // Keys and values come from a file: nothing in them may steer a terminal or begin a new line.
-        sentence
-            .chars()
-            .try_for_each(|c| if c.is_control() { write!(f, "{}", c.escape_default()) } else { write!(f, "{c}") })
+        write!(f, "{}", Shown(&sentence))
     }
 }
 

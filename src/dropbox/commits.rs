@@ -114,7 +114,7 @@ impl FinishEntry<'_> {
                 path: self.to.as_str(),
                 mode: Mode(self.mode),
                 autorename: false,
-                client_modified: self.client_modified.and_then(whole_seconds),
+                client_modified: self.client_modified.map(whole_seconds),
                 mute: self.mute,
                 strict_conflict: false,
             },
@@ -122,10 +122,10 @@ impl FinishEntry<'_> {
     }
 }
 
-/// Dropbox's form of a time: UTC, whole seconds. Times that it could not show are not sent.
-fn whole_seconds(at: Timestamp) -> Option<String> {
-    let from = Timestamp::UNIX_EPOCH;
-    (at >= from).then(|| at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
+/// Dropbox's form of a time: UTC, whole seconds. Its specification names no limits beside four digits for the year; what lies before 1970 is sent
+/// as its first second, since a refused commit would cost more than an odd date, and no date at all would be shown as that of the upload.
+fn whole_seconds(at: Timestamp) -> String {
+    at.max(Timestamp::UNIX_EPOCH).strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
 fn batch(entries: &[FinishEntry<'_>]) -> Result<String, Transport> {
@@ -258,10 +258,23 @@ mod tests {
                 "path": "/Ä/b", "mode": {".tag": "update", "update": "a1c10ce0dd78"}, "autorename": false,
                 "client_modified": "2026-11-21T23:59:59Z", "mute": true, "strict_conflict": false}}]})
         );
-        let early = "1969-12-31T23:59:59Z".parse().unwrap();
-        let entry = FinishEntry { client_modified: Some(early), mode: &WriteMode::Add, ..entry };
+        let entry = FinishEntry { client_modified: None, mode: &WriteMode::Add, ..entry };
         let json: Value = serde_json::from_str(&batch(&[entry]).unwrap()).unwrap();
         assert_eq!(json.pointer("/entries/0/commit/client_modified"), None);
         assert_eq!(json.pointer("/entries/0/commit/mode"), Some(&json!({".tag": "add"})));
+    }
+
+    /// Without a time, other devices would show the day of the upload.
+    #[test]
+    fn q6_a_time_that_dropbox_may_not_show_is_the_next_one_that_it_can() {
+        for (at, expected) in [
+            ("1969-12-31T23:59:59.9Z", "1970-01-01T00:00:00Z"),
+            ("-000043-03-15T12:00:00Z", "1970-01-01T00:00:00Z"),
+            ("1970-01-01T00:00:00Z", "1970-01-01T00:00:00Z"),
+            ("2446-05-10T22:38:55Z", "2446-05-10T22:38:55Z"),
+            ("9999-12-30T22:00:00Z", "9999-12-30T22:00:00Z"),
+        ] {
+            assert_eq!(whole_seconds(at.parse().unwrap()), expected, "{at}");
+        }
     }
 }

@@ -269,8 +269,12 @@ impl Root {
             Local::Other(kind) => {
                 Err(Failure::wedge("type", format!("it is a {kind}: write the patterns into a regular file")))
             }
+            Local::File(stat) if stat.size > MOST_PATTERNS => Err(Failure::wedge(
+                "ignore_file",
+                "it is larger than 1 MiB, and ferrybox reads no more: nothing of its directory is synced; shorten it, or delete it",
+            )),
             Local::File(_) => {
-                let read = super::read_small(self, &file, 1 << 20)?;
+                let read = super::read_small(self, &file, MOST_PATTERNS)?;
                 Ok(Some(String::from_utf8_lossy(&read.bytes).into_owned()))
             }
         }
@@ -298,6 +302,9 @@ fn stat_beneath(handle: &Handle, path: &RelPath) -> rustix::io::Result<rustix::f
         _ => statat(handle.top(), path.name(), AtFlags::SYMLINK_NOFOLLOW),
     }
 }
+
+/// Bytes of one `.ferryboxignore`.
+const MOST_PATTERNS: u64 = 1 << 20;
 
 const NOT_THERE: &str =
     "the folder is not there: mount the disk that holds it, or put it back; it goes on by itself then";

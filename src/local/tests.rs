@@ -400,5 +400,8 @@ fn an_ignore_file_is_text_or_trouble() {
     assert_eq!(root.ignore_text(&path("dir")).unwrap(), None);
     assert_eq!(root.ignore_text(&path("text")).unwrap().as_deref(), Some("*.o\n"));
     assert_eq!(code(root.ignore_text(&path("link"))), "type");
-    assert_eq!(code(root.ignore_text(&path("huge"))), "busy");
+    // Q4: nothing is said of a change that there was not.
+    let failure = root.ignore_text(&path("huge")).unwrap_err();
+    assert_eq!(failure.code, "ignore_file");
+    assert!(failure.text.contains("larger than 1 MiB") && failure.text.contains("shorten it"), "{failure}");
 }

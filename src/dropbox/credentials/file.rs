@@ -49,10 +49,20 @@ fn check(path: &Path, file: &File) -> Result<(), CredentialError> {
     }
     let mode = stat.mode() & 0o7777;
     if mode & 0o177 != 0 {
-        let why = format!("its mode is {mode:04o}, so that others may read or change it");
+        let why = format!("its mode is {mode:04o}, so that {}", allowed(mode));
         return Err(refused(path, &why, &format!("Run `chmod 600 {shown}`")));
     }
     Ok(())
+}
+
+/// What a mode allows that it must not.
+fn allowed(mode: u32) -> &'static str {
+    match (mode & 0o044 != 0, mode & 0o022 != 0) {
+        (true, true) => "others may read and change it",
+        (true, false) => "others may read it",
+        (false, true) => "others may change it",
+        (false, false) => "it may be executed, and nothing in it is a program",
+    }
 }
 
 fn read(path: &Path, file: File) -> Result<SecretString, CredentialError> {
@@ -128,4 +138,36 @@ fn refused(path: &Path, why: &str, fix: &str) -> CredentialError {
 
 fn failed(path: &Path, verb: &'static str, error: &io::Error) -> CredentialError {
     CredentialError::Io { path: path.to_owned(), verb, why: error.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn q4_a_mode_that_is_refused_is_told_for_what_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("credentials.json");
+        std::fs::write(&path, "{}").unwrap();
+        for (mode, expected) in [
+            (0o600, None),
+            (0o400, None),
+            (0o700, Some("it may be executed")),
+            (0o640, Some("others may read it")),
+            (0o622, Some("others may change it")),
+            (0o666, Some("others may read and change it")),
+            (0o755, Some("others may read it")),
+            (0o611, Some("it may be executed")),
+        ] {
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+            let said = load(&path).err().map(|error| error.to_string());
+            assert_eq!(said.is_some(), expected.is_some(), "{mode:o} {said:?}");
+            if let (Some(said), Some(expected)) = (said, expected) {
+                assert!(said.contains(expected) && said.contains("chmod 600"), "{mode:o} {said}");
+                assert_eq!(said.contains("others"), mode & 0o066 != 0, "{mode:o} {said}");
+            }
+        }
+    }
 }
