@@ -71,18 +71,54 @@ fn demo(folder: Option<PathBuf>, once: bool) -> anyhow::Result<()> {
     let name = folder.file_name().map_or_else(|| "Demo".to_owned(), |n| n.to_string_lossy().into_owned());
     // Contents of any size pass through and are hashed; nothing is kept, so that the demo needs no memory for them.
     let standin = Standin::spawn_thread(Settings { contents: Contents::HashOnly, ..Settings::default() })?;
-    let had_marker = folder.join(".ferrybox").exists();
+    let before = Before::of(&folder)?;
     let demo = Demo { home, folder, standin, remote: format!("/{name}/") };
     println!("A stand-in Dropbox listens on {}; nothing leaves this machine.", demo.standin.url());
     let outcome = demo.play(once);
-    if !had_marker {
-        // What the program keeps inside a synced folder; the demo leaves the folder as it was.
-        for file in ["root-id", "lock"] {
-            let _ = std::fs::remove_file(demo.folder.join(".ferrybox").join(file));
-        }
-        let _ = std::fs::remove_dir(demo.folder.join(".ferrybox"));
+    let left = before.restore();
+    outcome.and(left)
+}
+
+/// What the program keeps inside a synced folder, as it was before: the demo leaves the folder as it was, one that a real daemon syncs, too.
+struct Before {
+    own: PathBuf,
+    files: BTreeMap<&'static str, Option<Vec<u8>>>,
+    had_tmp: bool,
+}
+
+impl Before {
+    fn of(folder: &Path) -> anyhow::Result<Self> {
+        let own = folder.join(".ferrybox");
+        let read = |name: &'static str| match std::fs::read(own.join(name)) {
+            Ok(bytes) => Ok((name, Some(bytes))),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok((name, None)),
+            Err(error) => Err(error).with_context(|| format!("cannot read {}", own.join(name).display())),
+        };
+        let files = ["root-id", "run-id", "lock"].into_iter().map(read).collect::<Result<_, _>>()?;
+        let had_tmp = own.join("tmp").exists();
+        Ok(Self { own, files, had_tmp })
     }
-    outcome
+
+    fn restore(&self) -> anyhow::Result<()> {
+        for (name, bytes) in &self.files {
+            let path = self.own.join(name);
+            match bytes {
+                Some(bytes) if std::fs::read(&path).ok().as_ref() != Some(bytes) => std::fs::write(&path, bytes)?,
+                Some(_) => {}
+                None => drop(std::fs::remove_file(&path)),
+            }
+        }
+        if !self.had_tmp {
+            let _ = std::fs::remove_dir(self.own.join("tmp"));
+        }
+        let empty = self.files.values().all(Option::is_none);
+        if empty && !self.had_tmp {
+            // Whatever else is in there is not ours to remove.
+            let _ = std::fs::remove_dir(&self.own);
+            ensure!(!self.own.exists(), "{} is left: look what is in it, and remove it", self.own.display());
+        }
+        Ok(())
+    }
 }
 
 impl Demo {
@@ -200,9 +236,15 @@ impl Demo {
         } else {
             bail!("{} files differ, the first is {}", different.len(), different[0]);
         }
-        println!("It cost {} data-transport calls:", self.standin.data_transport_calls());
-        for (route, stats) in self.standin.calls() {
-            if route.starts_with("files/") {
+        let (counted, others): (Vec<_>, Vec<_>) = self
+            .standin
+            .calls()
+            .into_iter()
+            .filter(|(_, stats)| stats.calls > 0)
+            .partition(|(route, _)| self.standin.is_data_transport(route));
+        for (calls, text) in [(counted, "data-transport calls"), (others, "calls that do not count as that")] {
+            println!("It cost {} {text}:", calls.iter().map(|(_, stats)| stats.calls).sum::<u64>());
+            for (route, stats) in calls {
                 println!("  {:>6} x {route}", stats.calls);
             }
         }

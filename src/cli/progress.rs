@@ -1,4 +1,4 @@
-//! What `ferrybox run` shows: bars on a terminal, plain lines elsewhere.
+//! What `ferrybox run` and `sync --wait` show: bars or plain lines on a terminal, events in the log elsewhere.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -8,18 +8,32 @@ use tokio::sync::watch;
 
 use super::render::{bytes, counted, escape, seconds, word, work};
 use super::status::lines;
-use crate::model::status::{AccountState, FolderState, FolderStatus, Status};
+use crate::logging;
+use crate::model::attention::Severity;
+use crate::model::status::{AccountState, FolderState, FolderStatus, Pending, Status};
 
 /// Between two lines while nothing but numbers changes.
 const LINE_TIME: Duration = Duration::from_secs(30);
 /// Between two pictures on a terminal.
 const BAR_TIME: Duration = Duration::from_millis(200);
 
+/// Where progress is shown.
+#[derive(Debug, Clone)]
+pub(super) enum View {
+    /// On the terminal that standard error is.
+    Bars(MultiProgress),
+    /// On the terminal that standard output is.
+    Lines,
+    /// Nobody watches, and programs may read: as events of the log, in its format.
+    Log,
+}
+
 /// Shows every status until the daemon has no more of them.
-pub(super) async fn show(mut status: watch::Receiver<Status>, bars: Option<MultiProgress>) {
-    match bars {
-        Some(bars) => show_bars(&mut status, &bars).await,
-        None => show_lines(&mut status).await,
+pub(super) async fn show(mut status: watch::Receiver<Status>, view: View) {
+    match view {
+        View::Bars(bars) => show_bars(&mut status, &bars).await,
+        View::Lines => show_lines(&mut status).await,
+        View::Log => show_events(&mut status).await,
     }
 }
 
@@ -97,5 +111,42 @@ async fn show_lines(status: &mut watch::Receiver<Status>) {
             }
             last = Some(Said { when: Instant::now(), text, states });
         }
+    }
+}
+
+/// What was told of a folder last.
+struct Told {
+    when: Instant,
+    state: FolderState,
+    pending: Pending,
+}
+
+async fn show_events(status: &mut watch::Receiver<Status>) {
+    let mut last: HashMap<(String, String), Told> = HashMap::new();
+    while status.changed().await.is_ok() {
+        let now = status.borrow_and_update().clone();
+        for account in &now.accounts {
+            for folder in &account.folders {
+                let key = (account.name.clone(), folder.local.clone());
+                let news = last.get(&key).is_none_or(|told| {
+                    told.state != folder.state || (told.when.elapsed() >= LINE_TIME && told.pending != folder.pending)
+                });
+                if news {
+                    event(&account.name, folder);
+                    last.insert(key, Told { when: Instant::now(), state: folder.state, pending: folder.pending });
+                }
+            }
+        }
+    }
+}
+
+/// The reasons are in the daemon's own messages: here they could name files.
+fn event(account: &str, folder: &FolderStatus) {
+    let (local, state, left) = (logging::path(&folder.local), word(&folder.state), work(folder));
+    let (left, problems) = (if left.is_empty() { "nothing" } else { &left }, folder.problems);
+    if folder.state.severity() == Severity::Attention {
+        tracing::warn!(account, folder = %local, left, problems, "the folder's state: {state}");
+    } else {
+        tracing::info!(account, folder = %local, left, problems, "the folder's state: {state}");
     }
 }

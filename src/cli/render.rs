@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use jiff::Timestamp;
 
+use crate::model::attention::Severity;
 use crate::model::shown::Shown;
 use crate::model::status::{AccountState, FolderState, FolderStatus};
 
@@ -90,15 +91,10 @@ pub(super) fn account_colour(state: AccountState) -> &'static str {
 }
 
 pub(super) fn folder_colour(state: FolderState) -> &'static str {
-    match state {
-        FolderState::InSync | FolderState::Syncing => GREEN,
-        FolderState::Paused | FolderState::DegradedWatch => YELLOW,
-        FolderState::RootMissing
-        | FolderState::RemoteMissing
-        | FolderState::Waiting
-        | FolderState::Held
-        | FolderState::DiskFull
-        | FolderState::Failed => RED,
+    match state.severity() {
+        Severity::Good | Severity::Working => GREEN,
+        Severity::Problems => YELLOW,
+        Severity::Attention => RED,
     }
 }
 

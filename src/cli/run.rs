@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::progress::View;
 use super::render::escape;
 use super::{Common, FAILED, OK, PROBLEMS, STATE, UNFINISHED, USAGE, Usage, check_folders, progress};
 use crate::config::Config;
@@ -48,7 +49,12 @@ impl Run {
         let config = checked(common)?;
         let on_a_terminal = std::io::stderr().is_terminal();
         let bars = (on_a_terminal && !common.quiet).then(MultiProgress::new);
-        crate::logging::start(&config.log, bars.clone()).map_err(Usage)?;
+        let view = match &bars {
+            Some(bars) => View::Bars(bars.clone()),
+            None if std::io::stdout().is_terminal() => View::Lines,
+            None => View::Log,
+        };
+        crate::logging::start(&config.log, bars).map_err(Usage)?;
         keep_memory_private();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
@@ -58,7 +64,7 @@ impl Run {
         let supervisor = Supervisor {
             common,
             options: RunOptions { once: self.once },
-            bars,
+            view,
             reloads: !self.once,
             process: Arc::default(),
         };
@@ -80,7 +86,7 @@ fn checked(common: &Common) -> anyhow::Result<Config> {
 struct Supervisor<'a> {
     common: &'a Common,
     options: RunOptions,
-    bars: Option<MultiProgress>,
+    view: View,
     reloads: bool,
     process: Arc<Process>,
 }
@@ -121,9 +127,9 @@ impl Supervisor<'_> {
         let mut daemon = JoinSet::new();
         daemon.spawn(daemon::run(config, self.options, tx, stop.clone(), Arc::clone(&self.process)));
         let mut view = JoinSet::new();
-        // The journal has the log; a line of progress every half minute helps nobody there.
+        // systemd shows the status by itself; progress every half minute helps nobody in its journal.
         if !self.common.quiet && std::env::var_os("NOTIFY_SOCKET").is_none() {
-            view.spawn(progress::show(rx, self.bars.clone()));
+            view.spawn(progress::show(rx, self.view.clone()));
         }
         let mut next = None;
         let mut ending = false;

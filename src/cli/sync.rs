@@ -1,15 +1,24 @@
 //! `ferrybox sync`.
 
-use std::path::PathBuf;
+use std::io::IsTerminal as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::Args;
+use indicatif::MultiProgress;
 use serde::Serialize;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 use super::client::Client;
 use super::place::in_a_folder;
+use super::progress::{self, View};
 use super::render::{counted, escape};
 use super::{Common, FAILED, OK, PROBLEMS, UNFINISHED, block_on, print};
-use crate::model::status::SyncAnswer;
+use crate::model::status::{Status, SyncAnswer};
+
+/// Between two looks at the status while a person waits.
+const SHOW_EVERY: Duration = Duration::from_millis(500);
 
 /// Look again now, at everything or below one path
 #[derive(Debug, Args)]
@@ -44,7 +53,12 @@ impl Sync {
         let path = self.path.as_deref().map(|p| in_a_folder(p, &loaded.config)).transpose()?;
         let client = Client::new(&loaded.config.daemon);
         let body = Body { path, wait: self.wait, again: self.again };
-        let answer: SyncAnswer = block_on(client.post("/v1/sync", &body, self.wait))?;
+        let bars = (self.wait && !common.quiet && std::io::stderr().is_terminal()).then(MultiProgress::new);
+        let asked = client.post("/v1/sync", &body, self.wait);
+        let answer: SyncAnswer = match bars {
+            Some(bars) => block_on(watched(&client, body.path.as_deref(), asked, bars))?,
+            None => block_on(asked)?,
+        };
         let reason = answer.reason.as_deref().map(|r| format!(": {}", escape(r))).unwrap_or_default();
         let (text, code) = match answer.outcome.as_str() {
             "in_sync" => ("in sync".to_owned(), OK),
@@ -66,4 +80,36 @@ impl Sync {
         }
         Ok(code)
     }
+}
+
+/// Shows how the folders get on while an answer is waited for; of one that holds `path`, if that was asked about.
+async fn watched<T>(
+    client: &Client,
+    path: Option<&Path>,
+    asked: impl Future<Output = anyhow::Result<T>>,
+    bars: MultiProgress,
+) -> anyhow::Result<T> {
+    let (tx, rx) = watch::channel(Status::default());
+    let mut view = JoinSet::new();
+    view.spawn(progress::show(rx, View::Bars(bars.clone())));
+    let feed = async {
+        loop {
+            // What goes wrong here goes wrong with the question, too, and is told there.
+            if let Ok(mut status) = client.get::<Status>("/v1/status").await {
+                for account in &mut status.accounts {
+                    account.folders.retain(|folder| path.is_none_or(|path| path.starts_with(&folder.local)));
+                }
+                tx.send_replace(status);
+            }
+            tokio::time::sleep(SHOW_EVERY).await;
+        }
+    };
+    let answer = tokio::select! {
+        answer = asked => answer,
+        never = feed => never,
+    };
+    view.shutdown().await;
+    // The answer says how it ended: what was drawn is older than that.
+    let _ = bars.clear();
+    answer
 }

@@ -99,6 +99,8 @@ pub(crate) struct Upward {
     pub(crate) hashed: Mutex<Vec<(Stat, ContentHash)>>,
     /// A file of patterns in a tree changed: what only Dropbox has may be wanted now.
     pub(crate) patterns: AtomicBool,
+    /// A commit is over: more or less of the account's space is in use than was known.
+    pub(crate) committed: Notify,
     /// Files wait for room: they are due as soon as there may be some.
     pub(crate) put_off: AtomicBool,
     /// Workers that claim rows, or look at them, at this moment: see [`Looking`].

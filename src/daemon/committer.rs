@@ -184,6 +184,9 @@ impl Committer {
         // Its calls end by their own time-outs, and its work on the disk is listened to by itself.
         let outcome = rest(self.settle(&batch, left_over)).await;
         *lock(&account.lane) = Lane::default();
+        if batch.kind != BatchKind::Trash {
+            account.upward.committed.notify_one();
+        }
         outcome
     }
 

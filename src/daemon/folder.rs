@@ -68,6 +68,8 @@ pub(crate) struct FolderNow {
     pub(crate) scans: u32,
     /// Files and directories that are not synced, as the last whole scan met them; an ignored directory counts as one.
     pub(crate) ignored: u64,
+    /// Patterns that came down from Dropbox hide what was in sync.
+    pub(crate) hides: Option<String>,
     /// Whether a whole scan has ended since the start.
     pub(crate) scanned: bool,
     /// Paths that had no row and needed one: each is an error of ours.

@@ -1,7 +1,7 @@
 //! Who the account is: asked before anything of it is touched, again after it was linked anew; and what is watched while it waits.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::daemon::account::{Account, Fatal, Who};
 use crate::daemon::intake::blocking;
@@ -11,8 +11,11 @@ use crate::dropbox::{Dropbox, Tokens};
 use crate::model::Failure;
 use crate::model::status::{AccountState, Space};
 
-/// How often the space in use is asked for while there is work.
+/// How often the space in use is asked for while nothing here changes it.
 const SPACE_EVERY: Duration = Duration::from_mins(15);
+/// How long after a commit it is asked for, and how often at most.
+const SPACE_AFTER: Duration = Duration::from_secs(1);
+const SPACE_AT_MOST: Duration = Duration::from_mins(1);
 /// How often an offline account tries a cheap call, whatever its backoff.
 const PROBE: Duration = Duration::from_secs(10);
 /// How often the credentials are read while they are not accepted.
@@ -31,6 +34,8 @@ pub(crate) async fn run(account: &Account) -> Result<(), Fatal> {
     .await?;
     let mut room = ROOM;
     let mut at_full: Option<Space> = None;
+    // When the space is asked for because of a commit, and when that was done last.
+    let (mut due, mut asked): (Option<Instant>, Option<Instant>) = (None, None);
     let (mut trouble, mut quota) = (account.trouble.subscribe(), account.upward.quota.subscribe());
     loop {
         let state = trouble.borrow_and_update().as_ref().map(|t| (t.state, t.until));
@@ -49,7 +54,7 @@ pub(crate) async fn run(account: &Account) -> Result<(), Fatal> {
                 until(state.map(|s| s.1))
             }
             _ if full => room,
-            _ => SPACE_EVERY,
+            _ => due.filter(|_| state.is_none()).map_or(SPACE_EVERY, |at| at.saturating_duration_since(Instant::now())),
         };
         if !full {
             (room, at_full) = (ROOM, None);
@@ -59,9 +64,19 @@ pub(crate) async fn run(account: &Account) -> Result<(), Fatal> {
             _ = trouble.changed() => continue,
             _ = quota.changed() => continue,
             () = account.recheck.notified() => {}
+            () = account.upward.committed.notified() => {
+                let least = asked.map_or(Duration::ZERO, |at: Instant| SPACE_AT_MOST.saturating_sub(at.elapsed()));
+                due.get_or_insert_with(|| Instant::now() + SPACE_AFTER.max(least));
+                continue;
+            }
         }
         match state {
             Some((AccountState::Offline, _)) if known && account.dropbox.check_user().await.is_ok() => account.works(),
+            None if !full && due.is_some_and(|at| at <= Instant::now()) => {
+                (due, asked) = (None, Some(Instant::now()));
+                let Some(now) = space(account).await else { continue };
+                account.who.send_if_modified(|who| who.as_mut().is_some_and(|who| who.space.replace(now) != Some(now)));
+            }
             // Whose account it is and which namespace its paths are in may change while it runs.
             None if !full => {
                 step(account).await?;

@@ -540,7 +540,8 @@ impl RemoteCache {
             sum.listing |= listing.followed().is_none_or(|t| t.running || !t.complete) || listing.live.is_none();
             sum.unmounted += now.unmounted;
             sum.unknown += now.unknown.values().sum::<u64>();
-            let fresh = now.confirmed.or_else(|| listing.followed().map(|t| t.updated_at));
+            // A page says as much as an answer that there are none.
+            let fresh = now.confirmed.max(listing.followed().map(|t| t.updated_at));
             oldest = match (oldest, fresh) {
                 (Some(a), Some(b)) => Some(a.min(b)),
                 (a, b) => a.or(b),

@@ -238,6 +238,20 @@ impl Severity {
     }
 }
 
+impl FolderState {
+    /// How bad the state is by itself: colours and the level of log lines follow from it.
+    pub fn severity(self) -> Severity {
+        match self {
+            Self::InSync => Severity::Good,
+            Self::Syncing => Severity::Working,
+            Self::Paused | Self::DegradedWatch => Severity::Problems,
+            Self::Waiting | Self::Held | Self::RootMissing | Self::RemoteMissing | Self::DiskFull | Self::Failed => {
+                Severity::Attention
+            }
+        }
+    }
+}
+
 impl FolderStands {
     /// How bad it is.
     pub fn severity(&self) -> Severity {

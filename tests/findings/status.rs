@@ -3,6 +3,7 @@
 mod counts;
 mod first_listing;
 mod gone;
+mod shown;
 mod truth;
 
 use std::io::{Read as _, Write as _};

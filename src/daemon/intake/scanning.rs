@@ -119,11 +119,23 @@ impl ScanRun {
             let failure = Failure::wedge("ignore_file", text);
             self.handle.block_on(store.set_odd(folder.id, at, vec![(at.to_string(), failure)], now))?;
         }
-        for at in store.odd_dirs_blocking(folder.id, under)? {
-            if at.name() == IGNORE_FILE && !hidden.by.contains_key(&at) {
+        let mut told = Vec::new();
+        for at in store.odd_dirs_blocking(folder.id, &RelPath::root())? {
+            if at.name() != IGNORE_FILE {
+                continue;
+            }
+            if at.is_under(under) && !hidden.by.contains_key(&at) {
                 self.handle.block_on(store.set_odd(folder.id, &at, Vec::new(), now))?;
+            } else {
+                told.push(at);
             }
         }
+        // From the database, since a run before this one may have found it.
+        let hides = told.first().map(|at| {
+            let more = if told.len() > 1 { format!(" and {} more", told.len() - 1) } else { String::new() };
+            format!("patterns that came down from Dropbox ({at}{more}) hide what was in sync: `ferrybox problems` says what to do")
+        });
+        folder.set(|known| known.hides = hides);
         Ok(())
     }
 

@@ -145,6 +145,12 @@ impl Standin {
         lock(&self.shared.record).stats.routes.get(route).map_or(0, |stats| stats.calls)
     }
 
+    /// Whether a route's text says that its calls count as data transport calls.
+    #[must_use]
+    pub fn is_data_transport(&self, route: &str) -> bool {
+        routes::ROUTES.iter().any(|known| known.transport && known.name == route)
+    }
+
     /// Calls of the routes whose text says that they count as data transport calls.
     #[must_use]
     pub fn data_transport_calls(&self) -> u64 {
