@@ -81,7 +81,7 @@ fn t2_every_mistake_is_one_sentence_with_key_file_and_line() {
         ),
         (
             account("", "colour = []"),
-            "unknown key account.folder.colour in c.toml line 7: did you mean account.folder.exclude? The keys here are local, remote, mode, ignore, exclude, symlinks, listing",
+            "unknown key account.folder.colour in c.toml line 7: did you mean account.folder.exclude? The keys here are local, remote, mode, ignore, exclude, ignore_files, symlinks, listing",
         ),
         (
             account("", "exclude = [\"/\"]"),

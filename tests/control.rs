@@ -174,6 +174,7 @@ async fn status_has_the_names_of_the_interface() {
           "commit": {
             "entries": 0,
             "job_id": null,
+            "reason": null,
             "since": null,
             "state": "idle"
           },
@@ -198,11 +199,13 @@ async fn status_has_the_names_of_the_interface() {
               "eta_s": null,
               "files": 1,
               "held": null,
+              "ignored": 0,
               "last_synced_at": null,
               "local": "/home/a/Documents",
               "mode": "backup",
               "pending": {
                 "bytes": 0,
+                "comparing": 0,
                 "downloads": 0,
                 "local_changes": 0,
                 "remote_changes": 0,

@@ -100,14 +100,17 @@ impl Client {
     /// Connects to the configured socket, else to the one that the daemon noted in its state directory: a daemon that was started by cron or
     /// at boot has another environment than a shell, and so another usual place.
     async fn connect(&self) -> anyhow::Result<UnixStream> {
-        if let Some(stream) = connect_to(&self.socket).await? {
+        let usual = connect_to(&self.socket).await;
+        if let Ok(Some(stream)) = usual {
             return Ok(stream);
         }
+        // `su` may keep another user's XDG_RUNTIME_DIR, so what is there decides nothing yet.
         if let Some(noted) = daemon::noted_socket(&self.state_dir).filter(|noted| *noted != self.socket)
             && let Some(stream) = connect_to(&noted).await?
         {
             return Ok(stream);
         }
+        usual?;
         Err(self.not_running())
     }
 

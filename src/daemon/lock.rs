@@ -56,7 +56,6 @@ pub enum LockError {
     },
 }
 
-/// `O_NOFOLLOW | O_NONBLOCK`: a symlink is an error, and a FIFO does not block.
 /// Whether the error says that there is no lock to be seen: nothing is there, something else is, or it may not be looked at, which stays so.
 fn is_none(error: &io::Error) -> bool {
     use ErrorKind::{NotADirectory, NotFound, PermissionDenied};
@@ -65,6 +64,7 @@ fn is_none(error: &io::Error) -> bool {
         || strange.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
 
+/// `O_NOFOLLOW | O_NONBLOCK`: a symlink is an error, and a FIFO does not block.
 fn careful() -> i32 {
     i32::try_from((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits()).unwrap_or(0)
 }
@@ -113,6 +113,12 @@ impl Lock {
             Err(error) if is_none(&error) => Ok(false),
             Err(error) => Err(error),
         }
+    }
+
+    /// Whether a process holds the lock file `path`.
+    pub fn is_held_at(path: &Path) -> bool {
+        let file = OpenOptions::new().read(true).custom_flags(careful()).open(path);
+        file.is_ok_and(|file| flock(&file, FlockOperation::NonBlockingLockShared) == Err(Errno::WOULDBLOCK))
     }
 
     /// Takes the lock file `path` for `what`, without waiting, and writes this process's pid into it.

@@ -464,16 +464,15 @@ pub(crate) fn echo(account: &Account, batch: &Batch, outcomes: &[(ChangeId, Outc
         if let RemoteChange::Relocate(relocation) = &change.what {
             let places = [&relocation.from, relocation.next(), &relocation.to].map(Clone::clone);
             if relocation.alike {
-                if account.folder(change.folder).is_some_and(|folder| folder.comes_down()) {
-                    committed.entry(change.folder).or_default().push(relocation.to.clone());
-                }
+                committed.entry(change.folder).or_default().push(relocation.to.clone());
             } else if relocation.base.is_none() {
                 account.remote.echo_trees(change.folder, places);
                 account.moves.moved(change.folder);
-            } else if account.folder(change.folder).is_some_and(|folder| folder.comes_down()) {
+            } else {
                 committed.entry(change.folder).or_default().extend(places);
             }
-        } else if let Some(folder) = account.folder(change.folder).filter(|folder| folder.comes_down()) {
+        } else if let Some(folder) = account.folder(change.folder) {
+            // Where nothing comes down, too: that Dropbox lacks what was just sent is not to be believed.
             let places = committed.entry(change.folder).or_default();
             places.push(change.what.place().clone());
             // The folders above it may have been made by this very commit.

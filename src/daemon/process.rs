@@ -152,7 +152,6 @@ impl Process {
             // A watcher's thread, which only looks, may hold the folder a moment longer.
             accounts.iter().flat_map(|account| &account.folders).for_each(|folder| *lock(&folder.lock) = None);
         };
-        tokio::pin!(ended);
         let told = async {
             tokio::time::sleep(PATIENCE).await;
             tracing::warn!(
@@ -160,10 +159,15 @@ impl Process {
             );
             std::future::pending::<()>().await;
         };
-        tokio::select! {
-            () = &mut ended => true,
+        let all = tokio::select! {
+            () = ended => true,
             () = told => false,
             () = stop.cancelled() => false,
+        };
+        if !all {
+            // The life after this one waits for them.
+            self.leave(Left { accounts, tasks, servers });
         }
+        all
     }
 }

@@ -70,6 +70,9 @@ impl Progress {
     /// Whether everything that is configured can be synced right now, problems of single paths aside; if not, the first reason.
     pub(crate) async fn health(&self) -> Health {
         let mut problems = 0;
+        if let Some((name, why)) = self.failed.first() {
+            return Health { ok: false, reason: Some(format!("account {name}: {why}")), problems };
+        }
         for account in &self.accounts {
             let sick = match attention::of(account, Depth::Counts).await {
                 Ok((stands, _)) => {

@@ -16,6 +16,7 @@ use crate::daemon::explain;
 use crate::daemon::held::{self, Verdict};
 use crate::daemon::intake::{Look, blocking};
 use crate::daemon::lists::{self, usize_of};
+use crate::daemon::live::lock;
 use crate::daemon::place::{self, Place};
 use crate::daemon::planned;
 use crate::daemon::process::Process;
@@ -36,6 +37,9 @@ pub(crate) fn survive(fatal: Fatal) -> Result<(), Fatal> {
     tracing::warn!(reason = %fatal, "a request on the socket failed");
     Ok(())
 }
+
+/// How often what goes on in memory only is looked at, while something is waited for.
+const ONCE_MORE: Duration = Duration::from_secs(1);
 
 /// Answers requests for ever; long answers do not hold up short ones. `failed` judges what an answer fails with.
 pub(crate) async fn run(
@@ -251,8 +255,19 @@ async fn sync(
         let reason = targets.iter().find_map(|target| target.account.paused_reason());
         return Ok(Ok(SyncAnswer { outcome: "accepted".to_owned(), problems: 0, reason, sent_again }));
     }
-    for scan in scans {
-        let _ = scan.await;
+    let stands_still = || {
+        let still =
+            |target: &Place| lock(&target.account.stopped).clone().or_else(|| lock(&target.account.full).clone());
+        let failed = || progress.failed.first().map(|(name, why)| format!("account {name}: {why}"));
+        targets.iter().find_map(still).or_else(|| path.is_none().then(failed).flatten())
+    };
+    for mut scan in scans {
+        // Whoever would scan may have ended, on a full disk or for a damaged database.
+        while stands_still().is_none() && tokio::time::timeout(ONCE_MORE, &mut scan).await.is_err() {}
+    }
+    if let Some(why) = stands_still() {
+        let outcome = "unfinished".to_owned();
+        return Ok(Ok(SyncAnswer { outcome, problems: 0, reason: Some(why), sent_again }));
     }
     let (mut problems, mut reason) = (0, None);
     for (target, asked) in targets.iter().zip(asked) {

@@ -11,6 +11,8 @@ use std::time::Duration;
 const FIRST: Duration = Duration::from_millis(50);
 const LONGEST_RUNNING: Duration = Duration::from_secs(5);
 const LONGEST_FAILING: Duration = Duration::from_secs(30);
+/// What Dropbox holds says nothing of a job that is younger.
+const MOMENT: Duration = Duration::from_secs(1);
 /// A job that is said to run is given this many times the patience of one that cannot be asked for.
 const RUNNING_TIMES: u32 = 3;
 
@@ -62,8 +64,9 @@ pub fn next(said: Said, asked: u32, age: Duration, limits: Limits) -> Next {
     }
     let growth = 1.5_f64.powi(i32::try_from(asked.min(40)).unwrap_or(40));
     let pause = FIRST.mul_f64(growth).min(longest).min(limit.saturating_sub(age)).max(FIRST);
-    // A job that runs longer than usual may have done its work and be stuck.
-    if said == Said::Nothing || age >= limits.failing { Next::LookAndAsk(pause) } else { Next::Ask(pause) }
+    // What is there a moment after the call may have been there before it. A job that runs longer than usual may have done its work and be stuck.
+    let looks_after = if said == Said::Nothing { MOMENT.min(limits.failing / 2) } else { limits.failing };
+    if age >= looks_after { Next::LookAndAsk(pause) } else { Next::Ask(pause) }
 }
 
 #[cfg(test)]
@@ -82,7 +85,8 @@ mod tests {
             (Said::InProgress, 99, min(29), Next::LookAndAsk(LONGEST_RUNNING)),
             (Said::InProgress, 99, min(30), Next::GiveUp),
             // One question that fails ends nothing, and neither do many.
-            (Said::Nothing, 0, Duration::ZERO, Next::LookAndAsk(FIRST)),
+            (Said::Nothing, 0, Duration::ZERO, Next::Ask(FIRST)),
+            (Said::Nothing, 0, MOMENT, Next::LookAndAsk(FIRST)),
             (Said::Nothing, u32::MAX, min(5), Next::LookAndAsk(LONGEST_FAILING)),
             (Said::Nothing, 99, min(10), Next::GiveUp),
         ] {

@@ -4,7 +4,7 @@ mod renames;
 mod two_daemons;
 use std::time::Duration;
 
-use ferrybox_standin::{Effect, Fault, Pace, Settings, ViolationKind};
+use ferrybox_standin::{Effect, Fault, Garbage, Pace, Settings, ViolationKind};
 
 use crate::harness::{FINISH_BATCH, World, text};
 
@@ -19,16 +19,18 @@ const CHECK: &str = "files/upload_session/finish_batch/check";
 /// A check that fails while the job runs says nothing about the job: nothing else is committed beside it.
 #[test]
 fn l1_a_check_that_fails_while_the_job_runs_starts_no_other_job() {
-    for effect in [
-        Effect::EndpointError("internal_error".into()),
-        Effect::EndpointError("invalid_async_job_id".into()),
-        Effect::Status { code: 400, retry_after: None, body: Some("Error in call to API function".into()) },
+    for (effect, times) in [
+        (Effect::EndpointError("internal_error".into()), 1),
+        (Effect::EndpointError("invalid_async_job_id".into()), 1),
+        (Effect::Status { code: 400, retry_after: None, body: Some("Error in call to API function".into()) }, 1),
+        // What is no answer says nothing either, however often it comes.
+        (Effect::Garbage(Garbage::Html), 6),
     ] {
         let world = World::with(slow(6));
         for n in 0..40 {
             world.write(&format!("{n}"), format!("{n}"));
         }
-        world.standin.faults().add(Fault::once(CHECK, effect.clone()));
+        world.standin.faults().add(Fault::times(CHECK, times, effect.clone()));
         let _daemon = world.daemon();
         world.until("all", |s| s.file_count() == 40);
         world.until_folder("in_sync");

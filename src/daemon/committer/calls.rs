@@ -14,9 +14,6 @@ use crate::model::{Batch, BatchKind, Change, Failure, RemoteChange};
 use crate::plan::job::{self, Limits, Next, Said};
 use crate::plan::retry;
 
-/// So many unreadable answers about a job are enough.
-const UNREADABLE: u32 = 4;
-
 impl Committer {
     /// Makes the batch's call.
     pub(super) async fn call(&mut self, batch: &Batch) -> Result<Results, Fatal> {
@@ -135,7 +132,7 @@ impl Committer {
         lock(&account.lane).job_id = Some(job.to_owned());
         let (began, limits) = (Instant::now(), Limits::of(account.config.commit.job_deadline));
         let (mut running, mut asked_in_vain) = (0_u32, 0_u32);
-        let (mut failed, mut unreadable) = (0, 0);
+        let mut failed = 0;
         loop {
             let (done, error) = match batch.kind {
                 BatchKind::Upload => {
@@ -178,8 +175,9 @@ impl Committer {
             };
             match (done, error) {
                 (Some(results), _) => return Ok(results),
-                // The question failed, which says nothing about the job: it may still run, and nothing else is committed beside it.
-                (None, Some(CallError::Api(error))) => {
+                // The question failed, or its answer is none: that says nothing about the job. It may still run, and nothing else is committed
+                // beside it.
+                (None, Some(error)) if matches!(error, CallError::Api(_)) || is_unreadable(&error) => {
                     let why = format!(
                         "Dropbox does not say whether its last commit has ended ({error}); nothing else is committed meanwhile"
                     );
@@ -190,11 +188,9 @@ impl Committer {
                     asked_in_vain = asked_in_vain.saturating_add(1);
                 }
                 (None, Some(error)) => {
-                    // A reply that is no reply, again and again (too few results, say), will not become one; and no answer is waited for
-                    // for ever: then, too, the tree itself has to tell.
-                    unreadable += u32::from(is_unreadable(&error));
-                    if unreadable >= UNREADABLE || began.elapsed() > limits.failing {
-                        tracing::warn!(account = %account.name, "a commit job's answers cannot be used; looking at its files one by one");
+                    // No answer is waited for for ever: then the tree itself has to tell.
+                    if began.elapsed() > limits.running {
+                        tracing::warn!(account = %account.name, "a commit job cannot be asked for; looking at its files one by one");
                         return Ok(Results::Unknown);
                     }
                     account.note(&error.failure());
