@@ -20,6 +20,7 @@ mod account;
 mod attention;
 mod beats;
 mod brake;
+mod budget;
 mod clock;
 mod committer;
 mod copies;

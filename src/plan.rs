@@ -2,6 +2,7 @@
 
 pub mod batch;
 pub mod blame;
+pub mod budget;
 pub mod conflict;
 pub mod copies;
 pub mod course;

@@ -15,10 +15,11 @@ use crate::daemon::intake::until;
 use crate::daemon::judge::Judge;
 use crate::daemon::live::lock;
 use crate::daemon::mover::{Mover, echo, is_done};
-use crate::daemon::{copies, strangers, trash};
+use crate::daemon::{budget, copies, strangers, trash};
 use crate::dropbox::{EntryError, FileMetadata, Metadata};
 use crate::model::{Batch, BatchKind, Change, ChangeId, Failure, FolderId, Outcome};
 use crate::plan::batch::{Limits, Waiting, When, when};
+use crate::plan::budget::Commits;
 use crate::plan::fallback::Fallback;
 use crate::plan::pace::Pace;
 use crate::plan::wait::is_ahead;
@@ -109,11 +110,14 @@ impl Committer {
         let mut next: Option<i64> = proposed.then(|| now + LOOK_AGAIN_MS);
         for ready in &waiting {
             next = [next, ready.next_not_before].into_iter().flatten().min();
-            if full && ready.kind == BatchKind::Upload {
-                // An empty file finds room everywhere.
-                match account.store.begin_empty_batch(self.pace.entries, &away, now).await? {
-                    Some(batch) => return self.finish(batch, false).await,
-                    None => continue,
+            if ready.kind == BatchKind::Upload && ready.entries > 0 {
+                match budget::may_commit(&account).await? {
+                    Commits::All => {}
+                    Commits::Nothing => continue,
+                    Commits::Empty => match account.store.begin_empty_batch(self.pace.entries, &away, now).await? {
+                        Some(batch) => return self.finish(batch, false).await,
+                        None => continue,
+                    },
                 }
             }
             let (mut skip, at) = match ready.kind {

@@ -118,6 +118,11 @@ fn is_asked(account: &Account, send: &Send) -> bool {
         && !account.copies.is_refused(send.job.folder, &send.job.path)
 }
 
+/// Whether a copy may stand in for sending this file; if nobody can tell, it is looked for.
+pub(crate) fn may_have_a_source(account: &Account, send: &Send) -> bool {
+    is_asked(account, send) && account.store.has_size_blocking(send.stat.size).unwrap_or(true)
+}
+
 fn look(account: &Account, send: Send) -> Result<Found, StoreError> {
     let size = send.stat.size;
     if !account.store.has_size_blocking(size)? {

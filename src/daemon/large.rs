@@ -142,7 +142,6 @@ async fn sent_before(account: &Account, send: &Send) -> Result<Option<Sent>, Sto
     }
     let nothing = Body::from_bytes(Vec::new());
     let reply = account.judge(account.dropbox.append(&begun.session.id, send.len(), true, nothing).await);
-    transfer::count(account).await?;
     match reply {
         Ok(()) => Ok(Some(Sent::Staged(begun.session.id, known))),
         Err(CallError::Api(error)) if error.is("closed") => Ok(Some(Sent::Staged(begun.session.id, known))),
@@ -155,7 +154,6 @@ async fn sent_before(account: &Account, send: &Send) -> Result<Option<Sent>, Sto
 /// A new session.
 async fn anew(account: &Account, send: &Send) -> Result<Way, Stop> {
     let started = account.judge(account.dropbox.start_session(true).await);
-    transfer::count(account).await?;
     let session = started.map_err(|e| Stop::Row(e.failure()))?;
     let chunk = account.config.upload.chunk_size.max(BLOCK_SIZE);
     let (_, stat) = send.read_at();
@@ -242,7 +240,6 @@ impl Sending<'_> {
             })
         });
         let reply = account.judge(account.dropbox.append(session, at, close, body).await);
-        transfer::count(account).await?;
         match reply {
             Ok(()) => {}
             // The reply to the closing part was lost, and its bytes were not.

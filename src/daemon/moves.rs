@@ -13,6 +13,7 @@ use crate::daemon::live::lock;
 use crate::daemon::swaps::seems_moved;
 use crate::local::{Kind, Root};
 use crate::model::{Base, FolderId, Job, Local, RelPath, Settled, Stat, WriteMode};
+use crate::plan::budget::Full;
 use crate::plan::decide::Action;
 use crate::plan::moves::{How, Old, Spelling, above, candidate, same_file, spelling};
 use crate::plan::names;
@@ -441,12 +442,13 @@ pub(crate) async fn hold_deletions(account: &Account, folder: FolderId) -> Resul
     if busy(account).await?.contains(&folder) {
         return Ok(true);
     }
-    // What is full has to be emptied, and nothing is sent meanwhile.
-    if account.is_full() {
-        return Ok(false);
-    }
-    if account.copies.is_seeking() {
+    // What is full has to be emptied, and nothing is sent meanwhile. Where only calls are spent, copies go on.
+    let full = account.why_full();
+    if full != Full::Room && account.copies.is_seeking() {
         return Ok(true);
+    }
+    if full != Full::No {
+        return Ok(false);
     }
     for place in account.moves.refused_places(folder) {
         // What is sent below a file that is itself to be deleted waits for that, and nothing waits in a circle.

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{self, Config};
 use crate::daemon::account::{Account, Lane, Upward};
 use crate::daemon::beats::{Beats, on_the_disk};
+use crate::daemon::budget;
 use crate::daemon::clock::{ms, now_ms, rfc3339, steady_ms};
 use crate::daemon::copies::Copies;
 use crate::daemon::folder::Folder;
@@ -156,6 +157,7 @@ pub(crate) async fn assemble(
 ) -> Result<Account, StoreError> {
     let Parts { store, dropbox, source, folders, looks, remote, beats } = parts;
     let governor = govern(&dropbox, &account.name);
+    budget::meter(&dropbox, &store, account.data_transport_budget);
     let paused = pause::remembered(&store).await?;
     let ceilings = store.meta("ceilings").await?;
     let ceilings = ceilings.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();

@@ -101,7 +101,6 @@ async fn probe(account: &Account, files: Vec<Ready>) -> Result<Vec<Item>, Fatal>
     let id = |f: &Ready| f.session.as_ref().map(|s| s.id.clone()).unwrap_or_default();
     let entries: Vec<_> = files.iter().map(|f| entry(id(f), f.send.len(), 0)).collect();
     let reply = account.judge(account.dropbox.append_batch(&entries, Body::from_bytes(Vec::new())).await);
-    transfer::count(account).await?;
     let results = match reply {
         Ok(results) => results,
         Err(error) => {
@@ -156,7 +155,6 @@ async fn rest(account: &Account, send: Send, hash: ContentHash, session: Session
         Ok(tail) => {
             let body = Body::from_fn(len - at, tail, transfer::range(&send, at..len));
             let reply = account.judge(account.dropbox.append(&session.id, at, true, body).await);
-            transfer::count(account).await?;
             reply.map_err(|error| of_call(&error))
         }
     };
@@ -211,7 +209,6 @@ async fn one(account: &Account, items: Vec<Item>) -> Result<(), Fatal> {
     let reply = account.judge(account.dropbox.append_batch(&entries, body).await);
     tracing::debug!(account = %account.name, entries = entries.len(), bytes, ok = reply.is_ok(), "sent a pack");
     drop(shown);
-    transfer::count(account).await?;
     match reply {
         Ok(results) => {
             account.upward.resets.store(0, Ordering::Relaxed);
@@ -279,7 +276,9 @@ async fn refused(account: &Account, files: Vec<Ready>, shape: Shape, error: Call
     let surely = match &error {
         CallError::Transport(t) => !t.outcome_unknown,
         CallError::Body(_) => false,
-        CallError::Api(_) | CallError::Root(_) | CallError::Throttled(_) | CallError::Auth(_) => true,
+        CallError::Api(_) | CallError::Root(_) | CallError::Throttled(_) | CallError::Auth(_) | CallError::Held(_) => {
+            true
+        }
     };
     if surely {
         account.store.return_uploads(files.iter().map(|f| f.send.job.id).collect()).await?;

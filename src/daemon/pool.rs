@@ -6,7 +6,6 @@ use std::time::Duration;
 use crate::daemon::account::{Account, Fatal};
 use crate::daemon::clock::{chance, ms, now_ms};
 use crate::daemon::live::lock;
-use crate::daemon::transfer;
 use crate::dropbox::{CallError, TransportKind};
 use crate::model::{Failure, Next, UnixMs};
 use crate::plan::retry;
@@ -62,7 +61,6 @@ async fn fill(account: &Account, files: Vec<Whole>) -> Result<Result<Vec<Session
         let missing = n.saturating_sub(there).saturating_add(others);
         let ask = missing.max(coming.saturating_sub(there)).clamp(POOL, START_BATCH);
         let started = account.judge(account.dropbox.start_batch(usize::try_from(ask).unwrap_or(1)).await);
-        transfer::count(account).await?;
         let (in_vain, failure) = match started {
             Ok(ids) => {
                 let asked = ids.len() as u64;

@@ -7,8 +7,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
 
-use crate::daemon::account::{Account, Fatal};
-use crate::daemon::clock::{month, now_ms};
 use crate::daemon::folder::Folder;
 use crate::daemon::uploader::{Send, Source};
 use crate::local::{Changed, FileRange};
@@ -85,16 +83,6 @@ pub(crate) fn busy() -> Failure {
 pub(crate) fn file_changed(error: &io::Error) -> Option<Failure> {
     let inner = error.get_ref()?;
     if Changed::caused(inner) { Some(busy()) } else { inner.downcast_ref::<Failure>().cloned() }
-}
-
-/// Stores the data-transport calls that were made since the last time.
-pub(crate) async fn count(account: &Account) -> Result<(), Fatal> {
-    let counts = account.dropbox.take_transport_counts();
-    let month = month(now_ms());
-    for (route, n) in counts {
-        account.store.count_transport(&month, route, n).await?;
-    }
-    Ok(())
 }
 
 /// A stream that tells how many bytes have passed.

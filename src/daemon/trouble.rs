@@ -16,6 +16,7 @@ use crate::dropbox::CallError;
 use crate::model::attention::needs_a_person;
 use crate::model::status::AccountState;
 use crate::model::{Failure, Job, Next, UnixMs};
+use crate::plan::budget::Full;
 use crate::plan::retry;
 use crate::plan::wait::is_ahead;
 
@@ -202,6 +203,20 @@ impl Account {
     /// Whether uploads wait for room.
     pub(crate) fn is_full(&self) -> bool {
         self.upward.quota.borrow().as_ref().is_some_and(Trouble::waits)
+    }
+
+    /// Whether uploads wait for data-transport calls, and not for room.
+    pub(crate) fn is_spent(&self) -> bool {
+        self.why_full() == Full::Calls
+    }
+
+    /// Why uploads wait, if they do.
+    pub(crate) fn why_full(&self) -> Full {
+        match self.upward.quota.borrow().as_ref().filter(|quota| quota.waits()) {
+            None => Full::No,
+            Some(quota) if quota.state == AccountState::QuotaFull => Full::Room,
+            Some(_) => Full::Calls,
+        }
     }
 
     /// There may be room again: one try.

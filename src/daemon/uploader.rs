@@ -59,9 +59,6 @@ impl Uploader {
         let account = &self.account;
         strike();
         rest(account.may_work()).await;
-        if self.over_budget().await? {
-            return Ok(());
-        }
         let full = account.is_full();
         if !full && account.upward.put_off.swap(false, Ordering::Relaxed) {
             account.store.due_now(now_ms()).await?;
@@ -73,7 +70,11 @@ impl Uploader {
         let (sends, fetches) = self.record(looked).await?;
         // Not before: a move that was found takes the place of its deletion only where it is written down.
         drop(looking);
-        let sends = rest(copies::instead(account, sends)).await?;
+        let mut sends = rest(copies::instead(account, sends)).await?;
+        // What can only be sent waits for calls, as it waits for room.
+        if full && account.is_spent() {
+            look::put_off(account, std::mem::take(&mut sends)).await?;
+        }
         let chunk = account.config.upload.chunk_size;
         let (large, small): (Vec<_>, Vec<_>) = sends.into_iter().partition(|s| s.len() > chunk);
         if !small.is_empty() {
@@ -231,24 +232,6 @@ impl Uploader {
             account.store.stage(staged, now_ms()).await?;
         }
         Ok((sends, fetches))
-    }
-
-    /// Whether this month's data-transport calls are spent; then everything waits, and says why.
-    async fn over_budget(&self) -> Result<bool, Fatal> {
-        let account = &self.account;
-        let Some(budget) = account.budget else { return Ok(false) };
-        let month = crate::daemon::clock::month(now_ms());
-        if account.store.transport(&month).await? < budget {
-            return Ok(false);
-        }
-        account.note(&Failure::account(
-            "rate_limited",
-            format!(
-                "this month's data_transport_budget of {budget} calls is spent: raise it, or wait for the next month"
-            ),
-        ));
-        rest(tokio::time::sleep(Duration::from_secs(1))).await;
-        Ok(true)
     }
 }
 

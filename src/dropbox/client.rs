@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
@@ -21,6 +22,7 @@ use super::route::{Route, Style};
 use super::settings::{PathRoot, Settings, SetupError};
 use super::token_call::address;
 use super::wire;
+use crate::model::Failure;
 
 mod request;
 
@@ -30,6 +32,9 @@ const ARG: HeaderName = HeaderName::from_static("dropbox-api-arg");
 /// Asked before each call of a class, as [`Dropbox::waiting`] names it, with `false`, and told with `true` that one has carried content: how long
 /// the call has to wait.
 pub type Governor = Box<dyn Fn(&'static str, bool) -> Duration + Send + Sync>;
+
+/// Asked before each data-transport call goes out, with its route and whether it commits; one that is refused is not made.
+pub type Meter = Box<dyn Fn(&'static str, bool) -> BoxFuture<'static, Result<(), Failure>> + Send + Sync>;
 
 /// Dropbox, for one account. Clones share connections, tokens, gates and counts.
 #[derive(Clone)]
@@ -48,6 +53,8 @@ struct Inner {
     refusals: RootRefusals,
     /// How long a call of a class has to wait, by a rule of the daemon's.
     governor: OnceLock<Governor>,
+    /// Counts data-transport calls before they are made.
+    meter: OnceLock<Meter>,
     flow: Arc<Flow>,
     counts: Mutex<BTreeMap<&'static str, u64>>,
 }
@@ -125,6 +132,7 @@ impl Dropbox {
             gates,
             refusals: RootRefusals::default(),
             governor: OnceLock::new(),
+            meter: OnceLock::new(),
             flow,
             counts: Mutex::default(),
         })))
@@ -153,6 +161,11 @@ impl Dropbox {
     /// Asks this before every call from now on; only the first one is taken.
     pub fn govern(&self, governor: Governor) {
         let _ = self.0.governor.set(governor);
+    }
+
+    /// Asks this before every data-transport call from now on; only the first one is taken.
+    pub fn meter(&self, meter: Meter) {
+        let _ = self.0.meter.set(meter);
     }
 
     /// Somebody asked: what waits since it was refused again and again is tried once, now.
@@ -444,6 +457,9 @@ impl Dropbox {
         let watch = Watch::new();
         let request = self.request(route, load, body, ticket, &watch)?;
         if route.counted {
+            if let Some(meter) = inner.meter.get() {
+                meter(route.name, route.class == Class::Commit).await.map_err(CallError::Held)?;
+            }
             *inner.counts.lock().unwrap_or_else(PoisonError::into_inner).entry(route.name).or_default() += 1;
         }
         let started = tokio::time::Instant::now();

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::model::Failure;
+
 /// The longest text of a server that is kept, in characters.
 const TEXT_CAP: usize = 400;
 
@@ -257,6 +259,8 @@ pub enum CallError {
     Auth(AuthError),
     /// The call did not come through whole.
     Transport(Transport),
+    /// The call was not made: the rule that counts such calls refused it.
+    Held(Failure),
     /// The caller's own bytes could not be read; the error is the one that the stream gave.
     Body(io::Error),
 }
@@ -322,6 +326,7 @@ impl fmt::Display for CallError {
             },
             Self::Auth(e) => e.fmt(f),
             Self::Transport(t) => f.write_str(&t.text),
+            Self::Held(failure) => f.write_str(&failure.text),
             Self::Body(e) => write!(f, "the bytes to send could not be read: {e}"),
         }
     }

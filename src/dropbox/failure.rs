@@ -28,6 +28,7 @@ impl CallError {
             }
             Self::Auth(e) => Failure::account("auth_required", e.to_string()),
             Self::Transport(t) => transport(t),
+            Self::Held(failure) => failure.clone(),
             Self::Body(e) => Failure::retry("io_error", format!("the file could not be read while it was sent: {e}")),
         }
     }

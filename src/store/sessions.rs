@@ -79,18 +79,22 @@ impl Store {
         self.read(move |conn| young(conn, born_after)).await
     }
 
-    /// Adds `n` calls of a route to a month (`2026-11`, UTC).
+    /// Adds a call of a route to a month (`2026-11`, UTC) that has had fewer than `below` of all routes together. `false`: it has had as many, and
+    /// nothing is added.
     ///
     /// # Errors
     /// When the database cannot be written.
-    pub async fn count_transport(&self, month: &str, route: &str, n: u64) -> Result<(), StoreError> {
+    pub async fn count_transport(&self, month: &str, route: &str, below: u64) -> Result<bool, StoreError> {
         let (month, route) = (month.to_owned(), route.to_owned());
         self.write(move |conn| {
-            conn.prepare_cached(
-                "INSERT INTO transport VALUES (?1, ?2, ?3) ON CONFLICT (month, route) DO UPDATE SET calls = calls + excluded.calls",
-            )?
-            .execute(params![month, route, row::int(n)])?;
-            Ok(())
+            let added = conn
+                .prepare_cached(
+                    "INSERT INTO transport SELECT ?1, ?2, 1
+                      WHERE (SELECT coalesce(sum(calls), 0) FROM transport WHERE month = ?1) < ?3
+                         ON CONFLICT (month, route) DO UPDATE SET calls = calls + 1",
+                )?
+                .execute(params![month, route, row::int(below)])?;
+            Ok(added > 0)
         })
         .await
     }

@@ -3,3 +3,4 @@
 mod entries;
 mod files;
 mod patterns;
+mod secrets;

@@ -1,5 +1,6 @@
 //! The commit lane (group L).
 
+mod budget;
 mod renames;
 mod two_daemons;
 use std::time::Duration;

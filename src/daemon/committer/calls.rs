@@ -8,7 +8,6 @@ use crate::daemon::account::Fatal;
 use crate::daemon::clock::chance;
 use crate::daemon::judge::Judge;
 use crate::daemon::live::lock;
-use crate::daemon::transfer;
 use crate::dropbox::{CallError, DeleteEntry, EntryError, FinishEntry, Launch, Poll, RelocateEntry, TransportKind};
 use crate::model::{Batch, BatchKind, Change, Failure, RemoteChange};
 use crate::plan::job::{self, Limits, Next, Said};
@@ -62,7 +61,6 @@ impl Committer {
         let entries: Vec<FinishEntry<'_>> = batch.changes.iter().filter_map(finish_entry).collect();
         if let ([only], LoneFile::Finish) = (entries.as_slice(), account.config.commit.lone_file) {
             let reply = account.judge(account.dropbox.finish(only).await);
-            transfer::count(account).await?;
             return Ok(match reply {
                 Ok(metadata) => Results::Files(vec![Ok(metadata)]),
                 Err(CallError::Api(error)) if error.status == 409 => {
@@ -75,11 +73,9 @@ impl Committer {
         let v2 = account.config.commit.route == Route::FinishBatchV2 || self.fallback.is_used(now.into_std());
         if v2 {
             let reply = account.judge(account.dropbox.finish_batch_v2(&entries).await);
-            transfer::count(account).await?;
             return Ok(reply.map_or_else(|e| broken(&e), Results::Files));
         }
         let reply = account.judge(account.dropbox.finish_batch(&entries).await);
-        transfer::count(account).await?;
         match reply {
             Ok(Launch::Done(results)) => {
                 self.fallback.works();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::{Looked, SOON_MS, Send, Source, failed};
-use crate::daemon::account::Account;
+use crate::daemon::account::{Account, Fatal};
 use crate::daemon::clock::{ms, now_ms, rfc3339};
 use crate::daemon::folder::{self, Folder, stands};
 use crate::daemon::judge::case_clash;
@@ -13,7 +13,7 @@ use crate::daemon::meet::{Meeting, Met};
 use crate::daemon::moves::Instead;
 use crate::daemon::remote::View;
 use crate::daemon::views::not_sent;
-use crate::daemon::{hashed, moves, unsynced};
+use crate::daemon::{copies, hashed, moves, unsynced};
 use crate::local::{self, SmallRead};
 use crate::model::{
     Agreed, Base, Claimed, Failure, Job, Local, Remote, RemoteChange, Settled, Stat, UnixMs, WriteMode,
@@ -178,10 +178,10 @@ fn upload(
     {
         return Looked::Done(known.job, settled);
     }
-    if full && stat.size > 0 {
-        // Nothing but room is missing. When there is some, it is due.
-        account.upward.put_off.store(true, Ordering::Relaxed);
-        return Looked::Done(known.job, Settled::Wait(now_ms() + FULL_MS));
+    // Where calls are spent, a copy in Dropbox costs none; where there is no room, an empty file needs none.
+    let waits = full && if account.is_spent() { !copies::may_have_a_source(account, &known) } else { stat.size > 0 };
+    if waits {
+        return Looked::Done(known.job, wait_for_room(account));
     }
     if read_only {
         return match hashed::hash(account, &known.folder.root, &known.job.path, &stat) {
@@ -239,6 +239,18 @@ pub(crate) fn twin(account: &Account, job: &Job, file_id: &str) -> Option<Settle
     }
     let is_shown = stands(&account.folder(job.folder)?.root, &job.path) == Local::Absent;
     Some(if is_shown { Settled::Nothing } else { Settled::Wedge(case_clash(&other)) })
+}
+
+/// Nothing but room, or a call, is missing. When there is some, the row is due.
+fn wait_for_room(account: &Account) -> Settled {
+    account.upward.put_off.store(true, Ordering::Relaxed);
+    Settled::Wait(now_ms() + FULL_MS)
+}
+
+/// Puts off what would have to be sent.
+pub(super) async fn put_off(account: &Account, sends: Vec<Send>) -> Result<(), Fatal> {
+    let done = sends.into_iter().map(|send| (send.job, wait_for_room(account))).collect();
+    Ok(account.store.settle(done, now_ms()).await?)
 }
 
 /// Whether a file has come to rest.

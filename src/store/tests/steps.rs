@@ -339,10 +339,17 @@ async fn sessions_leave_the_pool_once_and_die_of_age() {
     home.store.return_sessions(taken[..1].to_vec()).await.unwrap();
     let rest = home.store.take_sessions(9, 15).await.unwrap();
     assert_eq!(rest.iter().map(|s| (s.id.as_str(), s.born_at)).collect::<Vec<_>>(), [("a", 20), ("c", 30)]);
-    home.store.count_transport("2026-11", "upload", 3).await.unwrap();
-    home.store.count_transport("2026-11", "upload", 4).await.unwrap();
-    home.store.count_transport("2026-12", "upload", 1).await.unwrap();
-    assert_eq!(home.store.transport("2026-11").await, Ok(7));
+    let count = |month: &'static str, route: &'static str, below| home.store.count_transport(month, route, below);
+    assert_eq!(count("2026-11", "append", 3).await, Ok(true));
+    assert_eq!(count("2026-11", "append", 3).await, Ok(true));
+    assert_eq!(count("2026-11", "finish", 3).await, Ok(true));
+    // All routes together, and each month by itself.
+    assert_eq!(count("2026-11", "finish", 3).await, Ok(false));
+    assert_eq!(count("2026-11", "start", 3).await, Ok(false));
+    assert_eq!(count("2026-12", "append", 1).await, Ok(true));
+    assert_eq!(count("2026-11", "start", u64::MAX).await, Ok(true));
+    assert_eq!(home.store.transport("2026-11").await, Ok(4));
+    assert_eq!(home.store.transport("2026-12").await, Ok(1));
 }
 
 #[tokio::test]
