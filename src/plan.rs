@@ -31,3 +31,4 @@ pub mod swaps;
 pub mod tell;
 pub mod trash;
 pub mod wait;
+pub mod walk;

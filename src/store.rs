@@ -41,6 +41,7 @@ mod remote_read;
 mod remote_root;
 mod remote_touched;
 mod remote_view;
+mod remote_walk;
 mod row;
 mod schema;
 mod sessions;

@@ -16,6 +16,7 @@ use crate::model::listing::{Page, Refused, What};
 use crate::plan::guard::Limits;
 use crate::plan::listing::{believable, collapsed, holds, key_of, moved, rule, unholdable};
 use crate::plan::moves::is_halfway;
+use crate::plan::walk::Mark;
 use crate::store::{Listing, Naming, Place, Store, StoreError, Tree, TreeId};
 
 /// Pages of one run that are remembered, to tell one that brings nothing new.
@@ -41,6 +42,10 @@ pub(crate) struct Follower {
     began: Option<u64>,
     /// When a cursor was refused, and no other one has led anywhere since.
     refused: Option<Instant>,
+    /// Failures in a row of the recursive listing that a walk may get round.
+    broken: u32,
+    /// The tree that was walked last: changes since it began are being fetched.
+    walked: Option<TreeId>,
 }
 
 /// What a step came to.
@@ -86,6 +91,8 @@ impl Follower {
             lost: None,
             began: None,
             refused: None,
+            broken: 0,
+            walked: None,
         }
     }
 
@@ -151,7 +158,7 @@ impl Follower {
         match listing.followed() {
             Some(Tree { id, cursor: Some(cursor), running: true, .. }) => {
                 let (id, cursor) = (*id, cursor.clone());
-                self.after(Place::After(id, cursor.clone()), &cursor).await
+                self.next(id, cursor).await
             }
             Some(Tree { cursor: Some(cursor), .. }) => Ok(Stepped::AtRest(cursor.clone())),
             followed => {
@@ -167,9 +174,17 @@ impl Follower {
         match listing.followed() {
             Some(Tree { id, cursor: Some(cursor), .. }) => {
                 let (id, cursor) = (*id, cursor.clone());
-                self.after(Place::After(id, cursor.clone()), &cursor).await
+                self.next(id, cursor).await
             }
             _ => Ok(Stepped::Went(0)),
+        }
+    }
+
+    /// The page after a cursor, or the next one of a walk.
+    async fn next(&mut self, id: TreeId, cursor: String) -> Result<Stepped, Stuck> {
+        match Mark::read(&cursor) {
+            Some(mark) => self.walk(id, cursor, mark).await,
+            None => self.after(id, cursor).await,
         }
     }
 
@@ -210,7 +225,8 @@ impl Follower {
         self.pages.clear();
         match self.dropbox.list_folder(&self.lane.scope, &self.lane.question).await {
             Ok(page) => {
-                self.lane.set(|now| now.no_folder = None);
+                self.broken = 0;
+                self.lane.set(|now| (now.no_folder, now.walk) = (None, None));
                 self.began = (!page.has_more).then_some(began);
                 self.stage(Place::First { here: true }, page).await
             }
@@ -230,25 +246,30 @@ impl Follower {
                 }
                 Ok(Stepped::Missing)
             }
-            Err(error) => Err(Stuck::Call(error)),
+            Err(error) => self.way_round(error, false).await,
         }
     }
 
-    async fn after(&mut self, place: Place, cursor: &str) -> Result<Stepped, Stuck> {
+    async fn after(&mut self, tree: TreeId, cursor: String) -> Result<Stepped, Stuck> {
         let began = self.lane.echo.begin();
-        match self.dropbox.list_continue(cursor).await {
+        match self.dropbox.list_continue(&cursor).await {
             Ok(page) => {
+                self.broken = 0;
                 self.began = (!page.has_more).then_some(began);
                 let barren = page.has_more && (page.cursor == cursor || !self.is_new(&page));
                 if !page.has_more {
                     self.pages.clear();
                 }
-                let stepped = self.stage(place, page).await?;
+                let stepped = self.stage(Place::After(tree, cursor), page).await?;
                 Ok(if barren { Stepped::Barren } else { stepped })
             }
             Err(error) if error.is("path/not_found") || error.is("path/not_folder") => self.begin_anew(&error).await,
             Err(error) if self.is_lost(&error) => self.begin_anew(&error).await,
-            Err(error) => Err(Stuck::Call(error)),
+            // What a whole listing is followed by does not come from a walk either.
+            Err(error) => match self.store.listing(self.lane.id).await?.followed() {
+                Some(followed) if !followed.complete && self.walked != Some(tree) => self.way_round(error, true).await,
+                _ => Err(Stuck::Call(error)),
+            },
         }
     }
 
@@ -381,6 +402,8 @@ impl Follower {
         });
     }
 }
+
+mod walk;
 
 #[cfg(test)]
 mod tests;

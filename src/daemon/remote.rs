@@ -86,6 +86,8 @@ pub(crate) struct LaneNow {
     pub(crate) confirmed: Option<UnixMs>,
     /// Its last call failed.
     pub(crate) failing: Option<Failing>,
+    /// It is listed folder by folder, and how far that has come.
+    pub(crate) walk: Option<String>,
     /// Whether uploads need not wait for the first listing (any more).
     pub(crate) let_go: bool,
     /// Whether everything that there was to fetch has been fetched once since the start.
@@ -563,7 +565,7 @@ impl RemoteCache {
                 });
             }
             let lost = now.lost.into_values().next().map(|lost| lost.reason);
-            sum.reason = sum.reason.or(lost).or(now.failing.map(|failing| failing.reason));
+            sum.reason = sum.reason.or(lost).or(now.failing.map(|failing| failing.reason)).or(now.walk);
         }
         let told = |held: &status::HeldListing| {
             let said = held.reason.contains(&held.token);

@@ -86,7 +86,29 @@ impl Dropbox {
     /// # Errors
     /// [`CallError`].
     pub async fn latest_cursor(&self, path: &RemotePath) -> Result<String, CallError> {
-        let argument = argument(path, &Question::default(), false, None);
+        self.latest(argument(path, &Question::default(), false, None)).await
+    }
+
+    /// A cursor for what changes in a folder and everything below it from now on.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn latest_cursor_below(&self, path: &RemotePath, question: &Question) -> Result<String, CallError> {
+        self.latest(argument(path, question, true, None)).await
+    }
+
+    /// The entry of a file or folder itself, as a listing of the folder above shows it.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn entry_of(&self, path: &RemotePath) -> Result<Page, CallError> {
+        let route = &route::GET_METADATA;
+        let entry = self.rpc_bytes(route, &json!({ "path": path.as_str() }).to_string()).await?;
+        let page = [br#"{"cursor":"none","has_more":false,"entries":["#.as_slice(), entry.as_ref(), b"]}"].concat();
+        Ok(read(&page, route.name, None)?)
+    }
+
+    async fn latest(&self, argument: Value) -> Result<String, CallError> {
         let value = self.rpc(&route::LATEST_CURSOR, &argument).await?;
         let cursor = value.get("cursor").and_then(Value::as_str).map(str::to_owned);
         Ok(cursor.ok_or_else(|| Transport::protocol(format!("{}: no cursor came", route::LATEST_CURSOR.name)))?)

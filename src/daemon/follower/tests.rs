@@ -208,9 +208,18 @@ async fn history(standin: &Standin, store: &Store, seed: u64) -> u32 {
 /// `FERRYBOX_HISTORIES=10000` runs that many; `FERRYBOX_SEED` is the first.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn e1_e2_e3_e7_random_histories_end_equal_to_the_server() {
+    histories(120, || Settings { page_size: 3, empty_page_every: 7, ..Settings::default() }).await;
+}
+
+/// The same where nothing of any size is listed as a whole: walks, with changes, restarts, resets and faults between any two of their calls.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn r4_random_histories_of_walks_end_equal_to_the_server() {
+    histories(50, || Settings { page_size: 3, recursive_most: Some(1), ..Settings::default() }).await;
+}
+
+async fn histories(usual: u64, settings: fn() -> Settings) {
     let number = |name: &str, usual| std::env::var(name).ok().and_then(|n| n.parse().ok()).unwrap_or(usual);
-    let (histories, first) = (number("FERRYBOX_HISTORIES", 120_u64), number("FERRYBOX_SEED", 1_u64));
-    let settings = || Settings { page_size: 3, empty_page_every: 7, ..Settings::default() };
+    let (histories, first) = (number("FERRYBOX_HISTORIES", usual), number("FERRYBOX_SEED", 1_u64));
     let mut failures = 0;
     let mut seed = first;
     while seed < first + histories {

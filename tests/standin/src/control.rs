@@ -150,6 +150,7 @@ fn special(settings: &mut Settings, name: &str, value: &Value) -> Result<bool, S
         "repeated_finish" => take(&mut settings.repeated_finish, name, value)?,
         "parents_unlisted" => take(&mut settings.parents_unlisted, name, value)?,
         "listing_breaks_after" => take(&mut settings.listing_breaks_after, name, value)?,
+        "recursive_most" => take(&mut settings.recursive_most, name, value)?,
         "app_folder" => take(&mut settings.app_folder, name, value)?,
         "transport_limit" => take(&mut settings.transport_limit, name, value)?,
         "transport_locale" => take(&mut settings.transport_locale, name, value)?,

@@ -121,6 +121,8 @@ pub struct Settings {
     pub parents_unlisted: bool,
     /// `continue` answers `reset` after this many pages of each first listing.
     pub listing_breaks_after: Option<u64>,
+    /// Recursive listings of folders with more than this below them fail with 500, as the specification warns they may.
+    pub recursive_most: Option<usize>,
     /// Data transport calls that each account may make; more get 403.
     pub transport_limit: Option<u64>,
     /// The language of that 403: `en`, `de`, `fr` or `ja`.
@@ -191,6 +193,7 @@ impl Default for Settings {
             sloppy_display: false,
             parents_unlisted: false,
             listing_breaks_after: None,
+            recursive_most: None,
             top_folders_settle: Duration::ZERO,
             app_folder: false,
             transport_limit: None,

@@ -144,6 +144,15 @@ fn linked(call: &Call, world: &World, link: &SharedLink, arg: &ListFolderArg) ->
 /// files.stone, `list_folder`.
 pub(crate) async fn list_folder(call: &Call) -> Result<Value, Refusal> {
     let cursor = open(call)?;
+    if let Some(most) = call.settings.recursive_most.filter(|_| cursor.recursive) {
+        let world = call.shared.world();
+        if world.account(AccountKey(cursor.account)).count_below(&cursor.folder, most + 1) > most {
+            // "setting ListFolderArg.recursive to true may lead to performance issues or errors, especially when traversing folder structures with a
+            // large number of items."
+            let body = b"Internal Server Error".to_vec();
+            return Err(Refusal::Raw { status: 500, kind: "text/plain", retry_after: None, body });
+        }
+    }
     page(call, cursor).await
 }
 

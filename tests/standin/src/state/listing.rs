@@ -77,6 +77,17 @@ impl Account {
         }
     }
 
+    /// How many files and folders there are below a folder, counted up to `most`.
+    pub(crate) fn count_below(&self, folder: &str, most: usize) -> usize {
+        let range = format!("{folder}/")..format!("{folder}0");
+        self.tree
+            .nodes
+            .range::<str, _>((Bound::Included(range.start.as_str()), Bound::Excluded(range.end.as_str())))
+            .filter(|(_, node)| node.is_live())
+            .take(most)
+            .count()
+    }
+
     /// Collects keys of the first listing after `after`, in path order; the last one when there may be more.
     fn walk(&self, cursor: &Cursor, after: &str, keys: &mut Vec<String>) -> Option<String> {
         let folder = &cursor.folder;

@@ -127,3 +127,17 @@ async fn a_million_entries_are_made_in_seconds_and_listed_by_the_page() {
     assert_eq!(page.json["entries"].as_array().unwrap().len(), 1000);
     assert_eq!(standin.content("/folder-000007/file-00007001.txt").unwrap().as_ref(), b"generated entry 7001\n");
 }
+
+#[tokio::test]
+async fn r4_a_recursive_listing_of_too_much_fails_and_its_folders_can_be_listed() {
+    let (standin, raw) = pair(Settings { recursive_most: Some(2), ..Settings::default() }).await;
+    for path in ["/a/1", "/a/2", "/b"] {
+        standin.write(path, "x").unwrap();
+    }
+    let list = async |path: &str, recursive: bool| {
+        raw.rpc("files/list_folder", &json!({ "path": path, "recursive": recursive })).await.status
+    };
+    assert_eq!((list("", true).await, list("", false).await, list("/a", true).await), (500, 200, 200));
+    let latest = raw.rpc("files/list_folder/get_latest_cursor", &json!({ "path": "", "recursive": true })).await;
+    assert_eq!(latest.status, 200);
+}
