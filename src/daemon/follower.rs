@@ -12,9 +12,10 @@ use crate::daemon::clock::now_ms;
 use crate::daemon::remote::{Lane, NoFolder};
 use crate::dropbox::{CallError, Dropbox};
 use crate::model::Disk;
+use crate::model::key::loose_key_of;
 use crate::model::listing::{Page, Refused, What};
 use crate::plan::guard::Limits;
-use crate::plan::listing::{believable, collapsed, holds, key_of, moved, rule, unholdable};
+use crate::plan::listing::{believable, collapsed, holds, moved, rule, unholdable};
 use crate::plan::moves::is_halfway;
 use crate::plan::walk::Mark;
 use crate::store::{Listing, Naming, Place, Store, StoreError, Tree, TreeId};
@@ -341,7 +342,7 @@ impl Follower {
             return Ok(Stepped::Went(0));
         }
         let entries = page.entries.len() as u64;
-        self.notice(&mut page);
+        self.notice(&mut page).await?;
         page.entries = collapsed(std::mem::take(&mut page.entries));
         if matches!(place, Place::After(..)) {
             self.refused = None;
@@ -370,10 +371,15 @@ impl Follower {
     }
 
     /// What a page holds that cannot be used: counted, and said once.
-    fn notice(&self, page: &mut Page) {
-        let homes: Vec<_> = self.lane.folders.iter().map(|f| (key_of(f.remote.as_str()), f.disk)).collect();
+    async fn notice(&self, page: &mut Page) -> Result<(), StoreError> {
+        let mut homes = Vec::with_capacity(self.lane.folders.len());
+        for folder in &self.lane.folders {
+            // The first page of a first listing has only our guess: it is compared loosely.
+            let home = self.store.remote_key(self.lane.id, folder.remote.to_string()).await?;
+            homes.push((loose_key_of(&home), folder.disk));
+        }
         for entry in page.entries.iter().filter(|e| e.what != What::Deleted) {
-            let parent = entry.key.as_str().rsplit_once('/').map_or("", |(parent, _)| parent);
+            let parent = loose_key_of(entry.key.as_str().rsplit_once('/').map_or("", |(parent, _)| parent));
             let inside =
                 |home: &str| parent.strip_prefix(home).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
             let strictest = homes.iter().filter(|(home, _)| inside(home)).map(|(_, disk)| *disk);
@@ -385,7 +391,7 @@ impl Follower {
             }
         }
         if page.unknown.is_empty() && page.unmounted == 0 {
-            return;
+            return Ok(());
         }
         self.lane.set(|now| {
             now.unmounted += page.unmounted;
@@ -400,6 +406,7 @@ impl Follower {
                 *count += 1;
             }
         });
+        Ok(())
     }
 }
 

@@ -6,6 +6,7 @@ use super::Store;
 use super::error::{Step, StoreError};
 use super::folders::drop_rows;
 use super::remote::{self, ListingId};
+use super::remote_key;
 use crate::model::FolderId;
 
 /// What the live tree holds at a path.
@@ -31,7 +32,7 @@ pub struct RootFacts {
 }
 
 impl Store {
-    /// What is known of a folder's remote root, whose key is `key`.
+    /// What is known of a folder's remote root, and what is at its path, `remote`, whose key the tree itself says.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -39,7 +40,7 @@ impl Store {
         &self,
         listing: ListingId,
         folder: FolderId,
-        key: String,
+        remote: String,
     ) -> Result<RootFacts, StoreError> {
         self.read(move |conn| {
             let known = conn
@@ -53,7 +54,7 @@ impl Store {
                          OR EXISTS (SELECT 1 FROM base_dir WHERE folder = ?1)",
                 )?
                 .query_row([folder.0], |r| r.get(0))?;
-            Ok(RootFacts { known, agreed, at: at(conn, listing, &key)? })
+            Ok(RootFacts { known, agreed, at: at(conn, listing, &remote)? })
         })
         .await
     }
@@ -113,9 +114,10 @@ impl Store {
     }
 }
 
-fn at(conn: &Connection, listing: ListingId, key: &str) -> Step<AtRoot> {
-    let listing = remote::get(conn, listing)?;
-    let (Some(live), Some((parent, name))) = (listing.live, key.rsplit_once('/')) else { return Ok(AtRoot::Nothing) };
+fn at(conn: &Connection, listing: ListingId, remote: &str) -> Step<AtRoot> {
+    let Some(live) = remote::get(conn, listing)?.live else { return Ok(AtRoot::Nothing) };
+    let key = remote_key::key(conn, live.id, remote)?;
+    let Some((parent, name)) = key.rsplit_once('/') else { return Ok(AtRoot::Nothing) };
     let mut select = conn.prepare_cached(
         "SELECT folder, id FROM remote_entry
           WHERE dir = (SELECT id FROM remote_dir WHERE tree = ?1 AND path = ?2) AND name = ?3",

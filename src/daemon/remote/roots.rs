@@ -7,7 +7,6 @@ use crate::daemon::live::lock;
 use crate::model::status::{Answered, Held};
 use crate::model::{FolderId, UnixMs};
 use crate::plan::guard::Seal;
-use crate::plan::listing::key_of;
 use crate::plan::remote_root::{Facts, Seen, Verdict, Why, judge};
 use crate::store::{AtRoot, Compared, Listing, RootFacts, Store, StoreError};
 
@@ -47,7 +46,7 @@ impl Lane {
             return Ok(());
         }
         for folder in self.folders.iter().filter(|folder| !folder.remote.as_str().is_empty()) {
-            let facts = store.remote_root(self.id, folder.folder, key_of(folder.remote.as_str())).await?;
+            let facts = store.remote_root(self.id, folder.folder, folder.remote.to_string()).await?;
             match verdict(&facts, none, &self.echo) {
                 Verdict::Fine => self.found_again(store, folder).await?,
                 Verdict::Learn(id) => {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ferrybox_standin::{Settings, Standin};
 
-use crate::harness::{FINISH_BATCH, World};
+use crate::harness::{FINISH_BATCH, LONGPOLL, World};
 
 /// A capital that no table here knows yet, and the letter that Dropbox folds it into.
 const NEW: (char, &str) = ('\u{a7de}', "\u{a7df}");
@@ -104,8 +104,9 @@ fn d4_what_has_such_a_name_on_both_sides_meets() {
 
 #[test]
 fn d4_a_synced_folder_may_have_such_a_name_itself() {
-    let mut world = world("two-way");
-    world.folder_extra = String::new();
+    let settings = Settings { longpoll_limit: Some(Duration::from_secs(1)), ..Settings::default() };
+    let mut world = World::with(settings);
+    world.mode = "two-way";
     let aside = world.dir.path().join("second");
     std::fs::create_dir(&aside).unwrap();
     world.folder_extra = format!("[[account.folder]]\nlocal = {aside:?}\nremote = \"/ΟΔΟΣ/İ\"\nmode = \"two-way\"\n");
@@ -121,5 +122,18 @@ fn d4_a_synced_folder_may_have_such_a_name_itself() {
     world.standin.write("/ΟΔΟΣ/İ/Σ/a", "edited");
     world.once_in_sync();
     assert_eq!((read("Σ/a"), read("b"), read("c")), ("edited".into(), String::new(), "c".into()));
+
+    // While a daemon runs, its own commits are listed, and nothing is left that may hide that the folder is there.
+    let daemon = world.daemon();
+    let polls = world.standin.calls_of(LONGPOLL);
+    std::fs::write(aside.join("c"), "edited here").unwrap();
+    world.until("the edit goes up", |s| s.content("/ΟΔΟΣ/İ/c").is_some_and(|c| c == "edited here"));
+    world.until("longpolls end", |s| s.calls_of(LONGPOLL) > polls + 3);
+    world.standin.write("/ΟΔΟΣ/İ/d", "d");
+    world.eventually("what is new in Dropbox comes", || read("d") == "d");
+    world.until_status("both folders are in sync", |s| {
+        (0..2).all(|i| s["accounts"][0]["folders"][i]["state"] == "in_sync")
+    });
+    assert_eq!(daemon.stop().0, Some(0));
     world.assert_clean();
 }
