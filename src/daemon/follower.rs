@@ -129,8 +129,9 @@ impl Follower {
             return Ok(Stepped::Went(0));
         }
         self.lane.judge_roots(&self.store, &listing, None).await?;
+        // A live tree without a cursor is that of the question before: the narrower one has yet to be asked.
         if listing.narrowed
-            && listing.live.as_ref().is_some_and(|live| live.complete && !live.running)
+            && listing.live.as_ref().is_some_and(|live| live.complete && !live.running && live.cursor.is_some())
             && listing.next.is_none()
         {
             self.lane.set(|now| now.unweighed = true);

@@ -50,6 +50,37 @@ fn d2_a_narrower_question_to_the_listing_trashes_nothing() {
     }
 }
 
+/// So much is left out that a listing of the same question would be held.
+#[test]
+fn d2_a_narrower_question_that_leaves_out_most_entries_is_no_held_listing() {
+    let mut world = World::new();
+    world.mode = "two-way";
+    for i in 0..20 {
+        world.standin.write(&format!("/T/d/f{i}"), format!("text {i}"));
+    }
+    for i in 0..60 {
+        world.standin.write(&format!("/T/Shared/f{i}"), format!("shared {i}"));
+    }
+    assert!(world.standin.mount("/T/Shared", Mount::Shared));
+    world.once_in_sync();
+    assert_eq!(world.disk().len(), 80);
+    world.extra = "[listing]\ninclude_mounted_folders = false\n".to_owned();
+    let lists = world.standin.calls_of("files/list_folder");
+    let daemon = world.daemon();
+    world.until("it is listed again", |s| s.calls_of("files/list_folder") > lists);
+    world.until_folder("in_sync");
+    // The narrower listing is the one that is followed: a change of the other files comes down.
+    world.standin.write("/T/d/f0", "changed there");
+    world.eventually("a change comes down", || {
+        std::fs::read_to_string(world.folder.join("d/f0")).is_ok_and(|text| text == "changed there")
+    });
+    let held = json(&world, &["approve", "--json"]);
+    assert_eq!(held["total"], 0, "{held}");
+    assert_eq!(daemon.stop().0, Some(0));
+    assert_eq!((world.disk().len(), world.remote().len(), world.deletions()), (80, 80, 0));
+    world.assert_clean();
+}
+
 #[test]
 fn d2_what_the_listing_leaves_out_is_not_deleted_by_a_removal_here() {
     let mut world = five();
