@@ -203,7 +203,7 @@ impl Follower {
         let elsewhere = lost.map_or(Ok(()), |lost| moved(known, lost));
         // What a narrower question leaves out was deleted by nobody: it is let go of below, and no file is touched for it. That the folder is not there
         // at all was judged already.
-        let gone = next.cursor.is_none() && self.lane.is_without_folder();
+        let gone = next.cursor.is_none() && self.lane.is_without_folder() && !self.lane.has_folder_without_identity();
         let believed = if listing.narrowed || gone { Ok(()) } else { believable(known, next.entries, self.limits) };
         match elsewhere.and(believed) {
             Err(why) if !approved => {
@@ -232,8 +232,11 @@ impl Follower {
                 self.began = (!page.has_more).then_some(began);
                 self.stage(Place::First { here: true }, page).await
             }
-            // Nothing is there, or a file: no folder to list.
-            Err(error) if error.is("path/not_found") || error.is("path/not_folder") => {
+            // Nothing is there, or a file: no folder to list. All of Dropbox is always there, whatever an answer says.
+            Err(error)
+                if (error.is("path/not_found") || error.is("path/not_folder"))
+                    && !self.lane.has_folder_without_identity() =>
+            {
                 self.began = Some(began);
                 let none = if error.is("path/not_folder") { NoFolder::File } else { NoFolder::Gone };
                 self.lane.set(|now| {

@@ -101,6 +101,11 @@ impl Lane {
         lock(&self.now).no_folder.is_some()
     }
 
+    /// Whether it covers a folder that is all of Dropbox: that has no id, so that nothing tells a loss of it from an answer that is wrong.
+    pub(crate) fn has_folder_without_identity(&self) -> bool {
+        self.folders.iter().any(|folder| folder.remote.as_str().is_empty())
+    }
+
     /// This run has looked at the remote roots, or cannot.
     pub(crate) fn roots_looked_at(&self, store: &Store) {
         let mut waited = false;

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use crate::harness::{World, json, text};
+use ferrybox_standin::{Effect, Fault};
+
+use crate::harness::{World, json, text, told};
 
 /// Twelve files in sync, in this mode.
 fn twelve(mode: &'static str) -> World {
@@ -167,4 +169,38 @@ fn d3_a_large_folder_that_is_gone_is_no_held_listing() {
     assert_eq!(held["total"], 1, "{held}");
     assert_eq!(held["items"][0]["deletions"], 300, "{held}");
     assert_eq!(world.disk(), mine);
+}
+
+/// All of Dropbox has no identity and cannot be missing: that it is not found is a call that failed.
+#[test]
+fn d3_all_of_dropbox_that_is_not_found_is_a_failed_call() {
+    let world = World::new();
+    for i in 0..12 {
+        world.standin.write(&format!("/d/f{i}"), format!("text {i}"));
+    }
+    world.write_config();
+    let config = std::fs::read_to_string(world.config_file()).unwrap();
+    let config = config.replace("remote = \"/T\"", "remote = \"/\"").replace("mode = \"backup\"", "mode = \"two-way\"");
+    std::fs::write(world.config_file(), config).unwrap();
+    let _daemon = world.spawn(world.command(&["run"]));
+    in_sync(&world);
+    let (mine, before) = (world.disk(), commits(&world));
+    assert_eq!(mine.len(), 12);
+    world.standin.faults().add(Fault::always("files/list_folder", Effect::EndpointError("path/not_found".to_owned())));
+    world.standin.reset_cursors();
+    world.standin.write("/d/f0", "edited there");
+    world.until("some calls failed", |s| s.faults().hits()[0] > 3);
+    let status = world.until_status("the reason", |s| s.to_string().contains("cannot be read"));
+    assert!(!status.to_string().contains("listing-"), "nothing waits for a person: {status}");
+    let listed = told(&world, &["ls", "-R"]);
+    assert!(listed.contains("f7"), "what is known is kept: {listed}");
+    assert_eq!(world.disk(), mine);
+    world.standin.faults().clear();
+    world.command(&["sync"]).output().unwrap();
+    world.eventually("the edit comes down", || {
+        std::fs::read_to_string(world.folder.join("d/f0")).is_ok_and(|text| text == "edited there")
+    });
+    in_sync(&world);
+    assert_eq!((world.disk().len(), commits(&world), world.deletions()), (12, before, 0));
+    world.assert_clean();
 }
