@@ -94,8 +94,10 @@ pub(crate) struct LaneNow {
     pub(crate) rested: bool,
     /// Folders whose remote root is gone, or is another one.
     pub(crate) lost: BTreeMap<FolderId, Lost>,
-    /// Folders whose remote root was seen in an earlier run, and not yet looked at in this one.
+    /// Folders whose remote root was seen or lost in an earlier run, and not yet looked at in this one.
     pub(crate) unseen: BTreeSet<FolderId>,
+    /// Those of them of which an earlier run said so: they wait until this one has looked, however long that takes.
+    pub(crate) lost_before: BTreeSet<FolderId>,
     /// The folder that is listed is not there.
     pub(crate) no_folder: Option<NoFolder>,
     /// Whole comparisons that were asked for when everything was last compared; `None`: never in this run.
@@ -146,6 +148,20 @@ pub(crate) struct HeldChanges {
     pub(crate) files: u64,
     pub(crate) sample: Vec<String>,
     pub(crate) reason: String,
+}
+
+impl LaneNow {
+    /// Whether the folder's remote root is gone or another one, as far as is known.
+    fn is_lost(&self, folder: FolderId) -> bool {
+        self.lost.contains_key(&folder) || self.lost_before.contains(&folder)
+    }
+
+    /// It is there, or both sides meet again.
+    fn forget_loss(&mut self, folder: FolderId) {
+        self.lost.remove(&folder);
+        self.lost_before.remove(&folder);
+        self.unseen.remove(&folder);
+    }
 }
 
 impl Lane {
@@ -259,10 +275,14 @@ impl RemoteCache {
             wanted.iter().map(|one| (one.scope.as_str().to_owned(), written(&one.question))).collect();
         let listings = store.open_listings_of(questions, narrowed).await?;
         let cache = Self::of(listings.into_iter().zip(wanted), folders);
-        let seen = store.known_remote_roots().await?;
+        let (seen, lost) = (store.known_remote_roots().await?, store.lost_remote_roots().await?);
         for lane in &cache.lanes {
-            let known = lane.folders.iter().map(|f| f.folder).filter(|folder| seen.contains(folder));
-            lane.set(|now| now.unseen = known.collect());
+            let folders = || lane.folders.iter().map(|f| f.folder);
+            let known = folders().filter(|folder| seen.contains(folder) || lost.contains(folder));
+            lane.set(|now| {
+                now.unseen = known.collect();
+                now.lost_before = folders().filter(|folder| lost.contains(folder)).collect();
+            });
         }
         Ok(cache)
     }
@@ -408,7 +428,7 @@ impl RemoteCache {
     pub(crate) fn gate(&self, folder: FolderId) -> Gate {
         let Some(lane) = self.lane_of(folder) else { return Gate::Weighing };
         let now = lock(&lane.now);
-        if now.lost.contains_key(&folder) {
+        if now.is_lost(folder) {
             return Gate::Held;
         }
         match (&now.held, now.unweighed) {

@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::error::{Step, StoreError};
 use super::remote_compare::compare_again;
-use super::{Store, base_dir, hash_cache, placing, row};
+use super::{Store, base_dir, hash_cache, placing, remote_root, row};
 use crate::model::FolderId;
 
 /// A folder as the database knows it.
@@ -147,6 +147,7 @@ fn find_or_create(conn: &Connection, local: &str, remote: &str, mode: &str) -> S
             "UPDATE folder SET remote = ?2, root_id = NULL, held = NULL, remote_id = NULL WHERE id = ?1",
             params![folder.id.0, remote],
         )?;
+        remote_root::forget_loss(conn, folder.id)?;
         (folder.root_id, folder.held) = (None, None);
     }
     if old_mode != mode {

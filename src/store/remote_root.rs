@@ -72,6 +72,29 @@ impl Store {
         .await
     }
 
+    /// Notes that the folder's remote root is gone or another one, or that it is there: what a run knows of that outlives it.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn set_remote_lost(&self, folder: FolderId, lost: bool) -> Result<(), StoreError> {
+        self.set_metas(vec![(lost_key(folder), lost.then(String::new))]).await
+    }
+
+    /// Folders whose remote root was gone, or another one, when it was last looked at.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn lost_remote_roots(&self) -> Result<Vec<FolderId>, StoreError> {
+        self.read(|conn| {
+            let mut select = conn.prepare_cached(
+                "SELECT id FROM folder WHERE EXISTS (SELECT 1 FROM meta WHERE key = 'folder.' || id || '.remote_lost')",
+            )?;
+            let rows = select.query_map([], |r| Ok(FolderId(r.get(0)?)))?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+        .await
+    }
+
     /// A person has decided that the two sides meet again, with the remote folder of this id, or with one that is yet to be made. What was agreed
     /// on is forgotten, nothing is touched; with `gone` the listing is forgotten, too, since its folder is not there.
     ///
@@ -87,6 +110,7 @@ impl Store {
         self.write_rows(usize::MAX, move |conn| {
             drop_rows(conn, folder)?;
             conn.execute("UPDATE folder SET remote_id = ?2 WHERE id = ?1", params![folder.0, id])?;
+            forget_loss(conn, folder)?;
             if let Some(listing) = gone {
                 conn.execute("UPDATE remote_tree SET listing = NULL WHERE listing = ?1", [listing.0])?;
                 conn.execute("DELETE FROM remote_touched WHERE listing = ?1", [listing.0])?;
@@ -112,6 +136,17 @@ impl Store {
         })
         .await
     }
+}
+
+/// The folder has another remote path, or a person has decided: that its remote root was lost says nothing any more.
+pub(super) fn forget_loss(conn: &Connection, folder: FolderId) -> Step<()> {
+    conn.execute("DELETE FROM meta WHERE key = ?1", [lost_key(folder)])?;
+    Ok(())
+}
+
+/// The key of the mark that a folder's remote root is lost.
+fn lost_key(folder: FolderId) -> String {
+    format!("folder.{}.remote_lost", folder.0)
 }
 
 fn at(conn: &Connection, listing: ListingId, remote: &str) -> Step<AtRoot> {

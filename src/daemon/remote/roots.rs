@@ -1,6 +1,6 @@
 //! Folders whose remote root is gone, or is another one: nothing of them is worked on until the same one is back, or a person has decided.
 
-use super::{Lane, RemoteCache};
+use super::{Lane, LaneNow, RemoteCache};
 use crate::daemon::clock::{now_ms, rfc3339};
 use crate::daemon::echo::Echo;
 use crate::daemon::live::lock;
@@ -54,34 +54,48 @@ impl Lane {
                     self.found_again(store, folder).await?;
                 }
                 Verdict::Unknown => {}
-                Verdict::Stop(why) => self.lose_root(store, folder, why, facts.known.as_deref()),
+                Verdict::Stop(why) => self.lose_root(store, folder, why, facts.known.as_deref()).await?,
             }
         }
         Ok(())
     }
 
-    fn lose_root(&self, store: &Store, folder: &Compared, why: Why, known: Option<&str>) {
+    async fn lose_root(
+        &self,
+        store: &Store,
+        folder: &Compared,
+        why: Why,
+        known: Option<&str>,
+    ) -> Result<(), StoreError> {
         if self.root_lost(folder.folder).is_some_and(|lost| lost.why == why) {
-            return;
+            return Ok(());
         }
+        // Before anything follows from it: a run that cannot list Dropbox has nothing else to know it by.
+        store.set_remote_lost(folder.folder, true).await?;
         let mut seal = Seal::new("remote root");
         seal.add(known.unwrap_or_default(), why.word());
         let token = format!("remote-{}-{}", folder.folder.0, seal.token());
         let reason = why.reason(folder.remote.as_str(), &token);
         tracing::warn!(folder = folder.folder.0, %reason, "the folder stops");
         let lost = Lost { why, reason, token, since: now_ms() };
-        self.set(|now| drop(now.lost.insert(folder.folder, lost)));
+        self.set(|now| {
+            now.lost_before.remove(&folder.folder);
+            now.lost.insert(folder.folder, lost);
+        });
         store.poke();
+        Ok(())
     }
 
     async fn found_again(&self, store: &Store, folder: &Compared) -> Result<(), StoreError> {
-        let mut was = false;
-        self.set(|now| was = now.lost.remove(&folder.folder).is_some());
-        if was {
-            tracing::info!(folder = folder.folder.0, remote = %folder.remote, "the remote folder is back: syncing goes on");
-            // What was touched while it stopped was compared for the other folders only.
-            store.compare_anew().await?;
+        if !lock(&self.now).is_lost(folder.folder) {
+            return Ok(());
         }
+        tracing::info!(folder = folder.folder.0, remote = %folder.remote, "the remote folder is back: syncing goes on");
+        // What was touched while it stopped was compared for the other folders only. The mark goes last: it is what a run that ends here leaves.
+        store.compare_anew().await?;
+        store.set_remote_lost(folder.folder, false).await?;
+        self.set(|now| now.forget_loss(folder.folder));
+        store.poke();
         Ok(())
     }
 
@@ -93,7 +107,7 @@ impl Lane {
     /// The folders whose remote root is there, or may be made.
     pub(crate) fn folders_there(&self) -> Vec<Compared> {
         let now = lock(&self.now);
-        self.folders.iter().filter(|folder| !now.lost.contains_key(&folder.folder)).cloned().collect()
+        self.folders.iter().filter(|folder| !now.is_lost(folder.folder)).cloned().collect()
     }
 
     /// Whether the folder that is listed is not there.
@@ -106,10 +120,15 @@ impl Lane {
         self.folders.iter().any(|folder| folder.remote.as_str().is_empty())
     }
 
-    /// This run has looked at the remote roots, or cannot.
+    /// This run has looked at the remote roots, or cannot. Those that were lost are not believed to be there for that.
     pub(crate) fn roots_looked_at(&self, store: &Store) {
         let mut waited = false;
-        self.set(|now| waited = !std::mem::take(&mut now.unseen).is_empty());
+        self.set(|now| {
+            let before = now.unseen.len();
+            let LaneNow { unseen, lost_before, .. } = now;
+            unseen.retain(|folder| lost_before.contains(folder));
+            waited = unseen.len() < before;
+        });
         if waited {
             store.poke();
         }
@@ -181,7 +200,7 @@ impl RemoteCache {
             let id = if let Why::Another(id) = &lost.why { Some(id.clone()) } else { None };
             let gone = lock(&lane.now).no_folder.map(|_| lane.id);
             store.meet_again(folder, id, gone).await?;
-            lane.set(|now| drop(now.lost.remove(&folder)));
+            lane.set(|now| now.forget_loss(folder));
             store.poke();
             lane.nudge.notify_one();
             tracing::info!(folder = folder.0, "a person has decided on the remote folder: both sides meet again");

@@ -90,6 +90,39 @@ fn d3_the_same_folder_that_comes_back_goes_on_by_itself() {
     world.assert_clean();
 }
 
+/// Calls that fail are no sign that the folder may be made again, before and after a restart.
+#[test]
+fn d3_a_loss_is_remembered_through_a_restart_whose_listing_calls_fail() {
+    // What only goes up waits for no listing that fails.
+    let world = twelve("backup");
+    let daemon = world.daemon();
+    in_sync(&world);
+    let (mine, before) = (world.disk(), commits(&world));
+    assert!(world.standin.rename("/T", "/Elsewhere"));
+    world.until_folder("remote_missing");
+    assert_eq!(daemon.stop().0, Some(0));
+    let broken = Effect::Status { code: 503, retry_after: None, body: None };
+    world.standin.faults().add(Fault::always("files/list_folder*", broken));
+    world.write("d/new", "saved meanwhile");
+    let daemon = world.daemon();
+    world.until("some calls failed", |s| s.faults().hits()[0] > 4);
+    world.never("something is sent", Duration::from_secs(3), |_| commits(&world) > before);
+    assert!(!world.standin.folder("/T"));
+    // The same folder comes back, and syncing goes on by itself.
+    assert!(world.standin.rename("/Elsewhere", "/T"));
+    world.standin.faults().clear();
+    world.command(&["sync"]).output().unwrap();
+    world.eventually("both sides are the same", || {
+        world.remote() == world.disk() && world.disk().len() == mine.len() + 1
+    });
+    world.until_folder("in_sync");
+    assert_eq!((commits(&world), world.deletions()), (before + 1, 0));
+    // It is over, and a restart does not wait for it.
+    assert_eq!(daemon.stop().0, Some(0));
+    assert!(world.stored("SELECT key FROM meta WHERE key GLOB 'folder.*.remote_lost'").is_empty());
+    world.assert_clean();
+}
+
 #[test]
 fn d3_another_folder_in_its_place_waits_for_a_person_and_then_both_sides_meet() {
     let world = twelve("two-way");
