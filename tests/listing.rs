@@ -388,10 +388,11 @@ fn every_argument_of_the_listing_is_a_setting() {
     }
     assert_eq!((&asked["path"], &asked["recursive"]), (&json!("/T"), &json!(true)));
     drop(daemon);
+    let listened = world.standin.calls_of(LONGPOLL);
     // Another question is listed anew, beside what is known, and followed by longpolls.
     world.extra = "[listing]\nlimit = 5\nlongpoll = \"45s\"".to_owned();
     let _daemon = world.daemon();
-    eventually("it listens", &world, || world.standin.calls_of(LONGPOLL) > 0);
+    eventually("it listens", &world, || world.standin.calls_of(LONGPOLL) > listened);
     let (asked, listens) = (world.standin.last_argument("files/list_folder"), world.standin.last_argument(LONGPOLL));
     assert_eq!((&asked["limit"], &asked["include_mounted_folders"]), (&json!(5), &json!(true)));
     assert!((30..=45).contains(&listens["timeout"].as_u64().unwrap()), "{listens}");
