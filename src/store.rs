@@ -36,6 +36,7 @@ mod remote_key;
 mod remote_marks;
 mod remote_names;
 mod remote_namespace;
+mod remote_odd;
 mod remote_page;
 mod remote_read;
 mod remote_root;

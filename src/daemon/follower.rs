@@ -382,7 +382,7 @@ impl Follower {
             let home = self.store.remote_key(self.lane.id, folder.remote.to_string()).await?;
             homes.push((loose_key_of(&home), folder.disk));
         }
-        for entry in page.entries.iter().filter(|e| e.what != What::Deleted) {
+        for (at, entry) in page.entries.iter().enumerate().filter(|(_, e)| e.what != What::Deleted) {
             let parent = loose_key_of(entry.key.as_str().rsplit_once('/').map_or("", |(parent, _)| parent));
             let inside =
                 |home: &str| parent.strip_prefix(home).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
@@ -391,7 +391,7 @@ impl Follower {
                 if strictest.into_iter().any(|disk| disk == Disk::Windows) { Disk::Windows } else { Disk::Plain };
             if let Some(failure) = unholdable(&entry.name, disk) {
                 let text = entry.key.as_str().to_owned();
-                page.refused.push(Refused { text, code: failure.code, why: failure.text });
+                page.refused.push(Refused { text, after: at + 1, code: failure.code, why: failure.text });
             }
         }
         if page.unknown.is_empty() && page.unmounted == 0 {

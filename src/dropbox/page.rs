@@ -86,19 +86,27 @@ pub(super) fn read(bytes: &[u8], route: &str, inside: Option<&RemotePath>) -> Re
         let mended = if text.contains("\\ud") || text.contains("\\uD") { mended(text.as_bytes()) } else { None };
         match serde_json::from_slice(mended.as_deref().unwrap_or(text.as_bytes())) {
             Ok(raw) => judge(raw, inside, &mut page),
-            Err(_) => page.refused.push(unreadable(text)),
+            Err(_) => unreadable(text, &mut page),
         }
     }
     Ok(page)
 }
 
 /// What is said of an entry that cannot be read, by whatever it is called. serde's own text may quote it.
-fn unreadable(text: &str) -> Refused {
+fn unreadable(text: &str, page: &mut Page) {
     let entry: Value = serde_json::from_str(text).unwrap_or_default();
     let called = ["path_lower", "path_display", "name", "id"].iter().find_map(|key| entry.get(key)?.as_str());
     let why = "Dropbox's entry for this is not of the form that the specification gives it; it is left out until Dropbox lists it otherwise";
-    let text = short(called.unwrap_or("(an entry without a path)"));
-    Refused { text, code: "protocol".to_owned(), why: why.to_owned() }
+    let path = entry.get("path_lower").and_then(Value::as_str).filter(|path| key(path).is_ok());
+    refuse(page, called.unwrap_or("(an entry without a path)"), path.is_some(), "protocol", why);
+}
+
+/// Leaves an entry out, and says so. Where its key is not known in full, nobody knows which path the page says nothing of.
+fn refuse(page: &mut Page, called: &str, placed: bool, code: &str, why: &str) {
+    let text = short(called);
+    page.unplaced |= !placed || text != called;
+    let after = page.entries.len();
+    page.refused.push(Refused { text, after, code: code.to_owned(), why: why.to_owned() });
 }
 
 /// A path or a name that is shown to people, without its middle where it is absurd.
@@ -116,25 +124,29 @@ fn judge(raw: Raw, inside: Option<&RemotePath>, page: &mut Page) {
     let known = matches!(raw.tag.as_str(), "file" | "folder" | "deleted");
     if !known {
         page.unknown.push(tame(&raw.tag));
-        return;
     }
     let relative = || Some(format!("{}/{}", inside?.as_str(), raw.name.as_deref()?.to_lowercase()));
     let Some(lower) = raw.path_lower.clone().or_else(relative) else {
-        page.unmounted += 1;
+        page.unmounted += u64::from(known);
+        page.unplaced = true;
         return;
     };
-    let refuse = |code: &str, why: &str| Refused { text: short(&lower), code: code.to_owned(), why: why.to_owned() };
     let key = match key(&lower) {
         Ok(key) => key,
-        Err(why) => return page.refused.push(refuse("bad_name", &why)),
+        Err(why) => return refuse(page, &lower, false, "bad_name", &why),
     };
+    if !known {
+        let why = "Dropbox's entry for this is of a kind that this version does not know; it is left out";
+        return refuse(page, &lower, true, "protocol", why);
+    }
     let name = raw.name.clone().unwrap_or_else(|| key.name().to_owned());
     if let Err(why) = one_component(&name) {
-        return page.refused.push(refuse("bad_name", &why));
+        return refuse(page, &lower, true, "bad_name", &why);
     }
     if is_sure(&name) && key_of(key.name()) != key_of(&name) {
         let why = "Dropbox's entry for this has a name that is not the last component of its path; it is left out";
-        return page.refused.push(refuse("protocol", why));
+        // One of the two is wrong, and nobody knows which.
+        return refuse(page, &lower, false, "protocol", why);
     }
     let above = raw.path_display.as_deref().and_then(|shown| above(shown, &key));
     let what = match raw.tag.as_str() {
@@ -144,7 +156,7 @@ fn judge(raw: Raw, inside: Option<&RemotePath>, page: &mut Page) {
             Some(facts) => What::File(Box::new(facts)),
             None => {
                 let why = "Dropbox's entry for this file lacks its id, revision or size, or they are larger than can be; it is left out";
-                return page.refused.push(refuse("protocol", why));
+                return refuse(page, &lower, true, "protocol", why);
             }
         },
     };

@@ -112,6 +112,8 @@ pub struct Page {
     pub unknown: Vec<String>,
     /// Entries without a path: shared with the account and not mounted.
     pub unmounted: u64,
+    /// Something in it was left out, and nobody can say at which path: it may be any file that the listing does not show.
+    pub unplaced: bool,
     /// Where the listing goes on.
     pub cursor: String,
     /// Whether more is ready now.
@@ -121,8 +123,10 @@ pub struct Page {
 /// An entry that cannot be kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused {
-    /// Its path or name as it came, tamed.
+    /// Its path or name as it came, tamed: its key, unless the page is [`Page::unplaced`].
     pub text: String,
+    /// How many of the page's entries that could be kept came before it.
+    pub after: usize,
     /// A word: `bad_name`, `protocol`.
     pub code: String,
     /// Why.

@@ -10,6 +10,7 @@ use super::Store;
 use super::error::{Fault, Step, StoreError};
 use super::remote_marks;
 use super::remote_namespace;
+use super::remote_odd;
 use super::remote_page::Applied;
 use super::row;
 use crate::model::UnixMs;
@@ -120,7 +121,7 @@ impl Store {
             for (id, _) in known.iter().filter(|(_, scope)| !wanted.iter().any(|(wanted, _)| wanted == scope)) {
                 conn.execute("UPDATE remote_tree SET listing = NULL WHERE listing = ?1", [id])?;
                 conn.execute("DELETE FROM remote_touched WHERE listing = ?1", [id])?;
-                conn.execute("DELETE FROM remote_odd WHERE listing = ?1", [id])?;
+                remote_odd::clear(conn, ListingId(*id))?;
                 conn.execute("DELETE FROM remote_listing WHERE id = ?1", [id])?;
             }
             let mut all = Vec::with_capacity(wanted.len());

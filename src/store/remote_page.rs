@@ -1,12 +1,12 @@
 //! Carrying out a page of a listing: entries in their order, each by the rule.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::error::Step;
 use super::remote::{self, ListingId, Place, RuleOf, TreeId};
-use super::{remote_key, remote_marks, row};
+use super::{remote_key, remote_marks, remote_odd, row};
 use crate::model::UnixMs;
 use crate::model::listing::{Below, Entry, Here, Kind, Page, What};
 
@@ -18,9 +18,6 @@ pub struct Applied {
     /// Entries in it that could be kept.
     pub entries: u64,
 }
-
-/// Reasons that are kept of entries that cannot be paths, at most.
-const ODD: i64 = 10_000;
 
 /// The step behind [`super::Store::stage_page`].
 pub(super) fn stage(
@@ -44,7 +41,7 @@ pub(super) fn stage(
             let tree = TreeId(conn.last_insert_rowid());
             conn.execute("UPDATE remote_listing SET next = ?2, held = NULL WHERE id = ?1", params![id.0, tree.0])?;
             // What cannot be a path here is said again by the pages that come.
-            conn.execute("DELETE FROM remote_odd WHERE listing = ?1", [id.0])?;
+            remote_odd::clear(conn, id)?;
             tree
         }
         Place::After(tree, cursor) => {
@@ -56,10 +53,14 @@ pub(super) fn stage(
         }
     };
     let live = listing.live.as_ref().is_some_and(|live| live.id == tree);
+    // What such a tree lacks was never said to be gone. Of a complete one only deletions take away.
+    let filling = matches!(place, Place::First { .. }) || listing.followed().is_some_and(|tree| !tree.complete);
     let mut applier = Applier {
         conn,
         tree,
+        listing: id,
         touches: live.then_some(id),
+        doubtful: page.unplaced || !page.refused.is_empty() || remote_odd::any(conn, id)?,
         rule,
         dirs: HashMap::new(),
         shown: HashMap::new(),
@@ -76,36 +77,8 @@ pub(super) fn stage(
                 pages = pages + 1, updated_at = ?6 WHERE id = ?1",
     )?
     .execute(params![tree.0, cursor, page.has_more, !page.has_more, grown, now])?;
-    note_odd(conn, id, page, now)?;
+    remote_odd::note(conn, id, page, filling, now)?;
     Ok(Applied { stored: true, entries: page.entries.len() as u64 })
-}
-
-fn note_odd(conn: &Connection, id: ListingId, page: &Page, now: UnixMs) -> Step<()> {
-    let mut insert = conn.prepare_cached(
-        "INSERT INTO remote_odd (listing, text, code, why, since)
-         SELECT ?1, ?2, ?3, ?4, ?5 WHERE (SELECT count(*) FROM remote_odd) < ?6
-         ON CONFLICT (listing, text) DO UPDATE SET code = excluded.code, why = excluded.why",
-    )?;
-    for refused in &page.refused {
-        insert.execute(params![id.0, refused.text, refused.code, refused.why, now, ODD])?;
-    }
-    if !page.entries.is_empty() {
-        let any = conn.prepare_cached("SELECT 1 FROM remote_odd WHERE listing = ?1")?.exists([id.0])?;
-        let mut forget = conn.prepare_cached("DELETE FROM remote_odd WHERE listing = ?1 AND text = ?2")?;
-        let mut below =
-            conn.prepare_cached("DELETE FROM remote_odd WHERE listing = ?1 AND text >= ?2 AND text < ?3")?;
-        let refused: HashSet<&str> = page.refused.iter().map(|refused| refused.text.as_str()).collect();
-        for entry in page.entries.iter().filter(|_| any) {
-            let key = entry.key.as_str();
-            if entry.what == What::Deleted {
-                below.execute(params![id.0, format!("{key}/"), format!("{key}0")])?;
-            } else if refused.contains(key) {
-                continue;
-            }
-            forget.execute(params![id.0, key])?;
-        }
-    }
-    Ok(())
 }
 
 /// What a page has changed of one folder and is yet to be written.
@@ -119,8 +92,11 @@ struct Dir {
 struct Applier<'a> {
     conn: &'a Connection,
     tree: TreeId,
+    listing: ListingId,
     /// The listing whose readers see this tree: they are told what has changed.
     touches: Option<ListingId>,
+    /// Whether entries of this listing were refused.
+    doubtful: bool,
     rule: RuleOf,
     /// Folders met on this page, by key.
     dirs: HashMap<String, Dir>,
@@ -171,6 +147,9 @@ impl Applier<'_> {
             self.count(parent, 0, read_only - i64::from(there.read_only));
             self.shown.clear();
         }
+        if rule.below == Below::Remove && self.doubtful {
+            remote_odd::gone(self.conn, self.listing, key)?;
+        }
         self.below(rule.below, key)?;
         if read_only != i64::from(there.read_only) {
             self.lifted(key)?;
@@ -184,8 +163,18 @@ impl Applier<'_> {
     }
 
     fn remove(&mut self, entry: &Entry, parent: &str, name: &str) -> Step<()> {
-        let Some(dir) = self.known(parent)? else { return Ok(()) };
-        let Some(there) = self.there(dir.id, name)? else { return Ok(()) };
+        let doubt = self.doubtful && remote_odd::leaves_open(self.conn, self.listing, entry.key.as_str())?;
+        if doubt {
+            remote_odd::gone(self.conn, self.listing, entry.key.as_str())?;
+        }
+        let there = match self.known(parent)? {
+            Some(dir) => self.there(dir.id, name)?.map(|there| (dir, there)),
+            None => None,
+        };
+        let Some((dir, there)) = there else {
+            // It was refused or never seen, and may have been agreed on: now it is known to be gone.
+            return if doubt { self.touch(parent, name, &entry.name, true) } else { Ok(()) };
+        };
         let rule = (self.rule)(Some(there.kind), &entry.what);
         if rule.here != Here::Remove {
             return Ok(());

@@ -6,8 +6,8 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::error::{Step, StoreError};
 use super::remote::{self, Listing, ListingId, TreeId};
-use super::remote_key;
 use super::{Store, row};
+use super::{remote_key, remote_odd};
 use crate::model::listing::{Kind, Listed, Marks};
 use crate::model::{ContentHash, Remote};
 
@@ -35,7 +35,7 @@ pub struct WalkAt {
 
 impl Store {
     /// The remote views of these paths, in one look. What is not found is [`Remote::Absent`] only if the listing is complete, no run of
-    /// pages is under way, and the key is sure; else it is [`Remote::Unlisted`]. Blocks.
+    /// pages is under way, the key is sure, and no entry was refused that may be of this path; else it is [`Remote::Unlisted`]. Blocks.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -184,7 +184,11 @@ pub(super) fn view(conn: &Connection, sought: &Sought) -> Step<Remote> {
     let listing = remote::get(conn, sought.listing)?;
     let Some(tree) = listing.seen() else { return Ok(Remote::Unlisted) };
     Ok(look(conn, tree.id, &sought.key)?.unwrap_or(
-        if sought.sure && knows_absence(&listing) && !may_hide(conn, &listing, tree.id, &sought.key)? {
+        if sought.sure
+            && knows_absence(&listing)
+            && !may_hide(conn, &listing, tree.id, &sought.key)?
+            && !remote_odd::leaves_open(conn, listing.id, &sought.key)?
+        {
             Remote::Absent
         } else {
             Remote::Unlisted

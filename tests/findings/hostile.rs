@@ -3,4 +3,5 @@
 mod entries;
 mod files;
 mod patterns;
+mod refused;
 mod secrets;

@@ -325,7 +325,7 @@ async fn garbage_is_never_an_empty_account() {
     assert!(standin.violations().is_empty(), "{:#?}", standin.violations());
 }
 
-/// A kind of entry that this version does not know is counted, and everything else is kept.
+/// A kind of entry that this version does not know is counted and refused at its path, and everything else is kept.
 #[tokio::test]
 async fn e6_e14_odd_entries_are_counted_and_the_rest_is_kept() {
     let (standin, _dir, store, mut follower) = world(Settings::default()).await;
@@ -340,7 +340,7 @@ async fn e6_e14_odd_entries_are_counted_and_the_rest_is_kept() {
     let now = follower.lane.now.lock().unwrap().clone();
     assert_eq!(now.unmounted, 1);
     let odd = store.remote_odd(0, 10).await.unwrap();
-    assert_eq!(odd.iter().map(|o| o.1.as_str()).collect::<Vec<_>>(), ["bad_name", "bad_name"], "{odd:?}");
+    assert_eq!(odd.iter().map(|o| o.1.as_str()).collect::<Vec<_>>(), ["bad_name", "protocol", "bad_name"], "{odd:?}");
     assert!(cached(&store, &follower).await.contains_key("/good"));
     assert!(standin.violations().is_empty(), "{:#?}", standin.violations());
 }

@@ -67,6 +67,7 @@ fn e6_what_is_not_mounted_has_no_path() {
     let page =
         page_of(&json!([{".tag": "folder", "name": "Team", "id": "id:y", "path_lower": null, "path_display": null}]));
     assert_eq!((page.unmounted, page.entries.len(), page.refused.len()), (1, 0, 0));
+    assert!(page.unplaced);
 }
 
 #[test]
@@ -75,6 +76,9 @@ fn an_unknown_kind_is_counted_and_the_rest_is_read() {
         page_of(&json!([{".tag": "shortcut", "name": "s", "path_lower": "/s"}, {"name": "t"}, a_file("/a", "A")]));
     assert_eq!(page.unknown, ["shortcut", ""]);
     assert_eq!(page.entries.len(), 1);
+    // What has a path is refused at that path.
+    assert_eq!(page.refused.iter().map(|refused| refused.text.as_str()).collect::<Vec<_>>(), ["/s"]);
+    assert!(page.unplaced);
 }
 
 /// E11, E17: a missing hash and odd times are no reason to lose an entry.
@@ -158,22 +162,24 @@ fn h6_an_entry_that_cannot_be_read_hides_no_other() {
     };
     let deep = format!("{}1{}", "[".repeat(500), "]".repeat(500));
     let cases = [
-        (with("size", json!(-1)), "/bad"),
-        (with("size", json!(1.5)), "/bad"),
-        (with("size", json!(u64::MAX)), "/bad"),
-        (with("size", json!(1_u64 << 60)), "/bad"),
-        (with("rev", json!(7)), "/bad"),
-        (with("rev", json!("x".repeat(5000))), "/bad"),
-        (with("name", json!(["Bad"])), "/bad"),
-        (with("name", json!("Other")), "/bad"),
-        (with("path_lower", json!(7)), "Bad"),
-        (json!(7), "(an entry without a path)"),
-        (json!(null), "(an entry without a path)"),
+        (with("size", json!(-1)), "/bad", true),
+        (with("size", json!(1.5)), "/bad", true),
+        (with("size", json!(u64::MAX)), "/bad", true),
+        (with("size", json!(1_u64 << 60)), "/bad", true),
+        (with("rev", json!(7)), "/bad", true),
+        (with("rev", json!("x".repeat(5000))), "/bad", true),
+        (with("name", json!(["Bad"])), "/bad", true),
+        (with("name", json!("Other")), "/bad", false),
+        (with("path_lower", json!(7)), "Bad", false),
+        (json!(7), "(an entry without a path)", false),
+        (json!(null), "(an entry without a path)", false),
     ];
-    for (bad, called) in cases {
+    for (bad, called, placed) in cases {
         let page = page_of(&json!([bad, a_file("/good", "Good")]));
         let told: Vec<_> = page.refused.iter().map(|refused| refused.text.as_str()).collect();
         assert_eq!((told, page.entries.len()), (vec![called], 1), "{bad}");
+        // Whether it is known which path nobody can say anything of.
+        assert_eq!((page.unplaced, page.refused[0].after), (!placed, 0), "{bad}");
     }
     let text =
         format!(r#"{{"entries": [{{"x": {deep}}}, {}], "cursor": "c", "has_more": false}}"#, a_file("/good", "Good"));

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::harness::{World, json, text};
 
 /// Path -> code, of the problems with what Dropbox lists.
-fn problems(world: &World) -> Vec<(String, String)> {
+pub(super) fn problems(world: &World) -> Vec<(String, String)> {
     let listed = json(world, &["problems", "--json"]);
     let word = |p: &Value, key: &str| p[key].as_str().unwrap_or_default().to_owned();
     listed["items"].as_array().unwrap().iter().map(|p| (word(p, "path"), word(p, "code"))).collect()
