@@ -92,6 +92,16 @@ impl Tokens {
         self.state.lock().await.credentials.same(credentials)
     }
 
+    /// All that must be told nobody.
+    pub(super) async fn secrets(&self) -> Vec<SecretString> {
+        let state = self.state.lock().await;
+        let kept = match &state.credentials {
+            Credentials::Access { access_token } => access_token,
+            Credentials::Refresh { refresh_token, .. } => refresh_token,
+        };
+        std::iter::once(kept).chain(state.access.as_ref().map(|access| &access.token)).cloned().collect()
+    }
+
     /// A token for one call.
     pub(super) async fn ticket(&self, counter: &Counter<'_>) -> Result<Ticket, CallError> {
         let asked = Instant::now();

@@ -9,6 +9,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
 use super::auth::{Counter, Ticket, Tokens};
@@ -340,6 +341,7 @@ impl Dropbox {
                 }
                 Came::Whole(reply) => reply,
             };
+            let reply = self.without_secrets(reply, Some(&ticket)).await;
             match reply.judge(route.name, inner.tokens.account()) {
                 Verdict::Result(bytes) => {
                     self.went_through(route, &ticket).await;
@@ -369,6 +371,16 @@ impl Dropbox {
                 }
             }
         }
+    }
+
+    /// A refusal's texts are told in the status and the log: without the account's secrets, which a server may quote.
+    async fn without_secrets(&self, mut reply: Reply, ticket: Option<&Ticket>) -> Reply {
+        if !reply.status.is_success() {
+            let mut secrets = self.0.tokens.secrets().await;
+            secrets.extend(ticket.map(|ticket| ticket.token.clone()));
+            reply.redact(secrets.iter().map(|secret| secret.expose_secret()));
+        }
+        reply
     }
 
     async fn went_through(&self, route: &'static Route, ticket: &Ticket) {
@@ -402,6 +414,7 @@ impl Dropbox {
             Err(Transport::new(TransportKind::Timeout, text, false))
         })?;
         inner.flow.received.fetch_add(reply.bytes.len() as u64, Ordering::Relaxed);
+        let reply = self.without_secrets(reply, None).await;
         match reply.judge(route.name, inner.tokens.account()) {
             Verdict::Result(bytes) => Ok(parse(&bytes, route.name)?),
             Verdict::Expired(tag) => {

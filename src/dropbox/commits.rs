@@ -211,8 +211,10 @@ pub(super) fn launch<T>(
     match wire::demand_tag(&reply, route.name)? {
         "complete" => Ok(Launch::Done(wire::entries(reply, expected, route.name, success)?)),
         "async_job_id" => match reply.get("async_job_id").and_then(Value::as_str) {
-            Some(job) if !job.is_empty() => Ok(Launch::Job(job.to_owned())),
-            _ => Err(Transport::protocol(format!("{}: the job has no id", route.name)).into()),
+            Some(job) if wire::is_opaque(job) => Ok(Launch::Job(job.to_owned())),
+            _ => {
+                Err(Transport::protocol(format!("{}: the job has no id, or one longer than any is", route.name)).into())
+            }
         },
         other => Err(unknown(other, route)),
     }

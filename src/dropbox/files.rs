@@ -74,7 +74,7 @@ impl Metadata {
     pub(super) fn folder(value: &Value) -> Self {
         let text = |key: &str| value.get(key).and_then(Value::as_str).map(str::to_owned);
         Self::Folder {
-            id: text("id").unwrap_or_default(),
+            id: text("id").filter(|id| id.len() <= wire::OPAQUE).unwrap_or_default(),
             path_lower: text("path_lower"),
             path_display: text("path_display"),
         }
@@ -83,8 +83,9 @@ impl Metadata {
 
 /// Reads a file's metadata; its tag, if it has one, may be any.
 pub(super) fn file(value: Value, route: &str) -> Result<FileMetadata, Transport> {
-    serde_json::from_value(value)
-        .map_err(|_| Transport::protocol(format!("{route}: the reply is not a file's metadata")))
+    let file: Option<FileMetadata> = serde_json::from_value(value).ok();
+    file.filter(|file| [&file.id, &file.rev].into_iter().all(|word| word.len() <= wire::OPAQUE))
+        .ok_or_else(|| Transport::protocol(format!("{route}: the reply is not a file's metadata")))
 }
 
 impl Dropbox {

@@ -110,7 +110,8 @@ impl Dropbox {
 
     async fn latest(&self, argument: Value) -> Result<String, CallError> {
         let value = self.rpc(&route::LATEST_CURSOR, &argument).await?;
-        let cursor = value.get("cursor").and_then(Value::as_str).map(str::to_owned);
+        let cursor =
+            value.get("cursor").and_then(Value::as_str).filter(|c| super::wire::is_opaque(c)).map(str::to_owned);
         Ok(cursor.ok_or_else(|| Transport::protocol(format!("{}: no cursor came", route::LATEST_CURSOR.name)))?)
     }
 

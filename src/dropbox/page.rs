@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 
 use super::error::{Transport, tame};
 use super::reply;
+use super::wire;
 use crate::model::RemotePath;
 use crate::model::key::{is_sure, key_of};
 use crate::model::listing::{Entry, FileFacts, FolderFacts, Marks, Page, Refused, What};
@@ -75,8 +76,8 @@ struct Raw {
 /// Reads a page. Entries without a path are not mounted, and lie in the folder `inside` if there is one: a shared link's.
 pub(super) fn read(bytes: &[u8], route: &str, inside: Option<&RemotePath>) -> Result<Page, Transport> {
     let raw: RawPage<'_> = reply::parse(bytes, route)?;
-    if raw.cursor.is_empty() {
-        return Err(Transport::protocol(format!("{route}: the page has no cursor")));
+    if !wire::is_opaque(&raw.cursor) {
+        return Err(Transport::protocol(format!("{route}: the page's cursor is missing, or longer than any is")));
     }
     let mut page = Page { cursor: raw.cursor, has_more: raw.has_more, ..Page::default() };
     page.entries.reserve(raw.entries.len());

@@ -14,6 +14,11 @@ use super::wire;
 /// The largest reply that is read: a full page of a listing takes about 1.5 MB.
 const REPLY_CAP: usize = 16 << 20;
 
+/// What stands for a secret that a server sent back.
+const REDACTED: &[u8] = b"(a secret)";
+/// A shorter text is no secret of anybody's, and may be a word.
+const SHORTEST_SECRET: usize = 6;
+
 /// A reply, read whole.
 pub(super) struct Reply {
     pub(super) status: StatusCode,
@@ -49,6 +54,31 @@ impl Reply {
                 Ok(None) => return Ok(Self { status, headers, bytes }),
                 Err(e) => return Err(broken(e, "while the reply was read")),
             }
+        }
+    }
+
+    /// Takes secrets out of all that may be told of this reply. Only for one that is no result.
+    pub(super) fn redact<'a>(&mut self, secrets: impl IntoIterator<Item = &'a str>) {
+        for secret in secrets.into_iter().filter(|secret| secret.len() >= SHORTEST_SECRET) {
+            if let Some(at) = find(&self.bytes, secret.as_bytes()) {
+                let mut out = Vec::with_capacity(self.bytes.len());
+                let (mut rest, mut next) = (self.bytes.as_slice(), Some(at));
+                while let Some((before, after)) = next.and_then(|at| rest.split_at_checked(at)) {
+                    out.extend_from_slice(before);
+                    out.extend_from_slice(REDACTED);
+                    rest = after.get(secret.len()..).unwrap_or_default();
+                    next = find(rest, secret.as_bytes());
+                }
+                out.extend_from_slice(rest);
+                self.bytes = out;
+            }
+            let told: Vec<_> = self
+                .headers
+                .iter()
+                .filter(|(_, value)| find(value.as_bytes(), secret.as_bytes()).is_some())
+                .map(|(name, _)| name.clone())
+                .collect();
+            told.iter().for_each(|name| drop(self.headers.remove(name)));
         }
     }
 
@@ -200,6 +230,11 @@ impl Reply {
             error,
         }))
     }
+}
+
+/// Where a text begins in another.
+fn find(text: &[u8], part: &[u8]) -> Option<usize> {
+    text.windows(part.len().max(1)).position(|window| window == part)
 }
 
 /// Reads a reply's JSON. serde's own text may quote the reply, which may be private: only the place is told.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::Value;
 use url::Url;
@@ -13,6 +13,10 @@ use super::reply::{Reply, broken};
 use super::wire;
 
 const ROUTE: &str = "oauth2/token";
+/// Those of the form's fields that nobody else may read.
+const SECRET: [&str; 3] = ["refresh_token", "code", "code_verifier"];
+/// No token is longer, in bytes.
+const LONGEST: usize = 16 << 10;
 
 /// Fresh tokens. Unknown fields are ignored.
 #[derive(Debug, Deserialize)]
@@ -80,16 +84,25 @@ pub(super) async fn token_call(
             http.post(url).form(form).send().await.map_err(|e| broken(e, "while the token was asked for"))?;
         Reply::read(response, &Watch::new()).await
     };
-    let reply = tokio::time::timeout(patience, call).await.map_err(|_| {
+    let mut reply = tokio::time::timeout(patience, call).await.map_err(|_| {
         let text = format!("the token server did not answer within {} s", patience.as_secs());
         Transport::new(TransportKind::Timeout, text, false)
     })??;
+    if !reply.status.is_success() {
+        // A server may quote what it refuses.
+        reply.redact(form.iter().filter(|(key, _)| SECRET.contains(key)).map(|(_, value)| *value));
+    }
     match reply.status.as_u16() {
         200..=299 => {
             reply.json(ROUTE)?;
             // The text of a parse error could quote a token: it is dropped.
-            serde_json::from_slice(&reply.bytes)
-                .map_err(|_| Transport::protocol(format!("{ROUTE}: the reply holds no access token")).into())
+            let tokens: Option<TokenReply> = serde_json::from_slice(&reply.bytes).ok();
+            let usable = |tokens: &TokenReply| {
+                is_token(&tokens.access_token) && tokens.refresh_token.as_ref().is_none_or(is_token)
+            };
+            tokens
+                .filter(usable)
+                .ok_or_else(|| Transport::protocol(format!("{ROUTE}: the reply holds no token that can be one")).into())
         }
         429 => Err(TokenError::Throttled(reply.throttled())),
         400 | 401 | 403 => Err(refused(&reply)),
@@ -113,6 +126,12 @@ fn refused(reply: &Reply) -> TokenError {
     }
     let text = format!("{ROUTE}: no token for now ({word})");
     Transport::new(TransportKind::Server, text, false).into()
+}
+
+/// Whether this can stand in a header, and is not endless.
+fn is_token(token: &SecretString) -> bool {
+    let token = token.expose_secret();
+    (1..=LONGEST).contains(&token.len()) && token.bytes().all(|b| b.is_ascii_graphic())
 }
 
 /// The address of a route below a base that may have a path of its own.

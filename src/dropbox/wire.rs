@@ -13,6 +13,14 @@ use super::error::{EntryError, Transport, tame};
 const DEPTH: usize = 8;
 const TAG_CAP: usize = 64;
 
+/// No cursor, id of a job, id of a file or revision is longer, in bytes: Dropbox's have some hundred at most.
+pub(super) const OPAQUE: usize = 16 << 10;
+
+/// Whether a server's word that is only ever given back to it can be one.
+pub(super) fn is_opaque(word: &str) -> bool {
+    (1..=OPAQUE).contains(&word.len())
+}
+
 /// JSON for a body.
 pub(super) fn to_json<T: Serialize>(arg: &T) -> Result<String, Transport> {
     serde_json::to_string(arg).map_err(|e| Transport::new(super::TransportKind::Protocol, e.to_string(), false))

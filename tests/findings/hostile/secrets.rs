@@ -40,7 +40,7 @@ fn h10_an_access_token_that_the_server_sends_back_is_told_nobody() {
     let body = format!(
         r#"{{"error_summary": "no_permission/{secret}", "error": {{".tag": "{secret}"}}, "user_message": "Bearer {secret}"}}"#
     );
-    world.standin.faults().add(Fault::always("users/*", reply(403, body)));
+    world.standin.faults().add(Fault::always("users/get_current_account", reply(403, body)));
     let daemon = world.daemon();
     world.until_status("refused", |s| {
         s["accounts"][0]["reason"].as_str().is_some_and(|r| r.contains("403") || r.contains("denies"))
