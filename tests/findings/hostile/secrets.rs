@@ -19,10 +19,12 @@ fn assert_untold(world: &World, secret: &str) {
 #[test]
 fn h10_a_refresh_token_that_the_server_sends_back_is_told_nobody() {
     let world = World::new();
-    let secret = world.standin.refresh_token();
+    world.write_config();
+    let kept: serde_json::Value = serde_json::from_slice(&std::fs::read(world.credentials()).unwrap()).unwrap();
+    let secret = kept["refresh_token"].as_str().unwrap().to_owned();
     let body = format!(r#"{{"error": "invalid_grant", "error_description": "refresh token {secret} is malformed"}}"#);
     world.standin.faults().add(Fault::always(TOKEN, reply(400, body)));
-    let daemon = world.daemon();
+    let daemon = world.spawn(world.command(&["run"]));
     let status = world.until_status("refused", |s| s["accounts"][0]["state"] == "auth_required");
     assert!(status["accounts"][0]["reason"].as_str().unwrap().contains("is malformed"), "{status:#}");
     assert_untold(&world, &secret);
