@@ -127,6 +127,8 @@ impl<'a> Meeting<'a> {
             Action::Forget => self.done(Settled::Again(None)),
             Action::AgreeDir => {
                 let settled = match self.twin_dir() {
+                    // A disk that takes names in other letters for each other shows the same directory under both.
+                    Ok(Some(_)) if folder::stands(self.root, &self.job.path) != Local::Dir => Settled::Nothing,
                     Ok(Some(other)) => Settled::Wedge(case_clash(&other)),
                     Ok(None) => Settled::InSyncDir(DirStat::default()),
                     Err(_) => return self.wait(),
