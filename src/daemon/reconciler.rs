@@ -235,6 +235,9 @@ async fn restarted(account: &Account, lane: &Lane, memory: &mut Memory, why: &st
     }
 }
 
+/// A longpoll that has waited for so long waits on a good cursor: a bad one is refused at once.
+const ACCEPTED: Duration = Duration::from_secs(5);
+
 /// At rest: waits for changes and fetches them; meanwhile frees what nobody can reach any more.
 async fn wait(
     account: &Account,
@@ -255,6 +258,7 @@ async fn wait(
     let again = lane.next_comparison();
     let began = lane.echo.begin();
     let polling = Instant::now().max(memory.longpoll_at.unwrap_or_else(Instant::now));
+    let unsure = memory.course.restarts > 0;
     let said = tokio::select! {
         said = changes(account, memory, cursor) => match said {
             Ok(said) => said,
@@ -271,6 +275,11 @@ async fn wait(
         () = account.pause_begins() => return Ok(Stepped::Went(0)),
         // The device that began to rename something has not gone on: what it left is compared as it is.
         () = tokio::time::sleep(halfway.unwrap_or(HALFWAY)), if halfway.is_some() => return Ok(Stepped::Went(0)),
+        // Dropbox lets us wait on the cursor, so it is good: what was refused before is over, though nothing changes for minutes.
+        () = tokio::time::sleep_until(polling + ACCEPTED), if unsure => {
+            memory.course.served();
+            return Ok(Stepped::Went(0));
+        }
         () = tokio::time::sleep(HELD), if held => {
             account.store.lose_cursor(lane.id).await?;
             return Ok(Stepped::Went(0));
