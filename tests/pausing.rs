@@ -20,6 +20,12 @@ fn paused(status: &serde_json::Value) -> bool {
     status["accounts"][0]["state"] == "paused" && status["accounts"][0]["folders"][0]["state"] == "paused"
 }
 
+/// Files that differ or go up, and deletions that are to be made in Dropbox (T4: each is counted as what it is).
+fn waiting(status: &serde_json::Value) -> u64 {
+    let pending = &status["accounts"][0]["folders"][0]["pending"];
+    ["uploads", "comparing", "remote_changes"].iter().filter_map(|what| pending[*what].as_u64()).sum()
+}
+
 #[test]
 fn a_paused_account_notices_changes_and_does_nothing_about_them_across_restarts() {
     let mut world = World::new();
@@ -35,7 +41,7 @@ fn a_paused_account_notices_changes_and_does_nothing_about_them_across_restarts(
 
     world.write("new", "2");
     std::fs::remove_file(world.folder.join("goes")).unwrap();
-    let status = world.until_status("two rows", |s| s["accounts"][0]["folders"][0]["pending"]["uploads"] == 2);
+    let status = world.until_status("two rows", |s| waiting(s) == 2);
     assert!(paused(&status), "{status}");
     let reason = status["accounts"][0]["reason"].as_str().unwrap();
     assert!(reason.contains("`ferrybox resume test` lets it go on"), "{reason}");
@@ -50,7 +56,7 @@ fn a_paused_account_notices_changes_and_does_nothing_about_them_across_restarts(
     assert!(text(&out).contains("could not finish: account test: paused by a person"), "{}", text(&out));
     let daemon = world.daemon();
     world.until_status("paused", paused);
-    world.until_status("two rows", |s| s["accounts"][0]["folders"][0]["pending"]["uploads"] == 2);
+    world.until_status("two rows", |s| waiting(s) == 2);
     assert_eq!(calls(&world), before);
     assert_eq!(world.remote().len(), 2);
 
