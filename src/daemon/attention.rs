@@ -30,6 +30,7 @@ pub(crate) async fn of(account: &Account, depth: Depth) -> Result<(AccountStands
         let listing = listing_of(account, folder).await?;
         let summary = account.store.summary(folder.id).await?;
         let mut of = folder_facts(folder, &summary, listing);
+        of.problems += refused(account, folder, &RelPath::root()).await?;
         // Those that never failed are tried: only where there are no others are they counted one by one.
         if matches!(depth, Depth::Rows) && of.trying > of.held_back && of.trying - of.held_back <= summary.failing {
             let trying = account.store.trying_under(folder.id, &RelPath::root(), TRIES, now_ms()).await?;
@@ -60,7 +61,7 @@ pub(crate) async fn below(
     of.rows = account.store.trying_under(folder.id, path, u32::MAX, now_ms()).await?;
     of.trying = account.store.trying_under(folder.id, path, TRIES, now_ms()).await?;
     of.held_back = of.held_back.min(of.rows);
-    of.problems = account.store.problems_under(folder.id, path).await?;
+    of.problems = account.store.problems_under(folder.id, path).await? + refused(account, folder, path).await?;
     of.listing.asked = account.remote.lane_of(folder.id).is_some_and(|lane| lock(&lane.now).tried < asked);
     facts.folders.push(of);
     let mut stands = attention::judge(&facts);
@@ -106,6 +107,14 @@ async fn listing_of(account: &Account, folder: &Folder) -> Result<ListingFacts, 
     match account.remote.lane_of(folder.id) {
         Some(lane) => listing_facts(&account.store, lane, folder).await,
         None => Ok(ListingFacts::default()),
+    }
+}
+
+/// Entries that Dropbox lists and that cannot come down as they are: they are problems of the folder that they would come down in.
+async fn refused(account: &Account, folder: &Folder, path: &RelPath) -> Result<u64, StoreError> {
+    match account.remote.lane_of(folder.id).filter(|_| folder.comes_down()) {
+        Some(lane) => account.store.refused_under(lane.id, folder.home(path).to_string()).await,
+        None => Ok(0),
     }
 }
 

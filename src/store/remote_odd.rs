@@ -8,9 +8,11 @@ use std::collections::HashMap;
 
 use rusqlite::{Connection, params};
 
-use super::error::Step;
-use super::remote::ListingId;
+use super::error::{Step, StoreError};
+use super::remote::{self, ListingId};
+use super::{Store, remote_key, row};
 use crate::model::UnixMs;
+use crate::model::key::key_of;
 use crate::model::listing::{Entry, Page, What};
 
 /// Reasons that are kept of entries that were refused, at most.
@@ -29,6 +31,29 @@ fn gone_prefix(id: ListingId) -> String {
 /// Everything above a path, the nearest first, and not the root.
 fn above(key: &str) -> impl Iterator<Item = &str> {
     std::iter::successors(Some(key), |at| Some(at.rsplit_once('/')?.0)).skip(1).filter(|at| !at.is_empty())
+}
+
+impl Store {
+    /// How many entries were refused at or below a remote path, or nobody knows where.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn refused_under(&self, id: ListingId, place: String) -> Result<u64, StoreError> {
+        self.read(move |conn| {
+            if !any(conn, id)? {
+                return Ok(0);
+            }
+            let listing = remote::get(conn, id)?;
+            let key =
+                listing.seen().map_or_else(|| Ok(key_of(&place)), |tree| remote_key::key(conn, tree.id, &place))?;
+            let mut count = conn.prepare_cached(
+                "SELECT count(*) FROM remote_odd
+                  WHERE listing = ?1 AND (text = ?2 OR text >= ?3 AND text < ?4 OR substr(text, 1, 1) <> '/')",
+            )?;
+            Ok(count.query_row(params![id.0, key, format!("{key}/"), format!("{key}0")], |r| row::count(r, 0))?)
+        })
+        .await
+    }
 }
 
 /// Nothing of this listing was refused: it is listed from its beginning, or is no more.

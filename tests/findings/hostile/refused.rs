@@ -126,3 +126,19 @@ fn h6_a_folder_stays_in_dropbox_while_a_refused_entry_lies_in_it() {
     assert_eq!(daemon.stop().0, Some(0));
     world.assert_clean();
 }
+
+#[test]
+fn h6_a_run_that_leaves_out_what_dropbox_lists_does_not_end_as_in_sync() {
+    let mut world = World::new();
+    world.mode = "two-way";
+    world.standin.write("/T/bad", "there");
+    world.standin.write("/T/plain", "p");
+    world.standin.decorate("/T/bad", value!({"size": -1}));
+    assert_eq!(world.once().status.code(), Some(3));
+    assert_eq!(world.once().status.code(), Some(3));
+    world.standin.decorate("/T/bad", value!({}));
+    world.standin.write("/T/bad", "there now");
+    world.once_in_sync();
+    world.assert_equal();
+    world.assert_clean();
+}
