@@ -16,6 +16,9 @@ const MOMENT: Duration = Duration::from_secs(1);
 /// A job that is said to run is given this many times the patience of one that cannot be asked for.
 const RUNNING_TIMES: u32 = 3;
 
+/// A job that the server says it does not know, each time it is asked, is gone after so long: that answer passes, too, but not for as long as this.
+const UNKNOWN: Duration = Duration::from_secs(20);
+
 /// What the server said of a job that has not ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Said {
@@ -23,6 +26,8 @@ pub enum Said {
     InProgress,
     /// The question itself failed: the job may run, may have ended, or may never have been.
     Nothing,
+    /// It knows no such job.
+    Unknown,
 }
 
 /// How long a job is waited for.
@@ -32,12 +37,14 @@ pub struct Limits {
     pub failing: Duration,
     /// One that is said to run.
     pub running: Duration,
+    /// One that the server does not know.
+    pub unknown: Duration,
 }
 
 impl Limits {
     /// From `commit.job_deadline`.
     pub fn of(deadline: Duration) -> Self {
-        Self { failing: deadline, running: deadline.saturating_mul(RUNNING_TIMES) }
+        Self { failing: deadline, running: deadline.saturating_mul(RUNNING_TIMES), unknown: deadline.min(UNKNOWN) }
     }
 }
 
@@ -52,12 +59,13 @@ pub enum Next {
     GiveUp,
 }
 
-/// Decides about a job that was asked for `asked` times before, with the same kind of answer in a row, and was `age` ago begun (or taken up again
-/// after a restart).
+/// Decides about a job that was asked for `asked` times before with the same kind of answer in a row. `age` is how long it has been asked for: since it
+/// was begun (or taken up again after a restart) if it runs, else since the first of those answers.
 pub fn next(said: Said, asked: u32, age: Duration, limits: Limits) -> Next {
     let (limit, longest) = match said {
         Said::InProgress => (limits.running, LONGEST_RUNNING),
         Said::Nothing => (limits.failing, LONGEST_FAILING),
+        Said::Unknown => (limits.unknown, LONGEST_RUNNING),
     };
     if age >= limit {
         return Next::GiveUp;
@@ -65,7 +73,7 @@ pub fn next(said: Said, asked: u32, age: Duration, limits: Limits) -> Next {
     let growth = 1.5_f64.powi(i32::try_from(asked.min(40)).unwrap_or(40));
     let pause = FIRST.mul_f64(growth).min(longest).min(limit.saturating_sub(age)).max(FIRST);
     // What is there a moment after the call may have been there before it. A job that runs longer than usual may have done its work and be stuck.
-    let looks_after = if said == Said::Nothing { MOMENT.min(limits.failing / 2) } else { limits.failing };
+    let looks_after = if said == Said::InProgress { limits.failing } else { MOMENT.min(limit / 2) };
     if age >= looks_after { Next::LookAndAsk(pause) } else { Next::Ask(pause) }
 }
 
@@ -89,6 +97,8 @@ mod tests {
             (Said::Nothing, 0, MOMENT, Next::LookAndAsk(FIRST)),
             (Said::Nothing, u32::MAX, min(5), Next::LookAndAsk(LONGEST_FAILING)),
             (Said::Nothing, 99, min(10), Next::GiveUp),
+            (Said::Unknown, 99, MOMENT, Next::LookAndAsk(LONGEST_RUNNING)),
+            (Said::Unknown, 99, UNKNOWN, Next::GiveUp),
         ] {
             assert_eq!(next(said, asked, age, limits), expected, "{said:?} {asked} {age:?}");
         }

@@ -128,7 +128,7 @@ impl Committer {
         lock(&account.lane).job_id = Some(job.to_owned());
         let (began, limits) = (Instant::now(), Limits::of(account.config.commit.job_deadline));
         let (mut running, mut asked_in_vain) = (0_u32, 0_u32);
-        let mut failed = 0;
+        let (mut failed, mut in_vain_since) = (0, None);
         loop {
             let (done, error) = match batch.kind {
                 BatchKind::Upload => {
@@ -178,7 +178,9 @@ impl Committer {
                         "Dropbox does not say whether its last commit has ended ({error}); nothing else is committed meanwhile"
                     );
                     lock(&account.lane).reason = Some(why);
-                    if self.has_ended(batch, Said::Nothing, asked_in_vain, (began, limits)).await {
+                    let said = if error.is("invalid_async_job_id") { Said::Unknown } else { Said::Nothing };
+                    let since = *in_vain_since.get_or_insert_with(Instant::now);
+                    if self.has_ended(batch, said, asked_in_vain, (since, limits)).await {
                         return Ok(Results::Unknown);
                     }
                     asked_in_vain = asked_in_vain.saturating_add(1);
@@ -196,7 +198,7 @@ impl Committer {
                 }
                 (None, None) => {
                     lock(&account.lane).reason = None;
-                    asked_in_vain = 0;
+                    (asked_in_vain, in_vain_since) = (0, None);
                     if self.has_ended(batch, Said::InProgress, running, (began, limits)).await {
                         return Ok(Results::Unknown);
                     }
