@@ -88,7 +88,6 @@ fn r9_a_folder_without_access_comes_down_empty_and_hinders_nothing() {
 }
 
 #[test]
-#[ignore = "L1: a check that fails while its job runs is not asked again yet"]
 fn r9_a_job_of_seconds_whose_check_fails_is_waited_for() {
     let world = World::new();
     world.standin.set_commit_duration(Duration::from_secs(4));
@@ -126,7 +125,6 @@ fn r9_five_minutes_asked_for_by_one_call_are_kept_and_told() {
 }
 
 #[test]
-#[ignore = "S3: a listing that is reset is begun again without a pause yet"]
 fn r9_a_listing_that_is_reset_at_the_same_place_is_begun_again_with_pauses() {
     let mut world = World::with(Settings { page_size: 2, listing_breaks_after: Some(2), ..Settings::default() });
     world.mode = "two-way";
