@@ -451,7 +451,7 @@ fn l2_a_full_state_disk_stops_new_work_until_there_is_room() {
     }
     let state = world.state();
     fs::create_dir_all(&state).unwrap();
-    namespace.run(&format!("mount -t tmpfs -o size=24m tmpfs {}", state.display()));
+    namespace.run(&format!("mount -t tmpfs -o size=24m,mode=700 tmpfs {}", state.display()));
     let daemon = world.daemon_by(namespace.command(env!("CARGO_BIN_EXE_ferrybox")));
     world.until("the files", |s| s.files().len() == 100);
     world.until_folder("in_sync");
@@ -482,7 +482,7 @@ fn n8_a_state_directory_that_cannot_be_written_is_said_and_nothing_is_touched() 
     world.write_config();
     let state = world.state();
     fs::create_dir_all(&state).unwrap();
-    namespace.run(&format!("mount -t tmpfs -o ro tmpfs {}", state.display()));
+    namespace.run(&format!("mount -t tmpfs -o ro,mode=700 tmpfs {}", state.display()));
     let mut command = namespace.command(env!("CARGO_BIN_EXE_ferrybox"));
     let out = command.arg("--config").arg(world.config_file()).args(["run", "--once"]).output().unwrap();
     assert!(matches!(out.status.code(), Some(64 | 74)), "{}", text(&out));

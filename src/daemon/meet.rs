@@ -161,7 +161,8 @@ impl<'a> Meeting<'a> {
                     None => self.done(Settled::Again(None)),
                 }
             }
-            Action::CreateFolder if self.below_a_file() => self.wait(),
+            // Refused as long as the file is there, and it goes with the directory that it replaced, or is what that one is moved aside for.
+            Action::CreateFolder if self.file_above(true) => self.wait(),
             Action::CreateFolder => self.create_folder(),
             Action::DeleteFolder => self.delete_folder(),
             Action::Delete { rev } => {
@@ -204,10 +205,15 @@ impl<'a> Meeting<'a> {
 
     /// Whether Dropbox still has a file where a directory above this path needs a folder: it is on its way out, or this path is moved aside.
     fn below_a_file(&self) -> bool {
+        self.file_above(false)
+    }
+
+    /// Whether Dropbox has a file where a directory above this path needs a folder; with `agreed` also where that directory is agreed on.
+    fn file_above(&self, agreed: bool) -> bool {
         let (store, folder) = (&self.account.store, self.job.folder);
         let mut at = self.job.path.parent();
         while let Some(dir) = at.filter(|dir| !dir.is_root()) {
-            if store.agreed_dir_blocking(folder, &dir).unwrap_or(false) {
+            if !agreed && store.agreed_dir_blocking(folder, &dir).unwrap_or(false) {
                 return false;
             }
             let there = self.account.remote.view_blocking(self.account, folder, &dir);
