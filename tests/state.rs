@@ -318,10 +318,13 @@ fn a17_a_file_that_was_cut_off_under_its_old_time_is_told_and_not_sent() {
     // A daemon says so too, and whoever asks learns why.
     let daemon = world.daemon();
     world.until_status("problems", |s| s["accounts"][0]["folders"][0]["problems"] == 2);
-    let out = world.command(&["problems"]).output().unwrap();
-    assert!(text(&out).contains("100 of the 200 bytes") && text(&out).contains("touch"), "{}", text(&out));
-    let out = world.command(&["plan"]).output().unwrap();
-    assert!(text(&out).contains("loss of power"), "{}", text(&out));
+    // The scan of a start looks at each once more (C10), and for that moment neither is known to be a problem.
+    let said = |command: &str, words: [&str; 2]| {
+        let out = world.command(&[command]).output().unwrap();
+        words.iter().all(|word| text(&out).contains(word))
+    };
+    world.eventually("the reason", || said("problems", ["100 of the 200 bytes", "touch"]));
+    world.eventually("the plan", || said("plan", ["loss of power", "half"]));
     // Put back as it was, or said to be right: both are in sync again.
     world.write("half", "half".repeat(50));
     let file = fs::File::options().write(true).open(world.folder.join("empty")).unwrap();
