@@ -113,7 +113,7 @@ pub(crate) fn fold(settings: &Settings, text: &str) -> String {
     lower
 }
 
-/// Letters with case that came to Unicode after 5.2, the version that Python 2.7 knows [guess].
+/// Letters with case that came to Unicode after 5.2, the version that Python 2.7 knows (a guess).
 fn is_new(c: char) -> bool {
     matches!(u32::from(c),
         0x037f | 0x0526..=0x052f | 0x10c7 | 0x10cd | 0x13a0..=0x13fd | 0x1c80..=0x1cbf | 0x2c2f | 0x2cf2 | 0xa660
