@@ -152,7 +152,7 @@ fn v2_hashing_a_large_file_is_not_stuck() {
 
 /// The hour of the issue: `cargo test --release --test findings -- --ignored v2_an_hour`.
 #[test]
-#[ignore = "takes an hour, 20 GiB of sparse files, and 100,000 small ones"]
+#[ignore = "takes an hour and 20 GiB of sparse files: cargo test --test findings v2_an_hour -- --ignored"]
 fn v2_an_hour_of_everything_without_a_gap() {
     let mut world = World::with(Settings { bandwidth: Some(64 << 10), ..Settings::default() });
     world.mode = "two-way";
