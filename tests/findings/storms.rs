@@ -16,8 +16,12 @@ fn calls(world: &World) -> u64 {
     world.standin.calls().values().map(|stats| stats.calls).sum()
 }
 
-/// Watches the server for a while and holds what comes against the rate that is allowed.
+/// Watches the server for a while and holds what comes against the rate that is allowed. With `FERRYBOX_LONG` it is a whole minute, and the
+/// number of calls is printed.
 fn assert_calm(world: &World, what: &str, within: Duration) {
+    let long = std::env::var_os("FERRYBOX_LONG").is_some();
+    let within = if long { Duration::from_secs(60) } else { within };
+    let first = calls(world);
     let before = world.standin.calls();
     let many = calls(world) + within.as_secs() * A_MINUTE / 60 + 1;
     let stormy = world.standin.wait_for_blocking(within, |_| calls(world) > many);
@@ -27,6 +31,9 @@ fn assert_calm(world: &World, what: &str, within: Duration) {
         .map(|(route, stats)| (route, stats.calls - before.get(route).map_or(0, |stats| stats.calls)))
         .filter(|(_, n)| *n > 0)
         .collect();
+    if long {
+        println!("{what}: {} calls in {within:?}", calls(world) - first);
+    }
     assert!(!stormy, "{what}: more than {A_MINUTE} calls a minute: {more:?}\n{}", world.log());
 }
 

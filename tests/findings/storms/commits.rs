@@ -95,7 +95,7 @@ fn s2_the_file_that_stands_in_a_folders_place_is_named() {
     let problem =
         until_problem(&world, "a problem that names it", |p| p["text"].as_str().unwrap().contains("/T/deep/d"));
     assert!(!problem.contains("/T/deep/d/e"), "{problem}");
-    assert_calm(&world, "file_ancestor", Duration::from_secs(5));
+    assert_calm(&world, "file_ancestor", Duration::from_secs(12));
     drop(daemon);
     world.assert_clean();
 }
