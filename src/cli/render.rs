@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use crate::model::attention::Severity;
 use crate::model::shown::Shown;
-use crate::model::status::{AccountState, FolderState, FolderStatus};
+use crate::model::status::{AccountState, AccountStatus, FolderState, FolderStatus};
 
 pub(super) const BOLD: &str = "\x1b[1m";
 pub(super) const DIM: &str = "\x1b[2m";
@@ -80,9 +80,17 @@ pub(super) fn word(state: &impl serde::Serialize) -> String {
     }
 }
 
-pub(super) fn account_colour(state: AccountState) -> &'static str {
-    match state {
-        AccountState::Idle | AccountState::Syncing | AccountState::Starting => GREEN,
+/// An account's colour. The words of its states are fixed and have none for what one of its folders waits for: its reason tells of that, and its colour.
+pub(super) fn account_colour(account: &AccountStatus) -> &'static str {
+    match account.state {
+        AccountState::Idle | AccountState::Syncing | AccountState::Starting => {
+            let worst = account.folders.iter().map(|folder| folder.state.severity()).max();
+            match (worst, &account.reason) {
+                (Some(Severity::Attention), _) => RED,
+                (Some(Severity::Problems), _) | (_, Some(_)) => YELLOW,
+                _ => GREEN,
+            }
+        }
         AccountState::Offline | AccountState::RateLimited | AccountState::Paused | AccountState::Stopping => YELLOW,
         AccountState::AuthRequired | AccountState::AccountMismatch | AccountState::QuotaFull | AccountState::Failed => {
             RED
@@ -162,6 +170,22 @@ mod tests {
         ] {
             assert_eq!(escape(name), expected);
         }
+    }
+
+    #[test]
+    fn t2_an_account_whose_folder_is_held_is_not_green() {
+        let mut account = AccountStatus { state: AccountState::Idle, ..AccountStatus::default() };
+        let folder = |state| FolderStatus { state, ..FolderStatus::default() };
+        assert_eq!(account_colour(&account), GREEN);
+        account.folders = vec![folder(FolderState::InSync), folder(FolderState::Syncing)];
+        assert_eq!(account_colour(&account), GREEN);
+        account.folders.push(folder(FolderState::DegradedWatch));
+        assert_eq!(account_colour(&account), YELLOW);
+        account.folders.push(folder(FolderState::Held));
+        assert_eq!(account_colour(&account), RED);
+        account.folders.clear();
+        account.reason = Some("calls are slowed down".to_owned());
+        assert_eq!(account_colour(&account), YELLOW);
     }
 
     #[test]

@@ -126,7 +126,7 @@ fn row(out: &mut String, indent: usize, label: &str, text: &str) {
 
 fn one_account(out: &mut String, account: &AccountStatus, now: Timestamp) {
     let email = account.email.as_deref().map(|e| format!(" {DIM}({}){PLAIN}", escape(e))).unwrap_or_default();
-    let colour = account_colour(account.state);
+    let colour = account_colour(account);
     let _ = writeln!(out, "{BOLD}{}{PLAIN}{email}  {colour}{}{PLAIN}", escape(&account.name), word(&account.state));
     if let Some(reason) = &account.reason {
         row(out, 2, "why", &escape(reason));
