@@ -14,8 +14,8 @@ use crate::daemon::clock::now_ms;
 use crate::daemon::folder::Folder;
 use crate::daemon::intake::blocking;
 use crate::daemon::meet::respelled;
-use crate::daemon::trash;
 use crate::daemon::uploader::failed;
+use crate::daemon::{moves, trash};
 use crate::dropbox::{Download, Version};
 use crate::local::{Going, Incoming, Placed, Refused};
 use crate::model::{Base, ContentHash, Failure, Job, Local, RelPath, Settled, UnixMs};
@@ -126,6 +126,9 @@ pub(crate) async fn arrive(account: &Arc<Account>, fetch: &Fetch) -> Result<Resu
     // Before it is in its place: the scan that follows asks who put it there.
     fetch.folder.note_arrival(&fetch.job.path);
     let placed = blocking(move || {
+        if expected == Local::Absent && moves::is_shown_otherwise(&holds, &folder, &path)? {
+            return Ok(Err(Refused::Changed));
+        }
         let going = trash::going(&holds, &folder, &path, &expected);
         Ok(place(&folder, &incoming, (&path, &expected), going, content_hash, modified))
     })

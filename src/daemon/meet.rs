@@ -30,6 +30,9 @@ const SOON_MS: UnixMs = 300;
 /// A file and a folder that stand in each other's way get out of it by themselves within this time, in ms, or not at all.
 const STUCK_MS: UnixMs = 30_000;
 
+/// Files of base that are read at once.
+const PAGE: usize = 500;
+
 /// One path, with its three views.
 pub(crate) struct Meeting<'a> {
     pub(crate) account: &'a Account,
@@ -203,6 +206,32 @@ impl<'a> Meeting<'a> {
             && matches!(self.account.store.changes_below_blocking(self.job.folder, &self.job.path), Ok(false))
     }
 
+    /// Whether every file below that was agreed on is another one in Dropbox by now, and no change of ours is under way there: all of them have to come
+    /// down, and none of them goes by itself.
+    fn is_theirs_below(&self) -> bool {
+        let (store, folder) = (&self.account.store, self.job.folder);
+        let changed = |path: &RelPath, base: &Base| {
+            let view = self.account.remote.view_blocking(self.account, folder, path);
+            matches!(view, Ok(View { remote, late: false }) if meet::is_changed(base, &remote))
+        };
+        if !matches!(store.stages_below_blocking(folder, &self.job.path), Ok(false)) {
+            return false;
+        }
+        let mut after: Option<RelPath> = None;
+        loop {
+            let Ok(page) = store.base_below_blocking(folder, &self.job.path, after.as_ref(), PAGE) else {
+                return false;
+            };
+            if !page.iter().all(|(path, base)| changed(path, base)) {
+                return false;
+            }
+            match page.into_iter().next_back() {
+                Some((last, _)) => after = Some(last),
+                None => return after.is_some(),
+            }
+        }
+    }
+
     /// Whether Dropbox still has a file where a directory above this path needs a folder: it is on its way out, or this path is moved aside.
     fn below_a_file(&self) -> bool {
         self.file_above(false)
@@ -316,9 +345,11 @@ impl<'a> Meeting<'a> {
                 let path = self.home();
                 self.stage(RemoteChange::DeleteFolder { path })
             }
-            // Somebody put files into it that were never here: the folder stays, and the file in its place here stands aside.
+            // Somebody put files into it that were never here, or changed those that were: the folder stays, since an edit beats a deletion, and the
+            // file in its place here stands aside.
             (here, Ok(Some(true)))
-                if matches!(self.local, Local::File(_)) && (matches!(here, Ok(false)) || self.is_stuck_for_good()) =>
+                if matches!(self.local, Local::File(_))
+                    && (matches!(here, Ok(false)) || self.is_theirs_below() || self.is_stuck_for_good()) =>
             {
                 self.move_aside()
             }

@@ -24,7 +24,7 @@ use crate::store::StoreError;
 const SOON_MS: i64 = 300;
 /// What was here and is another one in Dropbox may have been renamed here: that is seen within this time, in ms.
 const RENAMED_MS: i64 = 2_500;
-/// And where the very file is here under other letters of its name, within this time.
+/// And where a file is here under other letters of its name, within this time.
 const LETTERS_MS: i64 = 60_000;
 /// For so long at the most the listing is waited for after a move.
 const LISTED: Duration = Duration::from_secs(10);
@@ -290,10 +290,9 @@ fn fetched(
     base: Option<&Base>,
 ) -> Result<Option<Settled>, Unread> {
     let (waited, was) = (now_ms().saturating_sub(job.since), base.is_some());
-    if let Some(base) = base
-        && (0..LETTERS_MS).contains(&waited)
-        && is_here_in_letters(account, folder, root, &job.path, base)?
-    {
+    let Some(parent) = job.path.parent() else { return Ok(None) };
+    let entries = listed(root, &parent)?;
+    if (0..LETTERS_MS).contains(&waited) && is_here_in_letters(account, folder, &job.path, base, &entries)? {
         return Ok(Some(Settled::Wait(now_ms() + SOON_MS)));
     }
     let mut above = job.path.parent().filter(|dir| !dir.is_root());
@@ -309,32 +308,66 @@ fn fetched(
             (folder.now().scans > 0 || (0..RENAMED_MS).contains(&waited)).then(|| Settled::Wait(now_ms() + SOON_MS))
         );
     }
-    let Some(parent) = job.path.parent() else { return Ok(None) };
-    let entries = listed(root, &parent)?;
-    let same = |name: &str| parent.child(name).is_ok_and(|other| spelling(&job.path, &other) != Spelling::Other);
-    let other = entries.iter().map(|(name, _)| name).find(|name| **name != *job.path.name() && same(name));
-    let Some(other) = other.and_then(|name| parent.child(name).ok()) else { return Ok(None) };
-    let agreed = account.store.agreed_below_blocking(folder.id, &other)?;
+    let other =
+        entries.iter().map(|(name, _)| name).find(|name| **name != *job.path.name() && in_letters(&job.path, name));
     let shown = account.remote.name_blocking(account, folder.id, &job.path)?;
-    Ok((agreed && shown.as_deref() != Some(job.path.name())).then_some(Settled::Nothing))
+    let is_shown_so = shown.as_deref() == Some(job.path.name());
+    match other.and_then(|name| parent.child(name).ok()) {
+        Some(other) => {
+            let agreed = account.store.agreed_below_blocking(folder.id, &other)?;
+            Ok((agreed && !is_shown_so).then_some(Settled::Nothing))
+        }
+        // Nothing has the name here, so that Dropbox's letters are the ones to come down under: a row of those may be due at this very moment.
+        None => {
+            let rather = shown.filter(|shown| !is_shown_so && in_letters(&job.path, shown));
+            Ok(rather.and_then(|shown| parent.child(&shown).ok()).map(Settled::Rather))
+        }
+    }
 }
 
-/// Whether the very file is here under other letters of its name, and may be on its way to that name in Dropbox: should it come down under its old name
-/// now, there would be two of it, which Dropbox does not tell apart.
+/// Whether this is the path's name in other letters, or in another form.
+fn in_letters(path: &RelPath, name: &str) -> bool {
+    let beside = path.parent().and_then(|parent| parent.child(name).ok());
+    beside.is_some_and(|other| spelling(path, &other) != Spelling::Other)
+}
+
+/// Whether Dropbox shows what has just come down under other letters by now, and nothing was agreed on here under these: then those are the ones to come
+/// down under. Blocks.
+///
+/// # Errors
+/// When the database cannot be read.
+pub(crate) fn is_shown_otherwise(account: &Account, folder: &Folder, path: &RelPath) -> Result<bool, StoreError> {
+    if account.store.base_blocking(folder.id, path)?.is_some() {
+        return Ok(false);
+    }
+    let shown = account.remote.name_blocking(account, folder.id, path)?;
+    Ok(shown.is_some_and(|shown| shown != path.name() && in_letters(path, &shown)))
+}
+
+/// Whether a file is here under other letters of the name, and its own row has yet to say what it is: the very file, on its way to that name in Dropbox,
+/// or one of which nothing was agreed on, which is met with Dropbox's. Should Dropbox's come down under its own letters now, there would be two of
+/// them, which Dropbox does not tell apart.
 fn is_here_in_letters(
     account: &Account,
     folder: &Folder,
-    root: &Root,
     path: &RelPath,
-    base: &Base,
+    base: Option<&Base>,
+    beside: &[(String, Kind)],
 ) -> Result<bool, Unread> {
-    let Some(parent) = path.parent().filter(|parent| root.observe(parent) == Local::Dir) else { return Ok(false) };
-    let entries = listed(root, &parent)?;
-    let mut here = entries.iter().filter_map(|(name, kind)| {
-        let other = parent.child(name).ok().filter(|other| spelling(path, other) == Spelling::Letters)?;
-        matches!(kind, Kind::File(stat) if same_file(base, stat)).then_some(other)
-    });
-    Ok(here.any(|other| account.moves.refusal(folder.id, path, &other).is_none()))
+    let Some(parent) = path.parent() else { return Ok(false) };
+    for (name, kind) in beside.iter().filter(|(name, _)| name != path.name()) {
+        let (Ok(other), Kind::File(stat)) = (parent.child(name), kind) else { continue };
+        let spelling = spelling(path, &other);
+        let moves = spelling == Spelling::Letters && base.is_some_and(|base| same_file(base, stat));
+        if moves && account.moves.refusal(folder.id, path, &other).is_none() {
+            return Ok(true);
+        }
+        let is_new = spelling != Spelling::Other && !moves && folder.ignored(&other, false).is_none();
+        if is_new && account.store.base_blocking(folder.id, &other)?.is_none() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// A directory whose name changed only its letters is one folder in Dropbox: that gets the new name, and is never deleted.

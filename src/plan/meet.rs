@@ -145,6 +145,11 @@ pub fn respelled(gone: &Base, remote: &Remote, mode: Mode) -> Option<WriteMode> 
     }
 }
 
+/// Whether Dropbox's file is another one than was agreed on.
+pub fn is_changed(base: &Base, remote: &Remote) -> bool {
+    matches!(seen(base, remote), Seen::Changed)
+}
+
 /// What has become of base's file in Dropbox.
 enum Seen<'a> {
     /// It is there, under this revision; or nothing is known to the contrary.

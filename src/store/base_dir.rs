@@ -85,6 +85,24 @@ impl Store {
         })
     }
 
+    /// Whether a change to Dropbox of anything below a path is staged. Blocks.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn stages_below_blocking(&self, folder: FolderId, path: &RelPath) -> Result<bool, StoreError> {
+        self.read_blocking(|conn| {
+            let mut select = conn.prepare_cached(
+                "SELECT 1 FROM job WHERE folder = ?1 AND path >= ?2 AND path < ?3 AND path <> ?4 AND state = 'staged' LIMIT 1",
+            )?;
+            for span in at_or_below(path) {
+                if select.exists(params![folder.0, span.low, span.high, path.as_str()])? {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        })
+    }
+
     /// Whether anything below a path that was agreed on as a file is about to change: staged, or to be looked at. What failed, or was given up, is not.
     /// Blocks.
     ///

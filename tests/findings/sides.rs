@@ -1,6 +1,7 @@
 //! Sides that must meet (group C).
 
 mod causes;
+mod crossing;
 mod dates;
 mod letters;
 mod listings;

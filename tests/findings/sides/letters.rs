@@ -2,8 +2,11 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+
+use ferrybox_standin::{Effect, Fault};
 
 use crate::harness::World;
 
@@ -21,12 +24,7 @@ fn c4_renamed_in_its_letters_here_and_edited_there_is_one_file_with_the_new_lett
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         fs::rename(&old, &new).unwrap();
-        scope.spawn(|| {
-            for mode in [0o600, 0o640].into_iter().cycle().take(400).take_while(|_| !over.load(Ordering::Relaxed)) {
-                let _ = fs::set_permissions(&new, fs::Permissions::from_mode(mode));
-                std::thread::sleep(Duration::from_millis(30));
-            }
-        });
+        scope.spawn(|| keep_late(&new, &over));
         world.standin.write("/T/Name.txt", "after");
         world.never("the former name came down again", Duration::from_secs(6), |_| old.is_file());
         over.store(true, Ordering::Relaxed);
@@ -40,4 +38,100 @@ fn c4_renamed_in_its_letters_here_and_edited_there_is_one_file_with_the_new_lett
     assert_eq!(status["accounts"][0]["folders"][0]["problems"], 0, "{status}");
     assert_eq!(daemon.stop().0, Some(0));
     world.assert_clean();
+}
+
+/// Changes a file's mode again and again, so that its row comes late, as on a busy machine, until `over`.
+fn keep_late(path: &Path, over: &AtomicBool) {
+    for mode in [0o600, 0o640].into_iter().cycle().take(400).take_while(|_| !over.load(Ordering::Relaxed)) {
+        let _ = fs::set_permissions(path, fs::Permissions::from_mode(mode));
+        std::thread::sleep(Duration::from_millis(30));
+    }
+}
+
+/// The file has a new inode under its new letters, so that nothing but its name tells that it is the one that was renamed.
+#[test]
+fn c4_renamed_in_its_letters_and_saved_anew_here_and_edited_there_ends_with_both_versions() {
+    let mut world = World::new();
+    world.mode = "two-way";
+    world.write("Name.txt", "before");
+    world.write("keep", "k");
+    let daemon = world.daemon();
+    world.eventually("both in Dropbox", || world.remote().len() == 2);
+    world.until_folder("in_sync");
+    let (old, new) = (world.folder.join("Name.txt"), world.folder.join("NAME.txt"));
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        fs::rename(&old, &new).unwrap();
+        fs::write(world.folder.join(".save.tmp"), "saved here").unwrap();
+        fs::rename(world.folder.join(".save.tmp"), &new).unwrap();
+        scope.spawn(|| keep_late(&new, &over));
+        world.standin.write("/T/Name.txt", "after");
+        world.never("the former name came down beside it", Duration::from_secs(6), |_| old.is_file());
+        over.store(true, Ordering::Relaxed);
+    });
+    both_versions(&world, "saved here");
+    assert_eq!(daemon.stop().0, Some(0));
+    world.assert_clean();
+}
+
+/// Nothing was agreed on under either name.
+#[test]
+fn c4_new_here_and_new_there_in_other_letters_ends_with_both_versions() {
+    let mut world = World::new();
+    world.mode = "two-way";
+    world.write("keep", "k");
+    let daemon = world.daemon();
+    world.eventually("it is in Dropbox", || world.remote().len() == 1);
+    world.until_folder("in_sync");
+    let (there, here) = (world.folder.join("Name.txt"), world.folder.join("NAME.txt"));
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        fs::write(&here, "saved here").unwrap();
+        scope.spawn(|| keep_late(&here, &over));
+        world.standin.write("/T/Name.txt", "after");
+        world.never("the other name came down beside it", Duration::from_secs(4), |_| there.is_file());
+        over.store(true, Ordering::Relaxed);
+    });
+    both_versions(&world, "saved here");
+    assert_eq!(daemon.stop().0, Some(0));
+    world.assert_clean();
+}
+
+/// It comes down while it is renamed there: under the new letters only, and not twice under both.
+#[test]
+fn c4_renamed_in_its_letters_there_while_it_comes_down_is_one_file_here() {
+    let mut world = World::new();
+    world.mode = "two-way";
+    world.write("keep", "k");
+    let daemon = world.daemon();
+    world.eventually("it is in Dropbox", || world.remote().len() == 1);
+    world.until_folder("in_sync");
+    let slow = Fault::nth("files/download", 1, Effect::StallReply(Duration::from_secs(4)));
+    world.standin.faults().add(slow);
+    world.standin.write("/T/Name.txt", "one");
+    world.until("its download", |s| s.calls_of("files/download") == 1);
+    world.standin.quietly(|a| a.rename("/T/Name.txt", "/T/other") && a.rename("/T/other", "/T/NAME.txt"));
+    world.standin.tell();
+    let twice = || ["Name.txt", "NAME.txt"].iter().all(|name| world.folder.join(name).exists());
+    world.never("it is here twice", Duration::from_secs(6), |_| twice());
+    world.eventually("one file", || world.disk() == world.remote() && world.disk().len() == 2);
+    world.until_folder("in_sync");
+    assert_eq!(daemon.stop().0, Some(0));
+    world.assert_clean();
+}
+
+/// Dropbox's version has the name, and the local one is a conflicted copy, on both sides, with no problem left.
+fn both_versions(world: &World, here: &str) {
+    world.eventually("both versions on both sides", || {
+        let disk = world.disk();
+        disk == world.remote() && disk.len() == 3
+    });
+    let status = world.until_status("rest", |s| s["accounts"][0]["folders"][0]["state"] == "in_sync");
+    assert_eq!(status["accounts"][0]["folders"][0]["problems"], 0, "{status}");
+    let contents: Vec<(String, String)> = (world.disk().into_keys())
+        .map(|path| (path.clone(), fs::read_to_string(world.folder.join(path)).unwrap()))
+        .collect();
+    let holds =
+        |copy: bool, text: &str| contents.iter().any(|(p, c)| p.contains("conflicted copy") == copy && c == text);
+    assert!(holds(false, "after") && holds(true, here), "{contents:?}");
 }
