@@ -5,8 +5,9 @@
 //! that begins with `!` takes a path back in, except below an ignored directory: what lies there is not even looked at. A `.ferryboxignore` is
 //! ignored by none of them, itself included: what mends one must be able to come down.
 //!
-//! Compiled patterns take some 3 KiB each, and anybody who may write in a shared folder can send them: equal texts are compiled once, what was not
-//! needed for longest is dropped beyond a budget, and a directory for which more hold than that is not synced, with a problem that says so.
+//! A compiled pattern takes some 3 KiB, a long one as much for every 32 bytes, and anybody who may write in a shared folder can send them: equal
+//! texts are compiled once, what was not needed for longest is dropped beyond a budget, and a directory for which more hold than that is not
+//! synced, with a problem that says so.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -44,10 +45,16 @@ const TEMPORARY: [(&str, &str); 12] = [
 
 /// How many directories without a file of patterns are remembered, and how many with one.
 const MAX_REMEMBERED: usize = 8192;
-/// More patterns than one file may have.
+/// More patterns than one file may have; a long one counts as several, see [`charge`].
 const MOST_IN_A_FILE: usize = if cfg!(test) { 200 } else { 10_000 };
-/// Patterns that are kept compiled for one folder, and that may hold for one directory.
+/// Patterns that are kept compiled for one folder, and that may hold for one directory, counted likewise.
 const BUDGET: usize = if cfg!(test) { 400 } else { 20_000 };
+/// A longer line is no pattern: no path is that long.
+const LONGEST_LINE: usize = 4096;
+/// So many bytes of a line count as one more pattern.
+const BYTES_OF_ONE: usize = 32;
+/// So many bad lines of one file are told one by one.
+const BAD_LINES: usize = 20;
 
 /// Who says so.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -122,7 +129,8 @@ pub type Load<'a> = &'a dyn Fn(&RelPath) -> Result<Option<String>, Failure>;
 struct Compiled {
     hash: ContentHash,
     patterns: Gitignore,
-    lines: usize,
+    /// What they take, as [`charge`] counts.
+    cost: usize,
     problems: Vec<String>,
 }
 
@@ -140,29 +148,49 @@ fn hash(text: &str) -> ContentHash {
     hasher.finish()
 }
 
+/// What a line takes when it is compiled, in patterns of ordinary length. What takes no effect takes nothing.
+fn charge(line: &str) -> usize {
+    let nothing = line.trim().is_empty() || line.starts_with('#') || line.len() > LONGEST_LINE;
+    if nothing { 0 } else { 1 + line.len() / BYTES_OF_ONE }
+}
+
 impl Compiled {
     fn of(text: &str) -> Result<Self, Failure> {
-        let lines = text.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#')).count();
-        if lines > MOST_IN_A_FILE {
+        let cost = text.lines().map(charge).sum();
+        if cost > MOST_IN_A_FILE {
             return Err(Failure::wedge(
                 "ignore_file",
                 format!(
-                    "it has {lines} patterns, and ferrybox reads {MOST_IN_A_FILE} at most: nothing of its directory is synced; shorten it, or delete it"
+                    "its patterns count as {cost} (a long one as one for every {BYTES_OF_ONE} bytes), and ferrybox reads {MOST_IN_A_FILE} at most: \
+                     nothing of its directory is synced; shorten it, or delete it"
                 ),
             ));
         }
         let mut problems = Vec::new();
+        let mut bad = 0_usize;
+        let mut leave_out = |number: usize, why: &dyn fmt::Display| {
+            bad += 1;
+            if bad <= BAD_LINES {
+                problems.push(format!("line {number} is not a pattern and is left out: {why}"));
+            }
+        };
         let mut builder = GitignoreBuilder::new("");
         for (number, line) in (1..).zip(text.trim_start_matches('\u{feff}').lines()) {
-            if let Err(error) = builder.add_line(None, line) {
-                problems.push(format!("line {number} is not a pattern and is left out: {error}"));
+            if line.len() > LONGEST_LINE && !line.starts_with('#') && !line.trim().is_empty() {
+                let why = format!("it has {} bytes, and a pattern has {LONGEST_LINE} at most", line.len());
+                leave_out(number, &why);
+            } else if let Err(error) = builder.add_line(None, line) {
+                leave_out(number, &error);
             }
+        }
+        if bad > BAD_LINES {
+            problems.push(format!("{} more lines are not patterns and are left out", bad - BAD_LINES));
         }
         let patterns = builder.build().unwrap_or_else(|error| {
             problems.push(format!("no line takes effect: {error}"));
             Gitignore::empty()
         });
-        Ok(Self { hash: hash(text), patterns, lines, problems })
+        Ok(Self { hash: hash(text), patterns, cost, problems })
     }
 }
 
@@ -171,8 +199,8 @@ impl RuleFile {
         Self { dir, problems: compiled.problems.clone(), patterns: Ok(compiled) }
     }
 
-    fn lines(&self) -> usize {
-        self.patterns.as_ref().map_or(0, |compiled| compiled.lines)
+    fn cost(&self) -> usize {
+        self.patterns.as_ref().map_or(0, |compiled| compiled.cost)
     }
 
     fn unreadable(dir: RelPath, failure: Failure) -> Self {
@@ -227,8 +255,8 @@ struct Cache {
     without: usize,
     /// Each text once, with how many of `files` have it.
     compiled: HashMap<ContentHash, (Weak<Compiled>, usize)>,
-    /// The patterns of all of them.
-    lines: usize,
+    /// What the patterns of all of them take.
+    cost: usize,
     /// Counts what is asked for.
     asked: u64,
     last: Option<Known>,
@@ -254,6 +282,7 @@ impl Cache {
 
     fn remember(&mut self, dir: &str, file: Option<Arc<RuleFile>>) {
         self.forget(dir);
+        let file = file.map(|file| self.shared(file));
         match file.as_ref().map(|file| &file.patterns) {
             None => {
                 if self.without >= MAX_REMEMBERED {
@@ -265,7 +294,7 @@ impl Cache {
             Some(Ok(compiled)) => {
                 let (shared, users) = self.compiled.entry(compiled.hash).or_default();
                 if *users == 0 {
-                    self.lines += compiled.lines;
+                    self.cost += compiled.cost;
                     *shared = Arc::downgrade(compiled);
                 }
                 *users += 1;
@@ -274,6 +303,15 @@ impl Cache {
         }
         self.files.insert(dir.to_owned(), Remembered { file, asked: self.asked });
         self.make_room(dir);
+    }
+
+    /// The same file with the patterns that are kept already, if somebody compiled an equal text at the same time.
+    fn shared(&self, file: Arc<RuleFile>) -> Arc<RuleFile> {
+        let Ok(compiled) = &file.patterns else { return file };
+        match self.compiled.get(&compiled.hash).and_then(|(shared, _)| shared.upgrade()) {
+            Some(known) if !Arc::ptr_eq(&known, compiled) => Arc::new(RuleFile::of(file.dir.clone(), known)),
+            _ => file,
+        }
     }
 
     fn forget(&mut self, dir: &str) {
@@ -287,7 +325,7 @@ impl Cache {
             *users -= 1;
             if *users == 0 {
                 self.compiled.remove(&compiled.hash);
-                self.lines -= compiled.lines;
+                self.cost -= compiled.cost;
             }
         }
     }
@@ -295,7 +333,7 @@ impl Cache {
     /// Beyond the budget, what was not asked for for longest goes: a quarter more than need be, so that it is not done each time.
     fn make_room(&mut self, but: &str) {
         let is_over = |cache: &Self, of: usize| {
-            cache.lines > BUDGET / 4 * of || cache.files.len() - cache.without > MAX_REMEMBERED / 4 * of
+            cache.cost > BUDGET / 4 * of || cache.files.len() - cache.without > MAX_REMEMBERED / 4 * of
         };
         if !is_over(self, 4) {
             return;
@@ -355,6 +393,11 @@ impl Rules {
     #[must_use]
     pub fn with_own_files(self, own_files: bool) -> Self {
         Self { own_files, ..self }
+    }
+
+    /// Whether they are.
+    pub fn has_own_files(&self) -> bool {
+        self.own_files
     }
 
     /// Why `path` is not synced; `None` if it is. A path below an ignored directory is ignored.
@@ -426,7 +469,7 @@ impl Rules {
                 break;
             }
             let Some(mut file) = self.file(at, era, load) else { continue };
-            patterns += file.lines();
+            patterns += file.cost();
             if patterns > BUDGET && file.patterns.is_ok() {
                 file = self.one_too_many(&file, patterns, era);
             }
@@ -445,8 +488,8 @@ impl Rules {
         let failure = Failure::wedge(
             "ignore_file",
             format!(
-                "with it and the {IGNORE_FILE} files above it, {patterns} patterns hold for this directory, and ferrybox keeps {BUDGET} at most: \
-                 nothing of the directory is synced; shorten one of them, or delete it"
+                "with it and the {IGNORE_FILE} files above it, what counts as {patterns} patterns holds for this directory (a long one counts as \
+                 one for every {BYTES_OF_ONE} bytes), and ferrybox keeps {BUDGET} at most: nothing of the directory is synced; shorten one of them, or delete it"
             ),
         );
         let refused = Arc::new(RuleFile::unreadable(file.dir.clone(), failure));

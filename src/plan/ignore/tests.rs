@@ -92,7 +92,7 @@ fn h4_compiled_patterns_have_a_budget() {
     }
     let kept = |rules: &Rules| {
         let cache = rules.cache();
-        (cache.lines, cache.compiled.len(), cache.files.len())
+        (cache.cost, cache.compiled.len(), cache.files.len())
     };
     assert_eq!(kept(&rules), (20, 1, 101));
     // Others are dropped, the one that was not asked for for longest first, and take effect all the same.
@@ -100,7 +100,7 @@ fn h4_compiled_patterns_have_a_budget() {
     let rules = Rules::new(&[]).unwrap();
     for i in 0..100 {
         assert!(rules.matched(&path(&format!("d{i}/d{i}-7-x")), false, &other).is_some());
-        assert!(rules.cache().lines <= BUDGET);
+        assert!(rules.cache().cost <= BUDGET);
     }
     let remembers = |dir: &str| rules.cache().files.contains_key(dir);
     assert!(remembers("d99"));
@@ -119,6 +119,76 @@ fn h4_compiled_patterns_have_a_budget() {
     let problems = rules.problems(&path("a/b"));
     assert_eq!((problems[0].0.as_str(), problems[0].1.code.as_str()), ("a/b/.ferryboxignore", "ignore_file"));
     assert_eq!(rules.matched(&path("a/fine"), false, &deep), None);
+}
+
+#[test]
+fn h4_a_long_pattern_counts_as_many() {
+    for (line, expected) in [
+        ("", 0),
+        ("  ", 0),
+        ("# a comment", 0),
+        ("*.log", 1),
+        (&"x".repeat(31), 1),
+        (&"x".repeat(32), 2),
+        (&"*?".repeat(1000), 63),
+        (&"x".repeat(LONGEST_LINE), 129),
+        (&"x".repeat(LONGEST_LINE + 1), 0),
+    ] {
+        assert_eq!(charge(line), expected, "{} bytes", line.len());
+    }
+    // Few lines, and more than there is room for.
+    let rules = Rules::new(&[]).unwrap();
+    let few = format!("{}\n{}\n", "*a".repeat(2000), "?b".repeat(2000));
+    let load = |dir: &RelPath| Ok(dir.is_root().then(|| few.clone()));
+    assert!(matches!(rules.matched(&path("any"), false, &load).unwrap().source, Source::Unreadable(..)));
+    // Others are dropped for a file of few long lines.
+    let rules = Rules::new(&[]).unwrap();
+    let other = |dir: &RelPath| Ok((!dir.is_root()).then(|| format!("{dir}{}\n", "*x".repeat(1500))));
+    for i in 0..20 {
+        assert_eq!(rules.matched(&path(&format!("d{i}/fine")), false, &other), None);
+        assert!(rules.cache().cost <= BUDGET);
+        assert!(rules.cache().compiled.len() <= BUDGET / 94);
+    }
+}
+
+#[test]
+fn h4_a_line_longer_than_any_path_is_left_out_and_told() {
+    let rules = Rules::new(&[]).unwrap();
+    let text = format!("*.log\n{}\n*.tmp\n", "x".repeat(LONGEST_LINE + 1));
+    let load = |dir: &RelPath| Ok(dir.is_root().then(|| text.clone()));
+    assert!(rules.matched(&path("a.log"), false, &load).is_some());
+    assert!(rules.matched(&path("a.tmp"), false, &load).is_some());
+    let problems = rules.problems(&RelPath::root());
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert!(
+        problems[0].1.text.starts_with("line 2 is not a pattern and is left out: it has 4097 bytes"),
+        "{problems:?}"
+    );
+    // However many bad lines there are, there are not as many problems.
+    let rules = Rules::new(&[]).unwrap();
+    let bad = |dir: &RelPath| Ok(dir.is_root().then(|| "{a,b\n".repeat(150)));
+    assert_eq!(rules.matched(&path("a"), false, &bad), None);
+    let problems = rules.problems(&RelPath::root());
+    assert_eq!(problems.len(), BAD_LINES + 1, "{problems:?}");
+    assert_eq!(problems[BAD_LINES].1.text, "130 more lines are not patterns and are left out");
+}
+
+/// Two who ask at once may both compile a text: what is kept is one.
+#[test]
+fn h4_equal_texts_compiled_at_once_are_kept_once() {
+    let rules = Rules::new(&[]).unwrap();
+    let inner = |dir: &RelPath| Ok((!dir.is_root()).then(|| "same\n".to_owned()));
+    // While the text of `a` is compiled, that of `b` is.
+    let (one, two) = (rules.compiled("same\n").unwrap(), rules.compiled("same\n").unwrap());
+    assert!(!Arc::ptr_eq(&one, &two));
+    let mut cache = rules.cache();
+    cache.remember("a", Some(Arc::new(RuleFile::of(path("a"), one))));
+    cache.remember("b", Some(Arc::new(RuleFile::of(path("b"), two))));
+    let kept = |dir: &str| cache.files[dir].file.as_ref().unwrap().patterns.clone().unwrap();
+    assert!(Arc::ptr_eq(&kept("a"), &kept("b")));
+    assert_eq!(cache.cost, 1);
+    drop(cache);
+    assert!(rules.matched(&path("b/same"), false, &inner).is_some());
 }
 
 #[test]
