@@ -48,7 +48,7 @@ mod wire;
 pub use account::{Account, Space};
 pub use auth::Tokens;
 pub use body::{Body, ByteStream};
-pub use client::{Dropbox, Governor, Meter};
+pub use client::{Dropbox, Going, Governor, Meter};
 pub use commits::{DeleteEntry, FinishEntry, Launch, Poll};
 pub use credentials::{CredentialError, Credentials, Source};
 pub use download::{Download, Version};

@@ -121,15 +121,32 @@ impl Tokens {
             state.pause = Some(asked + ALONE);
             state.found_out = true;
         }
-        if let Credentials::Access { access_token } = &state.credentials {
-            return Ok(Ticket { token: access_token.clone(), generation: state.generation });
+        self.refresh(&mut state, counter, asked).await?;
+        self.current(&state)
+    }
+
+    /// Has a token at hand for the next call, if one is to be had. The one call that finds out whether a pause after refusals is over is not made by
+    /// this, and is not used up.
+    pub(super) async fn prepare(&self, counter: &Counter<'_>) {
+        let asked = Instant::now();
+        let mut state = self.state.lock().await;
+        if state.dead.is_none() && state.pause.is_none() {
+            // The call itself says what is wrong.
+            let _ = self.refresh(&mut state, counter, asked).await;
+        }
+    }
+
+    /// Renews the token if it is time.
+    async fn refresh(&self, state: &mut State, counter: &Counter<'_>, asked: Instant) -> Result<(), CallError> {
+        if matches!(state.credentials, Credentials::Access { .. }) {
+            return Ok(());
         }
         let now = Instant::now();
         let needed = state.access.as_ref().is_none_or(|a| a.renew_at <= now);
         let holds = state.access.as_ref().is_some_and(|a| a.ends_at > now);
         let patient = holds && state.early.is_some_and(|until| until > now);
         if needed && !patient {
-            match self.renew(&mut state, counter, asked).await {
+            match self.renew(state, counter, asked).await {
                 Err(CallError::Auth(e)) => return Err(e.into()),
                 // The old token still holds: no reason to stop.
                 Err(_) if holds => state.early = Some(Instant::now() + PAUSE),
@@ -137,7 +154,7 @@ impl Tokens {
                 Ok(()) => {}
             }
         }
-        self.current(&state)
+        Ok(())
     }
 
     /// After a 401 with the token of `generation`: a newer one, if somebody has it already or it can be had.

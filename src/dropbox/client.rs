@@ -30,9 +30,19 @@ mod request;
 const PATH_ROOT: HeaderName = HeaderName::from_static("dropbox-api-path-root");
 const ARG: HeaderName = HeaderName::from_static("dropbox-api-arg");
 
-/// Asked before each call of a class, as [`Dropbox::waiting`] names it, with `false`, and told with `true` that one has carried content: how long
-/// the call has to wait.
-pub type Governor = Box<dyn Fn(&'static str, bool) -> Duration + Send + Sync>;
+/// Asked before each call of a class, as [`Dropbox::waiting`] names it, how long it has to wait; and told of what else goes on.
+pub type Governor = Box<dyn Fn(&'static str, Going) -> Duration + Send + Sync>;
+
+/// What a [`Governor`] is asked or told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Going {
+    /// A call is about to be made: it counts.
+    Call,
+    /// A call would be made as soon as it may: it does not count yet.
+    Look,
+    /// A call has carried content.
+    Carried,
+}
 
 /// Asked before each data-transport call goes out, with its route and whether it commits; one that is refused is not made.
 pub type Meter = Box<dyn Fn(&'static str, bool) -> BoxFuture<'static, Result<(), Failure>> + Send + Sync>;
@@ -178,7 +188,7 @@ impl Dropbox {
     /// Waits until a call of this class may be made.
     async fn pass(&self, class: Class) {
         if let Some(governor) = self.0.governor.get() {
-            let wait = governor(class.name(), false);
+            let wait = governor(class.name(), Going::Call);
             if !wait.is_zero() {
                 tokio::time::sleep(wait).await;
             }
@@ -189,7 +199,7 @@ impl Dropbox {
     /// A call has carried content: that is work, however many there are.
     fn carried(&self, class: Class) {
         if let Some(governor) = self.0.governor.get().filter(|_| matches!(class, Class::Append | Class::Download)) {
-            governor(class.name(), true);
+            governor(class.name(), Going::Carried);
         }
     }
 
@@ -308,13 +318,19 @@ impl Dropbox {
         Ok(known.clone())
     }
 
-    /// Returns once a change to Dropbox's tree would be sent at once: there is a token (or none is to be had, as the call will say), and its gate is open.
-    /// What has to be looked at right before such a call is looked at after this.
+    /// Returns once a change to Dropbox's tree would be sent at once: there is a token (or none is to be had, as the call will say), its gate is open, and
+    /// the governor lets it pass. What has to be looked at right before such a call is looked at after this.
     pub async fn until_commit(&self) {
         let inner = &*self.0;
         let counter =
             Counter { http: &inner.api, api: inner.settings.endpoints.api(), patience: inner.settings.timeouts.call };
-        let _ = inner.tokens.ticket(&counter).await;
+        inner.tokens.prepare(&counter).await;
+        if let Some(governor) = inner.governor.get() {
+            let wait = governor(Class::Commit.name(), Going::Look);
+            if !wait.is_zero() {
+                tokio::time::sleep(wait).await;
+            }
+        }
         inner.gates.pass(Class::Commit).await;
     }
 

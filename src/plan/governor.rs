@@ -88,6 +88,12 @@ impl Governor {
         0
     }
 
+    /// How long a call would have to wait if it were about to be made, in ms. It does not count.
+    pub fn waits(&self, class: &'static str, now: UnixMs) -> i64 {
+        let slow = self.classes.get(class).filter(|counted| now < counted.slow_until);
+        slow.map_or(0, |counted| counted.next.max(now).saturating_sub(now))
+    }
+
     /// A call of this class has carried content.
     pub fn carried(&mut self, class: &'static str) {
         let counted = self.classes.entry(class).or_default();
@@ -155,6 +161,13 @@ mod tests {
         let slowed = governor.slowed(6).unwrap();
         assert_eq!((slowed.class, slowed.limit, slowed.until), ("downloads", 3_000, 5 + WINDOW));
         assert_eq!(governor.slowed(5 + WINDOW), None);
+        // Whoever only looks is told the same, and counts for nothing.
+        for _ in 0..3 {
+            assert_eq!(governor.waits("downloads", 6), GAP - 1);
+            assert_eq!(governor.waits("uploads", 6), 0);
+        }
+        assert_eq!(governor.call("downloads", 6), GAP - 1);
+        assert_eq!(governor.waits("downloads", 6), 2 * GAP - 1);
         // The other classes go on.
         assert_eq!(governor.call("uploads", 6), 0);
     }
