@@ -81,6 +81,13 @@ impl Link {
         }
         let directory = loaded.config.daemon.state_dir.join(&name);
         let begun = directory.join("link.json");
+        // What stands in the way is said before a code is asked for, or spent.
+        if self.replace
+            && crate::daemon::known_account(&directory).is_some()
+            && client::is_running(&loaded.config.daemon)
+        {
+            return Err(beside_a_daemon().into());
+        }
         let configured = self.app_key.as_deref().or_else(|| account?.app_key.as_deref());
         let (pkce, app_key) = match &self.code {
             Some(_) => Pkce::kept(&begun, now_s())?.ok_or_else(|| {
@@ -175,7 +182,7 @@ impl Linking<'_> {
     }
 
     /// Refuses an account that does not belong under this name: what it holds would meet the folders of another one.
-    async fn compare(&self, linked: &Linked, loaded: &Loaded, replace: bool) -> anyhow::Result<()> {
+    fn compare(&self, linked: &Linked, loaded: &Loaded, replace: bool) -> anyhow::Result<()> {
         let Some(id) = linked.account_id.as_deref() else { return Ok(()) };
         let state = &loaded.config.daemon.state_dir;
         let known = |name: &str| crate::daemon::known_account(&state.join(name));
@@ -194,9 +201,7 @@ impl Linking<'_> {
         } else {
             return Ok(());
         };
-        let revoked = self.client(linked)?.revoke().await;
-        let left = if revoked.is_err() { "; its token could not be revoked" } else { "" };
-        Err(Usage(format!("{wrong}. Nothing is changed{left}")).into())
+        Err(Usage(format!("{wrong}. Nothing is changed")).into())
     }
 
     /// What was synced with another account says nothing about this one.
@@ -206,7 +211,7 @@ impl Linking<'_> {
             return Ok(());
         }
         if client::is_running(&loaded.config.daemon) {
-            return Err(Usage("the daemon uses the old account's database: stop it before --replace".to_owned()).into());
+            return Err(beside_a_daemon().into());
         }
         unlink::forget(&self.directory)
             .with_context(|| format!("the old account's database in {} cannot be removed", self.directory.display()))
@@ -217,11 +222,36 @@ impl Linking<'_> {
         Ok(Dropbox::new(self.settings.clone(), Tokens::new(self.name, token))?)
     }
 
-    /// Keeps the token, and says whose account it is. Gives the place where the token is now.
+    /// Keeps the token, and says whose account it is. Gives the place where the token is now. One that cannot be kept is revoked: nobody could do
+    /// that later.
     async fn finish(&self, linked: Linked, loaded: &Loaded, replace: bool) -> anyhow::Result<Source> {
-        self.compare(&linked, loaded, replace).await?;
+        let source = match self.keep(&linked, loaded, replace).await {
+            Ok(source) => source,
+            Err(error) => {
+                let revoked = match self.client(&linked) {
+                    Ok(client) => client.revoke().await.is_ok(),
+                    Err(_) => false,
+                };
+                anstream::eprintln!(
+                    "ferrybox: {}",
+                    if revoked {
+                        "the new token is not kept, and was revoked"
+                    } else {
+                        "the new token is not kept, and could not be revoked: look under https://www.dropbox.com/account/connected_apps"
+                    }
+                );
+                return Err(error);
+            }
+        };
+        self.tell(&linked).await?;
+        Ok(source)
+    }
+
+    /// Puts the token where it is kept, unless the account does not belong here.
+    async fn keep(&self, linked: &Linked, loaded: &Loaded, replace: bool) -> anyhow::Result<Source> {
+        self.compare(linked, loaded, replace)?;
         if replace {
-            self.replace(&linked, loaded)?;
+            self.replace(linked, loaded)?;
         }
         let credentials = linked.credentials(self.app_key);
         let mut source = self.source.clone();
@@ -239,6 +269,11 @@ impl Linking<'_> {
             source = Source::File(path);
             source.store(self.name, &credentials).await?;
         }
+        Ok(source)
+    }
+
+    /// Says what the app lacks, and whose account it is.
+    async fn tell(&self, linked: &Linked) -> anyhow::Result<()> {
         let missing: Vec<&str> = SCOPES
             .into_iter()
             .filter(|scope| !linked.scope.is_empty() && !linked.scope.split_whitespace().any(|s| s == *scope))
@@ -249,7 +284,7 @@ impl Linking<'_> {
                 missing.join(", ")
             );
         }
-        match self.client(&linked)?.current_account().await {
+        match self.client(linked)?.current_account().await {
             Ok(whose) => {
                 let (name, email) = (escape(&whose.display_name), escape(&whose.email));
                 print(&format!("Linked {} to the account of {name} <{email}>.\n", self.name))?;
@@ -259,7 +294,7 @@ impl Linking<'_> {
                 print(&format!("Linked {}; whose account it is could not be asked: {error}\n", self.name))?;
             }
         }
-        Ok(source)
+        Ok(())
     }
 }
 
@@ -294,6 +329,10 @@ fn read_code() -> anyhow::Result<Option<String>> {
         print("\n")?;
     }
     Ok(Some(code.to_owned()).filter(|code| !code.is_empty()))
+}
+
+fn beside_a_daemon() -> Usage {
+    Usage("the daemon uses the old account's database: stop it before --replace, and run this again".to_owned())
 }
 
 fn no_app_key() -> Usage {

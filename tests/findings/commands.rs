@@ -75,6 +75,45 @@ fn v12_another_person_s_account_is_refused_at_link_time() {
     assert_eq!(world.disk().len(), 1);
 }
 
+/// What stands in the way is said before a code is asked for or spent.
+#[test]
+fn v12_replace_beside_a_running_daemon_spends_no_code() {
+    const REVOKE: &str = "auth/token/revoke";
+    let world = World::new();
+    world.write("a", "1");
+    world.once_in_sync();
+    world.standin.add_account(AccountSpec::default());
+    let begun = ran(world.command(&["link", "test", "--replace"]));
+    let code = code_of(&begun, 1);
+    let daemon = world.daemon();
+    wait_for_socket(&world);
+    for args in [&["link", "test", "--replace"][..], &["link", "test", "--replace", "--code", &code]] {
+        let out = ran(world.command(args));
+        assert_eq!(out.status.code(), Some(64), "{args:?} {}", text(&out));
+        assert!(text(&out).contains("stop it") && !text(&out).contains("/oauth2/authorize"), "{args:?} {}", text(&out));
+    }
+    assert_eq!(daemon.stop().0, Some(0));
+    // The code is as good as before.
+    let out = ran(world.command(&["link", "test", "--replace", "--code", &code]));
+    assert_eq!(out.status.code(), Some(0), "{}", text(&out));
+    assert_eq!(world.standin.calls_of(REVOKE), 0);
+}
+
+/// A token that cannot be kept is nobody's: it does not stay good.
+#[test]
+fn v12_a_token_that_cannot_be_kept_is_revoked() {
+    let world = World::new();
+    world.write_config();
+    std::fs::remove_file(world.credentials()).unwrap();
+    // A directory stands where the file is to be.
+    std::fs::create_dir(world.credentials()).unwrap();
+    std::fs::write(world.credentials().join("x"), "1").unwrap();
+    let out = link_in_two_steps(&world, 0, &[]);
+    assert_eq!(out.status.code(), Some(1), "{}", text(&out));
+    assert_eq!(world.standin.calls_of("auth/token/revoke"), 1, "{}", text(&out));
+    assert!(text(&out).contains("revoked"), "{}", text(&out));
+}
+
 #[test]
 fn v12_one_dropbox_account_is_linked_under_one_name() {
     let mut world = World::new();
