@@ -38,6 +38,8 @@ enum Results {
     Moved(Vec<Result<Metadata, EntryError>>),
     /// The call's outcome cannot be known from its reply: every entry is verified.
     Unknown,
+    /// The reply was lost, and the call may have begun a job: that is waited for, then every entry is verified.
+    Lost(Failure),
     /// The same, since what came back cannot be read: perhaps an entry is to blame.
     Unreadable(Failure),
     /// The call did nothing; all entries wait.
@@ -259,8 +261,12 @@ impl Committer {
                 judge.let_it_end(batch, left_over).await;
                 judge.verify(batch).await
             }
+            Results::Lost(failure) => {
+                self.outlive(batch, &failure).await;
+                judge.verify(batch).await
+            }
             Results::Unreadable(failure) => {
-                judge.let_it_end(batch, left_over).await;
+                self.outlive(batch, &failure).await;
                 let found = judge.verify(batch).await;
                 judge.isolated(batch, found, &failure)
             }

@@ -19,6 +19,11 @@ const RUNNING_TIMES: u32 = 3;
 /// A job that the server says it does not know, each time it is asked, is gone after so long: that answer passes, too, but not for as long as this.
 const UNKNOWN: Duration = Duration::from_secs(20);
 
+/// A call whose reply was lost may have begun a job that nobody can name. Nothing else is committed for so long, unless Dropbox shows before that the
+/// job has ended. Jobs of more than a minute are rare, and a call that never arrived, which looks the same from here, is not: it must not stop an
+/// account for as long as a job that is known to have begun.
+const LOST: Duration = Duration::from_mins(1);
+
 /// What the server said of a job that has not ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Said {
@@ -28,6 +33,8 @@ pub enum Said {
     Nothing,
     /// It knows no such job.
     Unknown,
+    /// The reply that would have named it was lost.
+    Lost,
 }
 
 /// How long a job is waited for.
@@ -39,12 +46,19 @@ pub struct Limits {
     pub running: Duration,
     /// One that the server does not know.
     pub unknown: Duration,
+    /// One that cannot be named, and may never have begun.
+    pub lost: Duration,
 }
 
 impl Limits {
     /// From `commit.job_deadline`.
     pub fn of(deadline: Duration) -> Self {
-        Self { failing: deadline, running: deadline.saturating_mul(RUNNING_TIMES), unknown: deadline.min(UNKNOWN) }
+        Self {
+            failing: deadline,
+            running: deadline.saturating_mul(RUNNING_TIMES),
+            unknown: deadline.min(UNKNOWN),
+            lost: deadline.min(LOST),
+        }
     }
 }
 
@@ -66,6 +80,7 @@ pub fn next(said: Said, asked: u32, age: Duration, limits: Limits) -> Next {
         Said::InProgress => (limits.running, LONGEST_RUNNING),
         Said::Nothing => (limits.failing, LONGEST_FAILING),
         Said::Unknown => (limits.unknown, LONGEST_RUNNING),
+        Said::Lost => (limits.lost, LONGEST_RUNNING),
     };
     if age >= limit {
         return Next::GiveUp;
@@ -99,6 +114,9 @@ mod tests {
             (Said::Nothing, 99, min(10), Next::GiveUp),
             (Said::Unknown, 99, MOMENT, Next::LookAndAsk(LONGEST_RUNNING)),
             (Said::Unknown, 99, UNKNOWN, Next::GiveUp),
+            (Said::Lost, 0, Duration::ZERO, Next::Ask(FIRST)),
+            (Said::Lost, 99, Duration::from_secs(30), Next::LookAndAsk(LONGEST_RUNNING)),
+            (Said::Lost, 99, LOST, Next::GiveUp),
         ] {
             assert_eq!(next(said, asked, age, limits), expected, "{said:?} {asked} {age:?}");
         }

@@ -41,6 +41,25 @@ fn l1_a_check_that_fails_while_the_job_runs_starts_no_other_job() {
     }
 }
 
+/// A lost reply says nothing of the job either, and there is no name to ask for it by.
+#[test]
+fn l1_a_lost_reply_to_the_commit_itself_starts_no_other_job_while_that_may_run() {
+    let world = World::with(slow(12));
+    for n in 0..5 {
+        world.write(&format!("{n}"), format!("{n}"));
+    }
+    world.standin.faults().add(Fault::once(FINISH_BATCH, Effect::DropAfter));
+    let _daemon = world.daemon();
+    let status = world.until_status("the reason", |s| s["accounts"][0]["commit"]["state"] == "waiting");
+    let reason = status["accounts"][0]["commit"]["reason"].as_str().unwrap();
+    assert!(reason.contains("nothing else is committed meanwhile"), "{reason}");
+    world.until("all", |s| s.file_count() == 5);
+    world.until_folder("in_sync");
+    assert_eq!(world.standin.calls_of(FINISH_BATCH), 1);
+    assert!(world.standin.files().iter().all(|f| f.revisions == 1));
+    world.assert_clean();
+}
+
 /// As long as the server says nothing of the job, the status says why nothing is committed.
 #[test]
 fn l1_a_job_that_cannot_be_asked_for_is_told_and_waited_for() {

@@ -208,6 +208,22 @@ impl Committer {
         }
     }
 
+    /// The reply to the call itself was lost, or could not be read: a job may run that nobody can name. Waits until Dropbox shows that it has ended, or
+    /// for long enough to believe so.
+    pub(super) async fn outlive(&self, batch: &Batch, failure: &Failure) {
+        let account = &self.account;
+        lock(&account.lane).reason = Some(format!(
+            "the answer to the last commit was lost ({}), and it may still run in Dropbox; nothing else is committed meanwhile",
+            failure.text
+        ));
+        let since = (Instant::now(), Limits::of(account.config.commit.job_deadline));
+        let mut asked = 0;
+        while !self.has_ended(batch, Said::Lost, asked, since).await {
+            asked += 1;
+        }
+        lock(&account.lane).reason = None;
+    }
+
     /// Waits before a job is asked for again. `true`: it is believed to have ended, and its entries are to be looked up.
     async fn has_ended(&self, batch: &Batch, said: Said, asked: u32, (began, limits): (Instant, Limits)) -> bool {
         let account = &self.account;
@@ -238,7 +254,9 @@ fn is_unreadable(error: &CallError) -> bool {
 fn broken(error: &CallError) -> Results {
     match error {
         error if is_unreadable(error) => Results::Unreadable(error.failure()),
-        error if error.outcome_unknown() => Results::Unknown,
+        // An answer came, and says that it went wrong; what was done all the same is looked up.
+        CallError::Transport(t) if t.kind == TransportKind::Server => Results::Unknown,
+        error if error.outcome_unknown() => Results::Lost(error.failure()),
         CallError::Api(refusal) if matches!(refusal.status, 400 | 413 | 414 | 431) && !error.unknown_route() => {
             Results::Suspect(error.failure())
         }
