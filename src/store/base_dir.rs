@@ -3,6 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::error::{Step, StoreError};
+use super::queue::FRESH;
 use super::row::{self, at_or_below};
 use super::{Store, base};
 use crate::model::{DirStat, FolderId, RelPath, UnixMs};
@@ -54,10 +55,10 @@ impl Store {
     /// When the database cannot be read.
     pub fn moves_below_blocking(&self, folder: FolderId, dir: &RelPath) -> Result<bool, StoreError> {
         self.read_blocking(|conn| {
-            let mut select = conn.prepare_cached(
+            let mut select = conn.prepare_cached(&format!(
                 "SELECT EXISTS (SELECT 1 FROM dir WHERE folder = ?1 AND path >= ?2 AND path < ?3)
-                     OR EXISTS (SELECT 1 FROM job WHERE folder = ?1 AND path >= ?2 AND path < ?3 AND path <> ?4 AND code IS NULL)",
-            )?;
+                     OR EXISTS (SELECT 1 FROM job WHERE folder = ?1 AND path >= ?2 AND path < ?3 AND path <> ?4 AND {FRESH})",
+            ))?;
             for span in at_or_below(dir) {
                 if select.query_row(params![folder.0, span.low, span.high, dir.as_str()], |r| r.get(0))? {
                     return Ok(true);
@@ -110,10 +111,10 @@ impl Store {
     /// When the database cannot be read.
     pub fn changes_below_blocking(&self, folder: FolderId, path: &RelPath) -> Result<bool, StoreError> {
         self.read_blocking(|conn| {
-            let mut select = conn.prepare_cached(
+            let mut select = conn.prepare_cached(&format!(
                 "SELECT path FROM job WHERE folder = ?1 AND path >= ?2 AND path < ?3 AND path <> ?4
-                    AND (state = 'staged' OR state <> 'wedged' AND code IS NULL)",
-            )?;
+                    AND (state = 'staged' OR state <> 'wedged' AND {FRESH})",
+            ))?;
             for span in at_or_below(path) {
                 let mut rows = select.query(params![folder.0, span.low, span.high, path.as_str()])?;
                 while let Some(r) = rows.next()? {
@@ -266,7 +267,7 @@ pub(super) fn look(conn: &Connection, folder: FolderId, path: &RelPath, size: u6
     conn.prepare_cached(
         "INSERT INTO job (folder, path, generation, state, size, since, due_at, burst) VALUES (?1, ?2, 1, 'due', ?3, ?4, ?4, ?4)
          ON CONFLICT (folder, path) DO UPDATE SET generation = generation + 1, due_at = min(due_at, excluded.due_at),
-            code = iif(state = 'wedged', NULL, code), text = iif(state = 'wedged', NULL, text),
+            attempts = iif(state = 'wedged', 0, attempts),
             state = iif(state = 'wedged', 'due', state)",
     )?
     .execute(params![folder.0, path.as_str(), row::int(size), now])?;

@@ -8,7 +8,7 @@ use crate::model::{ChangeId, Failure, FolderId, JobId, RelPath, UnixMs};
 
 /// A row that nobody has looked at since its path was seen, in SQL. One that was looked at and waits was put off, and its run of changes begins
 /// there; one with a problem was looked at, too.
-const UNLOOKED: &str = "code IS NULL AND NOT (burst > since AND burst >= due_at)";
+const UNLOOKED: &str = "(code IS NULL OR attempts = 0) AND NOT (burst > since AND burst >= due_at)";
 
 /// A row that nobody has looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -225,7 +225,7 @@ impl Store {
                   WHERE job.folder = ?1 AND job.path = ?2 AND change.kind = 'delete' AND change.rev IS NULL AND change.attempts = 0",
             )?;
             let mut undecided = conn.prepare_cached(
-                "SELECT 1 FROM job WHERE folder = ?1 AND path = ?2 AND state IN ('due', 'claimed') AND code IS NULL",
+                "SELECT 1 FROM job WHERE folder = ?1 AND path = ?2 AND state IN ('due', 'claimed') AND (code IS NULL OR attempts = 0)",
             )?;
             let mut files = conn.prepare_cached("SELECT 1 FROM dir WHERE folder = ?1 AND path >= ?2 AND path < ?3 LIMIT 1")?;
             let mut above = path.parent();

@@ -213,7 +213,7 @@ impl Store {
         self.write_rows(usize::MAX, move |conn| {
             let mut rows = 0;
             let mut update =
-                conn.prepare_cached(&format!("UPDATE job SET state = 'due', due_at = ?4 WHERE {WHICH}"))?;
+                conn.prepare_cached(&format!("UPDATE job SET state = 'due', due_at = ?4, attempts = 0 WHERE {WHICH}"))?;
             for span in &spans {
                 rows += update.execute(params![folder.0, span.low, span.high, now])?;
             }

@@ -48,15 +48,17 @@ pub struct DueSummary {
     pub waiting: u64,
 }
 
+/// What has not failed since it was last begun afresh: it may still show the problem of before, until it turns out to be none.
+pub(super) const FRESH: &str = "(code IS NULL OR attempts = 0)";
+
 /// What a change of a path does to a row that is there already. The newest word on when wins, but an unbroken run of changes (each before the
-/// row was due) puts it off no longer than `{longest}` ms from the first; a wedged row starts afresh.
+/// row was due) puts it off no longer than `{longest}` ms from the first; a wedged row starts afresh, and stays a problem until it turns out to be none.
 const SEEN_AGAIN: &str = "ON CONFLICT (folder, path) DO UPDATE SET
     generation = generation + 1, size = excluded.size, seen = iif(state = 'wedged', 1, seen | 1),
     burst = iif(excluded.burst > due_at, excluded.burst, burst),
     due_at = min(excluded.due_at, iif(excluded.burst > due_at, excluded.burst, burst)
                                   + max({longest}, excluded.due_at - excluded.burst)),
-    attempts = iif(state = 'wedged', 0, attempts), code = iif(state = 'wedged', NULL, code),
-    text = iif(state = 'wedged', NULL, text), state = iif(state = 'wedged', 'due', state)";
+    attempts = iif(state = 'wedged', 0, attempts), state = iif(state = 'wedged', 'due', state)";
 
 impl Store {
     /// Paths that may have changed: a new row each, or one generation more and the new due time. Gives how many there were.
@@ -176,8 +178,7 @@ impl Store {
                 .execute(span)?;
                 woken += conn
                     .prepare_cached(
-                        "UPDATE job SET state = iif(state = 'wedged', 'due', state), due_at = min(due_at, ?4), attempts = 0,
-                                code = NULL, text = NULL
+                        "UPDATE job SET state = iif(state = 'wedged', 'due', state), due_at = min(due_at, ?4), attempts = 0
                           WHERE folder = ?1 AND path >= ?2 AND path < ?3 AND (code IS NOT NULL OR state = 'due' AND due_at > ?4)",
                     )?
                     .execute(span)?;
@@ -201,8 +202,7 @@ impl Store {
             .execute(params![folder.0, now])?;
             Ok(conn
                 .prepare_cached(
-                    "UPDATE job SET state = iif(state = 'wedged', 'due', state), due_at = min(due_at, ?2), attempts = 0,
-                            code = NULL, text = NULL
+                    "UPDATE job SET state = iif(state = 'wedged', 'due', state), due_at = min(due_at, ?2), attempts = 0
                       WHERE folder = ?1 AND code IS NOT NULL AND refused_at IS NULL",
                 )?
                 .execute(params![folder.0, now])?)
@@ -216,8 +216,8 @@ impl Store {
     /// When the database cannot be written.
     pub async fn due_now(&self, now: UnixMs) -> Result<usize, StoreError> {
         self.write_rows(usize::MAX, move |conn| {
-            let sql = "UPDATE job SET due_at = ?1 WHERE state = 'due' AND code IS NULL AND due_at > ?1";
-            Ok(conn.execute(sql, [now])?)
+            let sql = format!("UPDATE job SET due_at = ?1 WHERE state = 'due' AND {FRESH} AND due_at > ?1");
+            Ok(conn.execute(&sql, [now])?)
         })
         .await
     }

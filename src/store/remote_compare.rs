@@ -223,8 +223,7 @@ fn enqueue(conn: &Connection, found: &Found, now: UnixMs) -> Step<()> {
     }
     if found.dirs_below {
         let seen = "ON CONFLICT (folder, path) DO UPDATE SET generation = generation + 1,
-            attempts = iif(state = 'wedged', 0, attempts), code = iif(state = 'wedged', NULL, code),
-            text = iif(state = 'wedged', NULL, text), state = iif(state = 'wedged', 'due', state)";
+            attempts = iif(state = 'wedged', 0, attempts), state = iif(state = 'wedged', 'due', state)";
         base_dir::enqueue_gone(conn, found.folder, &found.path, now, now, seen)?;
         if found.path.is_root() || base_dir::has(conn, found.folder, &found.path)? {
             return Ok(());
@@ -233,8 +232,8 @@ fn enqueue(conn: &Connection, found: &Found, now: UnixMs) -> Step<()> {
     // What goes up is sized by who sees the disk. What comes down is sized here, and what was given up is looked at again.
     let known = if found.down {
         "generation = generation + 1, size = iif(state = 'staged', size, max(size, excluded.size)),
-         seen = iif(state = 'wedged', 2, seen | 2), attempts = iif(state = 'wedged', 0, attempts), code = iif(state = 'wedged', NULL, code),
-         text = iif(state = 'wedged', NULL, text), state = iif(state = 'wedged', 'due', state)"
+         seen = iif(state = 'wedged', 2, seen | 2), attempts = iif(state = 'wedged', 0, attempts),
+         state = iif(state = 'wedged', 'due', state)"
     } else {
         // What Dropbox had no longer is looked at again: it may be back.
         "generation = generation + 1, state = iif(code IS 'gone_in_dropbox', 'due', state),

@@ -140,7 +140,8 @@ pub(super) fn finish(conn: &Connection, job: JobId, generation: i64, now: UnixMs
     Ok(())
 }
 
-/// To be looked at again, not before `at`; what changed meanwhile can make that later, not sooner.
+/// To be looked at again, not before `at`; what changed meanwhile can make that later, not sooner. A row that was begun afresh still shows its problem of
+/// before: waiting is no success.
 pub(super) fn put_off(
     conn: &Connection,
     job: JobId,
@@ -150,7 +151,8 @@ pub(super) fn put_off(
 ) -> Step<()> {
     conn.prepare_cached(
         "UPDATE job SET state = 'due', due_at = iif(generation = ?2, ?3, max(?3, due_at)), burst = max(?3, burst),
-                attempts = attempts + (?4 IS NOT NULL), code = ?4, text = ?5 WHERE id = ?1",
+                attempts = attempts + (?4 IS NOT NULL), code = iif(?4 IS NULL AND attempts = 0, code, ?4),
+                text = iif(?4 IS NULL AND attempts = 0, text, ?5) WHERE id = ?1",
     )?
     .execute(params![job.0, generation, at, failure.map(|f| &f.code), failure.map(|f| &f.text)])?;
     if failure.is_some() { problems::tell_once(conn, job) } else { Ok(()) }

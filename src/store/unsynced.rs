@@ -40,6 +40,23 @@ impl Store {
         })
     }
 
+    /// How many files were agreed on at or below a directory. Blocks.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn files_below_blocking(&self, folder: FolderId, dir: &RelPath) -> Result<u64, StoreError> {
+        self.read_blocking(|conn| {
+            let mut select = conn.prepare_cached(
+                "SELECT count(*) FROM dir d JOIN base b ON b.dir = d.id WHERE d.folder = ?1 AND d.path >= ?2 AND d.path < ?3",
+            )?;
+            let mut sum = 0;
+            for span in row::at_or_below(dir) {
+                sum += select.query_row(params![folder.0, span.low, span.high], |r| row::count(r, 0))?;
+            }
+            Ok(sum)
+        })
+    }
+
     /// Forgets what was agreed on at these paths, and the work that waits there; what is being committed is committed.
     ///
     /// # Errors

@@ -255,7 +255,7 @@ async fn our_own_commit_is_nothing_new_and_what_was_given_up_is_looked_at_again(
     let id =
         home.listed(vec![folder("/R"), entry("/R/mine", What::File(Box::new(mine))), file("/R/stuck", "1", 40)]).await;
     home.compare(id, true).await;
-    assert_eq!(home.rows(), ["mine 1 staged 0 -", "stuck 2 due 0 -"]);
+    assert_eq!(home.rows(), ["mine 1 staged 0 -", "stuck 2 due 0 why"]);
     assert_eq!(home.found(), ["mine 1", "stuck 40"]);
     assert_eq!(batch.changes.len(), 1);
     home.counts_agree();

@@ -44,6 +44,8 @@ struct Row {
     size: u64,
     due_at: i64,
     failed: bool,
+    /// Begun afresh since it failed: it shows that failure until it turns out to be over.
+    fresh: bool,
 }
 
 #[derive(Default)]
@@ -63,9 +65,10 @@ impl Model {
             size,
             due_at,
             failed: false,
+            fresh: true,
         });
         if row.state == "wedged" {
-            (row.state, row.failed) = ("due", false);
+            (row.state, row.fresh) = ("due", true);
         }
         (row.generation, row.size, row.due_at) = (row.generation + 1, size, due_at);
     }
@@ -75,14 +78,15 @@ impl Model {
         if row.generation == generation {
             self.rows.remove(path);
         } else {
-            (row.state, row.failed) = ("due", false);
+            (row.state, row.failed, row.fresh) = ("due", false, true);
         }
     }
 
     fn fail(&mut self, path: &str, generation: i64, at: Option<i64>, failed: bool) {
         let row = self.rows.get_mut(path).unwrap();
         let same = row.generation == generation;
-        (row.state, row.failed) = ("due", failed);
+        (row.state, row.failed) = ("due", failed || row.failed && row.fresh);
+        row.fresh &= !failed;
         match at {
             Some(at) => row.due_at = if same { at } else { at.max(row.due_at) },
             None if same => row.state = "wedged",
@@ -124,7 +128,8 @@ async fn run(op: &Op, home: &mut Home, model: &mut Model) {
                 model.rows.iter().filter(|(p, row)| under(p) && waiting(row)).map(|(p, _)| p.clone()).collect();
             waiting.iter_mut().for_each(|path| {
                 model.see(path, 0, now);
-                model.rows.get_mut(path).unwrap().failed = false;
+                let row = model.rows.get_mut(path).unwrap();
+                (row.failed, row.fresh) = (false, true);
             });
             let n = home.store.enqueue_gone(folder, &dir, true, now, now).await.unwrap();
             assert_eq!(n, gone.len() + going.len() + waiting.len());
@@ -133,7 +138,7 @@ async fn run(op: &Op, home: &mut Home, model: &mut Model) {
             let dir = rel(DIRS[*dir]);
             for (_, row) in model.rows.iter_mut().filter(|(path, _)| rel(path).is_under(&dir)) {
                 if row.failed || row.state == "due" && row.due_at > now {
-                    row.failed = false;
+                    row.fresh = true;
                     row.due_at = row.due_at.min(now);
                     row.state = if row.state == "wedged" { "due" } else { row.state };
                 }
@@ -213,7 +218,8 @@ async fn run(op: &Op, home: &mut Home, model: &mut Model) {
                         Outcome::Settled(base.map(based))
                     }
                     2 => {
-                        model.rows.get_mut(&path).unwrap().failed = true;
+                        let row = model.rows.get_mut(&path).unwrap();
+                        (row.failed, row.fresh) = (true, false);
                         Outcome::Again { at: now + 25, failure: failure() }
                     }
                     3 => {

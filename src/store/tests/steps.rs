@@ -254,10 +254,12 @@ async fn every_outcome_of_an_entry() {
     assert_eq!(home.store.summary(home.folder).await.unwrap().conflicts, 1, "made, and not resolved");
 
     assert_eq!(home.store.wake(home.folder, &RelPath::root(), 40).await, Ok(3));
-    let rows = ["again 1 staged 0 -", "left 1 staged 0 -", "look 1 due 40 -", "wedge 1 due 0 -"];
+    // C10: what failed is a problem until it turns out to be none.
+    let rows = ["again 1 staged 0 busy", "left 1 staged 0 -", "look 1 due 40 -", "wedge 1 due 0 name"];
     assert_eq!(home.rows(), rows);
     assert_eq!(home.store.ready(40, &[]).await.unwrap()[0].entries, 2);
-    assert_eq!(home.store.pending_under(home.folder, &RelPath::root()).await, Ok(4));
+    assert_eq!(home.store.pending_under(home.folder, &RelPath::root()).await, Ok(2));
+    assert_eq!(home.store.problems_under(home.folder, &RelPath::root()).await, Ok(2));
     home.counts_agree();
 }
 

@@ -126,3 +126,43 @@ fn c10_a_symlink_in_the_place_of_a_directory_is_one_problem_and_ends_with_it() {
     assert_eq!(world.deletions(), 0);
     world.assert_clean();
 }
+
+/// A problem that a start tries again stays in the list until that has succeeded: in between, it is not known to be over.
+#[test]
+fn c10_a_problem_is_shown_until_its_try_has_succeeded() {
+    let world = world();
+    world.write("keep", "k");
+    world.standin.write("/T/dir/theirs", "1");
+    world.once_in_sync();
+    permit(&world, "dir", 0o555);
+    world.standin.write("/T/dir/theirs", "2");
+    // Of a changed file here that Dropbox refuses, and of one from there that cannot be written.
+    let malformed = ferrybox_standin::Effect::EntryFailure {
+        tag: "path/malformed_path".to_owned(),
+        entries: ferrybox_standin::Entries::Containing("mine".to_owned()),
+    };
+    world.standin.faults().add(ferrybox_standin::Fault::always(crate::harness::FINISH_BATCH, malformed));
+    world.write("mine", "m");
+    let first = daemon(&world);
+    world.eventually("two problems", || problems(&world).len() == 2);
+    let known = problems(&world);
+    assert_eq!(first.stop().0, Some(0));
+    world.write("mine", "changed");
+    let _second = daemon(&world);
+    crate::harness::wait_for_socket(&world);
+    // From its first word on, through the scan and the tries.
+    let mut scanned = 0;
+    world.eventually("the tries", || {
+        let now = problems(&world);
+        assert_eq!(now.len(), known.len(), "{now:?} {known:?} {}", world.log());
+        let status = crate::harness::status(&world);
+        assert_eq!(status["accounts"][0]["folders"][0]["problems"], 2, "{status}");
+        scanned += u32::from(status["accounts"][0]["folders"][0]["state"] == "in_sync");
+        scanned > 3
+    });
+    permit(&world, "dir", 0o755);
+    world.standin.faults().clear();
+    world.write("mine", "again");
+    world.eventually("no problem", || problems(&world).is_empty());
+    world.assert_equal();
+}
