@@ -339,7 +339,10 @@ impl RemoteCache {
     pub(crate) fn views_blocking(&self, account: &Account, claimed: &[Claimed]) -> Result<Vec<View>, StoreError> {
         let sought: Vec<Option<At>> = claimed
             .iter()
-            .map(|c| self.sought(account, c.job.folder, &c.job.path, c.agreed() != Agreed::Nothing))
+            .map(|c| {
+                let elsewhere = c.base.as_ref().and_then(|base| base.remote.as_ref());
+                self.sought(account, c.job.folder, &c.job.path, (c.agreed() != Agreed::Nothing, elsewhere))
+            })
             .collect::<Result<_, _>>()?;
         // Asked before the cache is: what the listing catches up with in between is only waited for once more.
         let late: Vec<bool> = claimed
@@ -452,7 +455,7 @@ impl RemoteCache {
         folder: FolderId,
         path: &RelPath,
     ) -> Result<Option<String>, StoreError> {
-        let Some(sought) = self.sought(account, folder, path, true)? else { return Ok(None) };
+        let Some(sought) = self.sought(account, folder, path, (true, None))? else { return Ok(None) };
         let shown = account.store.shown_blocking(sought.at.listing, &sought.at.key)?;
         Ok(shown.and_then(|shown| shown.rsplit_once('/').map(|(_, name)| name.to_owned())))
     }
@@ -506,28 +509,30 @@ impl RemoteCache {
         }
     }
 
-    /// The remote views of a folder's paths, each with whether both sides ever agreed on it, in their order. Blocks.
+    /// The remote views of a folder's paths, each with whether both sides ever agreed on it, and where if that is elsewhere, in their order. Blocks.
     pub(crate) fn views_of_blocking(
         &self,
         account: &Account,
         folder: FolderId,
-        paths: impl Iterator<Item = (RelPath, bool)>,
+        paths: impl Iterator<Item = (RelPath, (bool, Option<RemotePath>))>,
     ) -> Result<Vec<Remote>, StoreError> {
-        let sought = paths.map(|(path, agreed)| self.sought(account, folder, &path, agreed));
+        let sought =
+            paths.map(|(path, (agreed, elsewhere))| self.sought(account, folder, &path, (agreed, elsewhere.as_ref())));
         let sought: Vec<_> = sought.map(|s| Ok(s?.map(|s| s.at))).collect::<Result<_, StoreError>>()?;
         account.store.remote_views_blocking(&sought)
     }
 
-    /// Where a path is looked up: under the key that we were told when it was committed, or that the listing says. What was agreed on was found there.
+    /// Where a path is looked up: under the key that we were told when it was committed, or that the listing says. What was agreed on was found there;
+    /// in a folder that only sends, a conflicted copy was agreed on elsewhere.
     fn sought(
         &self,
         account: &Account,
         folder: FolderId,
         path: &RelPath,
-        agreed: bool,
+        (agreed, elsewhere): (bool, Option<&RemotePath>),
     ) -> Result<Option<At>, StoreError> {
         let (Some(lane), Some(of)) = (self.lane_of(folder), account.folder(folder)) else { return Ok(None) };
-        let place = of.home(path);
+        let place = elsewhere.filter(|_| !of.comes_down()).cloned().unwrap_or_else(|| of.home(path));
         let certain = is_sure(place.as_str());
         let told = if certain || !agreed { None } else { account.store.odd_key_blocking(folder, path)? };
         let key = told.map_or_else(|| account.store.remote_key_blocking(lane.id, place.as_str()), Ok)?;

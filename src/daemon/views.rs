@@ -53,7 +53,10 @@ pub(crate) fn of_blocking(
     let store = &account.store;
     let dirs = paths.iter().map(|path| store.agreed_dir_blocking(folder.id, path)).collect::<Result<Vec<_>, _>>()?;
     let bases = paths.iter().map(|path| store.base_blocking(folder.id, path)).collect::<Result<Vec<_>, _>>()?;
-    let agreed = bases.iter().zip(&dirs).map(|(base, dir)| base.is_some() || *dir);
+    let agreed = bases
+        .iter()
+        .zip(&dirs)
+        .map(|(base, dir)| (base.is_some() || *dir, base.as_ref().and_then(|base| base.remote.clone())));
     let remotes = account.remote.views_of_blocking(account, folder.id, paths.iter().cloned().zip(agreed))?;
     let root = folder.root.pin();
     let mut seen = Vec::with_capacity(paths.len());

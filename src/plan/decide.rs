@@ -163,13 +163,14 @@ fn cloud_only() -> Failure {
 /// | directory | some | any | nothing (what was saved stays saved) | delete at base's revision |
 /// | other type | any | any | wedge | wedge |
 /// | file as in base | some | file of base's content, other revision | base takes the revision | the same |
+/// | file as in base | some | absent, folder | wedge: gone from Dropbox | the same |
 /// | file as in base | some | any other | nothing | nothing |
 /// | file, changed | some | file of base's content, other revision | upload, update(that revision) | the same |
 /// | file, changed | some | any other | upload, update(base's revision) | the same |
 /// | file | none | unlisted, absent | upload, add | the same |
 /// | file | none | file, folder | adopt if equal, else upload, add (a conflict then keeps both) | the same |
 ///
-/// With a base, the remote view only brings a newer revision of the same content, which nobody's work is lost under. For all else the revision
+/// The remote view is of the place that base lies at, which for a conflicted copy is that copy's. With a base, it only brings a newer revision of the same content, which nobody's work is lost under. For all else the revision
 /// in `update(rev)` and `parent_rev` makes Dropbox itself the judge at the moment of the commit.
 fn upwards(local: &Local, base: Option<&Base>, remote: &Remote, mode: Mode) -> Action {
     match (local, base) {
@@ -182,13 +183,11 @@ fn upwards(local: &Local, base: Option<&Base>, remote: &Remote, mode: Mode) -> A
         },
         (Local::File(stat), Some(base)) if *stat == base.stat => match renewed(base, remote) {
             Some(rev) => Action::Adopt { rev: rev.to_owned() },
-            // A conflicted copy's base lies elsewhere: this view is not of that place.
-            None if base.remote.is_none() => match remote {
+            None => match remote {
                 Remote::Absent => Action::Wedge(gone_in_dropbox("Dropbox has it no longer")),
                 Remote::Folder => Action::Wedge(gone_in_dropbox("Dropbox has a folder in its place")),
                 Remote::Unlisted | Remote::File { .. } => Action::Nothing,
             },
-            None => Action::Nothing,
         },
         (Local::File(_), Some(base)) => {
             Action::Upload(WriteMode::Update(renewed(base, remote).unwrap_or(&base.rev).to_owned()))
@@ -200,8 +199,8 @@ fn upwards(local: &Local, base: Option<&Base>, remote: &Remote, mode: Mode) -> A
     }
 }
 
-/// The revision under which Dropbox has base's content now, if that is another one than base's. A conflicted copy's base lies elsewhere,
-/// and what is at the path's own place has no say in it.
+/// The revision under which Dropbox has base's content now, if that is another one than base's. A conflicted copy keeps the one that it was
+/// committed with.
 fn renewed<'a>(base: &Base, remote: &'a Remote) -> Option<&'a str> {
     match remote {
         Remote::File { content_hash: Some(hash), rev, .. }
@@ -339,6 +338,8 @@ mod tests {
             assert_eq!(act(2, &base(), remote(9, "016")), Action::Upload(WriteMode::Update("015".into())));
             let copy = Base { remote: Some(crate::model::RemotePath::parse("/copy").unwrap()), ..base() };
             assert_eq!(act(1, &copy, remote(0, "016")), Action::Nothing);
+            // D5: nor is a copy in sync that Dropbox lacks.
+            assert!(matches!(act(1, &copy, Remote::Absent), Action::Wedge(f) if f.code == GONE_IN_DROPBOX));
         }
     }
 

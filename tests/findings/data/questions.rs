@@ -126,3 +126,49 @@ fn d2_each_folder_has_its_own_question_to_the_listing() {
     let out = world.command(&["config", "check"]).output().unwrap();
     assert!(text(&out).contains("did you mean account.folder.listing.limit?"), "{}", text(&out));
 }
+
+/// Another root is another tree: what it lacks was never deleted, and what it has instead was never edited.
+#[test]
+fn d2_another_path_root_deletes_and_replaces_nothing() {
+    let mut world = World::new();
+    world.mode = "two-way";
+    for path in ["a", "b", "c", "d/e"] {
+        world.standin.write(&format!("/T/{path}"), path);
+    }
+    world.once_in_sync();
+    let mine = world.disk();
+    world.standin.set_root_namespace_id("777000");
+    world.standin.delete("/T/a");
+    world.standin.delete("/T/d");
+    world.account_extra = "path_root = \"root\"".to_owned();
+    let daemon = world.daemon();
+    let why = world.until_folder("held");
+    assert!(why.contains("another namespace") && why.contains("path_root"), "{why}");
+    assert_eq!((world.disk(), world.deletions()), (mine, 0));
+    assert_eq!(daemon.stop().0, Some(0));
+    world.assert_clean();
+}
+
+/// What `exclude` leaves out, and takes back in, is no deletion on either side.
+#[test]
+fn d2_what_is_excluded_and_included_again_is_no_deletion() {
+    let mut world = World::new();
+    world.mode = "two-way";
+    for path in ["a", "d/b", "d/c"] {
+        world.standin.write(&format!("/T/{path}"), path);
+    }
+    world.once_in_sync();
+    world.folder_extra = "exclude = [\"/d\"]".to_owned();
+    world.once_in_sync();
+    assert_eq!((world.disk().len(), world.remote().len()), (3, 3));
+    // Meanwhile each side loses one of them.
+    std::fs::remove_file(world.folder.join("d/b")).unwrap();
+    world.standin.delete("/T/d/c");
+    world.once_in_sync();
+    world.folder_extra = String::new();
+    world.once_in_sync();
+    // Both come back, as where sides meet for the first time.
+    assert_eq!((world.disk().len(), world.deletions()), (3, 0));
+    world.assert_equal();
+    world.assert_clean();
+}

@@ -78,3 +78,37 @@ fn d5_what_went_from_dropbox_between_two_runs_is_a_problem_of_the_next() {
     world.assert_equal();
     world.assert_clean();
 }
+
+/// Nor does a conflicted copy go unnoticed, which lies under another name there.
+#[test]
+fn d5_a_conflicted_copy_that_dropbox_has_no_longer_is_a_problem_too() {
+    for mode in ["backup", "mirror"] {
+        let mut world = World::new();
+        world.mode = mode;
+        world.write("a", "agreed");
+        world.once_in_sync();
+        world.standin.write("/T/a", "theirs");
+        world.write("a", "mine");
+        world.once_in_sync();
+        let copy =
+            world.standin.files().into_iter().map(|f| f.path_display).find(|p| p.contains("conflicted")).unwrap();
+        let daemon = world.daemon();
+        world.until_status("in sync", |s| folder(s)["state"] == "in_sync" && files(s) == 1);
+        world.standin.delete(&copy);
+        let status = world.until_status("the problem", |s| folder(s)["problems"] == 1);
+        assert_eq!(files(&status), 0, "{mode} {status}");
+        assert_eq!(gone(&world), ["a"], "{mode}");
+        // Between two runs, too.
+        assert_eq!(daemon.stop().0, Some(0));
+        assert_eq!(code(&world.once()), 3, "{mode}");
+        // The other version is where it was, and ours goes up again beside it when a person says so.
+        let daemon = world.daemon();
+        world.until_status("the problem", |s| folder(s)["problems"] == 1);
+        let out = world.command(&["sync", "--again", "--wait"]).output().unwrap();
+        assert_eq!(code(&out), 0, "{mode} {}", text(&out));
+        world.until("both versions", |s| s.file_count() == 2);
+        assert_eq!(world.standin.content("/T/a").unwrap(), "theirs");
+        assert_eq!(daemon.stop().0, Some(0));
+        world.assert_clean();
+    }
+}
