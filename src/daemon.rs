@@ -52,6 +52,7 @@ mod once;
 mod open;
 mod overlooked;
 mod pack;
+mod patterns;
 mod pause;
 mod place;
 mod planned;
@@ -61,6 +62,7 @@ mod process;
 mod progress;
 mod reconciler;
 pub mod remote;
+mod reopening;
 mod requests;
 mod restore;
 mod socket_note;
@@ -79,7 +81,7 @@ pub use identify::remembered as known_account;
 pub use offline::{OfflineError, get as answer_offline};
 pub use socket_note::noted_socket;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
@@ -94,6 +96,7 @@ use crate::daemon::open::OpenError;
 use crate::daemon::process::Left;
 pub use crate::daemon::process::{Process, ReloadAsked};
 use crate::daemon::progress::Progress;
+use crate::daemon::reopening::Reopening;
 use crate::daemon::tasks::Tasks;
 use crate::model::status::Status;
 use crate::store::StoreError;
@@ -147,8 +150,9 @@ pub async fn run(
     stop: CancellationToken,
     process: Arc<Process>,
 ) -> End {
+    let mut reopening = Reopening::default();
     loop {
-        let life = one_life(&config, options, &status, &stop, &process).await;
+        let life = one_life(&config, options, &status, &stop, &process, &mut reopening).await;
         process.set(None);
         match life {
             Life::Over(end) => return end,
@@ -179,6 +183,7 @@ async fn one_life(
     status: &watch::Sender<Status>,
     stop: &CancellationToken,
     process: &Arc<Process>,
+    reopening: &mut Reopening,
 ) -> Life {
     let stop = stop.child_token();
     process.begin();
@@ -197,8 +202,12 @@ async fn one_life(
             return Life::Full;
         }
     };
-    let failed = opened.failed.clone();
-    let progress = Arc::new(Progress { accounts: opened.accounts.clone(), failed, started: Instant::now() });
+    let progress = Arc::new(Progress {
+        accounts: opened.accounts.clone(),
+        failed: Mutex::new(opened.failed.clone()),
+        started: Instant::now(),
+    });
+    reopening.begin(&progress, options.once);
     let (tx, requests) = mpsc::channel(64);
     let socket = match control::serve(&config.daemon.socket, tx, stop.clone()) {
         Ok(socket) => socket,
@@ -220,7 +229,7 @@ async fn one_life(
         tasks.start();
         let finished = async {
             let end = once::finished(&opened.accounts).await;
-            opened.failed.iter().fold(end, |end, (_, why)| once::worse(end, End::State(why.clone())))
+            opened.failed.iter().fold(end, |end, failed| once::worse(end, End::State(failed.why.clone())))
         };
         let ended = tokio::select! {
             () = stop.cancelled() => break Life::Over(End::InSync),
@@ -231,6 +240,12 @@ async fn one_life(
                 None => continue,
             },
             Some(ended) = views.join_next() => (None, ended),
+            () = reopening.until() => {
+                if reopening.try_again(config, &stop, process, &progress).await {
+                    break Life::Again;
+                }
+                continue;
+            }
         };
         match ended {
             (_, Ok(Err(Fatal::Store(full @ StoreError::Full { .. })))) if !options.once => {
@@ -262,13 +277,7 @@ async fn one_life(
     stop.cancel();
     close(tasks.into_sets().chain([views]).collect(), server, opened.accounts, process).await;
     drop(opened.lock);
-    match life {
-        Life::Again => match open::set_marked_aside(config) {
-            Ok(()) => Life::Again,
-            Err(error) => Life::Over(End::State(error.to_string())),
-        },
-        over => over,
-    }
+    life
 }
 
 /// A database that turned out damaged while it was used: noted beside it, so that the next opening (even after a crash) moves it aside.

@@ -100,17 +100,30 @@ impl Supervisor<'_> {
         // A file that may not become larger is an error where it is written, and not the end of the program.
         let _too_large = signal(SignalKind::from_raw(SIGXFSZ))?;
         let mut reloads = self.process.reloads().context("the daemon was started twice")?;
-        let mut last: Option<Config> = None;
+        // The last one that everything could be opened with, until a newer one has come so far.
+        let mut old: Option<Config> = None;
         loop {
-            match self.one_life(config.clone(), &mut signals, &mut reloads).await? {
+            let before = self.process.times_ready();
+            let life = self.one_life(config.clone(), &mut signals, &mut reloads).await?;
+            let was_ready = self.process.times_ready() > before;
+            if was_ready {
+                old = None;
+            }
+            match (life, old.take()) {
                 // Right in itself, and yet it cannot be opened: the daemon goes on with the one that could.
-                Life::Over(End::Usage(text)) if last.is_some() && !self.process.was_ready() => {
-                    tracing::error!(reason = %text, "the new configuration cannot be used: the daemon goes on with the old one");
-                    let Some(old) = last.take() else { continue };
-                    config = old;
+                (Life::Over(end), Some(last)) => {
+                    let reason = words(end).map(|(_, text)| text).unwrap_or_default();
+                    tracing::error!(
+                        reason,
+                        "the new configuration cannot be used: the daemon goes on with the old one"
+                    );
+                    config = last;
                 }
-                Life::Over(end) => return Ok(end),
-                Life::Again(next) => last = Some(std::mem::replace(&mut config, *next)),
+                (Life::Over(end), None) | (Life::Stopped(end), _) => return Ok(end),
+                (Life::Again(next), last) => {
+                    let this = std::mem::replace(&mut config, *next);
+                    old = if was_ready { Some(this) } else { last };
+                }
             }
         }
     }
@@ -137,7 +150,8 @@ impl Supervisor<'_> {
             let mut asked = None;
             let reload = tokio::select! {
                 end = daemon.join_next() => {
-                    break end.context("the daemon was never started")?.context("the daemon broke off; this is a bug")?;
+                    let end = end.context("the daemon was never started")?;
+                    break end.unwrap_or_else(|error| End::Failed(format!("the daemon broke off; this is a bug: {error}")));
                 }
                 hangup = any(signals) => match (hangup, self.reloads) {
                     (false, _) => false,
@@ -158,7 +172,7 @@ impl Supervisor<'_> {
             }
             if !reload {
                 if ending {
-                    return Ok(Life::Over(End::Unfinished("ended at once by a second signal".to_owned())));
+                    return Ok(Life::Stopped(End::Unfinished("ended at once by a second signal".to_owned())));
                 }
                 notify::stopping();
                 tracing::info!("stopping; a second signal ends the program at once");
@@ -190,6 +204,7 @@ impl Supervisor<'_> {
         drop(tokio::time::timeout(Duration::from_millis(500), view.join_next()).await);
         Ok(match next {
             Some(next) if !ending && end == End::InSync => Life::Again(next),
+            _ if ending => Life::Stopped(end),
             _ => Life::Over(end),
         })
     }
@@ -197,7 +212,11 @@ impl Supervisor<'_> {
 
 /// How one life of the daemon ended.
 enum Life {
+    /// By itself.
     Over(End),
+    /// As a signal asked.
+    Stopped(End),
+    /// With a good configuration that is to take its place.
     Again(Box<Config>),
 }
 
@@ -218,16 +237,21 @@ fn keep_memory_private() {
     let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
 }
 
-/// The last word, and the exit code.
-fn tell(end: End, quiet: bool) -> u8 {
-    let (code, text) = match end {
-        End::InSync => return OK,
+/// The exit code of an end, and what to say of it; none where all is well.
+fn words(end: End) -> Option<(u8, String)> {
+    Some(match end {
+        End::InSync => return None,
         End::Problems => (PROBLEMS, "finished, but some paths have problems".to_owned()),
         End::Unfinished(reason) => (UNFINISHED, format!("could not finish: {reason}")),
         End::Usage(text) => (USAGE, text),
         End::State(text) => (STATE, text),
         End::Failed(text) => (FAILED, text),
-    };
+    })
+}
+
+/// The last word, and the exit code.
+fn tell(end: End, quiet: bool) -> u8 {
+    let Some((code, text)) = words(end) else { return OK };
     if !(quiet && code == PROBLEMS) {
         anstream::eprintln!("ferrybox: {}", escape(&text));
     }

@@ -127,7 +127,6 @@ fn folder_facts(folder: &Folder, summary: &FolderSummary, listing: ListingFacts)
         root_missing: now.root_trouble.map(|failure| failure.text),
         held_back: if now.held.is_some() { summary.staged_deletes } else { 0 },
         held_up: now.held.map(|held| held.reason),
-        hides: now.hides,
         degraded: now.degraded,
         listing,
         scanned: now.scanned,

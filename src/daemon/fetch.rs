@@ -14,6 +14,7 @@ use crate::daemon::clock::now_ms;
 use crate::daemon::folder::Folder;
 use crate::daemon::intake::blocking;
 use crate::daemon::meet::respelled;
+use crate::daemon::patterns;
 use crate::daemon::uploader::failed;
 use crate::daemon::{moves, trash};
 use crate::dropbox::{Download, Version};
@@ -124,7 +125,7 @@ pub(crate) async fn arrive(account: &Arc<Account>, fetch: &Fetch) -> Result<Resu
     let (folder, path, expected) = (Arc::clone(&fetch.folder), fetch.job.path.clone(), fetch.expected.clone());
     let holds = Arc::clone(account);
     // Before it is in its place: the scan that follows asks who put it there.
-    fetch.folder.note_arrival(&fetch.job.path);
+    patterns::note_arrival(&account.store, fetch.folder.id, &fetch.job.path).await?;
     let placed = blocking(move || {
         if expected == Local::Absent && moves::is_shown_otherwise(&holds, &folder, &path)? {
             return Ok(Err(Refused::Changed));

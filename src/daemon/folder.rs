@@ -1,6 +1,5 @@
 //! One synced folder: its root, its rules and what is wrong with it.
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -15,7 +14,7 @@ use crate::daemon::lock::Lock;
 use crate::local::{Gone, Root, RootId};
 use crate::model::listing::Question;
 use crate::model::{Base, Failure, FolderId, Local, Mode, RelPath, RemotePath, UnixMs};
-use crate::plan::ignore::{IGNORE_FILE, NESTED, Rules, Why};
+use crate::plan::ignore::{NESTED, Rules, Why};
 use crate::plan::listing::{tells_apart, within};
 
 /// One synced folder.
@@ -47,8 +46,6 @@ pub(crate) struct Folder {
     pub(crate) now: Mutex<FolderNow>,
     /// When its intake last made a round, or a step of a long one.
     pub(crate) beat: Beat,
-    /// Files of patterns that came down in this run.
-    pub(crate) came: Mutex<BTreeSet<RelPath>>,
     /// When its trash was last looked after.
     pub(crate) purged: Mutex<Option<Instant>>,
     /// The orders to its intake, which holds this while it runs.
@@ -68,8 +65,6 @@ pub(crate) struct FolderNow {
     pub(crate) scans: u32,
     /// Files and directories that are not synced, as the last whole scan met them; an ignored directory counts as one.
     pub(crate) ignored: u64,
-    /// Patterns that came down from Dropbox hide what was in sync.
-    pub(crate) hides: Option<String>,
     /// Whether a whole scan has ended since the start.
     pub(crate) scanned: bool,
     /// Paths that had no row and needed one: each is an error of ours.
@@ -176,18 +171,6 @@ impl Folder {
                 Lock::of_folder(self.root.path()).map_err(|error| Failure::retry("root_missing", error.to_string()))?;
         }
         Ok(())
-    }
-
-    /// A file has come down: one of patterns is remembered.
-    pub(crate) fn note_arrival(&self, path: &RelPath) {
-        if path.name() == IGNORE_FILE {
-            lock(&self.came).insert(path.clone());
-        }
-    }
-
-    /// Whether this file of patterns came down in this run.
-    pub(crate) fn rules_came(&self, path: &RelPath) -> bool {
-        lock(&self.came).contains(path)
     }
 
     /// Why a path is not synced; `None` if it is.

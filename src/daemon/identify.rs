@@ -7,9 +7,10 @@ use crate::daemon::account::{Account, Fatal, Who};
 use crate::daemon::intake::blocking;
 use crate::daemon::lane_lock;
 use crate::daemon::private;
-use crate::dropbox::{Dropbox, Tokens};
+use crate::dropbox::{CallError, Credentials, Dropbox, Tokens};
 use crate::model::Failure;
 use crate::model::status::{AccountState, Space};
+use crate::plan::retry;
 
 /// How often the space in use is asked for while nothing here changes it.
 const SPACE_EVERY: Duration = Duration::from_mins(15);
@@ -33,6 +34,7 @@ pub(crate) async fn run(account: &Account) -> Result<(), Fatal> {
     })
     .await?;
     let mut room = ROOM;
+    let mut refused = Refused::default();
     let mut at_full: Option<Space> = None;
     // When the space is asked for because of a commit, and when that was done last.
     let (mut due, mut asked): (Option<Instant>, Option<Instant>) = (None, None);
@@ -43,7 +45,7 @@ pub(crate) async fn run(account: &Account) -> Result<(), Fatal> {
         let known = account.who.borrow().is_some();
         let pause = match state {
             Some((AccountState::AuthRequired | AccountState::AccountMismatch, _)) => {
-                relinked(account).await?;
+                relinked(account, &mut refused).await?;
                 RELINK
             }
             Some((AccountState::Offline, _)) if known => PROBE,
@@ -149,20 +151,56 @@ fn mismatch(account: &Account, email: &str) {
     ));
 }
 
+/// The credentials that were found last and led nowhere.
+#[derive(Default)]
+struct Refused {
+    last: Option<Credentials>,
+    tries: u32,
+    /// They are not tried before this.
+    until: Option<Instant>,
+}
+
+impl Refused {
+    /// Whether these are tried now: others than the last ones always are.
+    fn are_due(&mut self, found: &Credentials) -> bool {
+        if !self.last.as_ref().is_some_and(|last| last.same(found)) {
+            *self = Self { last: Some(found.clone()), ..Self::default() };
+        }
+        self.until.is_none_or(|until| until <= Instant::now())
+    }
+
+    fn again(&mut self, refused: bool) {
+        self.tries = self.tries.saturating_add(1);
+        self.until = Some(Instant::now() + retry::relink(self.tries, refused));
+    }
+}
+
 /// Whether other credentials were put where they are kept. They are tried apart, and taken over only if they are the same account's: no call of
 /// any task is ever made to another account.
-async fn relinked(account: &Account) -> Result<(), Fatal> {
+async fn relinked(account: &Account, refused: &mut Refused) -> Result<(), Fatal> {
     let Ok(found) = account.credentials.load(&account.name).await else { return Ok(()) };
     if account.dropbox.tokens().holds(&found).await {
+        return Ok(());
+    }
+    if !refused.are_due(&found) {
         return Ok(());
     }
     let tokens = Tokens::new(&account.name, found.clone());
     let Ok(apart) = Dropbox::behind(account.dropbox.gates(), account.dropbox.settings().clone(), tokens) else {
         return Ok(());
     };
-    let Ok(who) = apart.current_account().await else { return Ok(()) };
+    let who = match apart.current_account().await {
+        Ok(who) => who,
+        Err(error) => {
+            refused.again(matches!(error, CallError::Auth(_)));
+            let again_s = retry::relink(refused.tries, matches!(error, CallError::Auth(_))).as_secs();
+            tracing::warn!(account = %account.name, %error, again_s, "other credentials were found, and are not accepted; others are tried at once");
+            return Ok(());
+        }
+    };
     let known = account.store.meta("account_id").await?;
     if known.is_some_and(|known| known != who.account_id) {
+        refused.again(true);
         mismatch(account, &who.email);
         return Ok(());
     }

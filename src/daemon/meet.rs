@@ -11,6 +11,7 @@ use crate::daemon::folder::{self, Folder};
 use crate::daemon::hashed::{self, hash};
 use crate::daemon::judge::case_clash;
 use crate::daemon::keep::stamp;
+use crate::daemon::patterns;
 use crate::daemon::remote::{Gate, View};
 use crate::daemon::uploader::{Looked, failed, twin};
 use crate::local::{Going, Refused, Root};
@@ -426,6 +427,8 @@ impl<'a> Meeting<'a> {
         if !matches!(respelled::below(self.root, &self.job.path), Ok(None)) {
             return Ok(Some(self.again_soon()));
         }
+        // As for one that is fetched.
+        patterns::note_arrival_blocking(&account.store, self.job.folder, &self.job.path)?;
         match self.root.rename(other, &self.job.path, &Local::File(stat)) {
             Ok(Local::File(now)) => {
                 tracing::debug!(from = %other, to = %self.job.path, "moved in Dropbox: moved here, too");

@@ -119,7 +119,6 @@ async fn unmet(
         rules: Arc::new(rules),
         now: Mutex::default(),
         beat: Beat::default(),
-        came: Mutex::default(),
         purged: Mutex::default(),
         looks: tokio::sync::Mutex::new(looks),
     })

@@ -3,7 +3,7 @@
 //! The accounts are opened as for the daemon, but no lock is taken, nothing is written, and no call is made. What only a running daemon knows (a
 //! scan under way, rates, a wave of Dropbox's that is being weighed) is not known here.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use tokio::sync::mpsc;
@@ -47,7 +47,7 @@ pub async fn get(config: &Config, path: &str) -> Result<Reply, OfflineError> {
     if accounts.is_empty() {
         return Err(OfflineError::NeverRun);
     }
-    let progress = Arc::new(Progress { accounts, failed: Vec::new(), started: Instant::now() });
+    let progress = Arc::new(Progress { accounts, failed: Mutex::default(), started: Instant::now() });
     let (tx, questions) = mpsc::channel(1);
     tokio::select! {
         biased;

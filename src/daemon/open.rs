@@ -24,8 +24,8 @@ use crate::daemon::pause;
 use crate::daemon::private;
 use crate::daemon::process::Process;
 use crate::daemon::remote::RemoteCache;
-use crate::dropbox::{self, Credentials, Dropbox, Source, Tokens};
-use crate::model::Failure;
+use crate::dropbox::{self, Credentials, Dropbox, Going, Source, Tokens};
+use crate::model::{Failure, UnixMs};
 use crate::plan::governor::Governor;
 use crate::store::{Store, StoreError, set_aside};
 
@@ -57,8 +57,17 @@ impl From<StoreError> for OpenError {
 pub(crate) struct Opened {
     pub(crate) accounts: Vec<Arc<Account>>,
     /// Those whose state could not be opened, and why: the others go on.
-    pub(crate) failed: Vec<(String, String)>,
+    pub(crate) failed: Vec<Unopened>,
     pub(crate) lock: Lock,
+}
+
+/// An account whose state could not be opened.
+#[derive(Debug, Clone)]
+pub(crate) struct Unopened {
+    pub(crate) name: String,
+    pub(crate) why: String,
+    /// When it is tried again; 0: not by this run.
+    pub(crate) next: UnixMs,
 }
 
 /// Opens all accounts.
@@ -71,24 +80,56 @@ pub(crate) async fn all(config: &Config, stop: &CancellationToken, process: &Pro
             "no folder is configured: link an account with `ferrybox link`, then add a folder with `ferrybox add LOCAL REMOTE`".to_owned(),
         ));
     }
-    set_marked_aside(config)?;
     let (mut accounts, mut failed) = (Vec::new(), Vec::new());
+    // No account's trouble is another's: what cannot be opened now is left out, as long as any other can.
+    let mut first: Option<OpenError> = None;
     for account in config.accounts.iter().filter(|a| !a.folders.is_empty()) {
         process.step();
-        match one(config, account, stop, process).await {
-            Ok(account) => accounts.push(Arc::new(account)),
-            Err(OpenError::State(why)) => failed.push((account.name.clone(), why)),
-            Err(error) => return Err(error),
-        }
+        let error = match one(config, account, stop, process).await {
+            Ok(account) => {
+                accounts.push(Arc::new(account));
+                continue;
+            }
+            Err(OpenError::Damaged(error)) => match &error {
+                StoreError::Corrupt { path, what } if mark_damaged(path, what) => {
+                    return Err(OpenError::Damaged(error));
+                }
+                _ => OpenError::State(error.to_string()),
+            },
+            Err(error) => error,
+        };
+        let (OpenError::State(why) | OpenError::Full(why)) = &error else { return Err(error) };
+        failed.push(Unopened { name: account.name.clone(), why: why.clone(), next: 0 });
+        first.get_or_insert(error);
     }
-    match failed.first() {
-        Some((_, why)) if accounts.is_empty() => return Err(OpenError::State(why.clone())),
-        _ => {}
+    if let Some(error) = first.filter(|_| accounts.is_empty()) {
+        return Err(error);
     }
-    for (account, reason) in &failed {
-        tracing::error!(account, reason, "the account is left out; the others go on");
+    for Unopened { name, why, .. } in &failed {
+        tracing::error!(account = name, reason = why, "the account is left out; the others go on");
     }
     Ok(Opened { accounts, failed, lock })
+}
+
+/// Tries whether an account that could not be opened can be by now: everything is opened as at a start, and closed again.
+///
+/// # Errors
+/// Why it still cannot be.
+pub(crate) async fn try_again(
+    config: &Config,
+    name: &str,
+    stop: &CancellationToken,
+    process: &Process,
+) -> Result<(), String> {
+    let Some(account) = config.accounts.iter().find(|account| account.name == name) else { return Ok(()) };
+    let opened = match one(config, account, &stop.child_token(), process).await {
+        Ok(opened) => opened,
+        // The next life moves it aside.
+        Err(OpenError::Damaged(StoreError::Corrupt { path, what })) if mark_damaged(&path, &what) => return Ok(()),
+        Err(OpenError::Damaged(error)) => return Err(error.to_string()),
+        Err(OpenError::Usage(why) | OpenError::State(why) | OpenError::Full(why)) => return Err(why),
+    };
+    opened.store.clone().close().await.map_err(|error| error.to_string())
 }
 
 async fn one(
@@ -100,6 +141,7 @@ async fn one(
     let usage = |text: String| OpenError::Usage(format!("account {}: {text}", account.name));
     let dir = config.daemon.state_dir.join(&account.name);
     private_dir(&dir)?;
+    set_aside_if_marked(&dir)?;
     let store = database(&dir).await?;
 
     store.set_longest(ms(config.watch.restless));
@@ -199,12 +241,18 @@ pub(crate) async fn assemble(
 fn govern(dropbox: &Dropbox, account: &str) -> Arc<Mutex<Governor>> {
     let governor = Arc::new(Mutex::new(Governor::default()));
     let (counts, account) = (Arc::clone(&governor), account.to_owned());
-    dropbox.govern(Box::new(move |class, carried| {
+    dropbox.govern(Box::new(move |class, going| {
         let now = steady_ms();
         let mut counts = lock(&counts);
-        if carried {
-            counts.carried(class);
-            return Duration::ZERO;
+        match going {
+            Going::Call => {}
+            Going::Look => {
+                return Duration::from_millis(u64::try_from(counts.waits(class, now)).unwrap_or(0));
+            }
+            Going::Carried => {
+                counts.carried(class);
+                return Duration::ZERO;
+            }
         }
         let before = counts.slowed(now);
         let wait = counts.call(class, now);
@@ -272,16 +320,13 @@ pub(crate) fn mark_damaged(database: &Path, what: &str) -> bool {
     private::write(&database.with_file_name(DAMAGED), what.as_bytes()).is_ok()
 }
 
-/// Moves the databases aside that were found damaged while they were used.
-pub(crate) fn set_marked_aside(config: &Config) -> Result<(), StoreError> {
-    for account in &config.accounts {
-        let path = config.daemon.state_dir.join(&account.name).join("state.db");
-        let note = path.with_file_name(DAMAGED);
-        let Ok(Some(what)) = private::read(&note) else { continue };
-        aside(&path, &StoreError::Corrupt { path: path.clone(), what })?;
-        std::fs::remove_file(&note).map_err(|e| StoreError::Io { path: note, what: e.to_string() })?;
-    }
-    Ok(())
+/// Moves an account's database aside that was found damaged while it was used.
+fn set_aside_if_marked(dir: &Path) -> Result<(), StoreError> {
+    let path = dir.join("state.db");
+    let note = path.with_file_name(DAMAGED);
+    let Ok(Some(what)) = private::read(&note) else { return Ok(()) };
+    aside(&path, &StoreError::Corrupt { path: path.clone(), what })?;
+    std::fs::remove_file(&note).map_err(|e| StoreError::Io { path: note, what: e.to_string() })
 }
 
 pub(crate) fn settings(config: &Config, account: &config::Account) -> Result<dropbox::Settings, dropbox::SetupError> {

@@ -1,7 +1,7 @@
 //! What outlives a reload: the life that runs now, as the watchdog's keeper sees it, and what the last one left running.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -27,10 +27,8 @@ pub struct Process {
     pub(crate) beats: Arc<Beats>,
     /// The life that runs; `None` between two.
     now: Mutex<Option<Arc<Progress>>>,
-    /// Whether the last life came so far.
-    ready: AtomicBool,
-    /// When the first life has been ready, missing credentials end no other one.
-    ever_ready: AtomicBool,
+    /// How many lives came so far. When the first one has, missing credentials end no other one.
+    ready: AtomicU64,
     ask: mpsc::Sender<ReloadAsked>,
     asked: Mutex<Option<mpsc::Receiver<ReloadAsked>>>,
     /// When opening or closing last came a step further.
@@ -56,8 +54,7 @@ impl Default for Process {
         Self {
             beats: Arc::default(),
             now: Mutex::default(),
-            ready: AtomicBool::new(false),
-            ever_ready: AtomicBool::new(false),
+            ready: AtomicU64::new(0),
             ask,
             asked: Mutex::new(Some(asked)),
             between: Beat::default(),
@@ -83,8 +80,7 @@ impl Process {
     pub(crate) fn set(&self, now: Option<Arc<Progress>>) {
         self.step();
         if now.is_some() {
-            self.ready.store(true, Ordering::Relaxed);
-            self.ever_ready.store(true, Ordering::Relaxed);
+            self.ready.fetch_add(1, Ordering::Relaxed);
         }
         *lock(&self.now) = now;
     }
@@ -99,19 +95,18 @@ impl Process {
         drop(self.ask.send(reply).await);
     }
 
-    /// Whether the life that ended last had everything open.
-    pub fn was_ready(&self) -> bool {
+    /// How many lives so far had everything open.
+    pub fn times_ready(&self) -> u64 {
         self.ready.load(Ordering::Relaxed)
     }
 
     /// Whether this program has been at work before: then it waits for what is missing and does not end.
     pub(crate) fn has_been_ready(&self) -> bool {
-        self.ever_ready.load(Ordering::Relaxed)
+        self.times_ready() > 0
     }
 
     /// A life begins.
     pub(crate) fn begin(&self) {
-        self.ready.store(false, Ordering::Relaxed);
         self.step();
     }
 

@@ -1,6 +1,6 @@
 //! The status, put together from the store's counts and what goes on in memory. Nothing here waits for disk or network for long.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
@@ -11,6 +11,7 @@ use crate::daemon::clock::{month, now_ms, rfc3339};
 use crate::daemon::folder::Folder;
 use crate::daemon::held;
 use crate::daemon::live::lock;
+use crate::daemon::open::Unopened;
 use crate::model::attention::{self as model, FolderStands, Work};
 use crate::model::status::{
     AccountState, AccountStatus, Commit, DataTransport, FolderState, FolderStatus, Health, Rate, Status,
@@ -26,7 +27,7 @@ const EVERY: Duration = Duration::from_millis(250);
 pub(crate) struct Progress {
     pub(crate) accounts: Vec<Arc<Account>>,
     /// Accounts whose state could not be opened, and why.
-    pub(crate) failed: Vec<(String, String)>,
+    pub(crate) failed: Mutex<Vec<Unopened>>,
     pub(crate) started: Instant,
 }
 
@@ -57,8 +58,7 @@ impl Progress {
                 shown => shown?,
             });
         }
-        let restart = "mend that and restart ferrybox; the other accounts go on";
-        accounts.extend(self.failed.iter().map(|(name, why)| failed(name, format!("{why}: {restart}"))));
+        accounts.extend(lock(&self.failed).iter().map(|account| failed(&account.name, unopened(account))));
         Ok(Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
@@ -67,11 +67,16 @@ impl Progress {
         })
     }
 
+    /// The first account whose state could not be opened, and why.
+    pub(crate) fn unopened(&self) -> Option<String> {
+        lock(&self.failed).first().map(|account| format!("account {}: {}", account.name, unopened(account)))
+    }
+
     /// Whether everything that is configured can be synced right now, problems of single paths aside; if not, the first reason.
     pub(crate) async fn health(&self) -> Health {
         let mut problems = 0;
-        if let Some((name, why)) = self.failed.first() {
-            return Health { ok: false, reason: Some(format!("account {name}: {why}")), problems };
+        if let Some(reason) = self.unopened() {
+            return Health { ok: false, reason: Some(reason), problems };
         }
         for account in &self.accounts {
             let sick = match attention::of(account, Depth::Counts).await {
@@ -87,6 +92,17 @@ impl Progress {
         }
         Health { ok: true, reason: None, problems }
     }
+}
+
+fn unopened(account: &Unopened) -> String {
+    let Unopened { why, next, .. } = account;
+    if *next == 0 {
+        return format!("{why}: nothing of this account is synced; the others go on");
+    }
+    format!(
+        "{why}: nothing of this account is synced; it is tried again by itself (next try at {}), and the others go on",
+        rfc3339(*next)
+    )
 }
 
 fn failed(name: &str, reason: String) -> AccountStatus {

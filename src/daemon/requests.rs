@@ -258,7 +258,7 @@ async fn sync(
     let stands_still = || {
         let still =
             |target: &Place| lock(&target.account.stopped).clone().or_else(|| lock(&target.account.full).clone());
-        let failed = || progress.failed.first().map(|(name, why)| format!("account {name}: {why}"));
+        let failed = || progress.unopened();
         targets.iter().find_map(still).or_else(|| path.is_none().then(failed).flatten())
     };
     for mut scan in scans {

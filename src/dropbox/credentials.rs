@@ -77,7 +77,7 @@ impl Credentials {
     }
 
     /// Whether both hold the same secrets.
-    pub(super) fn same(&self, other: &Self) -> bool {
+    pub fn same(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Refresh { refresh_token: a, app_key: x }, Self::Refresh { refresh_token: b, app_key: y }) => {
                 a.expose_secret() == b.expose_secret() && x == y

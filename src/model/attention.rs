@@ -61,8 +61,6 @@ pub struct FolderFacts {
     pub root_missing: Option<String>,
     /// Deletions that are to go up wait for a person.
     pub held_up: Option<String>,
-    /// Files that are in sync are hidden by patterns that came from elsewhere.
-    pub hides: Option<String>,
     /// Not everything is watched.
     pub degraded: Option<String>,
     /// Dropbox's side.
@@ -410,9 +408,6 @@ fn folder_state(account: &AccountFacts, folder: &FolderFacts) -> (FolderState, O
     }
     if let Some(trouble) = &account.trouble {
         return waits(trouble);
-    }
-    if let Some(hides) = &folder.hides {
-        return (FolderState::Waiting, Some(hides.clone()));
     }
     let pending = folder.rows > folder.held_back;
     if let Some(full) = account.quota_full.as_ref().filter(|_| pending && folder.rows > folder.free) {

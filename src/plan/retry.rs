@@ -28,6 +28,17 @@ pub fn standing(attempts: u32, chance: f64) -> Duration {
     half_at_least(FIRST_LATER, CEILING_LATER, attempts, chance)
 }
 
+/// How long credentials that were found and led nowhere are left alone, after so many tries (1 for the first): `refused` ones from a minute to an
+/// hour, since only a person can mend them; those of which no answer came, from seconds to a minute. Others are tried at once.
+pub fn relink(tries: u32, refused: bool) -> Duration {
+    let (first, most) = if refused {
+        (Duration::from_mins(1), Duration::from_hours(1))
+    } else {
+        (Duration::from_secs(2), Duration::from_mins(1))
+    };
+    first.saturating_mul(2_u32.saturating_pow(tries.saturating_sub(1))).min(most)
+}
+
 fn half_at_least(first: Duration, most: Duration, attempts: u32, chance: f64) -> Duration {
     let ceiling = first.saturating_mul(2_u32.saturating_pow(attempts)).min(most);
     ceiling.mul_f64(chance.clamp(0.0, 1.0).midpoint(1.0))
@@ -44,6 +55,22 @@ mod tests {
         assert_eq!(backoff(u32::MAX, 1.0), CEILING);
         assert_eq!(backoff(9, 0.0), Duration::from_millis(100));
         assert_eq!(backoff(2, 0.5), Duration::from_secs(2));
+    }
+
+    #[test]
+    fn s6_refused_credentials_are_left_alone_for_longer_each_time() {
+        for (tries, refused, expected) in [
+            (1, true, 60),
+            (2, true, 120),
+            (6, true, 1920),
+            (7, true, 3600),
+            (u32::MAX, true, 3600),
+            (1, false, 2),
+            (5, false, 32),
+            (6, false, 60),
+        ] {
+            assert_eq!(relink(tries, refused), Duration::from_secs(expected), "{tries} {refused}");
+        }
     }
 
     #[test]

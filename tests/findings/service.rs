@@ -1,4 +1,5 @@
 //! The service and the process (group V).
 
 mod control;
+mod relink;
 mod watchdog;

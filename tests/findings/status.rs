@@ -15,7 +15,7 @@ use serde_json::Value;
 use super::harness::{World, text, wait_for_socket};
 
 /// `GET` on the socket: the code and the body.
-fn get(world: &World, route: &str) -> (u16, Value) {
+pub(crate) fn get(world: &World, route: &str) -> (u16, Value) {
     wait_for_socket(world);
     let mut stream = UnixStream::connect(world.socket()).unwrap();
     write!(stream, "GET {route} HTTP/1.1\r\nHost: ferrybox\r\nConnection: close\r\n\r\n").unwrap();

@@ -10,6 +10,7 @@ use super::TOGETHER;
 use crate::daemon::account::Account;
 use crate::daemon::clock::{ms, now_ms};
 use crate::daemon::folder::Folder;
+use crate::daemon::patterns;
 use crate::local::{Scanned, Watcher, scan};
 use crate::model::{Due, Failure, Local, RelPath};
 use crate::plan::ignore::{IGNORE_FILE, Source};
@@ -19,14 +20,14 @@ use crate::store::StoreError;
 /// What the patterns of the tree hide, as one scan meets it.
 #[derive(Default)]
 struct Hidden {
-    /// By the file of patterns: how much of it was in sync until now.
+    /// By the file of patterns: how many files of what it hides were in sync until now.
     by: BTreeMap<RelPath, u64>,
     /// Everything that is ignored, whoever says so.
     all: u64,
 }
 
 impl Hidden {
-    fn note(&mut self, folder: &Folder, dir: &RelPath, name: &str, is_dir: bool, in_sync: bool) {
+    fn note(&mut self, folder: &Folder, dir: &RelPath, name: &str, is_dir: bool, in_sync: u64) {
         let Ok(path) = dir.child(name) else { return };
         match folder.ignored(&path, is_dir).map(|why| why.source) {
             // Our own things are nobody's loss.
@@ -34,7 +35,7 @@ impl Hidden {
             Some(Source::File(of)) => {
                 self.all += 1;
                 if let Ok(file) = of.child(IGNORE_FILE) {
-                    *self.by.entry(file).or_default() += u64::from(in_sync);
+                    *self.by.entry(file).or_default() += in_sync;
                 }
             }
             Some(_) => self.all += 1,
@@ -94,49 +95,10 @@ impl ScanRun {
             if under.is_root() {
                 self.folder.set(|now| now.ignored = hidden.all);
             }
-            self.tell_hidden(under, &hidden)?;
+            patterns::tell(&self.handle, &self.account.store, &self.folder, under, &hidden.by)?;
             self.look_after_problems(under)?;
         }
         Ok(limit)
-    }
-
-    /// A file of patterns that came down and hides what was in sync is a problem for as long as it hides anything: nobody here has asked for that.
-    fn tell_hidden(&self, under: &RelPath, hidden: &Hidden) -> Result<(), StoreError> {
-        let (store, folder, now) = (&self.account.store, &self.folder, now_ms());
-        for (at, in_sync) in &hidden.by {
-            if *in_sync == 0 || !folder.rules_came(at) {
-                continue;
-            }
-            let many = if *in_sync == 1 {
-                "a file or directory that was".to_owned()
-            } else {
-                format!("{in_sync} files and directories that were")
-            };
-            let text = format!(
-                "it came down from Dropbox and hides {many} in sync: nothing was deleted, and nothing of that is synced any more; take the pattern out \
-                 of it, here or in Dropbox, or set `ignore_files = \"local\"` for this folder"
-            );
-            let failure = Failure::wedge("ignore_file", text);
-            self.handle.block_on(store.set_odd(folder.id, at, vec![(at.to_string(), failure)], now))?;
-        }
-        let mut told = Vec::new();
-        for at in store.odd_dirs_blocking(folder.id, &RelPath::root())? {
-            if at.name() != IGNORE_FILE {
-                continue;
-            }
-            if at.is_under(under) && !hidden.by.contains_key(&at) {
-                self.handle.block_on(store.set_odd(folder.id, &at, Vec::new(), now))?;
-            } else {
-                told.push(at);
-            }
-        }
-        // From the database, since a run before this one may have found it.
-        let hides = told.first().map(|at| {
-            let more = if told.len() > 1 { format!(" and {} more", told.len() - 1) } else { String::new() };
-            format!("patterns that came down from Dropbox ({at}{more}) hide what was in sync: `ferrybox problems` says what to do")
-        });
-        folder.set(|known| known.hides = hides);
-        Ok(())
     }
 
     /// A scan sees what is there; problems of what is there no longer are looked for by themselves, and so are those whose cause is gone.
@@ -224,7 +186,7 @@ impl ScanRun {
                 let is_in_base =
                     |name: &&String| base.binary_search_by(|b| b.0.as_bytes().cmp(name.as_bytes())).is_ok();
                 for name in &ignored_files {
-                    hidden.note(folder, &dir, name, false, is_in_base(&name));
+                    hidden.note(folder, &dir, name, false, u64::from(is_in_base(&name)));
                 }
                 for name in ignored_files.iter().filter(is_in_base) {
                     let Ok(path) = dir.child(name) else { continue };
@@ -233,7 +195,9 @@ impl ScanRun {
                 for name in &ignored_dirs {
                     let Ok(path) = dir.child(name) else { continue };
                     let known = store.knows_below_blocking(folder.id, &path)?;
-                    hidden.note(folder, &dir, name, true, known);
+                    // A directory that was agreed on and holds no file is one of them.
+                    let many = if known { store.files_below_blocking(folder.id, &path)?.max(1) } else { 0 };
+                    hidden.note(folder, &dir, name, true, many);
                     if known {
                         self.handle.block_on(store.enqueue_gone(folder.id, &path, true, now, now))?;
                     }

@@ -13,7 +13,7 @@ use crate::daemon::meet::{Meeting, Met};
 use crate::daemon::moves::Instead;
 use crate::daemon::remote::View;
 use crate::daemon::views::not_sent;
-use crate::daemon::{copies, hashed, moves, unsynced};
+use crate::daemon::{copies, hashed, moves, patterns, unsynced};
 use crate::local::{self, SmallRead};
 use crate::model::{
     Agreed, Base, Claimed, Failure, Job, Local, Remote, RemoteChange, Settled, Stat, UnixMs, WriteMode,
@@ -47,6 +47,9 @@ pub(super) fn look(account: &Account, claimed: Claimed, view: View, memory: &mut
     // One that is not synced itself changes nothing here: comparing for it would make its row again, and so on for ever.
     if folder.comes_down() && job.path.name() == IGNORE_FILE && folder.ignored(&job.path, false).is_none() {
         account.upward.patterns.store(true, Ordering::Relaxed);
+        if let Err(error) = patterns::look(&account.store, &job, base.as_ref(), &local) {
+            tracing::warn!(%error, "what is known of a file of patterns could not be brought up to date; its next change is another try");
+        }
     }
     let is_dir = local == Local::Dir || dir || matches!(view.remote, Remote::Folder);
     let agreed = match (&base, dir) {

@@ -130,7 +130,6 @@ fn table() -> Vec<Case> {
             both,
             (Attention, false, false),
         ),
-        case("patterns hide files", with(|f| f.hides = why()), (A::Idle, F::Waiting), both, bad),
         case("degraded", with(|f| f.degraded = why()), (A::Idle, F::DegradedWatch), both, (Good, true, true)),
         case("disk full", whole(|a| a.disk_full = why()), (A::Paused, F::DiskFull), both, bad),
         case("paused", whole(|a| a.paused = why()), (A::Paused, F::Paused), both, (Attention, true, true)),

@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 
 use ferrybox_standin::{Effect, Fault};
 
-use super::{account, code, folder, get, reason, wait};
+use super::{account, code, wait};
 use crate::harness::{FINISH_BATCH, World, text};
 
 /// A program that reads the log finds nothing else in it.
@@ -78,38 +78,5 @@ fn t9_the_space_in_use_is_that_after_the_upload() {
     let before = world.until_status("the space", |s| used(s).is_some());
     world.write("a", vec![7; 3 << 20]);
     world.until_status("more space in use", |s| used(s) >= used(&before).map(|used| used + (3 << 20)));
-    world.assert_clean();
-}
-
-/// Nothing is lost, and nothing of it is synced: a person has to know.
-#[test]
-fn h5_a_folder_waits_for_a_person_while_patterns_that_came_down_hide_its_files() {
-    let mut world = World::new();
-    world.mode = "two-way";
-    for name in ["a", "d/b", "d/c"] {
-        world.write(name, name);
-    }
-    let daemon = world.daemon();
-    world.until("three files", |s| s.file_count() == 3);
-    world.until_folder("in_sync");
-    world.standin.write("/T/d/.ferryboxignore", "*\n");
-    let why = world.until_folder("waiting");
-    assert!(why.contains("d/.ferryboxignore") && why.contains("ferrybox problems"), "{why}");
-    let (health, body) = get(&world, "/v1/health");
-    assert!(health == 503 && reason(&body).contains("d/.ferryboxignore"), "{health} {body}");
-    let out = wait(&world);
-    assert!(code(&out) == 4 && text(&out).contains("d/.ferryboxignore"), "{}", text(&out));
-    // What it does not hide goes on.
-    world.write("e", "e");
-    world.until("the new file", |s| s.file("/T/e").is_some());
-    // A restart forgets none of it.
-    assert_eq!(daemon.stop().0, Some(0));
-    let _daemon = world.daemon();
-    let again = world.until_folder("waiting");
-    assert_eq!(again, why);
-    world.standin.write("/T/d/.ferryboxignore", "other\n");
-    let status = world.until_status("in sync again", |s| folder(s)["state"] == "in_sync" && folder(s)["files"] == 5);
-    assert_eq!(folder(&status)["problems"], 0, "{status}");
-    assert_eq!(world.deletions(), 0);
     world.assert_clean();
 }
