@@ -241,7 +241,11 @@ async fn one_life(
             },
             Some(ended) = views.join_next() => (None, ended),
             () = reopening.until() => {
-                if reopening.try_again(config, &stop, process, &progress).await {
+                let again = tokio::select! {
+                    again = reopening.try_again(config, &stop, process, &progress) => again,
+                    () = stop.cancelled() => break Life::Over(End::InSync),
+                };
+                if again {
                     break Life::Again;
                 }
                 continue;

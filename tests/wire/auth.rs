@@ -250,6 +250,36 @@ async fn a_token_that_is_refused_when_fresh_needs_a_new_link_unless_it_has_only_
     }
 }
 
+/// After refusals, one call finds out whether they are over. Whoever only waits until a commit may be made is not that call.
+#[tokio::test]
+async fn s6_a_look_before_a_commit_leaves_the_one_try_to_the_commit() {
+    let accepts = Arc::new(AtomicUsize::new(0));
+    let taken = accepts.clone();
+    let server = Server::start(move |asked: &Asked| {
+        if asked.path == "/oauth2/token" {
+            token(1, 14_400)
+        } else if taken.load(Ordering::Relaxed) == 0 {
+            json(401, EXPIRED)
+        } else {
+            json(200, ECHO)
+        }
+    })
+    .await;
+    let client = server.renewing();
+    assert!(matches!(client.check_user().await, Err(CallError::Auth(AuthError::Unaccepted { tries: 1, .. }))));
+    accepts.store(1, Ordering::Relaxed);
+    // The pause is over when the first call is let through again.
+    let outcome = look_for_async(crate::poll::PATIENCE, async || {
+        client.until_commit().await;
+        client.until_commit().await;
+        match client.check_user().await {
+            Err(CallError::Auth(AuthError::Unaccepted { .. })) => None,
+            outcome => Some(outcome),
+        }
+    });
+    outcome.await.unwrap().unwrap();
+}
+
 #[tokio::test]
 async fn a_code_is_redeemed_with_its_proof() {
     let reply = format!(
