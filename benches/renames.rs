@@ -4,14 +4,12 @@
 
 #[path = "../tests/harness/mod.rs"]
 mod harness;
-#[path = "../tests/harness/renames.rs"]
-mod renames;
 
 use std::time::Instant;
 
 use ferrybox_standin::{Contents, Settings};
 use harness::World;
-use renames::{COPY, MOVE, rename, sent, until_idle};
+use harness::renames::{COPY, MOVE, rename, sent, until_idle};
 
 /// A folder in sync with two directories of that many files.
 fn filled(files: usize) -> World {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use ferrybox_standin::Settings;
 use serde_json::Value;
 
-use super::harness::{World, text};
+use super::{World, text};
 
 /// `ls -R --json` of everything, offline, straight from the database.
 pub fn ls(world: &World, args: &[&str]) -> Vec<Value> {

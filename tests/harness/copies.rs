@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use ferrybox_standin::{Effect, Fault};
 
-use crate::harness::World;
-use crate::renames::world;
+use super::World;
+use super::renames::world;
 
 pub const MIB: usize = 1 << 20;
 

@@ -9,7 +9,14 @@ use std::time::{Duration, Instant};
 
 use ferrybox_standin::{Settings, Standin, content_hash};
 
+pub mod cache;
+pub mod copies;
+pub mod folding;
+pub mod fuse;
+pub mod namespace;
 mod poll;
+pub mod preload;
+pub mod renames;
 pub mod views;
 
 pub use poll::{PATIENCE, look_for};

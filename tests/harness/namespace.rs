@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use super::harness::look_for;
+use super::look_for;
 
 /// The namespaces, held open by a process that sleeps; they and their mounts go with it.
 pub struct Namespace {

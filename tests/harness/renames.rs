@@ -6,7 +6,7 @@ use std::fs;
 
 use ferrybox_standin::{Settings, Standin};
 
-use crate::harness::World;
+use super::World;
 
 pub const MOVE: &str = "files/move_batch_v2";
 pub const COPY: &str = "files/copy_batch_v2";

@@ -1,0 +1,17 @@
+//! What people and programs see: commands, configuration, status, lists, the control socket, units.
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::disallowed_methods)]
+
+#[path = "../harness/mod.rs"]
+mod harness;
+
+mod account;
+mod architecture;
+mod cli;
+mod config;
+mod control;
+mod explaining;
+mod listing;
+mod lists;
+mod ls;
+mod pausing;
+mod units;
