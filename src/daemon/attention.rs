@@ -2,7 +2,7 @@
 
 use crate::daemon::account::Account;
 use crate::daemon::clock::{now_ms, rfc3339};
-use crate::daemon::folder::Folder;
+use crate::daemon::folder::{Folder, FolderNow};
 use crate::daemon::live::lock;
 use crate::daemon::remote::{self, Lane};
 use crate::model::RelPath;
@@ -26,10 +26,11 @@ pub(crate) async fn of(account: &Account, depth: Depth) -> Result<(AccountStands
     let mut facts = whole(account);
     let mut summaries = Vec::with_capacity(account.folders.len());
     for folder in &account.folders {
-        // In this order: once a listing is compared, the rows of what it brought are there.
+        // In this order: once a listing is compared, the rows of what it brought are there, and once a scan is through, the problems that it found mended are gone.
         let listing = listing_of(account, folder).await?;
+        let now = folder.now();
         let summary = account.store.summary(folder.id).await?;
-        let mut of = folder_facts(folder, &summary, listing);
+        let mut of = folder_facts(folder, now, &summary, listing);
         of.problems += refused(account, folder, &RelPath::root()).await?;
         // Those that never failed are tried: only where there are no others are they counted one by one.
         if matches!(depth, Depth::Rows) && of.trying > of.held_back && of.trying - of.held_back <= summary.failing {
@@ -54,8 +55,9 @@ pub(crate) async fn below(
 ) -> Result<(AccountStands, FolderStands), StoreError> {
     let mut facts = whole(account);
     let listing = listing_of(account, folder).await?;
+    let now = folder.now();
     let summary = account.store.summary(folder.id).await?;
-    let mut of = folder_facts(folder, &summary, listing);
+    let mut of = folder_facts(folder, now, &summary, listing);
     // What was asked about was scanned before this is asked.
     (of.scanned, of.scanning) = (true, false);
     of.rows = account.store.trying_under(folder.id, path, u32::MAX, now_ms()).await?;
@@ -118,8 +120,7 @@ async fn refused(account: &Account, folder: &Folder, path: &RelPath) -> Result<u
     }
 }
 
-fn folder_facts(folder: &Folder, summary: &FolderSummary, listing: ListingFacts) -> FolderFacts {
-    let now = folder.now();
+fn folder_facts(folder: &Folder, now: FolderNow, summary: &FolderSummary, listing: ListingFacts) -> FolderFacts {
     let rows = summary.due + summary.claimed + summary.staged_uploads + summary.staged_deletes;
     FolderFacts {
         local: folder.local.to_string_lossy().into_owned(),

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::harness::{World, text};
+use crate::harness::{PATIENCE, World, text};
 use ferrybox_standin::Settings;
 
 /// What a program does to save `new` into the document.
@@ -173,7 +173,10 @@ fn g3_a_large_file_that_never_rests_goes_up_from_a_copy_and_says_so() {
     let daemon = world.daemon();
     let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
     let (began, mut n, mut busy) = (Instant::now(), 0_u64, None);
-    while began.elapsed() < Duration::from_secs(8) {
+    // A busy machine takes longer than eight seconds to say so and to send it.
+    while began.elapsed() < Duration::from_secs(8)
+        || (began.elapsed() < PATIENCE && (busy.is_none() || world.standin.file("/T/db").is_none()))
+    {
         n += 1;
         file.write_all_at(&n.to_le_bytes(), n % 300_000 * 8).unwrap();
         // The writes' own pace.
@@ -185,7 +188,8 @@ fn g3_a_large_file_that_never_rests_goes_up_from_a_copy_and_says_so() {
     }
     drop(file);
     let during = world.standin.file("/T/db").map_or(0, |f| f.revisions);
-    assert!((1..=4).contains(&during), "{during} revisions while it was written\n{}", world.log());
+    let most = 2 + began.elapsed().as_secs() / 4;
+    assert!((1..=most).contains(&(during as u64)), "{during} revisions while it was written\n{}", world.log());
     assert!(busy.is_some_and(|b| b.contains("\"busy\"") && b.contains("next_try")), "it is shown as such");
     let last = fs::read(&path).unwrap();
     world.until("the last", |s| s.content("/T/db").is_some_and(|c| c == last));
