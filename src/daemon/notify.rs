@@ -133,7 +133,8 @@ impl Pulses {
 /// What does not go round any more.
 fn stuck(process: &Process, progress: &Progress, pulses: &mut Pulses, within: Duration) -> Option<String> {
     for account in &progress.accounts {
-        if pulses.is_late(account, within) {
+        // A writer waits for its disk, which others use, too: it has the time of any loop, however often the manager wants to hear.
+        if pulses.is_late(account, within.max(round())) {
             return Some(format!("the database of account {}", account.name));
         }
         if lock(&account.full).is_some() || lock(&account.stopped).is_some() {

@@ -141,6 +141,22 @@ fn v2_a_look_at_a_large_directory_that_was_moved_is_not_stuck() {
     manager.was_fed_since(from, &world);
 }
 
+/// A disk that others keep busy lets a commit of the database wait for seconds.
+#[test]
+fn v2_a_database_that_waits_for_its_disk_is_not_stuck() {
+    let world = World::new();
+    world.write("a", "1");
+    let (manager, _daemon) = Manager::start_with(&world, "60000");
+    world.until_folder("in_sync");
+    let other = rusqlite::Connection::open(world.state().join("test/state.db")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    world.write("b", "2");
+    manager.is_fed_for(Duration::from_secs(4), &world);
+    other.execute_batch("ROLLBACK").unwrap();
+    world.until("the work goes on", |s| s.file("/T/b").is_some());
+    world.assert_clean();
+}
+
 #[test]
 fn v2_hashing_a_large_file_is_not_stuck() {
     let mut world = World::new();
