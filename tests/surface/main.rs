@@ -5,7 +5,6 @@
 mod harness;
 
 mod account;
-mod architecture;
 mod cli;
 mod config;
 mod control;
