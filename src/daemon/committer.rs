@@ -58,6 +58,8 @@ pub(crate) struct Committer {
     not_before: i64,
     /// A batch has gone through since an entry was last blamed for its call's refusal.
     others: bool,
+    /// Whether the last reply could not be read.
+    unreadable: bool,
     /// Whether `finish_batch_v2` stands in for `finish_batch`.
     fallback: Fallback,
 }
@@ -73,6 +75,7 @@ impl Committer {
             pace,
             not_before: 0,
             others: false,
+            unreadable: false,
             fallback: Fallback::default(),
         }
     }
@@ -223,6 +226,7 @@ impl Committer {
             None => self.call(batch).await?,
         };
         let others = self.others;
+        let again = std::mem::replace(&mut self.unreadable, matches!(results, Results::Unreadable(_)));
         // A folder was dropped meanwhile: which of the results are whose is not known any more.
         let torn = batch.changes.len() != batch.entries;
         if !torn {
@@ -266,7 +270,12 @@ impl Committer {
                 judge.verify(batch).await
             }
             Results::Unreadable(failure) => {
-                self.outlive(batch, &failure).await;
+                // One that repeats is an entry's doing: to wait as long for each part of its batch would hold up all others.
+                if again {
+                    judge.let_it_end(batch, left_over).await;
+                } else {
+                    self.outlive(batch, &failure).await;
+                }
                 let found = judge.verify(batch).await;
                 judge.isolated(batch, found, &failure)
             }
