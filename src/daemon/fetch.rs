@@ -6,8 +6,10 @@
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt};
+use tokio::time::Instant;
 
 use crate::daemon::account::{Account, Fatal};
 use crate::daemon::clock::now_ms;
@@ -23,6 +25,10 @@ use crate::model::{Base, ContentHash, Failure, Job, Local, RelPath, Settled, Uni
 use crate::plan::decide::Wanted;
 use crate::store::Placing;
 
+/// So many files that have arrived are settled in one step, and none later than this after it has arrived: until then nobody knows the file again, should
+/// it be renamed here.
+const MANY: usize = 64;
+const KNOWN_AFTER: Duration = Duration::from_millis(250);
 /// Small files that come down at once, a worker.
 const AT_ONCE: usize = 4;
 /// A path that changed meanwhile is looked at again after this long, in ms.
@@ -48,21 +54,44 @@ pub(crate) async fn all(account: &Arc<Account>, fetches: Vec<Fetch>) -> Result<(
     };
     account.store.placing(fetches.iter().filter_map(placing).collect()).await?;
     let mut arriving = stream::iter(fetches).map(|fetch| one(account, fetch)).buffer_unordered(AT_ONCE);
-    let mut done = Vec::new();
-    while let Some(settled) = arriving.next().await {
-        let (job, settled) = settled?;
-        if matches!(settled, Settled::Arrived(_)) {
-            account.live.settled(job.folder, 1);
+    let (mut done, mut due) = (Vec::new(), None);
+    loop {
+        let late = async {
+            match due {
+                Some(due) => tokio::time::sleep_until(due).await,
+                None => std::future::pending().await,
+            }
+        };
+        let came = tokio::select! {
+            came = arriving.next() => match came {
+                Some(came) => Some(came?),
+                None => break,
+            },
+            () = late => None,
+        };
+        if let Some((job, settled)) = came {
+            if matches!(settled, Settled::Arrived(_)) {
+                account.live.settled(job.folder, 1);
+            }
+            done.push((job, settled));
+            due.get_or_insert_with(|| Instant::now() + KNOWN_AFTER);
         }
-        done.push((job, settled));
-        if done.len() >= 64 {
+        if done.len() >= MANY || due.is_some_and(|due| due <= Instant::now()) {
             account.store.settle(std::mem::take(&mut done), now_ms()).await?;
+            due = None;
         }
     }
     Ok(account.store.settle(done, now_ms()).await?)
 }
 
 async fn one(account: &Arc<Account>, fetch: Fetch) -> Result<(Job, Settled), Fatal> {
+    // Its place may have gone since it was looked at: then nothing is asked for.
+    if fetch.expected == Local::Absent {
+        let (at, of, path) = (Arc::clone(account), Arc::clone(&fetch.folder), fetch.job.path.clone());
+        if blocking(move || Ok(moves::has_lost_its_directory(&at, &of, &path)?)).await? {
+            return Ok((fetch.job, Settled::Wait(now_ms() + SOON_MS)));
+        }
+    }
     let settled = match arrive(account, &fetch).await? {
         Ok(base) => Settled::Arrived(base),
         Err(Refused::Failed(failure)) => failed(&fetch.job, failure),
@@ -127,7 +156,11 @@ pub(crate) async fn arrive(account: &Arc<Account>, fetch: &Fetch) -> Result<Resu
     // Before it is in its place: the scan that follows asks who put it there.
     patterns::note_arrival(&account.store, fetch.folder.id, &fetch.job.path).await?;
     let placed = blocking(move || {
-        if expected == Local::Absent && moves::is_shown_otherwise(&holds, &folder, &path)? {
+        let is_new = expected == Local::Absent;
+        if is_new
+            && (moves::is_shown_otherwise(&holds, &folder, &path)?
+                || moves::has_lost_its_directory(&holds, &folder, &path)?)
+        {
             return Ok(Err(Refused::Changed));
         }
         let going = trash::going(&holds, &folder, &path, &expected);

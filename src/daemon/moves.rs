@@ -32,7 +32,9 @@ const LISTED: Duration = Duration::from_secs(10);
 const REFUSED: Duration = Duration::from_mins(10);
 /// For so long a deletion waits for what is sent in a refused move's place.
 const SENT: Duration = Duration::from_secs(30);
-/// So many refusals are remembered.
+/// A directory that is gone is forgotten after so many times the time for which it is waited for.
+const GONE_AGAIN: u32 = 10;
+/// So many refusals, and so many directories that are gone, are remembered.
 const REMEMBERED: usize = 20_000;
 
 /// What one account's workers propose, and what was refused.
@@ -44,6 +46,8 @@ struct State {
     proposed: BTreeMap<(FolderId, RelPath), Proposal>,
     refused: HashMap<(FolderId, RelPath, RelPath), Refusal>,
     moved: BTreeMap<FolderId, Instant>,
+    /// Directories that were not here when something was to come down into them, since when.
+    gone: HashMap<(FolderId, RelPath), Instant>,
 }
 
 /// A move or a copy that a worker proposes.
@@ -131,6 +135,17 @@ impl Moves {
         places.sort_unstable();
         places.dedup();
         places
+    }
+
+    /// Whether a directory was first found gone less than this long ago.
+    fn has_gone_of_late(&self, folder: FolderId, dir: RelPath, within: Duration) -> bool {
+        let mut state = lock(&self.0);
+        if state.gone.len() >= REMEMBERED {
+            state.gone.clear();
+        }
+        // Should it be back, and go again, that begins again.
+        state.gone.retain(|_, since| since.elapsed() < within.saturating_mul(GONE_AGAIN));
+        state.gone.entry((folder, dir)).or_insert_with(Instant::now).elapsed() < within
     }
 
     /// All that is proposed, by folder and new path.
@@ -295,18 +310,13 @@ fn fetched(
     if (0..LETTERS_MS).contains(&waited) && is_here_in_letters(account, folder, &job.path, base, &entries)? {
         return Ok(Some(Settled::Wait(now_ms() + SOON_MS)));
     }
-    let mut above = job.path.parent().filter(|dir| !dir.is_root());
-    while let Some(dir) = above.clone().filter(|dir| root.observe(dir) == Local::Absent) {
-        if was || account.store.agreed_dir_blocking(folder.id, &dir)? {
-            break;
-        }
-        above = dir.parent().filter(|dir| !dir.is_root());
+    let missing = missing_above(account, folder, root, &job.path)?;
+    let scans = folder.now().scans > 0;
+    if missing.is_some_and(|dir| account.moves.has_gone_of_late(folder.id, dir, gone_for(account)) || scans) {
+        return Ok(Some(Settled::Wait(now_ms() + SOON_MS)));
     }
-    let was = was || above.is_some_and(|dir| root.observe(&dir) == Local::Absent);
     if was {
-        return Ok(
-            (folder.now().scans > 0 || (0..RENAMED_MS).contains(&waited)).then(|| Settled::Wait(now_ms() + SOON_MS))
-        );
+        return Ok((scans || (0..RENAMED_MS).contains(&waited)).then(|| Settled::Wait(now_ms() + SOON_MS)));
     }
     let other =
         entries.iter().map(|(name, _)| name).find(|name| **name != *job.path.name() && in_letters(&job.path, name));
@@ -342,6 +352,37 @@ pub(crate) fn is_shown_otherwise(account: &Account, folder: &Folder, path: &RelP
     }
     let shown = account.remote.name_blocking(account, folder.id, path)?;
     Ok(shown.is_some_and(|shown| shown != path.name() && in_letters(path, &shown)))
+}
+
+/// The nearest directory above a path that is not here, and in which something was agreed on.
+fn missing_above(
+    account: &Account,
+    folder: &Folder,
+    root: &Root,
+    path: &RelPath,
+) -> Result<Option<RelPath>, StoreError> {
+    let mut above = path.parent().filter(|dir| !dir.is_root());
+    while let Some(dir) = above.filter(|dir| root.observe(dir) == Local::Absent) {
+        if account.store.agreed_below_blocking(folder.id, &dir)? {
+            return Ok(Some(dir));
+        }
+        above = dir.parent().filter(|dir| !dir.is_root());
+    }
+    Ok(None)
+}
+
+/// For so long what is in a directory that is gone is not brought down: its new name is told within this time, and its files come down under that.
+fn gone_for(account: &Account) -> Duration {
+    Duration::from_millis(RENAMED_MS.unsigned_abs()).saturating_add(account.config.watch.settle)
+}
+
+/// Whether what has come down has lost its directory a moment ago, so that it would be made a second time. Blocks.
+///
+/// # Errors
+/// When the database cannot be read.
+pub(crate) fn has_lost_its_directory(account: &Account, folder: &Folder, path: &RelPath) -> Result<bool, StoreError> {
+    let missing = missing_above(account, folder, &folder.root, path)?;
+    Ok(missing.is_some_and(|dir| account.moves.has_gone_of_late(folder.id, dir, gone_for(account))))
 }
 
 /// Whether a file is here under other letters of the name, and its own row has yet to say what it is: the very file, on its way to that name in Dropbox,

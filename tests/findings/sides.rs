@@ -6,4 +6,5 @@ mod dates;
 mod letters;
 mod listings;
 mod long_names;
+mod moving;
 mod names;
