@@ -17,6 +17,7 @@ pub mod lock;
 pub mod notify;
 
 mod account;
+mod at_hand;
 mod attention;
 mod beats;
 mod brake;

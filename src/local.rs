@@ -12,6 +12,7 @@ mod attend;
 mod beneath;
 mod bin;
 mod dress;
+mod fill;
 mod folds;
 mod fs_kind;
 mod incoming;

@@ -8,6 +8,7 @@ use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::config;
+use crate::daemon::at_hand::AtHand;
 use crate::daemon::beats::Beats;
 use crate::daemon::clock::{ms, steady_ms};
 use crate::daemon::copies::Copies;
@@ -67,6 +68,8 @@ pub(crate) struct Account {
     pub(crate) moves: Moves,
     /// Where copies were refused.
     pub(crate) copies: Copies,
+    /// What lies in the trash of late, and may be wanted elsewhere.
+    pub(crate) at_hand: AtHand,
     /// Why nothing is worked on although nothing of Dropbox's stands in the way: the database's disk is full.
     pub(crate) full: Mutex<Option<String>>,
     /// Why its tasks do not run although those of other accounts do: its database fails, or one of them died.

@@ -18,7 +18,7 @@ use crate::daemon::intake::blocking;
 use crate::daemon::meet::respelled;
 use crate::daemon::patterns;
 use crate::daemon::uploader::failed;
-use crate::daemon::{moves, trash};
+use crate::daemon::{at_hand, moves, trash};
 use crate::dropbox::{Download, Version};
 use crate::local::{Going, Incoming, Placed, Refused};
 use crate::model::{Base, ContentHash, Failure, Job, Local, RelPath, Settled, UnixMs};
@@ -121,9 +121,12 @@ pub(crate) async fn arrive(account: &Arc<Account>, fetch: &Fetch) -> Result<Resu
         Ok(incoming) => Arc::new(incoming),
         Err(failure) => return Ok(Err(failure.into())),
     };
+    let (at, of, path, wanted) = (Arc::clone(account), fetch.folder.id, fetch.job.path.clone(), fetch.wanted.clone());
+    let filled = Arc::clone(&incoming);
+    let at_hand = blocking(move || at_hand::fill(&at, of, &path, &wanted, &filled)).await?;
     let shown = account.live.show_down(fetch.job.folder, &fetch.job.path, size);
     shown.begin(incoming.len());
-    let mut modified = None;
+    let mut modified = at_hand;
     let chunk = account.config.upload.chunk_size.max(1);
     let parts: Vec<Range<u64>> = incoming.missing().into_iter().flat_map(|range| pieces(&range, chunk)).collect();
     // An empty file has no bytes to ask for, and yet its times are worth a call.

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{self, Config};
 use crate::daemon::account::{Account, Lane, Upward};
+use crate::daemon::at_hand::AtHand;
 use crate::daemon::beats::{Beats, on_the_disk};
 use crate::daemon::budget;
 use crate::daemon::clock::{ms, now_ms, rfc3339, steady_ms};
@@ -233,6 +234,7 @@ pub(crate) async fn assemble(
         governor,
         moves: Moves::default(),
         copies: Copies::default(),
+        at_hand: AtHand::default(),
         stop: stop.clone(),
     })
 }

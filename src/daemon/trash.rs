@@ -160,6 +160,9 @@ fn one(account: &Account, change: &Change) -> Result<Outcome, StoreError> {
     match root.trash(&change.path, &Local::File(base.stat), going) {
         Ok(trashed) => {
             tracing::debug!(path = %change.path, place = %trashed.place(), "deleted in Dropbox: moved to the trash");
+            if let Some(id) = &base.file_id {
+                account.at_hand.trashed(id, change.folder, &trashed.place());
+            }
             Ok(Outcome::Settled(None))
         }
         Err(Refused::Changed | Refused::Dir | Refused::InTheWay(_)) => Ok(again),
