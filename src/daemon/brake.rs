@@ -5,7 +5,8 @@
 //!
 //! What was approved here passes the guard, too, for exactly those files: a person is asked once for one wave.
 //!
-//! A file that turns up elsewhere in Dropbox, by its id or its content, was moved: that weighs nothing.
+//! A file that turns up elsewhere in Dropbox, by its id or its content, was moved: that weighs nothing. In another listing of the account, too, which may
+//! tell of it later: what is held is weighed again when any of them has gone on.
 //!
 //! A wave that comes in slices is weighed together with what came down of late. A person's word, whichever it is, begins that count anew.
 
@@ -16,13 +17,15 @@ use crate::daemon::account::Account;
 use crate::daemon::clock::now_ms;
 use crate::daemon::held;
 use crate::daemon::remote::{HeldChanges, Lane};
-use crate::model::FolderId;
+use crate::model::{FolderId, RelPath};
 use crate::plan::elsewhere::Elsewhere;
 use crate::plan::guard::{LetThrough, Limits, Seal, Wave, inbound};
 use crate::plan::listing::holds;
 use crate::plan::recent::{Passed, Recent};
 use crate::store::{Fate, Inbound, Naming, Store, StoreError, Tree, TreeId};
 
+/// So many files that go are looked for in no other listing, unless they are held.
+const FEW: u64 = 20;
 /// Paths that are shown.
 const SAMPLE: usize = 5;
 /// Files of a rejected wave that are put back in one step.
@@ -35,7 +38,7 @@ const RUNNING: &str = "running";
 pub(crate) struct Brake {
     /// The comparison under way may go on to its end.
     cleared: bool,
-    /// What was weighed and held: this tree, after so many pages.
+    /// What was weighed and held: this tree, after so many pages of all listings.
     weighed: Option<(TreeId, u64)>,
 }
 
@@ -54,6 +57,8 @@ struct Weighed {
     held: Option<HeldChanges>,
     waves: BTreeMap<FolderId, Passed>,
     recent: BTreeMap<i64, Recent>,
+    /// What goes because it was moved to another listing of the account: the guard is not to take it for a deletion either.
+    moved: BTreeMap<FolderId, LetThrough>,
 }
 
 impl Brake {
@@ -73,10 +78,12 @@ impl Brake {
             self.cleared = true;
             return Ok(true);
         }
-        if self.weighed == Some((live.id, live.pages)) && word.is_none() {
+        // Read before it is weighed: what comes meanwhile is weighed again.
+        let pages = store.pages_of_listings().await?;
+        if self.weighed == Some((live.id, pages)) && word.is_none() {
             return Ok(false);
         }
-        let Some(Weighed { held, waves, recent: mut late }) = weigh(store, lane, limits).await? else {
+        let Some(Weighed { held, waves, recent: mut late, moved }) = weigh(store, lane, limits).await? else {
             return Ok(false);
         };
         match held {
@@ -88,26 +95,38 @@ impl Brake {
                     store.unset_meta(&approved(lane)).await?;
                 }
                 lane.set(|now| now.held = Some(held));
-                self.weighed = Some((live.id, live.pages));
+                self.weighed = Some((live.id, pages));
                 store.poke();
                 Ok(false)
             }
             held => {
                 if held.is_some() {
-                    let Some(through) = let_through(store, lane).await? else { return Ok(false) };
+                    let Some(mut through) = let_through(store, lane).await? else { return Ok(false) };
+                    for (folder, files) in moved {
+                        through.entry(folder).or_default().join(files);
+                    }
                     // In one step: what was agreed to is never without the word that it is under way.
                     let mut values = vec![(approved(lane), Some(RUNNING.to_owned())), (recent(lane), None)];
                     for (folder, files) in through {
                         values.push(held::let_through(store, folder, files).await?);
                     }
                     store.set_metas(values).await?;
-                } else if !waves.is_empty() {
-                    for (folder, wave) in waves {
-                        late.entry(folder.0).or_default().pass(wave);
+                } else {
+                    let mut values = Vec::new();
+                    if !moved.is_empty() {
+                        // What is let through is remembered until the comparison has made its rows.
+                        values.push((approved(lane), Some(RUNNING.to_owned())));
                     }
-                    if let Ok(text) = serde_json::to_string(&late) {
-                        store.set_meta(&recent(lane), &text).await?;
+                    for (folder, files) in moved {
+                        values.push(held::let_through(store, folder, files).await?);
                     }
+                    if !waves.is_empty() {
+                        for (folder, wave) in waves {
+                            late.entry(folder.0).or_default().pass(wave);
+                        }
+                        values.extend(serde_json::to_string(&late).ok().map(|text| (recent(lane), Some(text))));
+                    }
+                    store.set_metas(values).await?;
                 }
                 lane.set(|now| now.held = None);
                 self.cleared = true;
@@ -143,12 +162,12 @@ async fn forget(store: &Store, lane: &Arc<Lane>, which: fn(&Fate) -> bool) -> Re
         let (at, of) = (store.clone(), Arc::clone(lane));
         let read = tokio::task::spawn_blocking(move || {
             let mut some = Vec::new();
-            let mut each = |change: Inbound| {
-                if which(&change.fate) && some.len() < AT_ONCE {
+            let mut each = |change: Inbound, moved: bool| {
+                if !moved && which(&change.fate) && some.len() < AT_ONCE {
                     some.push((change.folder, change.path));
                 }
             };
-            losses_blocking(&at, &of, &mut each)?;
+            losses_blocking(&at, &of, Beyond::Too, &mut each)?;
             Ok::<_, StoreError>(some)
         });
         let Ok(some) = read.await else { return Ok(()) };
@@ -165,21 +184,29 @@ async fn let_through(store: &Store, lane: &Arc<Lane>) -> Result<Option<BTreeMap<
     let (at, of) = (store.clone(), Arc::clone(lane));
     let read = tokio::task::spawn_blocking(move || {
         let mut gone = Vec::new();
-        let mut each = |change: Inbound| {
-            if change.fate == Fate::Gone {
+        let mut each = |change: Inbound, moved: bool| {
+            if !moved && change.fate == Fate::Gone {
                 gone.push((change.folder, change.path));
             }
         };
-        losses_blocking(&at, &of, &mut each)?;
-        let mut through: BTreeMap<FolderId, LetThrough> = BTreeMap::new();
-        for (folder, path) in gone {
-            if let Some(base) = at.base_blocking(folder, &path)? {
-                through.entry(folder).or_default().add(path.as_str(), &base.rev);
-            }
-        }
-        Ok::<_, StoreError>(through)
+        losses_blocking(&at, &of, Beyond::Too, &mut each)?;
+        at_their_revisions(&at, gone)
     });
     read.await.ok().transpose()
+}
+
+/// These files at the revisions that base has. Blocks.
+fn at_their_revisions(
+    store: &Store,
+    files: Vec<(FolderId, RelPath)>,
+) -> Result<BTreeMap<FolderId, LetThrough>, StoreError> {
+    let mut through: BTreeMap<FolderId, LetThrough> = BTreeMap::new();
+    for (folder, path) in files {
+        if let Some(base) = store.base_blocking(folder, &path)? {
+            through.entry(folder).or_default().add(path.as_str(), &base.rev);
+        }
+    }
+    Ok(through)
 }
 
 /// Whether a comparison that was let through is under way: more of its deletions may be staged.
@@ -189,35 +216,68 @@ pub(crate) async fn is_running(account: &Account, folder: FolderId) -> Result<bo
     Ok(account.store.meta(&approved(lane)).await?.is_some())
 }
 
+/// Whether what is gone is looked for in the account's other listings, too: that reads all of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Beyond {
+    Not,
+    Too,
+}
+
 /// Tells `each` of all files of base that the comparison under way would take away here or replace. What has only moved in Dropbox is no loss, and
-/// what has a new revision of the same content is none. Blocks.
-fn losses_blocking(store: &Store, lane: &Lane, each: &mut dyn FnMut(Inbound)) -> Result<(), StoreError> {
+/// what has a new revision of the same content is none; what was moved to another listing is told with `true`. Blocks.
+fn losses_blocking(
+    store: &Store,
+    lane: &Lane,
+    beyond: Beyond,
+    each: &mut dyn FnMut(Inbound, bool),
+) -> Result<(), StoreError> {
     let (listing, folders, naming) = (lane.id, &lane.folders_there(), Naming { holds });
-    let mut elsewhere = Elsewhere::default();
+    let (mut elsewhere, mut abroad) = (Elsewhere::default(), Elsewhere::default());
     store.inbound_blocking(listing, folders, naming, &mut |change| {
         if change.fate == Fate::Gone {
             elsewhere.gone(change.id.as_deref(), &change.content_hash);
+            abroad.gone(change.id.as_deref(), &change.content_hash);
         }
     })?;
     if !elsewhere.is_empty() {
         store.arrivals_blocking(listing, folders, naming, &mut |id, content, new| {
             elsewhere.arrived(id, content, new);
         })?;
+        if beyond == Beyond::Too {
+            store.arrivals_elsewhere_blocking(listing, folders, &mut |id| abroad.arrived(id, None, false))?;
+        }
     }
     store.inbound_blocking(listing, folders, naming, &mut |change| match change.fate {
         Fate::Gone if elsewhere.was_moved(change.id.as_deref(), &change.content_hash) => {}
-        Fate::Gone | Fate::Replaced => each(change),
+        Fate::Gone if abroad.was_moved(change.id.as_deref(), &change.content_hash) => each(change, true),
+        Fate::Gone | Fate::Replaced => each(change, false),
         Fate::Same(_) => {}
     })
 }
 
-/// What would come down, and whether that is too much to come unasked. `None`: it could not be weighed.
+/// What would come down, and whether that is too much to come unasked. `None`: it could not be weighed. Few deletions are weighed as they are.
 async fn weigh(store: &Store, lane: &Arc<Lane>, limits: Limits) -> Result<Option<Weighed>, StoreError> {
+    let weighed = weigh_with(store, lane, limits, Beyond::Not).await?;
+    let is_small = weighed.as_ref().is_none_or(|(weighed, gone)| weighed.held.is_none() && *gone <= FEW);
+    let weighed = if is_small { weighed } else { weigh_with(store, lane, limits, Beyond::Too).await? };
+    Ok(weighed.map(|(weighed, _)| weighed))
+}
+
+/// With how many files would go.
+async fn weigh_with(
+    store: &Store,
+    lane: &Arc<Lane>,
+    limits: Limits,
+    beyond: Beyond,
+) -> Result<Option<(Weighed, u64)>, StoreError> {
     let (at, of) = (store.clone(), Arc::clone(lane));
     let read = tokio::task::spawn_blocking(move || {
         let mut waves: BTreeMap<FolderId, (Wave, Vec<String>, Passed)> = BTreeMap::new();
-        let mut seal = Seal::new("changes");
-        let mut each = |change: Inbound| {
+        let (mut seal, mut away) = (Seal::new("changes"), Vec::new());
+        let mut each = |change: Inbound, moved: bool| {
+            if moved {
+                return away.push((change.folder, change.path));
+            }
             let (wave, sample, passed) = waves.entry(change.folder).or_default();
             let path = change.path.as_str();
             match change.fate {
@@ -236,15 +296,17 @@ async fn weigh(store: &Store, lane: &Arc<Lane>, limits: Limits) -> Result<Option
                 sample.push(path.to_owned());
             }
         };
-        losses_blocking(&at, &of, &mut each)?;
+        losses_blocking(&at, &of, beyond, &mut each)?;
         waves.retain(|_, (wave, ..)| wave.gone + wave.replaced > 0);
-        Ok::<_, StoreError>((waves, seal.token()))
+        let moved = at_their_revisions(&at, away)?;
+        Ok::<_, StoreError>((waves, seal.token(), moved))
     });
     let Ok(read) = read.await else { return Ok(None) };
-    let (waves, token) = read?;
+    let (waves, token, moved) = read?;
     let late = store.meta(&recent(lane)).await?;
+    let all_gone = waves.values().map(|(wave, ..)| wave.gone).sum();
     let late: BTreeMap<i64, Recent> = late.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
-    let mut weighed = Weighed { held: None, waves: BTreeMap::new(), recent: late };
+    let mut weighed = Weighed { held: None, waves: BTreeMap::new(), recent: late, moved };
     for (folder, (wave, sample, passed)) in waves {
         let wave = Wave { files: store.files_in_sync(folder).await?, ..wave };
         let late = weighed.recent.entry(folder.0).or_default().with(&passed, wave.files, now_ms());
@@ -268,5 +330,5 @@ async fn weigh(store: &Store, lane: &Arc<Lane>, limits: Limits) -> Result<Option
         );
         told.place = place;
     }
-    Ok(Some(weighed))
+    Ok(Some((weighed, all_gone)))
 }

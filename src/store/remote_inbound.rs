@@ -58,6 +58,34 @@ impl Store {
         self.read_blocking(|conn| arrivals(conn, id, folders, naming, each))
     }
 
+    /// Tells `each` of Dropbox's ids of all files in the account's other listings of which base knows nothing there: they may have turned up there from
+    /// these folders. Blocks.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn arrivals_elsewhere_blocking(
+        &self,
+        id: ListingId,
+        folders: &[Compared],
+        each: &mut dyn FnMut(&str),
+    ) -> Result<(), StoreError> {
+        self.read_blocking(|conn| arrivals_elsewhere(conn, id, folders, each))
+    }
+
+    /// How many pages all listings of the account have had: another number says that one of them has gone on.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn pages_of_listings(&self) -> Result<u64, StoreError> {
+        self.read(|conn| {
+            let mut select = conn.prepare_cached(
+                "SELECT coalesce(sum(t.pages), 0) FROM remote_listing l JOIN remote_tree t ON t.id = l.live",
+            )?;
+            Ok(select.query_row([], |r| row::count(r, 0))?)
+        })
+        .await
+    }
+
     /// How many files a folder has in base.
     ///
     /// # Errors
@@ -170,6 +198,26 @@ fn arrivals(
             && let Some(entry) = remote_view::one(conn, look.tree, &key)?
         {
             tell(&entry)?;
+        }
+    }
+    Ok(())
+}
+
+/// What another listing shows, and base knows there under this id, did not turn up: that listing only lags behind.
+fn arrivals_elsewhere(conn: &Connection, id: ListingId, folders: &[Compared], each: &mut dyn FnMut(&str)) -> Step<()> {
+    let mut select = conn.prepare_cached(
+        "SELECT 'id:' || e.id FROM remote_listing l
+           JOIN remote_tree t ON t.id = l.live AND t.complete = 1
+           JOIN remote_dir d ON d.tree = t.id
+           JOIN remote_entry e ON e.dir = d.id
+          WHERE l.id <> ?1 AND e.folder = 0",
+    )?;
+    let ids = select.query_map([id.0], |r| r.get::<_, String>(0))?;
+    for id in ids {
+        let id = id?;
+        let known = base::sharers(conn, FolderId(0), &RelPath::root(), &id)?;
+        if known.iter().all(|(folder, _)| folders.iter().any(|mine| mine.folder == *folder)) {
+            each(&id);
         }
     }
     Ok(())
