@@ -88,7 +88,7 @@ async fn one(account: &Arc<Account>, fetch: Fetch) -> Result<(Job, Settled), Fat
     // Its place may have gone since it was looked at: then nothing is asked for.
     if fetch.expected == Local::Absent {
         let (at, of, path) = (Arc::clone(account), Arc::clone(&fetch.folder), fetch.job.path.clone());
-        if blocking(move || Ok(moves::has_lost_its_directory(&at, &of, &path)?)).await? {
+        if blocking(move || moves::has_lost_its_directory(&at, &of, &path)).await? {
             return Ok((fetch.job, Settled::Wait(now_ms() + SOON_MS)));
         }
     }
