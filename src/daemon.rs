@@ -92,6 +92,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Config;
 use crate::control;
 use crate::daemon::account::{Account, Fatal};
+use crate::daemon::beats::on_the_disk;
 use crate::daemon::live::lock as lock_of;
 use crate::daemon::open::OpenError;
 use crate::daemon::process::Left;
@@ -317,8 +318,10 @@ async fn sit_out(
         }
         let mut room = true;
         for account in accounts {
+            let path = account.store.path().to_owned();
             let free =
-                rustix::fs::statvfs(account.store.path()).map_or(0, |fs| fs.f_bavail.saturating_mul(fs.f_frsize));
+                on_the_disk(move || rustix::fs::statvfs(&path).map_or(0, |fs| fs.f_bavail.saturating_mul(fs.f_frsize)));
+            let free = free.await.unwrap_or(0);
             // As after a start: nobody holds a row.
             room &= free >= ROOM && account.store.release_claims().await.is_ok();
         }

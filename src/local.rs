@@ -34,7 +34,7 @@ mod trouble;
 mod watch;
 mod writers;
 
-pub use attend::{Attendant, attended};
+pub use attend::{Attendant, attended, piece};
 pub use bin::{Keep, Left, Purged};
 pub use fs_kind::{InotifyLimits, inotify_limits};
 pub use incoming::Incoming;

@@ -4,6 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+#[path = "architecture/blocking.rs"]
+mod blocking;
+
 /// Each room and the rooms that it may name.
 const MAY: &[(&str, &[&str])] = &[
     ("main", &["cli"]),

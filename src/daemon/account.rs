@@ -108,6 +108,8 @@ pub(crate) struct Upward {
     pub(crate) put_off: AtomicBool,
     /// Workers that claim rows, or look at them, at this moment: see [`Looking`].
     looking: AtomicUsize,
+    /// How many workers have rows of a folder in their hands.
+    at_work: Mutex<BTreeMap<FolderId, usize>>,
     /// The account is full: uploads wait, deletions do not.
     pub(crate) quota: watch::Sender<Option<Trouble>>,
 }
@@ -132,6 +134,33 @@ impl Upward {
 impl Drop for Looking<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// A worker has rows of this folder in its hands for as long as this lives.
+#[derive(Debug)]
+pub(crate) struct AtWork<'a>(&'a Upward, FolderId);
+
+impl Upward {
+    /// A worker takes rows of this folder.
+    pub(crate) fn works_on(&self, folder: FolderId) -> AtWork<'_> {
+        *lock(&self.at_work).entry(folder).or_default() += 1;
+        AtWork(self, folder)
+    }
+
+    /// How many workers each folder has.
+    pub(crate) fn at_work(&self) -> BTreeMap<FolderId, usize> {
+        lock(&self.at_work).clone()
+    }
+}
+
+impl Drop for AtWork<'_> {
+    fn drop(&mut self) {
+        let mut at_work = lock(&self.0.at_work);
+        if let Some(workers) = at_work.get_mut(&self.1) {
+            *workers = workers.saturating_sub(1);
+        }
+        at_work.retain(|_, workers| *workers > 0);
     }
 }
 

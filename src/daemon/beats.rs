@@ -176,14 +176,29 @@ pub(crate) async fn rest<F: Future>(wait: F) -> F::Output {
 
 /// Runs something that blocks on the threads made for that. Who waits for it rests; the work itself is listened to.
 pub(crate) async fn on_the_disk<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> Result<T, JoinError> {
+    // So long no machine runs.
+    match on_the_disk_unless_silent(Duration::MAX, f).await {
+        Ok(Some(done)) => Ok(done),
+        Ok(None) => std::future::pending().await,
+        Err(error) => Err(error),
+    }
+}
+
+/// As [`on_the_disk`], but it is not waited for any more when it has made no step for as long as `silence`: `None`. It goes on by itself then, and what
+/// it finds is lost. Outside of a loop it is waited for.
+pub(crate) async fn on_the_disk_unless_silent<T: Send + 'static>(
+    silence: Duration,
+    f: impl FnOnce() -> T + Send + 'static,
+) -> Result<Option<T>, JoinError> {
     let Ok((beats, going)) = LOOP.try_with(Clone::clone) else {
-        return tokio::task::spawn_blocking(f).await;
+        return tokio::task::spawn_blocking(f).await.map(Some);
     };
     let entry = beats.enter(format!("work on the disk of {}", going.what), true);
     // It may have to wait for a thread.
     let queued = entry.going.rest();
     let _resting = going.rest();
-    let (tell, told) = tokio::sync::oneshot::channel();
+    let steps = Arc::clone(&entry.going);
+    let (tell, mut told) = tokio::sync::oneshot::channel();
     let work = tokio::task::spawn_blocking(move || {
         drop(queued);
         let done = attended(Arc::new(Attending(beats, Arc::clone(&entry.going))), f);
@@ -191,8 +206,16 @@ pub(crate) async fn on_the_disk<T: Send + 'static>(f: impl FnOnce() -> T + Send 
         drop(tell.send(done));
         drop(entry);
     });
-    match told.await {
-        Ok(done) => Ok(done),
+    let told = loop {
+        let left = silence.saturating_sub(steps.beat.silence()).max(Duration::from_millis(1));
+        match tokio::time::timeout(left, &mut told).await {
+            Ok(told) => break told,
+            Err(_) if steps.resting.load(Ordering::SeqCst) == 0 && steps.beat.silence() >= silence => return Ok(None),
+            Err(_) => {}
+        }
+    };
+    match told {
+        Ok(done) => Ok(Some(done)),
         Err(_) => match work.await {
             Err(error) => Err(error),
             // It cannot be: what ends without a panic has told.
@@ -236,6 +259,28 @@ mod tests {
         tell.send(()).unwrap();
         task.await.unwrap();
         assert_eq!(beats.stuck(NONE, NONE), None);
+    }
+
+    #[tokio::test]
+    async fn v11_work_that_makes_no_step_is_waited_for_no_longer_and_slow_work_is() {
+        let beats = Arc::new(Beats::default());
+        let limit = Duration::from_millis(300);
+        let (free, freed) = std::sync::mpsc::channel::<()>();
+        let task = beats.drive("a loop".to_owned(), async move {
+            let hangs = on_the_disk_unless_silent(limit, move || freed.recv().is_ok()).await.unwrap();
+            let slow = move || {
+                let began = Instant::now();
+                while began.elapsed() < limit * 3 {
+                    std::thread::sleep(Duration::from_millis(5));
+                    crate::local::piece();
+                }
+                true
+            };
+            (hangs, on_the_disk_unless_silent(limit, slow).await.unwrap())
+        });
+        assert_eq!(task.await, (None, Some(true)));
+        free.send(()).unwrap();
+        beats.work_has_ended().await;
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -10,7 +10,7 @@ use crate::daemon::account::{Account, Fatal};
 use crate::daemon::clock::now_ms;
 use crate::daemon::elsewhere::Elsewhere;
 use crate::daemon::folder::Folder;
-use crate::daemon::intake::blocking;
+use crate::daemon::intake::answered;
 use crate::daemon::{brake, held, last_look, moves};
 use crate::local::Kind;
 use crate::model::{Batch, ChangeId, FolderId, RelPath, UnixMs};
@@ -93,7 +93,10 @@ impl Deletions {
                 skip.push(folder.id);
                 continue;
             }
-            self.look_again(folder).await?;
+            if !self.look_again(folder).await? {
+                skip.push(folder.id);
+                continue;
+            }
             let waiting = account.store.staged_deletions(folder.id).await?;
             if waiting == 0 {
                 continue;
@@ -180,14 +183,14 @@ impl Deletions {
     }
 
     /// Looks at the paths of a folder's staged deletions once more: what is there again (or cannot be seen) is no deletion. So a hold lifts itself
-    /// when the files are back. Each batch is looked at by itself just before its call.
-    async fn look_again(&mut self, folder: &Arc<Folder>) -> Result<(), Fatal> {
+    /// when the files are back. Each batch is looked at by itself just before its call. `false`: its disk does not answer.
+    async fn look_again(&mut self, folder: &Arc<Folder>) -> Result<bool, Fatal> {
         let account = &self.account;
         let waiting = account.store.staged_deletions(folder.id).await?;
         // A million that waits is not looked at every few seconds.
         let pause = LOOK_AGAIN + Duration::from_millis(waiting / 10);
         if waiting == 0 || self.looked.get(&folder.id).is_some_and(|at| at.elapsed() < pause) {
-            return Ok(());
+            return Ok(true);
         }
         let mut after = ChangeId(i64::MIN);
         loop {
@@ -195,11 +198,12 @@ impl Deletions {
             let Some(last) = page.last() else { break };
             after = last.id;
             let (ours, of) = (Arc::clone(account), Arc::clone(folder));
-            let back = blocking(move || Ok(last_look::withdrawn(&ours, &of, &page))).await?;
+            let looked = answered(folder, move || Ok(last_look::withdrawn(&ours, &of, &page))).await?;
+            let Some(back) = looked else { return Ok(false) };
             account.store.withdraw(back, now_ms()).await?;
         }
         self.looked.insert(folder.id, Instant::now());
-        Ok(())
+        Ok(true)
     }
 
     /// The batch as far as its deletions are still meant: to be asked right before its call, which goes out at once then.
@@ -218,15 +222,15 @@ impl Deletions {
 }
 
 /// Whether nothing that is synced stands in the folder's root; `None`: it cannot be listed.
-async fn is_empty(folder: &Arc<Folder>) -> Result<Option<bool>, Fatal> {
-    let folder = Arc::clone(folder);
-    blocking(move || {
+async fn is_empty(of: &Arc<Folder>) -> Result<Option<bool>, Fatal> {
+    let folder = Arc::clone(of);
+    let listed = answered(of, move || {
         let Ok(listing) = folder.root.pin().read_dir(&RelPath::root()) else { return Ok(None) };
         let synced = |name: &str, kind: &Kind| {
             RelPath::parse(name).is_ok_and(|path| folder.ignored(&path, *kind == Kind::Dir).is_none())
         };
         let any = listing.entries.iter().any(|(name, kind)| synced(name, kind));
         Ok((any || listing.incomplete.is_none()).then_some(!any))
-    })
-    .await
+    });
+    Ok(listed.await?.flatten())
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use crate::daemon::account::{Account, Fatal};
 use crate::daemon::clock::now_ms;
 use crate::daemon::folder::Folder;
-use crate::daemon::intake::blocking;
+use crate::daemon::intake::answered;
 use crate::model::{FolderId, JobId, Local};
 use crate::store::{StoreError, Unlooked};
 
@@ -44,11 +44,13 @@ impl Elsewhere {
             let unknown: Vec<Unlooked> =
                 page.into_iter().filter(|row| news.get(&row.id) != Some(&row.generation)).collect();
             let (at, of) = (Arc::clone(account), Arc::clone(folder));
-            let looked = blocking(move || {
+            let looked = answered(folder, move || {
                 let known = unknown.into_iter().map(|row| Ok((was_elsewhere(&at, &of, &row)?, row)));
                 known.collect::<Result<Vec<_>, StoreError>>()
             });
-            for (elsewhere, row) in looked.await? {
+            // Where the disk does not answer nothing is known to be gone.
+            let Some(looked) = looked.await? else { return Ok(true) };
+            for (elsewhere, row) in looked {
                 if elsewhere {
                     // In a worker's hands it is being looked at only for a moment; then it is on its way up.
                     if !row.claimed || account.upward.is_looking() {

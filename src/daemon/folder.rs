@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Instant;
 
 use tokio::sync::mpsc;
@@ -13,7 +13,7 @@ use crate::daemon::live::lock;
 use crate::daemon::lock::Lock;
 use crate::local::{Gone, Root, RootId};
 use crate::model::listing::Question;
-use crate::model::{Base, Failure, FolderId, Local, Mode, RelPath, RemotePath, UnixMs};
+use crate::model::{Base, Disk, Failure, FolderId, Local, Mode, RelPath, RemotePath, UnixMs};
 use crate::plan::ignore::{NESTED, Rules, Why};
 use crate::plan::listing::{tells_apart, within};
 
@@ -30,6 +30,8 @@ pub(crate) struct Folder {
     pub(crate) mode: Mode,
     /// The local tree.
     pub(crate) root: Root,
+    /// Which names its disk can hold, as far as it was there when the folder was opened.
+    pub(crate) disk: Disk,
     /// The marker's id, as the database knows it; `None` for a backup of a folder that cannot be written.
     pub(crate) root_id: Mutex<Option<RootId>>,
     /// The root was seen in its place without its marker: what is there later may be a copy that is still being made.
@@ -48,6 +50,8 @@ pub(crate) struct Folder {
     pub(crate) beat: Beat,
     /// When its trash was last looked after.
     pub(crate) purged: Mutex<Option<Instant>>,
+    /// Lives while its disk has not answered what was waited for no longer.
+    pub(crate) unanswered: Mutex<Weak<()>>,
     /// The orders to its intake, which holds this while it runs.
     pub(crate) looks: tokio::sync::Mutex<mpsc::Receiver<Look>>,
 }

@@ -13,9 +13,10 @@ use tokio::time::Instant;
 
 use self::scanning::ScanRun;
 use crate::daemon::account::{Account, Fatal};
-use crate::daemon::beats::{on_the_disk, rest, strike};
+use crate::daemon::beats::{on_the_disk, on_the_disk_unless_silent, rest, strike};
 use crate::daemon::clock::{chance, moment, ms, now_ms};
 use crate::daemon::folder::Folder;
+use crate::daemon::live::lock;
 use crate::daemon::overlooked::Overlooked;
 use crate::daemon::{meeting, moves, trash};
 use crate::local::{Ignored, Seen, Watcher};
@@ -393,6 +394,39 @@ pub(crate) async fn blocking<T: Send + 'static>(
 ) -> Result<T, Fatal> {
     match on_the_disk(f).await {
         Ok(outcome) => outcome.map_err(Fatal::Store),
+        Err(error) => Err(Fatal::Task(format!("a task on the disk died: {error}"))),
+    }
+}
+
+/// A disk that makes no step for as long does not answer.
+const SILENCE: Duration = Duration::from_secs(5);
+
+/// As [`blocking`], for who looks after several folders: `None` while this one's disk does not answer, which holds up no other folder. `f` only looks,
+/// since what it finds may be lost.
+pub(crate) async fn answered<T: Send + 'static>(
+    folder: &Arc<Folder>,
+    f: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<Option<T>, Fatal> {
+    if lock(&folder.unanswered).strong_count() > 0 {
+        return Ok(None);
+    }
+    let asked = Arc::new(());
+    let unanswered = Arc::downgrade(&asked);
+    let work = move || {
+        let outcome = f();
+        drop(asked);
+        outcome
+    };
+    match on_the_disk_unless_silent(SILENCE, work).await {
+        Ok(Some(outcome)) => outcome.map(Some).map_err(Fatal::Store),
+        Ok(None) => {
+            *lock(&folder.unanswered) = unanswered;
+            tracing::warn!(
+                folder = folder.id.0,
+                "the folder's disk does not answer: what waits there waits, and other folders go on"
+            );
+            Ok(None)
+        }
         Err(error) => Err(Fatal::Task(format!("a task on the disk died: {error}"))),
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::daemon::account::{Account, Fatal};
 use crate::daemon::clock::now_ms;
 use crate::daemon::folder::Folder;
-use crate::daemon::intake::blocking;
+use crate::daemon::intake::answered;
 use crate::daemon::trash;
 use crate::local::Root;
 use crate::model::{Batch, Change, ChangeId, FolderId, Local, Remote, RemoteChange, UnixMs};
@@ -19,29 +19,23 @@ const AGAIN_MS: UnixMs = 2_000;
 /// The batch without deletions that are no longer meant: their paths are looked at again. Of a folder whose root is not the one that was synced
 /// nothing goes. To be called right before the call, with nothing between the two that takes time.
 pub(crate) async fn before_call(account: &Arc<Account>, batch: &Batch) -> Result<(Batch, BTreeSet<FolderId>), Fatal> {
-    let (ours, changes) = (Arc::clone(account), batch.changes.clone());
-    let (later, back) = blocking(move || {
-        let (mut later, mut back) = (BTreeSet::new(), BTreeSet::new());
-        let folders: BTreeSet<FolderId> = changes.iter().map(|change| change.folder).collect();
-        for id in folders {
-            let of: Vec<&Change> = changes.iter().filter(|change| change.folder == id).collect();
-            let Some(folder) = ours.folder(id) else {
-                later.extend(of.iter().map(|change| change.id));
-                continue;
-            };
-            let root = folder.root.pin();
-            let gone: BTreeSet<ChangeId> =
-                of.iter().filter(|change| !is_meant(&ours, folder, &root, change)).map(|change| change.id).collect();
-            // After looking, on the handle that was looked through.
-            if folder.vouch(&root).is_err() {
-                later.extend(of.iter().map(|change| change.id));
-            } else {
-                back.extend(gone);
+    let (mut later, mut back) = (BTreeSet::new(), BTreeSet::new());
+    let folders: BTreeSet<FolderId> = batch.changes.iter().map(|change| change.folder).collect();
+    for id in folders {
+        let of: Vec<Change> = batch.changes.iter().filter(|change| change.folder == id).cloned().collect();
+        let ids: Vec<ChangeId> = of.iter().map(|change| change.id).collect();
+        let gone = match account.folder(id).cloned() {
+            None => None,
+            Some(folder) => {
+                let (ours, at) = (Arc::clone(account), Arc::clone(&folder));
+                answered(&folder, move || Ok(no_longer_meant(&ours, &at, &of))).await?.flatten()
             }
+        };
+        match gone {
+            None => later.extend(ids),
+            Some(gone) => back.extend(gone),
         }
-        Ok((later, back))
-    })
-    .await?;
+    }
     if later.is_empty() && back.is_empty() {
         return Ok((batch.clone(), BTreeSet::new()));
     }
@@ -53,6 +47,15 @@ pub(crate) async fn before_call(account: &Arc<Account>, batch: &Batch) -> Result
     let changes: Vec<Change> = batch.changes.iter().filter(stays).cloned().collect();
     let folders = batch.changes.iter().filter(|change| back.contains(&change.id)).map(|change| change.folder).collect();
     Ok((Batch { entries: changes.len(), changes, ..batch.clone() }, folders))
+}
+
+/// Of these deletions of one folder, those that are no longer meant; `None` if its root is not the one that was synced. Blocks.
+fn no_longer_meant(account: &Account, folder: &Arc<Folder>, changes: &[Change]) -> Option<BTreeSet<ChangeId>> {
+    let root = folder.root.pin();
+    let gone = changes.iter().filter(|change| !is_meant(account, folder, &root, change)).map(|change| change.id);
+    let gone = gone.collect();
+    // After looking, on the handle that was looked through.
+    folder.vouch(&root).is_ok().then_some(gone)
 }
 
 /// Of these deletions of one folder, those that are no longer meant. Of a root that is away nothing can be said: they wait as they are. Blocks.

@@ -59,7 +59,7 @@ async fn meet(store: &Store, config: &config::Folder, looks: mpsc::Receiver<Look
         return Ok(folder);
     }
     folder.take_lock().map_err(|f| OpenError::Usage(f.text))?;
-    if let Err(failure) = together(store, &folder).await? {
+    if let Err(failure) = compare_memories(store, &folder).await? {
         folder.root.let_go(&folder.root.pin());
         folder.lose(&failure);
     }
@@ -72,6 +72,13 @@ async fn meet(store: &Store, config: &config::Folder, looks: mpsc::Receiver<Look
 /// # Errors
 /// The pattern of a rule is wrong, or the database cannot be read.
 pub(crate) async fn look(store: &Store, config: &config::Folder) -> Result<Option<Folder>, OpenError> {
+    let (store, config, handle) = (store.clone(), config.clone(), Handle::current());
+    let looked = on_the_disk(move || handle.block_on(look_blocking(&store, &config))).await;
+    looked.unwrap_or_else(|error| Err(OpenError::State(format!("the look at a folder died: {error}"))))
+}
+
+/// Blocks.
+async fn look_blocking(store: &Store, config: &config::Folder) -> Result<Option<Folder>, OpenError> {
     let local = config.local.to_string_lossy();
     let Some(known) = store.known_folder(&local, config.remote.as_str()).await? else { return Ok(None) };
     let (_, looks) = mpsc::channel(1);
@@ -110,6 +117,7 @@ async fn unmet(
         local: config.local.clone(),
         remote: config.remote.clone(),
         mode: config.mode,
+        disk: root.disk(),
         root,
         root_id: Mutex::new(root_id),
         emptied: AtomicBool::new(false),
@@ -120,6 +128,7 @@ async fn unmet(
         now: Mutex::default(),
         beat: Beat::default(),
         purged: Mutex::default(),
+        unanswered: Mutex::default(),
         looks: tokio::sync::Mutex::new(looks),
     })
 }
@@ -140,7 +149,7 @@ async fn meet_again(store: &Store, folder: &Arc<Folder>) -> Result<bool, StoreEr
     if folder.find_again().is_err() {
         return Ok(false);
     }
-    if let Err(failure) = together(store, folder).await? {
+    if let Err(failure) = compare_memories(store, folder).await? {
         folder.root.let_go(&folder.root.pin());
         folder.lose(&failure);
         return Ok(false);
@@ -191,7 +200,7 @@ async fn mark(store: &Store, folder: &Folder) -> Result<Result<(), Failure>, Sto
 
 /// Compares what database and root remember of each other. If one of them is an older copy, what was agreed on is forgotten: both sides are
 /// compared by content then, and nothing is deleted.
-async fn together(store: &Store, folder: &Folder) -> Result<Result<(), Failure>, StoreError> {
+async fn compare_memories(store: &Store, folder: &Folder) -> Result<Result<(), Failure>, StoreError> {
     let name = |what| key(folder.id.0, what);
     let dev = folder.root.dev().to_string();
     match store.meta(&name("dev")).await? {

@@ -12,13 +12,12 @@ use tokio::time::Instant;
 
 use crate::daemon::account::{Account, Fatal};
 use crate::daemon::clock::chance;
-use crate::daemon::echo::HALFWAY;
 use crate::daemon::follower::{Follower, Stepped, Stuck};
 use crate::daemon::remote::Lane;
 use crate::dropbox::{CallError, Changes, TransportKind};
 use crate::model::status::AccountState;
 use crate::model::{Next, RemotePath};
-use crate::plan::course::{Course, server_pause};
+use crate::plan::course::{Course, Failed, Outlook, Wake, server_pause, wakes};
 use crate::plan::guard::Limits;
 
 /// Changes of the database come in runs: one look serves several.
@@ -27,12 +26,8 @@ const SETTLING: Duration = Duration::from_millis(200);
 const SLICE: usize = 5000;
 /// After this many failures in a row uploads no longer wait for a first listing.
 const FAILURES: u32 = 3;
-/// A held listing is asked for again after this long: the trouble may have been Dropbox's own.
-const HELD: Duration = Duration::from_mins(10);
 /// At most one look a second at a folder that is missing, however busy the folder above it is.
 const BUSY_ABOVE: Duration = Duration::from_millis(200);
-/// A server may work on a listing for this long: before that no equal one is asked for, whether or not the answer was waited for.
-const LONGEST_LISTING: Duration = Duration::from_mins(3);
 
 /// Follows all listings of the account, for ever.
 pub(crate) async fn run(account: Arc<Account>) -> Result<(), Fatal> {
@@ -198,18 +193,15 @@ async fn pause(account: &Account, lane: &Lane, memory: &mut Memory, stuck: Stuck
             (failure.text, after)
         }
     };
-    let wait = memory.course.failed(after, chance());
+    let unanswered = memory.called_at.filter(|_| timed_out).map(|began| began.elapsed());
+    let pause = memory.course.failed(Failed { after, unanswered }, chance());
     tracing::debug!(scope = %lane.scope, why = %text, failures = memory.course.failures, "the listing waits");
     if memory.course.failures >= FAILURES {
         let_go(account, lane);
     }
     fails(lane, &text);
     account.store.poke();
-    let mut until = Instant::now() + wait;
-    if timed_out && let Some(began) = memory.called_at {
-        until = until.max(began + LONGEST_LISTING);
-    }
-    rest(lane, until, after.is_none() && !timed_out).await;
+    rest(lane, Instant::now() + pause.wait, pause.own).await;
     Ok(())
 }
 
@@ -235,9 +227,6 @@ async fn restarted(account: &Account, lane: &Lane, memory: &mut Memory, why: &st
     }
 }
 
-/// A longpoll that has waited for so long waits on a good cursor: a bad one is refused at once.
-const ACCEPTED: Duration = Duration::from_secs(5);
-
 /// At rest: waits for changes and fetches them; meanwhile frees what nobody can reach any more.
 async fn wait(
     account: &Account,
@@ -253,12 +242,14 @@ async fn wait(
         return stepped;
     }
     let listing = account.store.listing(lane.id).await?;
-    let held = listing.held.is_some();
-    let halfway = lane.echo.halfway();
-    let again = lane.next_comparison();
     let began = lane.echo.begin();
     let polling = Instant::now().max(memory.longpoll_at.unwrap_or_else(Instant::now));
-    let unsure = memory.course.restarts > 0;
+    let wakes = wakes(Outlook {
+        comparison: lane.next_comparison().map(|at| at.saturating_duration_since(std::time::Instant::now())),
+        halfway: lane.echo.halfway(),
+        unsure: (memory.course.restarts > 0).then(|| polling.saturating_duration_since(Instant::now())),
+        held: listing.held.is_some(),
+    });
     let said = tokio::select! {
         said = changes(account, memory, cursor) => match said {
             Ok(said) => said,
@@ -271,17 +262,13 @@ async fn wait(
         () = lane.nudge.notified() => return if lane.echo.is_wanted() { follower.fetch().await } else { Ok(Stepped::Went(0)) },
         () = lane.ask.notified() => return Ok(Stepped::Went(0)),
         _ = comparisons.changed() => return Ok(Stepped::Went(0)),
-        () = sleep_until(again) => return Ok(Stepped::Went(0)),
         () = account.pause_begins() => return Ok(Stepped::Went(0)),
-        // The device that began to rename something has not gone on: what it left is compared as it is.
-        () = tokio::time::sleep(halfway.unwrap_or(HALFWAY)), if halfway.is_some() => return Ok(Stepped::Went(0)),
-        // Dropbox lets us wait on the cursor, so it is good: what was refused before is over, though nothing changes for minutes.
-        () = tokio::time::sleep_until(polling + ACCEPTED), if unsure => {
-            memory.course.served();
-            return Ok(Stepped::Went(0));
-        }
-        () = tokio::time::sleep(HELD), if held => {
-            account.store.lose_cursor(lane.id).await?;
+        wake = sleep_until(wakes) => {
+            match wake {
+                Wake::Compare | Wake::Halfway => {}
+                Wake::Accepted => memory.course.served(),
+                Wake::Held => account.store.lose_cursor(lane.id).await?,
+            }
             return Ok(Stepped::Went(0));
         }
     };
@@ -305,9 +292,12 @@ async fn wait(
 }
 
 /// Never, if there is no such time.
-async fn sleep_until(at: Option<std::time::Instant>) {
-    match at {
-        Some(at) => tokio::time::sleep_until(at.into()).await,
+async fn sleep_until(wakes: Option<(Duration, Wake)>) -> Wake {
+    match wakes {
+        Some((left, wake)) => {
+            tokio::time::sleep(left).await;
+            wake
+        }
         None => std::future::pending().await,
     }
 }

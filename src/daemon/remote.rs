@@ -622,7 +622,7 @@ fn narrowed(before: &str, now: &str) -> bool {
 /// A folder as the comparison needs it.
 fn compared(folder: &Folder) -> Compared {
     let down = folder.mode.brings_down();
-    let disk = if down { folder.root.disk() } else { Disk::Plain };
+    let disk = if down { folder.disk } else { Disk::Plain };
     Compared { folder: folder.id, remote: folder.remote.clone(), down, disk }
 }
 

@@ -17,7 +17,7 @@ use futures_util::stream::{FuturesOrdered, StreamExt as _};
 use crate::daemon::account::{Account, Fatal};
 use crate::daemon::clock::now_ms;
 use crate::daemon::folder::Folder;
-use crate::daemon::intake::blocking;
+use crate::daemon::intake::{answered, blocking};
 use crate::dropbox::CallError;
 use crate::model::listing::{Entry, Page, Question, What};
 use crate::model::{Batch, Change, ChangeId, Failure, Outcome, RelPath, RemoteChange, RemotePath, UnixMs};
@@ -114,7 +114,7 @@ pub(crate) fn echo(account: &Account, batch: &Batch, outcomes: &[(ChangeId, Outc
 async fn look(account: &Arc<Account>, change: &Change) -> Result<Found, Fatal> {
     let Some(folder) = account.folder(change.folder) else { return Ok(Found::Failed) };
     let place = change.what.place();
-    let known = Known::read(account, folder, &change.path).await?;
+    let known = Arc::new(Known::read(account, folder, &change.path).await?);
     // Whatever the configuration leaves out: it would go, too.
     let question = Question {
         include_mounted_folders: true,
@@ -134,13 +134,18 @@ async fn look(account: &Arc<Account>, change: &Change) -> Result<Found, Fatal> {
             }
             Err(_) => return Ok(Found::Failed),
         };
-        if let Some(failure) = known.stranger(folder, &page) {
-            return Ok(Found::Kept(failure));
+        let (more, cursor) = (page.has_more, page.cursor.clone());
+        let (ours, of) = (Arc::clone(&known), Arc::clone(folder));
+        // What is left out here is known from files of patterns.
+        match answered(folder, move || Ok(ours.stranger(&of, &page))).await? {
+            Some(None) => {}
+            Some(Some(failure)) => return Ok(Found::Kept(failure)),
+            None => return Ok(Found::Failed),
         }
-        if !page.has_more {
+        if !more {
             return Ok(Found::Ours);
         }
-        reply = account.dropbox.list_continue(&page.cursor).await;
+        reply = account.dropbox.list_continue(&cursor).await;
     }
 }
 

@@ -63,8 +63,8 @@ impl Piece {
             Self::Disk { folder, path, stat, range } => {
                 let (folder, path, stat, range) = (Arc::clone(folder), path.clone(), *stat, range.clone());
                 stream::once(async move {
-                    let open = move || FileRange::open(&folder.root, &path, &stat, range);
-                    let opened = tokio::task::spawn_blocking(open).await;
+                    let opened =
+                        tokio::task::spawn_blocking(move || FileRange::open(&folder.root, &path, &stat, range)).await;
                     opened.map_err(io::Error::other)?.map_err(io::Error::other)
                 })
                 .try_flatten()

@@ -13,14 +13,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::daemon::account::{Account, Fatal, Looking};
+use crate::daemon::account::{Account, AtWork, Fatal, Looking};
 use crate::daemon::beats::{rest, strike};
 use crate::daemon::clock::{chance, ms, now_ms};
 use crate::daemon::fetch::{self, Fetch};
 use crate::daemon::intake::{blocking, until};
 use crate::daemon::{copies, hashed, large, moves, pack};
 use crate::model::{Claimed, Failure, FolderId, Job, Next, RemoteChange, Settled, UnixMs};
-use crate::plan::pack::{GATHER_MS, Queue, SCAN_MS, claim_at};
+use crate::plan::pack::{GATHER_MS, Queue, SCAN_MS, claim_at, with_enough_workers};
 use crate::plan::retry;
 use crate::store::Claim;
 
@@ -36,6 +36,9 @@ pub(crate) enum Looked {
     Send(Box<Send>),
     Fetch(Box<Fetch>),
 }
+
+/// Rows that were claimed, and what their claim is for others.
+type Taken<'a> = (Vec<Claimed>, Looking<'a>, AtWork<'a>);
 
 /// One worker.
 pub(crate) struct Uploader {
@@ -64,7 +67,7 @@ impl Uploader {
             account.store.due_now(now_ms()).await?;
         }
         let claimed = if full { self.claim_empty().await? } else { self.claim().await? };
-        let Some((claimed, looking)) = claimed else { return Ok(()) };
+        let Some((claimed, looking, at_work)) = claimed else { return Ok(()) };
         let under_way = account.live.uploading(claimed.len());
         let looked = self.look(claimed, full).await?;
         let (sends, fetches) = self.record(looked).await?;
@@ -87,12 +90,14 @@ impl Uploader {
         if !fetches.is_empty() {
             rest(fetch::all(account, fetches)).await?;
         }
+        // Before the others are told: there may be room for one of them.
+        drop(at_work);
         account.store.poke();
         Ok(())
     }
 
     /// Waits for its turn and for due rows, then claims a pack of small files or one large one. `None`: nothing is claimed.
-    async fn claim(&self) -> Result<Option<(Vec<Claimed>, Looking<'_>)>, Fatal> {
+    async fn claim(&self) -> Result<Option<Taken<'_>>, Fatal> {
         let account = &self.account;
         let _turn = rest(account.claim_turn.lock()).await;
         let mut changed = account.store.changed();
@@ -140,7 +145,13 @@ impl Uploader {
         let looking = account.upward.look();
         let claimed = account.store.claim_skipping(self.limit(), &skip).await?;
         tracing::debug!(account = %account.name, rows = claimed.len(), "claimed");
-        Ok((!claimed.is_empty()).then_some((claimed, looking)))
+        Ok(self.taken(claimed, looking))
+    }
+
+    /// What was claimed, all of it of one folder, as work under way; `None` if that is nothing.
+    fn taken<'a>(&'a self, claimed: Vec<Claimed>, looking: Looking<'a>) -> Option<Taken<'a>> {
+        let folder = claimed.first()?.job.folder;
+        Some((claimed, looking, self.account.upward.works_on(folder)))
     }
 
     /// Folders that nothing is claimed of now.
@@ -152,6 +163,8 @@ impl Uploader {
         // What comes down is decided from a listing of this run, or not at all.
         let down = account.folders.iter().filter(|f| f.comes_down() && !account.remote.is_listed(f.id));
         skip.extend(down.map(|f| f.id));
+        let (workers, folders) = (account.config.upload.workers, account.folders.len());
+        skip.extend(with_enough_workers(&account.upward.at_work(), workers, folders));
         skip
     }
 
@@ -166,7 +179,7 @@ impl Uploader {
     }
 
     /// While the account is full: what needs no room, as deletions and downloads; then the others, for what is to be said of them without a call.
-    async fn claim_empty(&self) -> Result<Option<(Vec<Claimed>, Looking<'_>)>, Fatal> {
+    async fn claim_empty(&self) -> Result<Option<Taken<'_>>, Fatal> {
         let account = &self.account;
         let _turn = rest(account.claim_turn.lock()).await;
         let mut changed = account.store.changed();
@@ -178,10 +191,9 @@ impl Uploader {
         if claimed.is_empty() {
             claimed = account.store.claim_skipping(self.limit(), &skip).await?;
         }
-        if !claimed.is_empty() {
-            return Ok(Some((claimed, looking)));
+        if let Some(taken) = self.taken(claimed, looking) {
+            return Ok(Some(taken));
         }
-        drop(looking);
         rest(async {
             tokio::select! {
                 () = tokio::time::sleep(Duration::from_secs(2)) => {}

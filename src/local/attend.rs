@@ -34,7 +34,7 @@ pub fn attended<T>(attendant: Arc<dyn Attendant>, work: impl FnOnce() -> T) -> T
 }
 
 /// A step was made.
-pub(super) fn piece() {
+pub fn piece() {
     ATTENDANT.with(|now| {
         if let Some(attendant) = now.borrow().as_ref() {
             attendant.piece();

@@ -21,6 +21,70 @@ pub const BARREN_MOST: u32 = 120;
 /// Pages that bring nothing new come at most so far apart.
 const BARREN_PAUSE: Duration = Duration::from_millis(1250);
 
+/// A server may work on a listing for this long: before that no equal one is asked for, whether or not the answer was waited for.
+const LONGEST_LISTING: Duration = Duration::from_mins(3);
+/// A longpoll that has waited for so long waits on a good cursor: a bad one is refused at once.
+const ACCEPTED: Duration = Duration::from_secs(5);
+/// A held listing is asked for again after this long: the trouble may have been Dropbox's own.
+const HELD: Duration = Duration::from_mins(10);
+
+/// How a call of a listing failed, as far as its next try goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Failed {
+    /// What the server asked for.
+    pub after: Option<Duration>,
+    /// The answer did not come in time: how long ago the call began.
+    pub unanswered: Option<Duration>,
+}
+
+/// A pause before the next try.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pause {
+    /// How long.
+    pub wait: Duration,
+    /// It is our own patience only: a person may end it.
+    pub own: bool,
+}
+
+/// What a wait for changes ends for, though none are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wake {
+    /// Something is to be compared again by now.
+    Compare,
+    /// The device that began to rename something has not gone on: what it left is compared as it is.
+    Halfway,
+    /// Dropbox lets us wait on the cursor, so it is good: what was refused before is over.
+    Accepted,
+    /// A held listing is asked for again.
+    Held,
+}
+
+/// What a wait for changes must not outlast.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Outlook {
+    /// How long it is until something is to be compared again.
+    pub comparison: Option<Duration>,
+    /// How long another device may yet take to go on with what it began.
+    pub halfway: Option<Duration>,
+    /// The cursor has not served yet: how long it is until the longpoll on it begins.
+    pub unsure: Option<Duration>,
+    /// Its changes are held.
+    pub held: bool,
+}
+
+/// When a wait for changes ends by itself, and what for: with whatever comes first. A longpoll takes minutes.
+pub fn wakes(outlook: Outlook) -> Option<(Duration, Wake)> {
+    [
+        outlook.comparison.map(|left| (left, Wake::Compare)),
+        outlook.halfway.map(|left| (left, Wake::Halfway)),
+        outlook.unsure.map(|left| (left.saturating_add(ACCEPTED), Wake::Accepted)),
+        outlook.held.then_some((HELD, Wake::Held)),
+    ]
+    .into_iter()
+    .flatten()
+    .min_by_key(|(left, _)| *left)
+}
+
 /// What a listing has gone through of late.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Course {
@@ -37,11 +101,13 @@ pub struct Course {
 }
 
 impl Course {
-    /// A call failed: the pause before the next try. `after` is what the server asked for.
-    pub fn failed(&mut self, after: Option<Duration>, chance: f64) -> Duration {
-        let wait = after.map_or_else(|| backoff(self.failures, chance), |after| after.min(LONGEST_PAUSE));
+    /// A call failed: the pause before the next try. One that was not answered in time may still run at the server, and an equal one beside it would
+    /// double its work: it is given the longest time that a server may take, whatever anybody asks for.
+    pub fn failed(&mut self, how: Failed, chance: f64) -> Pause {
+        let wait = how.after.map_or_else(|| backoff(self.failures, chance), |after| after.min(LONGEST_PAUSE));
         self.failures = self.failures.saturating_add(1);
-        wait
+        let runs = how.unanswered.map_or(Duration::ZERO, |since| LONGEST_LISTING.saturating_sub(since));
+        Pause { wait: wait.max(runs), own: how.after.is_none() && how.unanswered.is_none() }
     }
 
     /// The cursor was refused, and everything is listed again. The first time that may happen at once: cursors expire.
@@ -115,7 +181,55 @@ mod tests {
             assert_eq!(server_pause(given), expected, "{given:?}");
             assert_eq!(Course::default().polled(None, S(60), given), expected, "{given:?}");
         }
-        assert_eq!(Course::default().failed(Some(Duration::MAX), 0.5), S(600));
+        let failed = Failed { after: Some(Duration::MAX), unanswered: None };
+        assert_eq!(Course::default().failed(failed, 0.5), Pause { wait: S(600), own: false });
+    }
+
+    #[test]
+    fn r5_a_listing_that_was_not_answered_in_time_is_not_asked_for_again_while_it_may_run() {
+        let cases = [
+            // What the server asked for, how long ago the unanswered call began: the pause, and whether a person may end it.
+            (None, None, 1, true),
+            (Some(7), None, 7, false),
+            (None, Some(90), 90, false),
+            (None, Some(0), 180, false),
+            (None, Some(179), 1, false),
+            (None, Some(500), 1, false),
+            (Some(120), Some(90), 120, false),
+            (Some(30), Some(90), 90, false),
+        ];
+        for (after, unanswered, wait, own) in cases {
+            let how = Failed { after: after.map(S), unanswered: unanswered.map(S) };
+            let pause = Course::default().failed(how, 1.0);
+            assert_eq!((pause.wait.as_secs().max(1), pause.own), (wait, own), "{how:?}");
+        }
+        // However many failed before, it is never less.
+        for failures in 0..40 {
+            let mut course = Course { failures, ..Course::default() };
+            let pause = course.failed(Failed { after: None, unanswered: Some(S(90)) }, 0.0);
+            assert!(pause.wait >= S(90) && !pause.own, "{failures}: {pause:?}");
+        }
+    }
+
+    #[test]
+    fn c15_a_wait_for_changes_ends_when_something_is_to_be_compared_again() {
+        let at = |comparison, halfway, unsure, held| {
+            let outlook = Outlook {
+                comparison: Option::map(comparison, S),
+                halfway: Option::map(halfway, S),
+                unsure: Option::map(unsure, S),
+                held,
+            };
+            wakes(outlook).map(|(left, wake)| (left.as_secs(), wake))
+        };
+        assert_eq!(at(None, None, None, false), None, "it lasts for as long as the longpoll");
+        assert_eq!(at(Some(40), None, None, false), Some((40, Wake::Compare)));
+        assert_eq!(at(Some(0), None, Some(0), true), Some((0, Wake::Compare)));
+        assert_eq!(at(Some(40), Some(7), None, true), Some((7, Wake::Halfway)));
+        assert_eq!(at(Some(40), None, Some(0), false), Some((5, Wake::Accepted)));
+        assert_eq!(at(Some(700), None, Some(60), false), Some((65, Wake::Accepted)));
+        assert_eq!(at(Some(700), None, None, true), Some((600, Wake::Held)));
+        assert_eq!(at(None, None, None, true), Some((600, Wake::Held)));
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! How small files share one `append_batch`, and when a worker claims them.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
-use crate::model::UnixMs;
+use crate::model::{FolderId, UnixMs};
 
 /// What one `append_batch` may hold. Learned: halved when the server refuses, grown back slowly up to just below what was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -172,6 +174,15 @@ pub fn claim_at(queue: Queue, files: usize, bytes: u64, now: UnixMs) -> Option<U
     if full || queue.large > 0 { Some(now) } else { Some(oldest.saturating_add(queue.gather).max(now)) }
 }
 
+/// Folders whose rows keep so many of the account's workers that another one must not join them: one worker is left for the other folders, since a
+/// disk that does not answer keeps whoever waits for it.
+pub fn with_enough_workers(busy: &BTreeMap<FolderId, usize>, workers: usize, folders: usize) -> Vec<FolderId> {
+    if folders < 2 || workers < 2 {
+        return Vec::new();
+    }
+    busy.iter().filter(|(_, at_work)| **at_work >= workers - 1).map(|(folder, _)| *folder).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -249,6 +260,21 @@ mod tests {
         assert_eq!(at(Queue { small: 400, ..queue }, 1_100), Some(1_100));
         assert_eq!(at(Queue { large: 1, ..queue }, 1_100), Some(1_100));
         assert_eq!(at(Queue { oldest_due: None, ..queue }, 1_100), None);
+    }
+
+    #[test]
+    fn v11_one_folder_never_keeps_all_workers_from_the_others() {
+        let full = |busy: &[(i64, usize)], workers, folders| {
+            let busy = busy.iter().map(|(id, at_work)| (FolderId(*id), *at_work)).collect();
+            with_enough_workers(&busy, workers, folders).iter().map(|folder| folder.0).collect::<Vec<_>>()
+        };
+        assert_eq!(full(&[], 8, 2), [0; 0]);
+        assert_eq!(full(&[(1, 6)], 8, 2), [0; 0]);
+        assert_eq!(full(&[(1, 7)], 8, 2), [1]);
+        assert_eq!(full(&[(1, 7), (2, 1)], 8, 3), [1]);
+        assert_eq!(full(&[(1, 1), (2, 1)], 2, 2), [1, 2], "each has its own");
+        assert_eq!(full(&[(1, 8)], 8, 1), [0; 0], "there is nobody to leave one for");
+        assert_eq!(full(&[(1, 1)], 1, 2), [0; 0], "one worker serves all");
     }
 
     proptest! {

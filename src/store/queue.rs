@@ -355,6 +355,7 @@ pub(super) const CANDIDATES: &str = "SELECT id, due_at, size FROM job
 pub(super) const TAKE: &str =
     "UPDATE job SET state = 'claimed' WHERE id = ?1 RETURNING folder, path, generation, attempts, since";
 
+/// Claims rows of one folder, the one whose row has been due for longest: a disk that does not answer holds up the rows beside it.
 fn take(conn: &Connection, limit: &Claim, skip: &[FolderId], most: i64) -> Step<Vec<Claimed>> {
     let mut candidates: Vec<(UnixMs, i64, i64)> = Vec::new();
     {
@@ -363,12 +364,13 @@ fn take(conn: &Connection, limit: &Claim, skip: &[FolderId], most: i64) -> Step<
             let rows = row::limit(limit.max_files.max(1));
             let found = select
                 .query_map(params![folder.0, limit.now, rows, most], |r| Ok((r.get(1)?, r.get(0)?, r.get(2)?)))?;
-            for candidate in found {
-                candidates.push(candidate?);
+            let mut of_folder = found.collect::<rusqlite::Result<Vec<_>>>()?;
+            of_folder.sort_unstable();
+            if candidates.is_empty() || of_folder.first().is_some_and(|first| Some(first) < candidates.first()) {
+                candidates = of_folder;
             }
         }
     }
-    candidates.sort_unstable();
     let mut claimed = Vec::new();
     let mut bytes = 0_u64;
     let mut update = conn.prepare_cached(TAKE)?;

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Child;
 
 use crate::harness::World;
 use crate::harness::namespace::Namespace;
@@ -185,27 +186,33 @@ fn inside_serves_files_by_fuse() {
     crate::harness::fuse::serve(Path::new(&named("FUSE_FROM")), Path::new(&named("FUSE_AT")));
 }
 
+/// A FUSE file system at `at` that serves `from`, in which there is a file `a`.
+fn served(namespace: &Namespace, world: &World, from: &Path, at: &Path) -> Child {
+    fs::create_dir(from).unwrap();
+    fs::write(from.join("a"), "1").unwrap();
+    let mut server = namespace
+        .command(std::env::current_exe().unwrap())
+        .args(["--ignored", "--exact", "watching::inside_serves_files_by_fuse"])
+        .env("FUSE_FROM", from)
+        .env("FUSE_AT", at)
+        .spawn()
+        .unwrap();
+    let seen = namespace.path(at).join("a");
+    world.eventually("the file system is served", || {
+        let ended = server.try_wait().unwrap();
+        assert!(ended.is_none(), "it is not served: {ended:?}");
+        seen.exists()
+    });
+    server
+}
+
 #[test]
 fn f12_a_file_system_that_tells_nothing_is_scanned() {
     let namespace = Namespace::new();
     let mut world = World::new();
     world.extra = "rescan = \"2s\"\n".to_owned();
     let from = world.dir.path().join("elsewhere");
-    fs::create_dir(&from).unwrap();
-    fs::write(from.join("a"), "1").unwrap();
-    let mut server = namespace
-        .command(std::env::current_exe().unwrap())
-        .args(["--ignored", "--exact", "watching::inside_serves_files_by_fuse"])
-        .env("FUSE_FROM", &from)
-        .env("FUSE_AT", &world.folder)
-        .spawn()
-        .unwrap();
-    let seen = namespace.path(&world.folder).join("a");
-    world.eventually("the file system is served", || {
-        let ended = server.try_wait().unwrap();
-        assert!(ended.is_none(), "it is not served: {ended:?}");
-        seen.exists()
-    });
+    let mut server = served(&namespace, &world, &from, &world.folder);
     let daemon = world.daemon_by(namespace.command(env!("CARGO_BIN_EXE_ferrybox")));
     world.until("the file", |s| s.file("/T/a").is_some());
     let reason = world.until_folder("degraded_watch");
@@ -218,5 +225,107 @@ fn f12_a_file_system_that_tells_nothing_is_scanned() {
     namespace.run(&format!("umount {}", world.folder.display()));
     assert!(server.wait().unwrap().success());
     assert_eq!(world.standin.files().len(), 2);
+    world.assert_clean();
+}
+
+/// A process that stands still for as long as this lives.
+struct Hangs(Pid);
+
+impl Drop for Hangs {
+    fn drop(&mut self) {
+        let _ = kill_process(self.0, Signal::CONT);
+    }
+}
+
+/// V11: a mount stops answering while paths of its folder wait. The daemon goes on to answer, and the other folder is synced in every way: what is
+/// new, what is edited, and what is deleted, which takes the committer. What waited goes up when the mount answers again.
+#[test]
+fn v11_a_mount_that_hangs_holds_up_its_own_folder_only() {
+    let namespace = Namespace::new();
+    let mut world = World::new();
+    world.extra = "rescan = \"2s\"\n".to_owned();
+    let other = world.dir.path().join("other");
+    fs::create_dir(&other).unwrap();
+    fs::write(other.join("kept"), "k").unwrap();
+    fs::write(other.join("gone"), "g").unwrap();
+    world.folder_extra = format!("[[account.folder]]\nlocal = {other:?}\nremote = \"/O\"\nmode = \"two-way\"\n");
+    let from = world.dir.path().join("elsewhere");
+    let mut server = served(&namespace, &world, &from, &world.folder);
+    let daemon = world.daemon_by(namespace.command(env!("CARGO_BIN_EXE_ferrybox")));
+    world
+        .until("the files", |s| s.file("/T/a").is_some() && s.file("/O/kept").is_some() && s.file("/O/gone").is_some());
+    crate::harness::told(&world, &["pause"]);
+    // More than there are workers, each with a file of its own to read.
+    for i in 0..40 {
+        fs::write(from.join(format!("new {i}")), format!("{i}")).unwrap();
+    }
+    crate::harness::told(&world, &["sync"]);
+    world.until_status("the paths wait", |s| s["accounts"][0]["folders"][0]["pending"]["uploads"] == 40);
+    let hangs = Hangs(Pid::from_child(&server));
+    kill_process(hangs.0, Signal::STOP).unwrap();
+    crate::harness::told(&world, &["resume"]);
+    for round in 0..3 {
+        fs::write(other.join("kept"), format!("edited {round}")).unwrap();
+        fs::write(other.join(format!("new {round}")), "n").unwrap();
+        world.until("the other folder", |s| {
+            s.file(&format!("/O/new {round}")).is_some() && s.file("/O/kept").is_some_and(|f| f.revisions == 2 + round)
+        });
+        world.until_status("an answer", |s| s["pid"] == daemon.child.id());
+    }
+    fs::remove_file(other.join("gone")).unwrap();
+    world.until("the deletion", |s| s.file("/O/gone").is_none());
+    world.standin.write("/O/theirs", "t");
+    world.eventually("what comes down", || other.join("theirs").exists());
+    assert!(world.standin.file("/T/new 0").is_none());
+    drop(hangs);
+    world.until("what waited", |s| (0..40).all(|i| s.file(&format!("/T/new {i}")).is_some()));
+    assert_eq!(daemon.stop().0, Some(0));
+    namespace.run(&format!("umount {}", world.folder.display()));
+    assert!(server.wait().unwrap().success());
+    world.assert_clean();
+}
+
+/// V11: deletions are held on a disk that stops answering, so that the committer looks at them now and then. It commits for the other folder all the same.
+#[test]
+fn v11_a_disk_that_hangs_below_held_deletions_stops_no_commit_of_another_folder() {
+    let namespace = Namespace::new();
+    let mut world = World::new();
+    world.mode = "two-way";
+    world.extra = "[safety]\nmax_deletions = 1\nmax_deletion_share = \"1%\"\n".to_owned();
+    let (other, disk, from) =
+        (world.dir.path().join("other"), world.folder.join("disk"), world.dir.path().join("elsewhere"));
+    fs::create_dir(&other).unwrap();
+    fs::create_dir(&disk).unwrap();
+    world.folder_extra = format!("[[account.folder]]\nlocal = {other:?}\nremote = \"/O\"\nmode = \"two-way\"\n");
+    let mut server = served(&namespace, &world, &from, &disk);
+    for i in 0..10 {
+        fs::write(from.join(format!("{i}")), format!("{i}")).unwrap();
+    }
+    let daemon = world.daemon_by(namespace.command(env!("CARGO_BIN_EXE_ferrybox")));
+    world.until("the files", |s| s.file_count() == 11);
+    world.until_folder("in_sync");
+    for i in 0..10 {
+        fs::remove_file(from.join(format!("{i}"))).unwrap();
+    }
+    crate::harness::told(&world, &["sync"]);
+    world.until_folder("held");
+    let hangs = Hangs(Pid::from_child(&server));
+    kill_process(hangs.0, Signal::STOP).unwrap();
+    world.eventually("it is noticed", || {
+        // Each is committed, whether or not the committer waits for the disk at this moment.
+        fs::write(other.join("edited"), format!("{:?}", std::time::Instant::now())).unwrap();
+        world.log().contains("disk does not answer")
+    });
+    fs::write(other.join("last"), "l").unwrap();
+    world.until("the other folder", |s| s.file("/O/last").is_some());
+    drop(hangs);
+    for i in 0..10 {
+        fs::write(from.join(format!("{i}")), format!("{i}")).unwrap();
+    }
+    crate::harness::told(&world, &["sync"]);
+    world.until_folder("in_sync");
+    assert_eq!((world.deletions(), daemon.stop().0), (0, Some(0)));
+    namespace.run(&format!("umount {}", disk.display()));
+    assert!(server.wait().unwrap().success());
     world.assert_clean();
 }

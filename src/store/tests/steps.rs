@@ -299,6 +299,9 @@ async fn another_remote_path_is_a_new_meeting() {
     home.store.set_root_id(home.folder, "root").await.unwrap();
     let other = home.store.folder("/l2", "/r2", "backup").await.unwrap();
     home.store.enqueue(other.id, vec![due("o", 1, 0)], 0).await.unwrap();
+    // A claim is of one folder, a batch of all.
+    let staged = home.claim(0).await.into_iter().map(|c| (c.job.clone(), upload(&c.job, 1))).collect();
+    home.store.stage(staged, 5).await.unwrap();
     home.batch(&["c"]).await;
     home.store.set_odd(home.folder, &rel("d"), vec![("d/x".to_owned(), no("name"))], 1).await.unwrap();
     assert_eq!(home.store.open_batches().await.unwrap()[0].changes.len(), 2, "of both folders");
