@@ -399,7 +399,7 @@ pub(crate) async fn blocking<T: Send + 'static>(
 }
 
 /// A disk that makes no step for as long does not answer.
-const SILENCE: Duration = Duration::from_secs(5);
+const SILENCE: Duration = Duration::from_secs(10);
 
 /// As [`blocking`], for who looks after several folders: `None` while this one's disk does not answer, which holds up no other folder. `f` only looks,
 /// since what it finds may be lost.

@@ -13,11 +13,11 @@ use crate::daemon::intake::blocking;
 use crate::daemon::uploader::{Send, Source, failed, unsent};
 use crate::daemon::{pool, transfer};
 use crate::dropbox::{
-    AppendEntry, Body, CallError, EntryError, TransportKind, append_batch_fixed_len, append_batch_header_len,
+    AppendEntry, Body, CallError, EntryError, Transport, TransportKind, append_batch_fixed_len, append_batch_header_len,
 };
 use crate::local;
 use crate::model::{ContentHash, ContentHasher, Failure, Job, Settled};
-use crate::plan::pack::{Ceilings, Shape, split};
+use crate::plan::pack::{Ceilings, Shape, may_be_for_its_header, split};
 use crate::store::{Begun, Session, Whole};
 
 /// So many broken connections in a row mean that a server hangs up on packs of this shape instead of refusing them.
@@ -258,7 +258,8 @@ async fn stage(account: &Account, files: Vec<Ready>, results: Vec<Result<(), Ent
 
 /// The whole request failed.
 async fn refused(account: &Account, files: Vec<Ready>, shape: Shape, error: CallError) -> Result<(), Fatal> {
-    let hung_up = matches!(&error, CallError::Transport(t) if t.kind == TransportKind::Reset)
+    let is_turned_away = |t: &Transport| t.kind == TransportKind::Reset || may_be_for_its_header(t.status, shape);
+    let hung_up = matches!(&error, CallError::Transport(t) if is_turned_away(t))
         && account.upward.resets.fetch_add(1, Ordering::Relaxed) + 1 >= RESETS;
     let ceilings = account.ceilings();
     let smaller = match &error {

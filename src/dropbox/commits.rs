@@ -247,6 +247,33 @@ mod tests {
     use super::*;
 
     #[test]
+    fn h11_the_id_of_a_job_is_some_kib_long_at_most() {
+        let cases = [(0, false), (1, true), (wire::OPAQUE, true), (wire::OPAQUE + 1, false), (8 << 20, false)];
+        for (len, is_taken) in cases {
+            let reply = json!({".tag": "async_job_id", "async_job_id": "j".repeat(len)});
+            match launch::<()>(reply, 1, &route::DELETE_BATCH, |_| Ok(())) {
+                Ok(Launch::Job(job)) => assert!(is_taken && job.len() == len, "{len}"),
+                Ok(Launch::Done(_)) => panic!("{len}: it is not done"),
+                Err(error) => {
+                    let text = error.to_string();
+                    assert!(!is_taken && text.contains("the job has no id") && text.len() < 500, "{len}: {text}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn h11_ids_and_revisions_of_files_are_some_kib_long_at_most() {
+        for key in ["id", "rev"] {
+            for (len, is_taken) in [(9, true), (wire::OPAQUE, true), (wire::OPAQUE + 1, false), (100_000, false)] {
+                let mut value = json!({"id": "id:a", "rev": "015f", "size": 3});
+                value[key] = "x".repeat(len).into();
+                assert_eq!(crate::dropbox::files::file(value, "r").is_ok(), is_taken, "{key} {len}");
+            }
+        }
+    }
+
+    #[test]
     fn a_commit_on_the_wire() {
         let to = RemotePath::parse("/Ä/b").unwrap();
         let mode = WriteMode::Update("a1c10ce0dd78".to_owned());

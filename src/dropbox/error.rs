@@ -212,11 +212,13 @@ pub struct Transport {
     pub outcome_unknown: bool,
     /// What the server asked for, with a 5xx.
     pub retry_after: Option<Duration>,
+    /// The status that came, with a 5xx.
+    pub status: Option<u16>,
 }
 
 impl Transport {
     pub(super) fn new(kind: TransportKind, text: impl Into<String>, outcome_unknown: bool) -> Self {
-        Self { kind, text: text.into(), outcome_unknown, retry_after: None }
+        Self { kind, text: text.into(), outcome_unknown, retry_after: None, status: None }
     }
 
     /// An answer that came, so that the call was surely read, but that means nothing to us.

@@ -171,7 +171,11 @@ impl Reply {
         if let Some(id) = self.request_id() {
             text.push_str(&format!(", request {id}"));
         }
-        Transport { retry_after: self.retry_after(), ..Transport::new(TransportKind::Server, text, true) }
+        Transport {
+            retry_after: self.retry_after(),
+            status: Some(self.status.as_u16()),
+            ..Transport::new(TransportKind::Server, text, true)
+        }
     }
 
     pub(super) fn throttled(&self) -> Throttled {

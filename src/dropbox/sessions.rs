@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::body::Body;
 use super::client::Dropbox;
 use super::error::{CallError, EntryError, Transport};
+use super::reply;
 use super::route;
 use super::wire;
 use crate::model::ContentHash;
@@ -80,27 +81,8 @@ impl Dropbox {
     /// [`CallError`].
     pub async fn start_batch(&self, count: usize) -> Result<Vec<String>, CallError> {
         let arg = json!({"num_sessions": count, "session_type": {".tag": "sequential"}});
-        let mut reply = self.rpc(&route::START_BATCH, &arg).await?;
-        let name = route::START_BATCH.name;
-        let ids: Vec<String> = serde_json::from_value(wire::take(&mut reply, "session_ids"))
-            .map_err(|_| Transport::protocol(format!("{name}: the reply has no list of sessions")))?;
-        let got = ids.len();
-        if got != count {
-            return Err(Transport::protocol(format!("{name}: {count} sessions were expected and {got} came")).into());
-        }
-        if ids.iter().any(|id| !is_session_id(id)) {
-            return Err(Transport::protocol(format!(
-                "{name}: an upload session's id is empty, too long or no plain text"
-            ))
-            .into());
-        }
-        if ids.iter().collect::<BTreeSet<_>>().len() != count {
-            return Err(Transport::protocol(format!(
-                "{name}: an upload session's id came twice, and two files never share one"
-            ))
-            .into());
-        }
-        Ok(ids)
+        let reply = self.rpc_bytes(&route::START_BATCH, &arg.to_string()).await?;
+        Ok(started(&reply, count)?)
     }
 
     /// Starts one session, without bytes: concurrent (parts in any order, multiples of 4 MiB) or sequential.
@@ -153,6 +135,60 @@ impl Dropbox {
     }
 }
 
+/// A call starts at most this many sessions.
+const MOST_SESSIONS: usize = 1_000;
+
+/// Ids of sessions. What goes on beyond what a call may start is not read.
+struct SessionIds(Vec<String>);
+
+impl<'de> serde::Deserialize<'de> for SessionIds {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Few;
+        impl<'de> serde::de::Visitor<'de> for Few {
+            type Value = SessionIds;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("ids of upload sessions")
+            }
+
+            fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut seq: A) -> Result<SessionIds, A::Error> {
+                let mut ids = Vec::new();
+                while let Some(id) = seq.next_element::<String>()? {
+                    if ids.len() == MOST_SESSIONS {
+                        return Err(serde::de::Error::custom("more sessions than a call may start"));
+                    }
+                    if !is_session_id(&id) {
+                        return Err(serde::de::Error::custom("an id that cannot be one"));
+                    }
+                    ids.push(id);
+                }
+                Ok(SessionIds(ids))
+            }
+        }
+        from.deserialize_seq(Few)
+    }
+}
+
+/// The sessions that a reply gives: as many as were asked for, each with an id of its own.
+fn started(reply: &[u8], count: usize) -> Result<Vec<String>, Transport> {
+    #[derive(serde::Deserialize)]
+    struct Reply {
+        session_ids: SessionIds,
+    }
+    let name = route::START_BATCH.name;
+    let Reply { session_ids: SessionIds(ids) } = reply::parse(reply, name)?;
+    let got = ids.len();
+    if got != count {
+        return Err(Transport::protocol(format!("{name}: {count} sessions were expected and {got} came")));
+    }
+    if ids.iter().collect::<BTreeSet<_>>().len() != count {
+        return Err(Transport::protocol(format!(
+            "{name}: an upload session's id came twice, and two files never share one"
+        )));
+    }
+    Ok(ids)
+}
+
 /// Whether a text can be an upload session's id: those of Dropbox have about 70 letters.
 fn is_session_id(id: &str) -> bool {
     (1..=SESSION_ID).contains(&id.len()) && id.chars().all(|c| c.is_ascii_graphic())
@@ -177,5 +213,26 @@ mod tests {
             let sum: usize = entries.iter().map(append_batch_header_len).sum();
             assert_eq!(wire::to_header(&batch).unwrap().len(), append_batch_fixed_len() + sum);
         }
+    }
+
+    #[test]
+    fn h11_ids_of_sessions_are_bounded_in_length_and_number_before_they_are_kept() {
+        let reply = |ids: Vec<String>| json!({ "session_ids": ids }).to_string().into_bytes();
+        let many = |count: usize| (0..count).map(|i| format!("pid_upload_session:{i}")).collect::<Vec<_>>();
+        assert_eq!(started(&reply(many(1_000)), 1_000), Ok(many(1_000)));
+        let refused = |reply: &[u8], count| started(reply, count).unwrap_err().text;
+        assert!(refused(&reply(many(3)), 2).contains("2 sessions were expected and 3 came"));
+        assert!(refused(&reply(vec!["a".to_owned(); 2]), 2).contains("came twice"));
+        assert!(refused(b"{}", 1).contains("not of the form"));
+        for wrong in [String::new(), "a b".to_owned(), "x".repeat(SESSION_ID + 1), "x".repeat(8 << 20)] {
+            assert!(refused(&reply(vec![wrong]), 1).contains("not of the form"));
+        }
+        assert!(started(&reply(vec!["x".repeat(SESSION_ID)]), 1).is_ok());
+        // Half a million: what comes after the thousandth is not even read, so that it may be anything.
+        let mut endless = reply(many(1_001));
+        endless.truncate(endless.len() - 2);
+        endless.extend(b",\xff this is no JSON".repeat(400_000));
+        let text = refused(&endless, 1_000);
+        assert!(text.contains("not of the form"), "{text}");
     }
 }

@@ -47,6 +47,14 @@ pub const MOST_BODY: u64 = 64 << 20;
 /// So many full packs in a row, and a refusal is forgotten: a limit that stands costs one call in that many.
 pub const FORGIVEN: u32 = 500;
 
+/// No server takes less of a header than this.
+const TAKEN_BY_ALL: usize = 8 << 10;
+
+/// Whether an answer that speaks of the server's own trouble may be for a header that was too long: gateways that cannot hand one on say 502.
+pub fn may_be_for_its_header(status: Option<u16>, sent: Shape) -> bool {
+    status == Some(502) && sent.header > TAKEN_BY_ALL
+}
+
 impl Default for Ceilings {
     fn default() -> Self {
         Self { entries: 400, header: MOST_HEADER, body: MOST_BODY, refused_header: None, refused_body: None, good: 0 }
@@ -260,6 +268,23 @@ mod tests {
         assert_eq!(at(Queue { small: 400, ..queue }, 1_100), Some(1_100));
         assert_eq!(at(Queue { large: 1, ..queue }, 1_100), Some(1_100));
         assert_eq!(at(Queue { oldest_due: None, ..queue }, 1_100), None);
+    }
+
+    #[test]
+    fn r8_only_a_gateway_s_answer_to_a_long_header_speaks_of_its_length() {
+        let sent = |header| Shape { entries: 400, header, body: 1 << 20 };
+        assert!(may_be_for_its_header(Some(502), sent(50_000)));
+        assert!(may_be_for_its_header(Some(502), sent(8_193)));
+        assert!(!may_be_for_its_header(Some(502), sent(8_192)), "an outage makes packs no smaller than that");
+        for status in [None, Some(500), Some(503), Some(504)] {
+            assert!(!may_be_for_its_header(status, sent(50_000)), "{status:?}");
+        }
+        // Half of what was sent, twice at most: never below what everybody takes by more than that half.
+        let mut ceilings = Ceilings::default();
+        while may_be_for_its_header(Some(502), sent(ceilings.header)) {
+            ceilings = ceilings.after_a_break(sent(ceilings.header));
+        }
+        assert!(ceilings.header >= 4 << 10 && ceilings.entries >= 12, "{ceilings:?}");
     }
 
     #[test]

@@ -197,6 +197,31 @@ fn ceilings_are_learned_from_every_way_to_refuse_and_remembered() {
     }
 }
 
+/// R8: a gateway answers 502 to headers above 16 KiB, and says nothing of their length.
+#[test]
+fn r8_a_502_for_a_long_header_is_learned_from() {
+    let world = World::with(Settings { header_cap: 16 << 10, header_refusal: 502, ..Settings::default() });
+    for i in 0..800 {
+        world.write(&format!("{i}"), format!("{i}"));
+    }
+    let daemon = world.daemon();
+    world.until("all files", |s| s.file_count() == 800);
+    world.until_folder("in_sync");
+    let calls = world.standin.calls()[APPEND_BATCH].clone();
+    assert!((1..=12).contains(&calls.errors), "{calls:?}");
+    // What was learned is remembered: from now on each pack fits.
+    world.standin.reset_counters();
+    for i in 0..400 {
+        world.write(&format!("more/{i}"), format!("{i}"));
+    }
+    world.until("the next files", |s| s.file_count() == 1200);
+    assert_eq!(world.standin.calls()[APPEND_BATCH].errors, 0, "{:?}", world.standin.calls()[APPEND_BATCH]);
+    world.until_folder("in_sync");
+    assert_eq!(daemon.stop().0, Some(0));
+    world.assert_equal();
+    world.assert_clean();
+}
+
 #[test]
 fn d11_one_poisonous_entry_holds_up_nobody_else() {
     let world = World::new();

@@ -14,6 +14,34 @@ fn a_file(path: &str, name: &str) -> Value {
     json!({"name": name, "path_lower": path, ".tag": "file", "id": "id:x", "rev": "015", "size": 3, "what_is_this": {}})
 }
 
+#[test]
+fn h11_a_cursor_is_some_kib_long_at_most() {
+    let page = |len: usize| format!(r#"{{"entries":[],"cursor":"{}","has_more":false}}"#, "c".repeat(len));
+    for (len, is_taken) in [(0, false), (1, true), (16 << 10, true), ((16 << 10) + 1, false), (12 << 20, false)] {
+        let read = read(page(len).as_bytes(), "files/list_folder", None);
+        assert_eq!(read.is_ok(), is_taken, "{len}");
+        assert!(
+            read.map_or_else(|e| e.text.contains("cursor") && e.text.len() < 200, |p| p.cursor.len() == len),
+            "{len}"
+        );
+    }
+}
+
+/// An id or a revision that no file has costs its own entry, and nothing else of the page.
+#[test]
+fn h11_ids_and_revisions_are_bounded_entry_by_entry() {
+    for key in ["id", "rev"] {
+        for (len, is_taken) in [(WORD, true), (WORD + 1, false), (100_000, false)] {
+            let mut long = a_file("/a", "a");
+            long[key] = "x".repeat(len).into();
+            let page = page_of(&json!([long, a_file("/b", "b")]));
+            assert_eq!(page.entries.len(), 1 + usize::from(is_taken), "{key} {len}");
+            assert_eq!(page.refused.len(), usize::from(!is_taken), "{key} {len}");
+            assert!(page.refused.iter().all(|refused| refused.text == "/a" && refused.why.len() < 500), "{key} {len}");
+        }
+    }
+}
+
 /// E2, R1: what is not a page is an error, and never an empty page.
 #[test]
 fn e2_what_is_not_a_page_is_an_error() {
