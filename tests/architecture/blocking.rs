@@ -42,6 +42,7 @@ const MAY: &[(&str, &str, &str)] = &[
     ("daemon.rs", "one_life", "the state directory: nothing goes without it"),
     ("daemon/notify.rs", "feed", "a file that only tests of the watchdog name"),
     ("dropbox/pkce.rs", "exchange", "certificates, in a command"),
+    ("daemon/open.rs", "try_again", "a note beside the database that cannot be opened"),
     ("daemon/identify.rs", "relinked", "the certificates that were read at the start, beside the state"),
     ("daemon/offline.rs", "one", "certificates, in a command that serves nobody else"),
     ("daemon/remote/reader.rs", "list_online", "certificates, in a command that serves nobody else"),
