@@ -173,8 +173,12 @@ impl Deletions {
                 (agreed.under_way, agreed.ended) = (false, now);
             }
             held::lift(&account, folder).await?;
+            // In the order in which it comes to be: a comparison, rows, deletions. The other way round one could slip by.
+            if brake::is_running(&account, folder.id).await? {
+                continue;
+            }
             let summary = account.store.summary(folder.id).await?;
-            if summary.due + summary.claimed == 0 && !brake::is_running(&account, folder.id).await? {
+            if summary.due + summary.claimed == 0 && account.store.staged_deletions(folder.id).await? == 0 {
                 held::forget_let_through(&account, folder.id).await?;
                 self.open.remove(&folder.id);
             }

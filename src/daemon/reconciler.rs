@@ -116,6 +116,7 @@ async fn follow(account: &Account, lane: &Arc<Lane>) -> Result<(), Fatal> {
             },
             Ok(went) => {
                 if matches!(went, Stepped::Went(1..)) {
+                    weigh_again(account, &follower.lane);
                     memory.course.paged(false);
                 }
                 // Until a cursor has served, and while pages bring nothing, what failed before is not over.
@@ -289,6 +290,13 @@ async fn wait(
     let brought = stepped != Stepped::Went(0);
     memory.longpoll_at = Some(Instant::now() + memory.course.polled(Some(brought), took, said.backoff));
     Ok(stepped)
+}
+
+/// A listing has gone on: what another one holds may have turned up here.
+fn weigh_again(account: &Account, gone_on: &Lane) {
+    for lane in account.remote.lanes.iter().filter(|lane| lane.id != gone_on.id && lane.held().is_some()) {
+        lane.nudge.notify_one();
+    }
 }
 
 /// Never, if there is no such time.
