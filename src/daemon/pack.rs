@@ -258,12 +258,14 @@ async fn stage(account: &Account, files: Vec<Ready>, results: Vec<Result<(), Ent
 
 /// The whole request failed.
 async fn refused(account: &Account, files: Vec<Ready>, shape: Shape, error: CallError) -> Result<(), Fatal> {
-    let is_turned_away = |t: &Transport| t.kind == TransportKind::Reset || may_be_for_its_header(t.status, shape);
-    let hung_up = matches!(&error, CallError::Transport(t) if is_turned_away(t))
+    let hung_up = matches!(&error, CallError::Transport(t) if t.kind == TransportKind::Reset)
         && account.upward.resets.fetch_add(1, Ordering::Relaxed) + 1 >= RESETS;
     let ceilings = account.ceilings();
     let smaller = match &error {
         CallError::Api(refusal) if error.header_too_large() => ceilings.refused(refusal.status, shape),
+        CallError::Transport(Transport { status: Some(status), .. }) if may_be_for_its_header(Some(*status), shape) => {
+            ceilings.refused(*status, shape)
+        }
         // Perhaps only the line: what broke is no bound for ever.
         _ if hung_up => ceilings.after_a_break(shape),
         _ => ceilings,

@@ -282,7 +282,7 @@ mod tests {
         // Half of what was sent, twice at most: never below what everybody takes by more than that half.
         let mut ceilings = Ceilings::default();
         while may_be_for_its_header(Some(502), sent(ceilings.header)) {
-            ceilings = ceilings.after_a_break(sent(ceilings.header));
+            ceilings = ceilings.refused(502, sent(ceilings.header));
         }
         assert!(ceilings.header >= 4 << 10 && ceilings.entries >= 12, "{ceilings:?}");
     }

@@ -201,25 +201,21 @@ fn ceilings_are_learned_from_every_way_to_refuse_and_remembered() {
 #[test]
 fn r8_a_502_for_a_long_header_is_learned_from() {
     let world = World::with(Settings { header_cap: 16 << 10, header_refusal: 502, ..Settings::default() });
-    for i in 0..800 {
-        world.write(&format!("{i}"), format!("{i}"));
-    }
-    let daemon = world.daemon();
-    world.until("all files", |s| s.file_count() == 800);
-    world.until_folder("in_sync");
-    let calls = world.standin.calls()[APPEND_BATCH].clone();
-    assert!((1..=12).contains(&calls.errors), "{calls:?}");
-    // Two refusals halve a pack, so that the second half is learned by the next full ones. After that each pack fits.
-    for round in 1..=3 {
-        world.standin.reset_counters();
+    // Each start finds its files at once, so that packs are as full as they may be. Two halves are learned in the
+    // first two, by packs that are under way together; one more refusal may come where they grow back.
+    let mut errors = Vec::new();
+    for round in 1..=4 {
         for i in 0..400 {
-            world.write(&format!("more {round}/{i}"), format!("{i}"));
+            world.write(&format!("{round}/{i}"), format!("{i}"));
         }
-        world.until("the next files", |s| s.file_count() == 800 + round * 400);
+        world.standin.reset_counters();
+        let daemon = world.daemon();
+        world.until("all files", |s| s.file_count() == round * 400);
+        world.until_folder("in_sync");
+        errors.push(world.standin.calls()[APPEND_BATCH].errors);
+        assert_eq!(daemon.stop().0, Some(0));
     }
-    assert_eq!(world.standin.calls()[APPEND_BATCH].errors, 0, "{:?}", world.standin.calls()[APPEND_BATCH]);
-    world.until_folder("in_sync");
-    assert_eq!(daemon.stop().0, Some(0));
+    assert!(errors[0] > 0 && errors[2] + errors[3] <= 1, "{errors:?}");
     world.assert_equal();
     world.assert_clean();
 }
