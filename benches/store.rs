@@ -4,7 +4,7 @@ use std::error::Error;
 use std::time::Instant;
 
 use ferrybox::model::{
-    Base, BatchKind, ContentHash, Due, Outcome, RelPath, RemoteChange, RemotePath, Settled, Stat, WriteMode,
+    Base, BatchKind, Closed, ContentHash, Due, Outcome, RelPath, RemoteChange, RemotePath, Settled, Stat, WriteMode,
 };
 use ferrybox::store::{Claim, Store};
 
@@ -56,7 +56,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     let since = Instant::now();
     for _ in 0..1000 {
-        store.due_summary(1, 1 << 22, &[]).await?;
+        store.due_summary(1, 1 << 22, &Closed::default()).await?;
     }
     told("due_summary with 100,000 rows due", 1000, since);
 

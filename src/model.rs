@@ -3,6 +3,7 @@
 //! Everything here can be built in a test by hand, compared and printed. What is *decided* from it stands in [`crate::plan`].
 
 pub mod attention;
+pub mod closed;
 pub mod content_hash;
 pub mod done;
 pub mod entry;
@@ -15,6 +16,7 @@ pub mod shown;
 pub mod status;
 pub mod told;
 
+pub use closed::Closed;
 pub use content_hash::{BLOCK_SIZE, BlockHashes, ContentHash, ContentHasher};
 pub use entry::{Agreed, Base, DirStat, Disk, Local, Mode, Remote, Stat};
 pub use failure::{Failure, Next};

@@ -1,7 +1,9 @@
-//! The one committer of an account: every change to Dropbox's tree goes through here, one batch at a time.
+//! The one committer of an account: every change to Dropbox's tree goes through here, one batch at a time. What only this disk has to do with is
+//! done beside that ([`beside`]).
 //!
 //! The batch is stored before the call (the intent), the job's id before it is polled. Whatever interrupts, the next start asks what became of it.
 
+mod beside;
 mod calls;
 
 use std::collections::BTreeMap;
@@ -17,13 +19,14 @@ use crate::daemon::live::lock;
 use crate::daemon::mover::{Mover, echo, is_done};
 use crate::daemon::{budget, copies, strangers, trash};
 use crate::dropbox::{EntryError, FileMetadata, Metadata};
-use crate::model::{Batch, BatchKind, Change, ChangeId, Failure, FolderId, Outcome};
+use crate::model::{Batch, BatchKind, Change, ChangeId, Closed, Failure, FolderId, Outcome};
 use crate::plan::batch::{Limits, Waiting, When, when};
 use crate::plan::budget::Commits;
 use crate::plan::fallback::Fallback;
 use crate::plan::pace::Pace;
 use crate::plan::wait::is_ahead;
 use crate::store::Ready;
+use beside::Beside;
 
 /// Moves that have to wait for others at work in their paths are looked at again after this long, in ms.
 const LOOK_AGAIN_MS: i64 = 100;
@@ -53,6 +56,8 @@ pub(crate) struct Committer {
     account: Arc<Account>,
     deletions: Deletions,
     mover: Mover,
+    /// What is made on the disk only.
+    beside: Beside,
     pace: Pace,
     /// The next batch not before this.
     not_before: i64,
@@ -71,6 +76,7 @@ impl Committer {
         Self {
             deletions,
             mover: Mover::new(Arc::clone(&account)),
+            beside: Beside::default(),
             account,
             pace,
             not_before: 0,
@@ -101,6 +107,7 @@ impl Committer {
         changed.borrow_and_update();
         let now = now_ms();
         let full = account.is_full();
+        let removing = self.beside.is_busy()?;
         account.store.shorten_waits(account.longest_wait(), now).await?;
         let was_full = account.upward.quota.borrow().is_some();
         if was_full && account.store.look_for_room(!full, now).await? > 0 {
@@ -134,6 +141,7 @@ impl Committer {
                     (Vec::new(), copies::when_copied(&account, ready, self.pace.entries, now).await?)
                 }
                 BatchKind::Move | BatchKind::Copy => (Vec::new(), When::Never),
+                BatchKind::Delete | BatchKind::Trash if removing => (Vec::new(), When::Never),
                 BatchKind::Delete | BatchKind::Trash => self.deletions.when(ready, now).await?,
             };
             skip.extend(away.iter().copied());
@@ -153,6 +161,10 @@ impl Committer {
                             skip.as_slice()
                         };
                         if let Some(batch) = account.store.begin_batch(kind, limit, skip, now_ms()).await? {
+                            if kind == BatchKind::Trash {
+                                self.beside.begin(&account, batch);
+                                return Ok(());
+                            }
                             return self.finish(batch, false).await;
                         }
                     }
@@ -161,18 +173,18 @@ impl Committer {
         }
         rest(async {
             tokio::select! {
-                () = tokio::time::sleep_until(until(next)) => {}
-                _ = changed.changed() => {}
+                () = tokio::time::sleep_until(until(next)) => Ok(()),
+                _ = changed.changed() => Ok(()),
+                ended = self.beside.ended() => ended,
             }
         })
-        .await;
-        Ok(())
+        .await
     }
 
     async fn uploads_when(&self, ready: &Ready, now: i64) -> Result<When, Fatal> {
         let account = &self.account;
         let commit = &account.config.commit;
-        let due = account.store.due_summary(now, account.config.upload.chunk_size, &[]).await?;
+        let due = account.store.due_summary(now, account.config.upload.chunk_size, &Closed::default()).await?;
         let more = account.live.uploads_under_way() > 0 || due.due_small + due.due_large > 0;
         let limits =
             Limits { max_entries: self.pace.entries as u64, max_bytes: MAX_BYTES, max_age_ms: ms(commit.max_age) };
@@ -184,6 +196,9 @@ impl Committer {
     /// polls, and settles every entry.
     async fn finish(&mut self, batch: Batch, left_over: bool) -> Result<(), Fatal> {
         let account = Arc::clone(&self.account);
+        if batch.kind == BatchKind::Trash {
+            return rest(beside::carry_out(&account, &batch)).await;
+        }
         *lock(&account.lane) = Lane {
             entries: batch.entries as u64,
             job_id: batch.async_job_id.clone(),
@@ -193,21 +208,13 @@ impl Committer {
         // Its calls end by their own time-outs, and its work on the disk is listened to by itself.
         let outcome = rest(self.settle(&batch, left_over)).await;
         *lock(&account.lane) = Lane::default();
-        if batch.kind != BatchKind::Trash {
-            account.upward.committed.notify_one();
-        }
+        account.upward.committed.notify_one();
         outcome
     }
 
     async fn settle(&mut self, batch: &Batch, left_over: bool) -> Result<(), Fatal> {
         let account = Arc::clone(&self.account);
         let account = &account;
-        if batch.kind == BatchKind::Trash {
-            let outcomes = trash::carry_out(account, batch).await?;
-            let outcomes = trash::replaced(account, batch, outcomes).await?;
-            self.tell(batch, &outcomes);
-            return Ok(account.store.settle_batch(batch.id, outcomes, now_ms()).await?);
-        }
         let batch = &match (batch.kind, &batch.async_job_id) {
             (BatchKind::Delete, None) if !left_over => {
                 // What a look finds is soon old: the wait for a turn comes first.
@@ -288,7 +295,7 @@ impl Committer {
         let outcomes = copies::sent_instead(account, &batch.changes, outcomes);
         let outcomes = judge.one_path_a_file(batch, outcomes).await?;
         let outcomes = trash::replaced(account, batch, outcomes).await?;
-        self.tell(batch, &outcomes);
+        tell(account, batch, &outcomes);
         echo(account, batch, &outcomes);
         strangers::echo(account, batch, &outcomes);
         let keys = judge.learned();
@@ -343,18 +350,18 @@ impl Committer {
             _ => {}
         }
     }
+}
 
-    fn tell(&self, batch: &Batch, outcomes: &[(ChangeId, Outcome)]) {
-        let mut settled: BTreeMap<FolderId, u64> = BTreeMap::new();
-        for (change, (_, outcome)) in batch.changes.iter().zip(outcomes) {
-            if is_done(outcome) {
-                *settled.entry(change.folder).or_default() += 1;
-            }
+fn tell(account: &Account, batch: &Batch, outcomes: &[(ChangeId, Outcome)]) {
+    let mut settled: BTreeMap<FolderId, u64> = BTreeMap::new();
+    for (change, (_, outcome)) in batch.changes.iter().zip(outcomes) {
+        if is_done(outcome) {
+            *settled.entry(change.folder).or_default() += 1;
         }
-        for (folder, n) in &settled {
-            self.account.live.settled(*folder, *n);
-        }
-        let done: u64 = settled.values().sum();
-        tracing::debug!(account = %self.account.name, entries = batch.changes.len(), settled = done, "committed a batch");
     }
+    for (folder, n) in &settled {
+        account.live.settled(*folder, *n);
+    }
+    let done: u64 = settled.values().sum();
+    tracing::debug!(account = %account.name, kind = ?batch.kind, entries = batch.changes.len(), settled = done, "committed a batch");
 }

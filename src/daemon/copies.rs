@@ -16,7 +16,7 @@ use crate::daemon::uploader::{Send, Source, failed};
 use crate::dropbox::FileMetadata;
 use crate::model::key::may_be_one;
 use crate::model::{
-    Base, BatchKind, Change, ChangeId, ContentHash, FolderId, Job, Local, Outcome, RelPath, Relocation, Remote,
+    Base, BatchKind, Change, ChangeId, Closed, ContentHash, FolderId, Job, Local, Outcome, RelPath, Relocation, Remote,
     RemoteChange, Settled,
 };
 use crate::plan::batch::{Limits, Waiting, When, when};
@@ -176,13 +176,13 @@ fn source(
 }
 
 /// Whether base still has the content of a staged copy where it is copied from.
-pub(crate) fn has_source(account: &Account, relocation: &Relocation) -> bool {
+pub(crate) fn has_source(account: &Account, relocation: &Relocation) -> Result<bool, StoreError> {
     let Some(folder) = account.folders.iter().find(|folder| folder.home(&relocation.source) == relocation.from) else {
-        return false;
+        return Ok(false);
     };
-    let base = account.store.base_blocking(folder.id, &relocation.source).ok().flatten();
+    let base = account.store.base_blocking(folder.id, &relocation.source)?;
     let hash = |base: &Base| base.content_hash;
-    base.filter(|base| base.remote.is_none()).map(|base| hash(&base)) == relocation.base.as_ref().map(hash)
+    Ok(base.filter(|base| base.remote.is_none()).map(|base| hash(&base)) == relocation.base.as_ref().map(hash))
 }
 
 /// When copies go: with the moves, if there are any, since those wait for nothing; else they gather like uploads.
@@ -190,7 +190,7 @@ pub(crate) async fn when_copied(account: &Account, ready: &Ready, entries: usize
     if !account.store.moving().await?.is_empty() {
         return Ok(When::Now);
     }
-    let due = account.store.due_summary(now, account.config.upload.chunk_size, &[]).await?;
+    let due = account.store.due_summary(now, account.config.upload.chunk_size, &Closed::default()).await?;
     let more = account.live.uploads_under_way() > 0 || due.due_small + due.due_large > 0;
     let max_age_ms = ms(account.config.commit.max_age);
     let limits = Limits { max_entries: entries as u64, max_bytes: u64::MAX, max_age_ms };

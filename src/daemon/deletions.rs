@@ -8,8 +8,8 @@ use tokio::time::Instant;
 
 use crate::daemon::account::{Account, Fatal};
 use crate::daemon::clock::now_ms;
-use crate::daemon::elsewhere::Elsewhere;
-use crate::daemon::folder::Folder;
+use crate::daemon::elsewhere::{Elsewhere, MayBe};
+use crate::daemon::folder::{Folder, HeldSet};
 use crate::daemon::intake::answered;
 use crate::daemon::{brake, held, last_look, moves};
 use crate::local::Kind;
@@ -39,6 +39,8 @@ pub(crate) struct Deletions {
     agreed: BTreeMap<FolderId, Agreed>,
     /// Folders in which deletions waited, or may have at the last stop: when none is left, so is nothing to ask or to remember.
     open: BTreeSet<FolderId>,
+    /// What was counted of each folder's.
+    counted: BTreeMap<FolderId, Counted>,
     /// When this run began.
     began: UnixMs,
     elsewhere: Elsewhere,
@@ -55,6 +57,29 @@ struct Agreed {
     ended: UnixMs,
 }
 
+/// How many deletions of a folder are staged, the last of them, and up to which a person has agreed: another set has another mark, since numbers only
+/// grow.
+type Mark = (u64, Option<ChangeId>, ChangeId);
+
+/// What was counted of a folder's staged deletions: that takes longer the more there are, and is done once as long as they are the same.
+#[derive(Debug, Clone, Copy)]
+struct Counted {
+    mark: Mark,
+    at: Instant,
+    /// Nobody has agreed to these.
+    asked: u64,
+    /// Those of files.
+    files: u64,
+    /// They are shown as held.
+    held: bool,
+}
+
+impl Counted {
+    fn is_of(&self, mark: Mark) -> bool {
+        self.mark == mark && self.at.elapsed() < LOOK_AGAIN
+    }
+}
+
 const NOTHING_AGREED: Agreed = Agreed { upto: ChangeId(i64::MIN), under_way: false, ended: 0 };
 
 impl Deletions {
@@ -65,6 +90,7 @@ impl Deletions {
             looked: BTreeMap::new(),
             agreed: BTreeMap::new(),
             open,
+            counted: BTreeMap::new(),
             began: now_ms(),
             elsewhere: Elsewhere::default(),
         }
@@ -85,7 +111,7 @@ impl Deletions {
         let safety = &account.config.safety;
         let limits = guard::Limits { max_deletions: safety.max_deletions, max_share: safety.max_deletion_share };
         let mut skip = Vec::new();
-        let mut any = false;
+        let (mut any, mut goes_on) = (false, false);
         let away = account.remote.folders_without_root();
         for folder in &account.folders {
             // Nothing of it is committed, and its hold, if there is one, stays as it is.
@@ -104,10 +130,16 @@ impl Deletions {
             self.open.insert(folder.id);
             let summary = account.store.summary(folder.id).await?;
             let undecided = summary.due + summary.claimed;
+            // In this order with what is asked below: a row that was looked at in between has left its proposal.
+            let elsewhere = if folder.now().scans > 0 || account.is_full() {
+                MayBe::No
+            } else {
+                self.elsewhere.may_be(&account, folder).await?
+            };
+            goes_on |= elsewhere == MayBe::Unknown;
             // Undecided rows may become deletions, too: the guard looks when it can see all of them. Or what went may be found elsewhere.
             if folder.now().scans > 0
-                // In this order: a row that was looked at in between has left its proposal.
-                || !account.is_full() && self.elsewhere.may_be(&account, folder).await?
+                || elsewhere != MayBe::No
                 || moves::hold_deletions(&account, folder.id).await?
                 || undecided > waiting.max(MANY)
                     && account.store.undecided_more_than(folder.id, waiting.max(MANY)).await?
@@ -116,10 +148,23 @@ impl Deletions {
                 continue;
             }
             let agreed = self.agreed.entry(folder.id).or_insert(NOTHING_AGREED);
-            // What was agreed to is none of the guard's business any more.
-            let asked = held::unapproved(&account, folder, &mut agreed.upto).await?;
-            // Folders follow their files, and nobody is asked about them.
-            let files = account.store.staged_deletes_after(folder.id, ChangeId(i64::MIN)).await?;
+            // As long as they are the same ones they are not counted again.
+            let mark =
+                (waiting, account.store.last_staged_delete(folder.id).await?, held::approved(&account, folder).await?);
+            let counted = self.counted.get(&folder.id).filter(|counted| counted.is_of(mark)).copied();
+            let counted = match counted {
+                Some(counted) => counted,
+                None => {
+                    // What was agreed to is none of the guard's business any more.
+                    let asked = held::unapproved(&account, folder, &mut agreed.upto).await?;
+                    // Folders follow their files, and nobody is asked about them.
+                    let files = account.store.staged_deletes_after(folder.id, ChangeId(i64::MIN)).await?;
+                    let counted = Counted { mark, at: Instant::now(), asked, files, held: false };
+                    self.counted.insert(folder.id, counted);
+                    counted
+                }
+            };
+            let Counted { asked, files, .. } = counted;
             if asked < files {
                 agreed.under_way = true;
             } else if std::mem::take(&mut agreed.under_way) {
@@ -144,7 +189,12 @@ impl Deletions {
             match consent {
                 Err(why) => {
                     skip.push(folder.id);
-                    held::hold(&account, folder, &why, now).await?;
+                    // Their token is made of all of them: that of the same ones stays.
+                    let is_held = |held: &HeldSet| counted.held && held.reason.starts_with(&why.reason);
+                    if !folder.now().held.as_ref().is_some_and(is_held) {
+                        held::hold(&account, folder, &why, now).await?;
+                        self.counted.insert(folder.id, Counted { held: true, ..counted });
+                    }
                 }
                 Ok(()) => {
                     held::lift(&account, folder).await?;
@@ -158,7 +208,7 @@ impl Deletions {
             }
         }
         self.tidy(now).await?;
-        let again = now.saturating_add(5_000);
+        let again = if goes_on { now_ms().saturating_add(1) } else { now.saturating_add(5_000) };
         Ok((skip, if any { When::Now } else { When::At(again) }))
     }
 

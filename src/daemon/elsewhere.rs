@@ -7,68 +7,120 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crate::daemon::account::{Account, Fatal};
 use crate::daemon::clock::now_ms;
 use crate::daemon::folder::Folder;
 use crate::daemon::intake::answered;
-use crate::model::{FolderId, JobId, Local};
+use crate::model::{FolderId, JobId, Local, UnixMs};
 use crate::store::{StoreError, Unlooked};
 
 /// Rows read at once.
 const PAGE: usize = 1000;
+/// Pages read in one step of the committer: a long queue is read in many steps.
+const PAGES: usize = 4;
 /// So many rows of a folder are remembered as holding nothing that was elsewhere; those beyond are looked into again.
 const REMEMBERED: usize = 100_000;
+/// What a whole round has found is believed for so long.
+const BELIEVED: Duration = Duration::from_secs(5);
+
+/// Whether a deletion has to wait for a row that may be where the file went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum MayBe {
+    /// No such row waits.
+    No,
+    /// One waits, and is looked at next.
+    Yes,
+    /// Not all rows are read yet: it goes on with the next step.
+    Unknown,
+}
 
 /// What one account's committer has seen of such rows.
 #[derive(Debug, Default)]
-pub(crate) struct Elsewhere {
+pub(crate) struct Elsewhere(BTreeMap<FolderId, Round>);
+
+/// One folder's rows, read from the first to the last in as many steps as that takes.
+#[derive(Debug)]
+struct Round {
+    /// The last one read.
+    after: JobId,
+    /// One of those read may be where something went.
+    moved: bool,
+    /// When a round last ended without such a row, and up to which deletion.
+    clean: Option<(Instant, UnixMs)>,
     /// Rows, at their generations, whose paths hold nothing that base has elsewhere.
-    news: BTreeMap<FolderId, HashMap<JobId, i64>>,
+    news: HashMap<JobId, i64>,
+}
+
+impl Default for Round {
+    fn default() -> Self {
+        Self { after: JobId(i64::MIN), moved: false, clean: None, news: HashMap::new() }
+    }
+}
+
+impl Round {
+    /// Whether the last round says enough of the deletions up to this one.
+    fn is_clean(&self, newest: UnixMs) -> bool {
+        self.clean.is_some_and(|(at, upto)| newest <= upto && at.elapsed() < BELIEVED)
+    }
+
+    /// A page was read. Gives what is known if it was the last one.
+    fn read(&mut self, last: Option<JobId>, moved: bool, newest: UnixMs) -> Option<MayBe> {
+        self.moved |= moved;
+        if let Some(last) = last {
+            self.after = last;
+            return None;
+        }
+        self.after = JobId(i64::MIN);
+        let moved = std::mem::take(&mut self.moved);
+        self.clean = (!moved).then(|| (Instant::now(), newest));
+        Some(if moved { MayBe::Yes } else { MayBe::No })
+    }
 }
 
 impl Elsewhere {
     /// Whether a row waits that may be where one of the folder's staged deletions went.
-    pub(crate) async fn may_be(&mut self, account: &Arc<Account>, folder: &Arc<Folder>) -> Result<bool, Fatal> {
+    pub(crate) async fn may_be(&mut self, account: &Arc<Account>, folder: &Arc<Folder>) -> Result<MayBe, Fatal> {
         let Some(newest) = account.store.newest_deletion(folder.id).await? else {
-            self.news.remove(&folder.id);
-            return Ok(false);
+            self.0.remove(&folder.id);
+            return Ok(MayBe::No);
         };
-        let news = self.news.entry(folder.id).or_default();
-        let (mut after, mut moved) = (JobId(i64::MIN), Vec::new());
-        loop {
-            let page = account.store.unlooked_before(folder.id, newest, after, PAGE).await?;
-            let Some(last) = page.last() else { break };
-            after = last.id;
-            let more = page.len() == PAGE;
+        let round = self.0.entry(folder.id).or_default();
+        if round.is_clean(newest) {
+            return Ok(MayBe::No);
+        }
+        for _ in 0..PAGES {
+            let (page, last) = account.store.unlooked_before(folder.id, newest, round.after, PAGE).await?;
             let unknown: Vec<Unlooked> =
-                page.into_iter().filter(|row| news.get(&row.id) != Some(&row.generation)).collect();
+                page.into_iter().filter(|row| round.news.get(&row.id) != Some(&row.generation)).collect();
             let (at, of) = (Arc::clone(account), Arc::clone(folder));
             let looked = answered(folder, move || {
                 let known = unknown.into_iter().map(|row| Ok((was_elsewhere(&at, &of, &row)?, row)));
                 known.collect::<Result<Vec<_>, StoreError>>()
             });
             // Where the disk does not answer nothing is known to be gone.
-            let Some(looked) = looked.await? else { return Ok(true) };
+            let Some(looked) = looked.await? else { return Ok(MayBe::Yes) };
+            let mut moved = Vec::new();
             for (elsewhere, row) in looked {
                 if elsewhere {
                     // In a worker's hands it is being looked at only for a moment; then it is on its way up.
                     if !row.claimed || account.upward.is_looking() {
                         moved.push(row.id);
                     }
-                } else if news.len() < REMEMBERED {
-                    news.insert(row.id, row.generation);
+                } else if round.news.len() < REMEMBERED {
+                    round.news.insert(row.id, row.generation);
                 }
             }
-            if !more {
-                break;
+            let any = !moved.is_empty();
+            if any {
+                account.store.look_first(moved, now_ms()).await?;
+            }
+            if let Some(known) = round.read(last, any, newest) {
+                return Ok(known);
             }
         }
-        let waits = !moved.is_empty();
-        if waits {
-            account.store.look_first(moved, now_ms()).await?;
-        }
-        Ok(waits)
+        Ok(MayBe::Unknown)
     }
 }
 
@@ -85,4 +137,24 @@ fn was_elsewhere(account: &Account, folder: &Folder, row: &Unlooked) -> Result<b
         *from != row.path
             && !matches!(Folder::look_at(&root, from, Some(base)), Local::File(there) if there.ino == stat.ino)
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn l6_a_round_takes_as_many_steps_as_it_needs_and_is_believed_for_a_while() {
+        let mut round = Round::default();
+        assert!(!round.is_clean(7));
+        assert_eq!(round.read(Some(JobId(1000)), false, 7), None);
+        assert_eq!(round.after, JobId(1000));
+        // A row that was found in any of its steps counts to its end.
+        assert_eq!(round.read(Some(JobId(2000)), true, 7), None);
+        assert_eq!(round.read(None, false, 7), Some(MayBe::Yes));
+        assert!(!round.is_clean(7) && round.after == JobId(i64::MIN), "the next round begins anew");
+        assert_eq!(round.read(None, false, 7), Some(MayBe::No));
+        // Of a deletion that was staged after it a round says nothing.
+        assert!(round.is_clean(7) && !round.is_clean(8));
+    }
 }

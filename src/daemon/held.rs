@@ -53,12 +53,17 @@ pub(crate) async fn forget_let_through(account: &Account, folder: FolderId) -> R
     Ok(())
 }
 
+/// A person has agreed to the staged deletions up to this one.
+pub(crate) async fn approved(account: &Account, folder: &Folder) -> Result<ChangeId, Fatal> {
+    let upto = account.store.meta(&key(folder, "approved")).await?;
+    Ok(ChangeId(upto.and_then(|n| n.parse().ok()).unwrap_or(i64::MIN)))
+}
+
 /// Staged deletions that nobody has agreed to. Those with numbers up to `cleared` are known to be agreed to, which spares reading them again; where
 /// all are, it grows.
 pub(crate) async fn unapproved(account: &Account, folder: &Folder, cleared: &mut ChangeId) -> Result<u64, Fatal> {
     let store = &account.store;
-    let upto = store.meta(&key(folder, "approved")).await?;
-    let upto = ChangeId(upto.and_then(|n| n.parse().ok()).unwrap_or(i64::MIN)).max(*cleared);
+    let upto = approved(account, folder).await?.max(*cleared);
     let all = store.staged_deletes_after(folder.id, upto).await?;
     if all == 0 {
         return Ok(0);

@@ -9,7 +9,7 @@ use crate::daemon::clock::now_ms;
 use crate::daemon::copies::has_source;
 use crate::daemon::folder::{Folder, stands};
 use crate::daemon::intake::blocking;
-use crate::daemon::moves::{Proposal, old};
+use crate::daemon::moves::{MOMENTS, Proposal, old};
 use crate::daemon::swaps::{Proposed, seems_moved, step, with_room};
 use crate::local::Root;
 use crate::model::key::may_be_one;
@@ -17,13 +17,13 @@ use crate::model::{
     Base, Batch, Change, ChangeId, Due, FolderId, Local, Outcome, RelPath, Relocation, Remote, RemoteChange, RemotePath,
 };
 use crate::plan::moves::{Below, How, MOST, Old, Spelling, by_way, candidate, same_file, spelling};
-use crate::plan::swaps::{Together, together};
+use crate::plan::swaps::{Together, searches, together};
 use crate::store::{Looked, Planned, RowBelow, StoreError};
 
 /// Proposals wait this long for company: a worker looks at many rows at once.
 const GATHER: Duration = Duration::from_millis(50);
 /// A scan that still runs is waited for so long: the rows that it makes below a renamed directory then go with the move.
-const SCANNING: Duration = Duration::from_secs(2);
+const SCANNING: Duration = MOMENTS;
 /// A proposal that could not be looked at, or has others at work in its paths, for this long is none.
 const LONGEST: Duration = Duration::from_secs(30);
 /// What was at a new place may be told of elsewhere for so long, and longer while a scan runs.
@@ -97,7 +97,9 @@ impl Mover {
             }
             let mine: Vec<_> = mine.into_iter().map(|((_, to), proposal)| (to.clone(), proposal.clone())).collect();
             let (ours, of) = (Arc::clone(&account), Arc::clone(folder));
-            let mine = blocking(move || with_room(&ours, &of, &mine)).await?;
+            let summary = account.store.summary(folder.id).await?;
+            let searches = searches(summary.due + summary.claimed + summary.staged_uploads + summary.staged_deletes);
+            let mine = blocking(move || with_room(&ours, &of, &mine, searches)).await?;
             let groups = together(&mine.iter().map(step).collect::<Vec<_>>());
             let now: BTreeSet<usize> = groups.iter().flat_map(|group| group.steps.iter().copied()).collect();
             // What is not among them is proposed again by its row, should it still be so by then.
@@ -233,8 +235,16 @@ impl Mover {
             return Ok(());
         }
         let ours = Arc::clone(&account);
-        let not_so =
-            blocking(move || Ok(old.iter().filter(|c| !still_so(&ours, c)).map(|c| c.id).collect::<Vec<_>>())).await?;
+        let not_so = blocking(move || {
+            let mut not_so = Vec::new();
+            for change in &old {
+                if !still_so(&ours, change)? {
+                    not_so.push(change.id);
+                }
+            }
+            Ok(not_so)
+        })
+        .await?;
         account.store.withdraw(not_so, now_ms()).await?;
         Ok(())
     }
@@ -249,22 +259,22 @@ fn refuse(account: &Account, folder: FolderId, from: &RelPath, to: &RelPath) {
 }
 
 /// Whether a staged move is what the disk says.
-fn still_so(account: &Account, change: &Change) -> bool {
-    let RemoteChange::Relocate(relocation) = &change.what else { return true };
-    let Some(folder) = account.folder(change.folder) else { return false };
+fn still_so(account: &Account, change: &Change) -> Result<bool, StoreError> {
+    let RemoteChange::Relocate(relocation) = &change.what else { return Ok(true) };
+    let Some(folder) = account.folder(change.folder) else { return Ok(false) };
     let root = folder.root.pin();
     let now = root.observe(&change.path);
     let so = match (&relocation.base, now) {
-        (Some(base), Local::File(stat)) if relocation.alike => base.stat == stat && has_source(account, relocation),
+        (Some(base), Local::File(stat)) if relocation.alike => base.stat == stat && has_source(account, relocation)?,
         (Some(base), Local::File(stat)) => same_file(base, &stat),
         (None, Local::Dir) => {
             stands(&root, &relocation.source) == Local::Absent
-                || seems_moved(account, folder, &root, &relocation.source, &change.path)
+                || seems_moved(account, folder, &root, &relocation.source, &change.path)?
         }
         // On its way by another name: it has to go on, whatever became of it here.
         _ => false,
     };
-    so && folder.vouch(&root).is_ok()
+    Ok(so && folder.vouch(&root).is_ok())
 }
 
 /// What others of its round do about a move's places.

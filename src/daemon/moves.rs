@@ -1,7 +1,7 @@
 //! Local renames on their way to the committer: workers propose them, and the committer looks at them once more and stages them. The rules, and why
 //! it is done so, are in [`plan::moves`](crate::plan::moves).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use crate::daemon::intake::blocking;
 use crate::daemon::live::lock;
 use crate::daemon::swaps::seems_moved;
 use crate::local::{Kind, Root};
-use crate::model::{Base, FolderId, Job, Local, RelPath, Settled, Stat, WriteMode};
+use crate::model::{Base, Closed, FolderId, Job, Local, RelPath, Settled, Stat, WriteMode};
 use crate::plan::budget::Full;
 use crate::plan::decide::Action;
 use crate::plan::moves::{How, Old, Spelling, above, candidate, same_file, spelling};
@@ -28,6 +28,8 @@ const RENAMED_MS: i64 = 2_500;
 const LETTERS_MS: i64 = 60_000;
 /// For so long at the most the listing is waited for after a move.
 const LISTED: Duration = Duration::from_secs(10);
+/// A proposal is looked at within this time, unless something is in its way.
+pub(crate) const MOMENTS: Duration = Duration::from_secs(2);
 /// For so long a refused move is not proposed again.
 const REFUSED: Duration = Duration::from_mins(10);
 /// For so long a deletion waits for what is sent in a refused move's place.
@@ -68,7 +70,23 @@ pub(crate) struct Refusal {
 }
 
 impl Moves {
-    /// Folders in which something is proposed: it is looked at before anything else is claimed there.
+    /// Closes what nothing is claimed of while something is proposed. That is looked at within moments, and before anything else of its folder; but what
+    /// cannot be looked at by then, since somebody is at work there, say, closes its two places only.
+    fn close(&self, closed: &mut Closed) {
+        let state = lock(&self.0);
+        let stuck = |proposal: &Proposal| proposal.since.elapsed() >= MOMENTS;
+        let waits: BTreeSet<_> = state.proposed.iter().filter(|(_, p)| stuck(p)).map(|((of, _), _)| *of).collect();
+        for ((folder, to), proposal) in &state.proposed {
+            if waits.contains(folder) {
+                closed.place(*folder, to);
+                closed.place(*folder, &proposal.from);
+            } else {
+                closed.folders([*folder]);
+            }
+        }
+    }
+
+    /// Folders in which something is proposed.
     fn folders(&self) -> Vec<FolderId> {
         let mut folders: Vec<_> = lock(&self.0).proposed.keys().map(|(folder, _)| *folder).collect();
         folders.dedup();
@@ -159,8 +177,19 @@ impl Moves {
     }
 }
 
-/// Folders of which nothing is claimed for now.
-pub(crate) async fn busy(account: &Account) -> Result<Vec<FolderId>, Fatal> {
+/// Closes what nothing is claimed of for now. Gives whether that is anything.
+pub(crate) async fn close(account: &Account, closed: &mut Closed) -> Result<bool, Fatal> {
+    let mut mine = Closed::default();
+    mine.folders(account.store.moving().await?);
+    mine.folders(account.moves.unlisted(account));
+    account.moves.close(&mut mine);
+    let any = mine != Closed::default();
+    closed.join(mine);
+    Ok(any)
+}
+
+/// Folders in which something is being moved, or may be in a moment.
+async fn busy(account: &Account) -> Result<Vec<FolderId>, Fatal> {
     let mut folders = account.store.moving().await?;
     folders.extend(account.moves.folders());
     folders.extend(account.moves.unlisted(account));
@@ -265,7 +294,7 @@ fn sought(
         }
         // What takes the place of another file is moved there only if that pays.
         let alone = place != Place::Ours || stat.size >= WORTH_IT;
-        let Some((to, proposal)) = choose(account, folder, root, (from, job.path.clone()), how, alone) else {
+        let Some((to, proposal)) = choose(account, folder, root, (from, job.path.clone()), how, alone)? else {
             continue;
         };
         account.moves.propose(folder.id, to, proposal);
@@ -459,7 +488,7 @@ fn choose(
     (from, to): (RelPath, RelPath),
     how: How,
     alone: bool,
-) -> Option<(RelPath, Proposal)> {
+) -> Result<Option<(RelPath, Proposal)>, Unread> {
     let since = Instant::now();
     let mut how = how;
     let pairs = above(&from, &to);
@@ -472,25 +501,25 @@ fn choose(
             && refusal.is_none()
             && root.observe(&new) == Local::Dir
             && folder.ignored(&old, true).is_none()
-            && match (stands(root, &old), account.store.agreed_below_blocking(folder.id, &new)) {
-                (Local::Absent, Ok(false)) => true,
+            && match (stands(root, &old), account.store.agreed_below_blocking(folder.id, &new)?) {
+                (Local::Absent, false) => true,
                 // Others may have come to its old place, and gone from its new one.
-                (Local::Absent | Local::Dir, Ok(_)) => seems_moved(account, folder, root, &old, &new),
+                (Local::Absent | Local::Dir, _) => seems_moved(account, folder, root, &old, &new)?,
                 _ => false,
             };
         if may_be {
-            return Some((new, Proposal { from: old, dir: true, how, since }));
+            return Ok(Some((new, Proposal { from: old, dir: true, how, since })));
         }
     }
     if !alone {
-        return None;
+        return Ok(None);
     }
     match account.moves.refusal(folder.id, &from, &to) {
         Some(Refusal { copy: true, .. }) if how == How::Move => how = How::Copy,
-        Some(_) => return None,
+        Some(_) => return Ok(None),
         None => {}
     }
-    Some((to, Proposal { from, dir: false, how, since }))
+    Ok(Some((to, Proposal { from, dir: false, how, since })))
 }
 
 /// Directories (or files) that are gone, with all that base knows in them: looked at only after the new ones have been scanned, since they may be the

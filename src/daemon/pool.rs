@@ -7,7 +7,7 @@ use crate::daemon::account::{Account, Fatal};
 use crate::daemon::clock::{chance, ms, now_ms};
 use crate::daemon::live::lock;
 use crate::dropbox::{CallError, TransportKind};
-use crate::model::{Failure, Next, UnixMs};
+use crate::model::{Closed, Failure, Next, UnixMs};
 use crate::plan::retry;
 use crate::plan::wait::{LONGEST_MS, is_ahead};
 use crate::store::{Session, Whole};
@@ -54,7 +54,7 @@ async fn fill(account: &Account, files: Vec<Whole>) -> Result<Result<Vec<Session
         {
             return Ok(Ok(sessions));
         }
-        let due = account.store.due_summary(now_ms(), account.config.upload.chunk_size, &[]).await?;
+        let due = account.store.due_summary(now_ms(), account.config.upload.chunk_size, &Closed::default()).await?;
         let others = account.sessions_wanted.load(Ordering::Relaxed).saturating_sub(n);
         // Whatever is on its way will want a session, too: one call for all of it.
         let coming = due.due_small.saturating_add(due.waiting).saturating_add(due.claimed);

@@ -11,8 +11,6 @@ use crate::store::StoreError;
 
 /// So many files of a directory are asked for where the rest of it has gone.
 const ASKED: usize = 8;
-/// So many times a round it is asked where something has gone.
-const SEARCHES: usize = 200;
 
 /// A proposal with its new path.
 pub(crate) type Proposed = (RelPath, Proposal);
@@ -24,29 +22,40 @@ pub(crate) fn step((to, proposal): &Proposed) -> Step<'_> {
 
 /// Whether a directory may have been renamed to where something is, or from where something is by now: what little is asked for here is looked at
 /// wholly before anything comes of it.
-pub(crate) fn seems_moved(account: &Account, folder: &Folder, root: &Root, from: &RelPath, to: &RelPath) -> bool {
-    let some = account.store.base_below_blocking(folder.id, from, None, ASKED).unwrap_or_default();
+pub(crate) fn seems_moved(
+    account: &Account,
+    folder: &Folder,
+    root: &Root,
+    from: &RelPath,
+    to: &RelPath,
+) -> Result<bool, StoreError> {
+    let some = account.store.base_below_blocking(folder.id, from, None, ASKED)?;
     let is_there = |(path, base): &(RelPath, _)| {
         let at = path.moved(from, to);
         at.is_some_and(|at| matches!(root.observe(&at), Local::File(now) if same_file(base, &now)))
     };
-    some.iter().filter(|one| is_there(one)).count() * 2 > some.len()
+    Ok(some.iter().filter(|one| is_there(one)).count() * 2 > some.len())
 }
 
 /// Proposals, each with those that make room for it where base knows something at its new place: what has become of that. Of very many some are left
 /// for the next round.
 ///
 /// The rows of what went elsewhere are in the queue by now, or it is not found. Blocks.
-pub(crate) fn with_room(account: &Account, folder: &Folder, mine: &[Proposed]) -> Result<Vec<Proposed>, StoreError> {
+pub(crate) fn with_room(
+    account: &Account,
+    folder: &Folder,
+    mine: &[Proposed],
+    searches: u64,
+) -> Result<Vec<Proposed>, StoreError> {
     let root = folder.root.pin();
-    let (mut found, mut asked): (Vec<Proposed>, usize) = (Vec::new(), 0);
+    let (mut found, mut searched): (Vec<Proposed>, u64) = (Vec::new(), 0);
     for proposed in mine {
-        if asked >= SEARCHES {
+        if searched >= searches {
             break;
         }
         found.push(proposed.clone());
         let mut last = proposed.clone();
-        while asked < SEARCHES {
+        while searched < searches {
             let (place, dir) = (last.0, last.1.dir);
             let known = || mine.iter().chain(&found);
             if last.1.how != How::Move
@@ -55,8 +64,7 @@ pub(crate) fn with_room(account: &Account, folder: &Folder, mine: &[Proposed]) -
             {
                 break;
             }
-            asked += 1;
-            let Some(to) = gone_to(account, folder, &root, &place, dir)? else { break };
+            let Some(to) = gone_to(account, folder, &root, (&place, dir), &mut searched)? else { break };
             if known().any(|(other, _)| *other == to) || account.moves.refusal(folder.id, &place, &to).is_some() {
                 break;
             }
@@ -72,8 +80,8 @@ fn gone_to(
     account: &Account,
     folder: &Folder,
     root: &Root,
-    from: &RelPath,
-    dir: bool,
+    (from, dir): (&RelPath, bool),
+    searched: &mut u64,
 ) -> Result<Option<RelPath>, StoreError> {
     let known = if dir {
         account.store.base_below_blocking(folder.id, from, None, ASKED)?
@@ -83,6 +91,7 @@ fn gone_to(
     for (path, base) in known {
         // Below a renamed directory the names are what they were.
         let end = dir.then(|| path.as_str().get(from.as_str().len()..)).flatten();
+        *searched += 1;
         for at in account.store.waiting_like_blocking(folder.id, end, base.stat.size)? {
             if at.is_under(from) || !matches!(root.observe(&at), Local::File(now) if same_file(&base, &now)) {
                 continue;

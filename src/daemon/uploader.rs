@@ -19,7 +19,7 @@ use crate::daemon::clock::{chance, ms, now_ms};
 use crate::daemon::fetch::{self, Fetch};
 use crate::daemon::intake::{blocking, until};
 use crate::daemon::{copies, hashed, large, moves, pack};
-use crate::model::{Claimed, Failure, FolderId, Job, Next, RemoteChange, Settled, UnixMs};
+use crate::model::{Claimed, Closed, Failure, Job, Next, RemoteChange, Settled, UnixMs};
 use crate::plan::pack::{GATHER_MS, Queue, SCAN_MS, claim_at, with_enough_workers};
 use crate::plan::retry;
 use crate::store::Claim;
@@ -103,17 +103,16 @@ impl Uploader {
         let mut changed = account.store.changed();
         let ceilings = account.pack_ceilings();
         let files = pack::files(ceilings);
-        let mut skip;
+        let mut closed;
         loop {
             strike();
             changed.borrow_and_update();
-            skip = self.to_skip();
-            let moving = moves::busy(account).await?;
+            closed = self.closed();
+            let moving = moves::close(account, &mut closed).await?;
             // Their end is not always a change of the database.
-            let again = (!moving.is_empty()).then(|| now_ms().saturating_add(SOON_MS));
-            skip.extend(moving);
+            let again = moving.then(|| now_ms().saturating_add(SOON_MS));
             let now = now_ms();
-            let due = account.store.due_summary(now, account.config.upload.chunk_size, &skip).await?;
+            let due = account.store.due_summary(now, account.config.upload.chunk_size, &closed).await?;
             let gather = match due.next_due_at {
                 _ if account.scanning() => SCAN_MS,
                 Some(at) if at <= now + GATHER_MS => GATHER_MS,
@@ -143,7 +142,7 @@ impl Uploader {
             .await;
         }
         let looking = account.upward.look();
-        let claimed = account.store.claim_skipping(self.limit(), &skip).await?;
+        let claimed = account.store.claim_skipping(self.limit(), &closed).await?;
         tracing::debug!(account = %account.name, rows = claimed.len(), "claimed");
         Ok(self.taken(claimed, looking))
     }
@@ -155,17 +154,18 @@ impl Uploader {
     }
 
     /// Folders that nothing is claimed of now.
-    fn to_skip(&self) -> Vec<FolderId> {
+    fn closed(&self) -> Closed {
         let account = &self.account;
-        let mut skip = account.folders_without_root();
-        skip.extend(account.remote.folders_without_root());
-        skip.extend(account.remote.folders_to_wait_for());
+        let mut closed = Closed::default();
+        closed.folders(account.folders_without_root());
+        closed.folders(account.remote.folders_without_root());
+        closed.folders(account.remote.folders_to_wait_for());
         // What comes down is decided from a listing of this run, or not at all.
         let down = account.folders.iter().filter(|f| f.comes_down() && !account.remote.is_listed(f.id));
-        skip.extend(down.map(|f| f.id));
+        closed.folders(down.map(|f| f.id));
         let (workers, folders) = (account.config.upload.workers, account.folders.len());
-        skip.extend(with_enough_workers(&account.upward.at_work(), workers, folders));
-        skip
+        closed.folders(with_enough_workers(&account.upward.at_work(), workers, folders));
+        closed
     }
 
     fn limit(&self) -> Claim {
@@ -184,12 +184,12 @@ impl Uploader {
         let _turn = rest(account.claim_turn.lock()).await;
         let mut changed = account.store.changed();
         changed.borrow_and_update();
-        let mut skip = self.to_skip();
-        skip.extend(moves::busy(account).await?);
+        let mut closed = self.closed();
+        moves::close(account, &mut closed).await?;
         let looking = account.upward.look();
-        let mut claimed = account.store.claim_empty(self.limit(), &skip).await?;
+        let mut claimed = account.store.claim_empty(self.limit(), &closed).await?;
         if claimed.is_empty() {
-            claimed = account.store.claim_skipping(self.limit(), &skip).await?;
+            claimed = account.store.claim_skipping(self.limit(), &closed).await?;
         }
         if let Some(taken) = self.taken(claimed, looking) {
             return Ok(Some(taken));

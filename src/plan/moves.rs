@@ -31,8 +31,6 @@
 //! ([`by_way`]), since Dropbox refuses such a move; where the disk takes both names for one, what it lists under the new one has left the old one. What
 //! changed places, or has to wait for another's place, is in [`swaps`](super::swaps).
 
-use std::collections::BTreeSet;
-
 use unicode_normalization::UnicodeNormalization as _;
 
 use crate::model::key::may_be_one;
@@ -165,19 +163,6 @@ impl Below {
             && self.same > self.changed.saturating_add(self.missing)
             && self.same > self.stayed.saturating_mul(10)
     }
-}
-
-/// Whether a path is at, below or above one of these.
-pub(super) fn meets(places: &BTreeSet<RelPath>, path: &RelPath) -> bool {
-    let mut at = Some(path.clone());
-    while let Some(here) = at {
-        if places.contains(&here) {
-            return true;
-        }
-        at = here.parent();
-    }
-    // No component begins with anything below U+0001, so what lies below stands from there on.
-    path.child("\u{1}").is_ok_and(|first| places.range(first..).next().is_some_and(|next| next.is_under(path)))
 }
 
 /// What a move or copy brought to its new place.

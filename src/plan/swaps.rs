@@ -18,10 +18,21 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::RelPath;
-use crate::plan::moves::meets;
+use crate::model::closed::meets;
 
 /// A file smaller than this is sent when it takes the place of another one, in bytes.
 pub const WORTH_IT: u64 = 4 << 20;
+
+/// So many rows are read at most in a round to find out where things have gone ...
+const READ: u64 = 400_000;
+/// ... in so many searches.
+const SEARCHES: u64 = 200;
+
+/// How often a round may search the queue of so many rows, each of which every search reads: the longer the queue, the more is left for the next
+/// round.
+pub fn searches(rows: u64) -> u64 {
+    (READ / rows.max(1)).clamp(1, SEARCHES)
+}
 
 /// A move or a copy that is proposed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -18,7 +18,7 @@ impl Store {
     /// `skip_folders`. Two changes of one remote path (however its letters are cased) never share a batch. `None`: there is nothing to commit.
     ///
     /// # Errors
-    /// When another batch is still open, or the database cannot be written.
+    /// When another batch is still open (of those to the local trash one may be, beside one of the others), or the database cannot be written.
     pub async fn begin_batch(
         &self,
         kind: BatchKind,
@@ -60,8 +60,8 @@ impl Store {
         .await
     }
 
-    /// Batches that were begun and not settled: after a crash, what may be under way. At most one, by [`Store::begin_batch`]. Its job must come
-    /// to its end before another batch begins, even if all its changes were dropped with their folder.
+    /// Batches that were begun and not settled: after a crash, what may be under way. At most one, by [`Store::begin_batch`], and one to the local
+    /// trash. Its job must come to its end before another batch begins, even if all its changes were dropped with their folder.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -136,7 +136,9 @@ fn begin(
     most: i64,
     now: UnixMs,
 ) -> Step<Option<Batch>> {
-    if let Some(open) = conn.query_row("SELECT id FROM batch", [], |r| r.get::<_, i64>(0)).optional()? {
+    // What is made on this disk only has nothing to do with the commits.
+    let open = "SELECT id FROM batch WHERE (kind = 'trash') = ?1";
+    if let Some(open) = conn.query_row(open, [kind == BatchKind::Trash], |r| r.get::<_, i64>(0)).optional()? {
         return Err(Fault::Said(format!("batch {open} is not settled yet: batches of one account never overlap")));
     }
     let mut candidates: Vec<(UnixMs, i64, String)> = Vec::new();

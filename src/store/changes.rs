@@ -305,6 +305,10 @@ fn plain(conn: &Connection, job: &Job, kind: BatchKind, path: &RemotePath, rev: 
     Ok(())
 }
 
+/// When the last of what is ready was staged: numbers only grow, so that what is before it need not be read.
+pub(super) const LAST_READY: &str = "SELECT created_at FROM change
+    WHERE +kind = ?1 AND folder = ?2 AND batch IS NULL AND not_before <= ?3 ORDER BY id DESC LIMIT 1";
+
 fn count_ready(conn: &Connection, kind: BatchKind, folders: &[FolderId], now: UnixMs) -> Step<Ready> {
     let mut ready = Ready { kind, entries: 0, bytes: 0, oldest: None, newest: None, next_not_before: None };
     let mut open = conn.prepare_cached(
@@ -312,23 +316,22 @@ fn count_ready(conn: &Connection, kind: BatchKind, folders: &[FolderId], now: Un
            (SELECT size, created_at FROM change
              WHERE kind = ?1 AND folder = ?2 AND batch IS NULL AND not_before <= ?3 ORDER BY not_before LIMIT ?4)",
     )?;
-    let mut newest = conn.prepare_cached(
-        "SELECT max(created_at) FROM change WHERE kind = ?1 AND folder = ?2 AND batch IS NULL AND not_before <= ?3",
-    )?;
+    let mut newest = conn.prepare_cached(LAST_READY)?;
     let mut later = conn.prepare_cached(
         "SELECT min(not_before) FROM change WHERE kind = ?1 AND folder = ?2 AND batch IS NULL AND not_before > ?3",
     )?;
     for folder in folders {
-        open.query_row(params![word(kind), folder.0, now, COUNTED], |r| {
+        let counted = open.query_row(params![word(kind), folder.0, now, COUNTED], |r| {
             ready.entries += row::count(r, 0)?;
             ready.bytes = ready.bytes.saturating_add(row::count(r, 1)?);
             ready.oldest = ready.oldest.into_iter().chain(r.get::<_, Option<_>>(2)?).min();
             ready.newest = ready.newest.into_iter().chain(r.get::<_, Option<_>>(3)?).max();
-            Ok(())
+            r.get::<_, i64>(0)
         })?;
         // Above what is counted, the last one staged is not among the first: deletions must know when they rest.
-        if kind == BatchKind::Delete {
-            let last: Option<UnixMs> = newest.query_row(params![word(kind), folder.0, now], |r| r.get(0))?;
+        if kind == BatchKind::Delete && counted >= COUNTED {
+            let of = params![word(kind), folder.0, now];
+            let last: Option<UnixMs> = newest.query_row(of, |r| r.get(0)).optional()?;
             ready.newest = ready.newest.into_iter().chain(last).max();
         }
         let next: Option<UnixMs> = later.query_row(params![word(kind), folder.0, now], |r| r.get(0))?;

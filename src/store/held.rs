@@ -10,6 +10,18 @@ use crate::model::{ChangeId, Failure, FolderId, JobId, RelPath, UnixMs};
 /// there; one with a problem was looked at, too.
 const UNLOOKED: &str = "(code IS NULL OR attempts = 0) AND NOT (burst > since AND burst >= due_at)";
 
+/// When the last of a folder's deletions was staged: numbers only grow, so that no other need be read.
+pub(super) const NEWEST: &str = "SELECT created_at FROM change
+    WHERE folder = ?1 AND kind IN ('delete', 'trash') AND batch IS NULL ORDER BY id DESC LIMIT 1";
+
+/// The next rows of all folders, and whether nobody has looked at them: what a page costs depends on nothing but its length.
+pub(super) fn unlooked_page() -> String {
+    format!(
+        "SELECT id, folder = ?1 AND state IN ('due', 'claimed') AND since <= ?3 AND size > 0 AND {UNLOOKED}, generation, path, state = 'claimed'
+           FROM job WHERE id > ?2 ORDER BY id LIMIT ?4"
+    )
+}
+
 /// A row that nobody has looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unlooked {
@@ -24,21 +36,16 @@ pub struct Unlooked {
 }
 
 impl Store {
-    /// When the newest of a folder's deletions was staged that are in no batch; `None`: there is none.
+    /// When the last of a folder's deletions was staged that are in no batch; `None`: there is none.
     ///
     /// # Errors
     /// When the database cannot be read.
     pub async fn newest_deletion(&self, folder: FolderId) -> Result<Option<UnixMs>, StoreError> {
-        self.read(move |conn| {
-            let mut select = conn.prepare_cached(
-                "SELECT max(created_at) FROM change WHERE folder = ?1 AND kind IN ('delete', 'trash') AND batch IS NULL",
-            )?;
-            Ok(select.query_row([folder.0], |r| r.get(0))?)
-        })
-        .await
+        self.read(move |conn| Ok(conn.prepare_cached(NEWEST)?.query_row([folder.0], |r| r.get(0)).optional()?)).await
     }
 
-    /// A page of a folder's rows for files that were seen up to `until` and that nobody has looked at, by number, from after `after` on.
+    /// Of the next `limit` rows, by number, from after `after` on: those of a folder's files that were seen up to `until` and that nobody has looked
+    /// at. And the last row that was read; `None`: that is the end.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -48,20 +55,19 @@ impl Store {
         until: UnixMs,
         after: JobId,
         limit: usize,
-    ) -> Result<Vec<Unlooked>, StoreError> {
+    ) -> Result<(Vec<Unlooked>, Option<JobId>), StoreError> {
         self.read(move |conn| {
-            let mut select = conn.prepare_cached(&format!(
-                "SELECT id, generation, path, state = 'claimed' FROM job
-                  WHERE folder = ?1 AND id > ?2 AND state IN ('due', 'claimed') AND since <= ?3 AND size > 0 AND {UNLOOKED}
-                  ORDER BY id LIMIT ?4"
-            ))?;
+            let mut select = conn.prepare_cached(&unlooked_page())?;
             let mut rows = select.query(params![folder.0, after.0, until, row::limit(limit)])?;
-            let mut found = Vec::new();
+            let (mut found, mut read, mut last) = (Vec::new(), 0, None);
             while let Some(r) = rows.next()? {
-                let (id, generation, claimed) = (JobId(r.get(0)?), r.get(1)?, r.get(3)?);
-                found.push(Unlooked { id, generation, path: row::rel(r, 2)?, claimed });
+                (read, last) = (read + 1, Some(JobId(r.get(0)?)));
+                if r.get(1)? {
+                    let (id, generation, claimed) = (JobId(r.get(0)?), r.get(2)?, r.get(4)?);
+                    found.push(Unlooked { id, generation, path: row::rel(r, 3)?, claimed });
+                }
             }
-            Ok(found)
+            Ok((found, last.filter(|_| read == limit)))
         })
         .await
     }

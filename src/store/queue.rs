@@ -7,8 +7,9 @@ use rusqlite::{Connection, params};
 use super::error::{Step, StoreError};
 use super::row::{self, at_or_below};
 use super::{Store, base, base_dir};
+use crate::model::closed::Places;
 use crate::model::failure::GONE_IN_DROPBOX;
-use crate::model::{Claimed, Due, FolderId, Job, JobId, RelPath, Stat, UnixMs};
+use crate::model::{Claimed, Closed, Due, FolderId, Job, JobId, RelPath, Stat, UnixMs};
 
 /// Counts in a [`DueSummary`] stop here, so that they cost the same with ten rows and with ten million.
 const COUNTED: i64 = 2000;
@@ -300,16 +301,16 @@ impl Store {
     /// # Errors
     /// When the database cannot be written.
     pub async fn claim(&self, limit: Claim) -> Result<Vec<Claimed>, StoreError> {
-        self.claim_skipping(limit, &[]).await
+        self.claim_skipping(limit, &Closed::default()).await
     }
 
-    /// As [`Store::claim`], but nothing of these folders: they are paused, or their roots are missing.
+    /// As [`Store::claim`], but nothing of what is closed: paused folders, say, or the places of a move that waits.
     ///
     /// # Errors
     /// When the database cannot be written.
-    pub async fn claim_skipping(&self, limit: Claim, skip: &[FolderId]) -> Result<Vec<Claimed>, StoreError> {
-        let skip = skip.to_vec();
-        self.inner.writer.step(false, limit.max_files, move |conn| take(conn, &limit, &skip, i64::MAX)).await
+    pub async fn claim_skipping(&self, limit: Claim, closed: &Closed) -> Result<Vec<Claimed>, StoreError> {
+        let closed = closed.clone();
+        self.inner.writer.step(false, limit.max_files, move |conn| take(conn, &limit, &closed, i64::MAX)).await
     }
 
     /// As [`Store::claim_skipping`], but only paths that were seen empty or gone here, or of which only Dropbox has told (their runs of local
@@ -317,18 +318,18 @@ impl Store {
     ///
     /// # Errors
     /// When the database cannot be written.
-    pub async fn claim_empty(&self, limit: Claim, skip: &[FolderId]) -> Result<Vec<Claimed>, StoreError> {
-        let skip = skip.to_vec();
-        self.inner.writer.step(false, limit.max_files, move |conn| take(conn, &limit, &skip, 0)).await
+    pub async fn claim_empty(&self, limit: Claim, closed: &Closed) -> Result<Vec<Claimed>, StoreError> {
+        let closed = closed.clone();
+        self.inner.writer.step(false, limit.max_files, move |conn| take(conn, &limit, &closed, 0)).await
     }
 
-    /// What there is to claim outside of the folders in `skip`; files above `small` bytes are the large ones.
+    /// What there is to claim outside of what is closed; files above `small` bytes are the large ones.
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub async fn due_summary(&self, now: UnixMs, small: u64, skip: &[FolderId]) -> Result<DueSummary, StoreError> {
-        let skip = skip.to_vec();
-        self.read(move |conn| summarize(conn, now, small, &skip)).await
+    pub async fn due_summary(&self, now: UnixMs, small: u64, closed: &Closed) -> Result<DueSummary, StoreError> {
+        let closed = closed.clone();
+        self.read(move |conn| summarize(conn, now, small, &closed)).await
     }
 }
 
@@ -348,23 +349,35 @@ pub(super) fn look_below(conn: &Connection, folder: FolderId, dir: &RelPath, now
     Ok(())
 }
 
-/// The candidates of one folder: id, `due_at`, size.
-pub(super) const CANDIDATES: &str = "SELECT id, due_at, size FROM job
+/// The candidates of one folder: `due_at`, id, size, path.
+pub(super) const CANDIDATES: &str = "SELECT due_at, id, size, path FROM job
     WHERE folder = ?1 AND state = 'due' AND due_at <= ?2 AND (size <= ?4 OR burst = 0) ORDER BY due_at LIMIT ?3";
 /// The claim itself.
 pub(super) const TAKE: &str =
     "UPDATE job SET state = 'claimed' WHERE id = ?1 RETURNING folder, path, generation, attempts, since";
 
 /// Claims rows of one folder, the one whose row has been due for longest: a disk that does not answer holds up the rows beside it.
-fn take(conn: &Connection, limit: &Claim, skip: &[FolderId], most: i64) -> Step<Vec<Claimed>> {
+fn take(conn: &Connection, limit: &Claim, closed: &Closed, most: i64) -> Step<Vec<Claimed>> {
     let mut candidates: Vec<(UnixMs, i64, i64)> = Vec::new();
     {
         let mut select = conn.prepare_cached(CANDIDATES)?;
-        for folder in row::folders_without(conn, skip)? {
-            let rows = row::limit(limit.max_files.max(1));
-            let found = select
-                .query_map(params![folder.0, limit.now, rows, most], |r| Ok((r.get(1)?, r.get(0)?, r.get(2)?)))?;
-            let mut of_folder = found.collect::<rusqlite::Result<Vec<_>>>()?;
+        for folder in open_folders(conn, closed)? {
+            let (wanted, places) = (limit.max_files.max(1), closed.places(folder));
+            // Any number of those that are passed over may come first.
+            let rows = if places.is_some() { i64::MAX } else { row::limit(wanted) };
+            let mut found = select.query(params![folder.0, limit.now, rows, most])?;
+            let mut of_folder = Vec::new();
+            while let Some(r) = found.next()? {
+                if let Some(places) = places
+                    && places.meet(row::text(r, 3)?)
+                {
+                    continue;
+                }
+                of_folder.push((r.get(0)?, r.get(1)?, r.get(2)?));
+                if of_folder.len() >= wanted {
+                    break;
+                }
+            }
             of_folder.sort_unstable();
             if candidates.is_empty() || of_folder.first().is_some_and(|first| Some(first) < candidates.first()) {
                 candidates = of_folder;
@@ -404,7 +417,34 @@ fn take(conn: &Connection, limit: &Claim, skip: &[FolderId], most: i64) -> Step<
     Ok(claimed)
 }
 
-fn summarize(conn: &Connection, now: UnixMs, small: u64, skip: &[FolderId]) -> Step<DueSummary> {
+/// The folders that are not closed as a whole.
+fn open_folders(conn: &Connection, closed: &Closed) -> Step<Vec<FolderId>> {
+    Ok(row::folders_without(conn, &[])?.into_iter().filter(|folder| !closed.has_folder(*folder)).collect())
+}
+
+/// Of a folder's due rows those outside of the closed places, as far as they are counted: how many, how many of them large, their bytes and the
+/// earliest time.
+fn due_outside(conn: &Connection, folder: FolderId, places: &Places, (now, small): (UnixMs, u64)) -> Step<DueSummary> {
+    let mut sum = DueSummary::default();
+    let mut select = conn.prepare_cached(CANDIDATES)?;
+    let mut rows = select.query(params![folder.0, now, i64::MAX, i64::MAX])?;
+    while let Some(r) = rows.next()?.filter(|_| sum.due_small + sum.due_large < row::uint(COUNTED)) {
+        if places.meet(row::text(r, 3)?) {
+            continue;
+        }
+        let size = row::count(r, 2)?;
+        if size > small {
+            sum.due_large += 1;
+        } else {
+            sum.due_small += 1;
+        }
+        sum.due_bytes = sum.due_bytes.saturating_add(size);
+        sum.oldest_due = sum.oldest_due.or(r.get(0)?);
+    }
+    Ok(sum)
+}
+
+fn summarize(conn: &Connection, now: UnixMs, small: u64, closed: &Closed) -> Step<DueSummary> {
     let mut sum = DueSummary::default();
     let mut due = conn.prepare_cached(
         "SELECT count(*), coalesce(sum(size > ?3), 0), CAST(total(size) AS INTEGER), min(due_at) FROM
@@ -416,15 +456,19 @@ fn summarize(conn: &Connection, now: UnixMs, small: u64, skip: &[FolderId]) -> S
     )?;
     let mut claimed = conn.prepare_cached("SELECT claimed FROM tally WHERE folder = ?1")?;
     let earlier = |a: Option<UnixMs>, b: Option<UnixMs>| a.into_iter().chain(b).min();
-    for folder in row::folders_without(conn, skip)? {
-        due.query_row(params![folder.0, now, row::int(small), COUNTED], |r| {
-            let (all, large) = (row::count(r, 0)?, row::count(r, 1)?);
-            sum.due_large += large;
-            sum.due_small += all.saturating_sub(large);
-            sum.due_bytes = sum.due_bytes.saturating_add(row::count(r, 2)?);
-            sum.oldest_due = earlier(sum.oldest_due, r.get(3)?);
-            Ok(())
-        })?;
+    for folder in open_folders(conn, closed)? {
+        let found = match closed.places(folder) {
+            Some(places) => due_outside(conn, folder, places, (now, small))?,
+            None => due.query_row(params![folder.0, now, row::int(small), COUNTED], |r| {
+                let (all, due_large) = (row::count(r, 0)?, row::count(r, 1)?);
+                let (due_small, due_bytes) = (all.saturating_sub(due_large), row::count(r, 2)?);
+                Ok(DueSummary { due_small, due_large, due_bytes, oldest_due: r.get(3)?, ..DueSummary::default() })
+            })?,
+        };
+        sum.due_large += found.due_large;
+        sum.due_small += found.due_small;
+        sum.due_bytes = sum.due_bytes.saturating_add(found.due_bytes);
+        sum.oldest_due = earlier(sum.oldest_due, found.oldest_due);
         later.query_row(params![folder.0, now, COUNTED], |r| {
             sum.waiting += row::count(r, 0)?;
             sum.next_due_at = earlier(sum.next_due_at, r.get(1)?);

@@ -10,7 +10,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-use super::error::{Step, StoreError};
+use super::error::{Fault, Step, StoreError};
 use super::remote::{self, ListingId, TreeId};
 use super::remote_names::Names;
 use super::remote_view::{self, Sought, WalkAt, view};
@@ -158,7 +158,9 @@ pub(super) fn carry_out(conn: &Connection, id: ListingId, slice: &Slice, now: Un
     for found in &slice.differing {
         enqueue(conn, found, now)?;
     }
-    let position = slice.position.as_ref().map(serde_json::to_string).transpose().unwrap_or_default();
+    // Without a position the comparison would count as ended.
+    let position = slice.position.as_ref().map(serde_json::to_string).transpose();
+    let position = position.map_err(|error| Fault::Said(format!("how far a comparison has come: {error}")))?;
     conn.prepare_cached("UPDATE remote_listing SET compare_at = ?2 WHERE id = ?1 AND compare_at IS ?3")?
         .execute(params![id.0, position, slice.before])?;
     let mut delete = conn.prepare_cached("DELETE FROM remote_touched WHERE listing = ?1 AND path = ?2")?;

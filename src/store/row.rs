@@ -35,6 +35,11 @@ fn refused(i: usize, error: impl std::error::Error + Send + Sync + 'static) -> r
     rusqlite::Error::FromSqlConversionFailure(i, Type::Text, Box::new(error))
 }
 
+/// The column `i` as it stands.
+pub(super) fn text<'row>(row: &'row Row<'_>, i: usize) -> rusqlite::Result<&'row str> {
+    Ok(row.get_ref(i)?.as_str()?)
+}
+
 /// The column `i` as a path below a folder.
 pub(super) fn rel(row: &Row<'_>, i: usize) -> rusqlite::Result<RelPath> {
     RelPath::parse(row.get_ref(i)?.as_str()?).map_err(|e| refused(i, e))

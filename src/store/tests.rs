@@ -2,6 +2,7 @@
 
 mod compare;
 mod copies;
+mod deletions;
 mod hash_cache;
 mod history;
 mod opening;
@@ -18,7 +19,7 @@ use tempfile::TempDir;
 use super::error::StoreError;
 use super::{Claim, Store};
 use crate::model::{
-    Base, BatchKind, Claimed, ContentHash, Due, FolderId, Job, RelPath, RemoteChange, RemotePath, Stat, UnixMs,
+    Base, BatchKind, Claimed, Closed, ContentHash, Due, FolderId, Job, RelPath, RemoteChange, RemotePath, Stat, UnixMs,
     WriteMode,
 };
 

@@ -2,6 +2,8 @@
 
 mod budget;
 mod renames;
+mod stuck;
+mod torn;
 mod two_daemons;
 use std::time::Duration;
 

@@ -119,3 +119,10 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn l6_a_round_reads_no_more_rows_however_long_the_queue_is() {
+    for (rows, times) in [(0, 200), (2_000, 200), (10_000, 40), (100_000, 4), (1_000_000, 1), (u64::MAX, 1)] {
+        assert_eq!(searches(rows), times, "{rows}");
+    }
+}

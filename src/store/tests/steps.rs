@@ -175,12 +175,14 @@ async fn a_claim_is_one_large_file_or_a_pack_of_small_ones() {
         due("later", 1, 99),
     ];
     home.store.enqueue(home.folder, rows, 0).await.unwrap();
-    let sum = home.store.due_summary(50, 100, &[]).await.unwrap();
+    let mut closed = Closed::default();
+    closed.folders([home.folder]);
+    let sum = home.store.due_summary(50, 100, &Closed::default()).await.unwrap();
     assert_eq!((sum.due_small, sum.due_large, sum.due_bytes, sum.waiting, sum.claimed), (3, 2, 1830, 1, 0));
     assert_eq!((sum.oldest_due, sum.next_due_at), (Some(1), Some(99)));
-    assert_eq!(home.store.due_summary(50, 100, &[home.folder]).await.unwrap(), crate::store::DueSummary::default());
+    assert_eq!(home.store.due_summary(50, 100, &closed).await.unwrap(), crate::store::DueSummary::default());
     let limit = Claim { max_files: 5, max_bytes: 25, small: 100, now: 50 };
-    assert!(home.store.claim_skipping(limit, &[home.folder]).await.unwrap().is_empty());
+    assert!(home.store.claim_skipping(limit, &closed).await.unwrap().is_empty());
     let mut taken = Vec::new();
     for _ in 0..5 {
         let claimed = home.store.claim(limit).await.unwrap();

@@ -77,7 +77,7 @@ async fn parts_stay_until_the_session_is_replaced_or_the_row_goes() {
 async fn a_run_of_changes_puts_a_row_off_but_not_for_ever() {
     let home = home().await;
     home.store.set_longest(60_000);
-    let next = async |now: UnixMs| home.store.due_summary(now, 1, &[]).await.unwrap();
+    let next = async |now: UnixMs| home.store.due_summary(now, 1, &Closed::default()).await.unwrap();
     for now in (0..59_000).step_by(500) {
         home.store.enqueue(home.folder, vec![due("busy", 1, now + 1_000)], now).await.unwrap();
         assert_eq!(next(now).await.next_due_at, Some(now + 1_000), "at {now}");
