@@ -1,10 +1,13 @@
 //! Local renames on their way to the committer: workers propose them, and the committer looks at them once more and stages them. The rules, and why
 //! it is done so, are in [`plan::moves`](crate::plan::moves).
 
+mod alike;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use self::alike::{Large, alike};
 use crate::daemon::account::{Account, Fatal};
 use crate::daemon::clock::{ms, now_ms};
 use crate::daemon::folder::{Folder, stands};
@@ -50,6 +53,8 @@ struct State {
     moved: BTreeMap<FolderId, Instant>,
     /// Directories that were not here when something was to come down into them, since when.
     gone: HashMap<(FolderId, RelPath), Instant>,
+    /// The large directory that was read last.
+    large: Option<Large>,
 }
 
 /// A move or a copy that a worker proposes.
@@ -335,8 +340,8 @@ fn fetched(
 ) -> Result<Option<Settled>, Unread> {
     let (waited, was) = (now_ms().saturating_sub(job.since), base.is_some());
     let Some(parent) = job.path.parent() else { return Ok(None) };
-    let entries = listed(root, &parent)?;
-    if (0..LETTERS_MS).contains(&waited) && is_here_in_letters(account, folder, &job.path, base, &entries)? {
+    let alike = alike(&account.moves, folder.id, root, &job.path)?;
+    if (0..LETTERS_MS).contains(&waited) && is_here_in_letters(account, folder, &job.path, base, &alike)? {
         return Ok(Some(Settled::Wait(now_ms() + SOON_MS)));
     }
     let missing = missing_above(account, folder, root, &job.path)?;
@@ -347,11 +352,9 @@ fn fetched(
     if was {
         return Ok((scans || (0..RENAMED_MS).contains(&waited)).then(|| Settled::Wait(now_ms() + SOON_MS)));
     }
-    let other =
-        entries.iter().map(|(name, _)| name).find(|name| **name != *job.path.name() && in_letters(&job.path, name));
     let shown = account.remote.name_blocking(account, folder.id, &job.path)?;
     let is_shown_so = shown.as_deref() == Some(job.path.name());
-    match other.and_then(|name| parent.child(name).ok()) {
+    match alike.first().and_then(|(name, _)| parent.child(name).ok()) {
         Some(other) => {
             let agreed = account.store.agreed_below_blocking(folder.id, &other)?;
             Ok((agreed && !is_shown_so).then_some(Settled::Nothing))
@@ -422,10 +425,10 @@ fn is_here_in_letters(
     folder: &Folder,
     path: &RelPath,
     base: Option<&Base>,
-    beside: &[(String, Kind)],
+    alike: &[(String, Kind)],
 ) -> Result<bool, Unread> {
     let Some(parent) = path.parent() else { return Ok(false) };
-    for (name, kind) in beside.iter().filter(|(name, _)| name != path.name()) {
+    for (name, kind) in alike {
         let (Ok(other), Kind::File(stat)) = (parent.child(name), kind) else { continue };
         let spelling = spelling(path, &other);
         let moves = spelling == Spelling::Letters && base.is_some_and(|base| same_file(base, stat));
