@@ -145,17 +145,29 @@ fn flags(way: OpenFlags) -> OpenFlags {
     way | OpenFlags::SQLITE_OPEN_NO_MUTEX
 }
 
-/// Looks at a file without writing to it: its schema if it is ours.
+/// Looks at a file without writing to it: its schema if it is ours. A transaction that a crash cut off before there was a log of changes, while the
+/// database was made, is taken back: no connection can read it otherwise.
 pub(super) fn inspect(path: &Path) -> Result<i64, StoreError> {
     vouch(path)?;
-    let sql = |e: rusqlite::Error| of_sqlite(path, &e);
-    let conn = Connection::open_with_flags(path, flags(OpenFlags::SQLITE_OPEN_READ_ONLY)).map_err(sql)?;
-    conn.busy_timeout(Duration::from_secs(5)).map_err(sql)?;
-    let number = |text: &str| conn.query_row(text, [], |r| r.get::<_, i64>(0)).map_err(sql);
-    let (id, found) = (number("PRAGMA application_id")?, number("PRAGMA user_version")?);
+    let header = |way: OpenFlags| -> rusqlite::Result<(i64, i64, i64)> {
+        let conn = Connection::open_with_flags(path, flags(way))?;
+        conn.busy_timeout(Duration::from_secs(5))?;
+        let number = |text: &str| conn.query_row(text, [], |r| r.get::<_, i64>(0));
+        let (id, found) = (number("PRAGMA application_id")?, number("PRAGMA user_version")?);
+        let tables = if id == OURS { 0 } else { number("SELECT count(*) FROM sqlite_schema")? };
+        Ok((id, found, tables))
+    };
+    let unfinished = |error: &rusqlite::Error| {
+        error.sqlite_error().is_some_and(|e| e.extended_code == rusqlite::ffi::SQLITE_READONLY_ROLLBACK)
+    };
+    let read = match header(OpenFlags::SQLITE_OPEN_READ_ONLY) {
+        Err(error) if unfinished(&error) => header(OpenFlags::SQLITE_OPEN_READ_WRITE),
+        read => read,
+    };
+    let (id, found, tables) = read.map_err(|e| of_sqlite(path, &e))?;
     if id != OURS {
         // A crash before the first migration leaves a file with a header and nothing in it.
-        let empty = id == 0 && found == 0 && number("SELECT count(*) FROM sqlite_schema")? == 0;
+        let empty = id == 0 && found == 0 && tables == 0;
         return if empty { Ok(0) } else { Err(StoreError::NotOurs { path: path.to_owned() }) };
     }
     if found <= 0 || found > OLDEST_ABSURD {

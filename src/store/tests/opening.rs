@@ -71,6 +71,28 @@ fn another_programs_database_is_refused() {
     }
 }
 
+/// A16: a kill while the database is made leaves a transaction of SQLite's older kind, which a connection that only reads cannot take back.
+#[test]
+fn a16_a_database_whose_making_was_cut_off_opens() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, copy) = (dir.path().join("state.db"), dir.path().join("copy.db"));
+    let conn = Connection::open(&path).unwrap();
+    // Made and emptied again: a header and nothing in it. Then more than the cache holds, so that journal and file are both written to.
+    conn.execute_batch(
+        "PRAGMA journal_mode = DELETE; CREATE TABLE a (x); DROP TABLE a; PRAGMA cache_size = 2; BEGIN; CREATE TABLE a (x);
+         INSERT INTO a WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 500) SELECT zeroblob(900) FROM n",
+    )
+    .unwrap();
+    for ending in ["", "-journal"] {
+        let of = |path: &std::path::Path| format!("{}{ending}", path.display());
+        std::fs::copy(of(&path), of(&copy)).unwrap();
+    }
+    drop(Store::open(&copy).unwrap());
+    // What another program has not finished stays its own.
+    conn.execute_batch("COMMIT").unwrap();
+    assert_eq!(Store::open(&path).unwrap_err(), StoreError::NotOurs { path: path.clone() });
+}
+
 /// N2: said, not hidden.
 #[tokio::test]
 async fn damage_is_said() {
