@@ -33,7 +33,7 @@ pub(crate) fn look(store: &Store, job: &Job, base: Option<&Base>, local: &Local)
     let own = match (local, base) {
         (Local::Absent, _) => true,
         (Local::File(stat), Some(base)) => (stat.size, stat.mtime_ns) != (base.stat.size, base.stat.mtime_ns),
-        (Local::File(_), None) => true,
+        // Without a base nobody knows who saved it: all of the folder may be compared again.
         _ => false,
     };
     // One that was placed right before a stop is not in base yet.

@@ -114,6 +114,7 @@ impl Store {
         self.write_rows(usize::MAX, move |conn| {
             for folder in row::folders_without(conn, &keep)? {
                 drop_rows(conn, folder)?;
+                conn.execute("DELETE FROM odd WHERE folder = ?1", [folder.0])?;
                 conn.execute("DELETE FROM folder WHERE id = ?1", [folder.0])?;
             }
             // Numbers are never used twice, so that nobody would ever ask for these again.
@@ -181,7 +182,8 @@ pub(super) fn drop_rows(conn: &Connection, folder: FolderId) -> Step<()> {
     conn.execute("DELETE FROM base WHERE dir IN (SELECT id FROM dir WHERE folder = ?1)", id)?;
     base_dir::drop_all(conn, folder)?;
     conn.execute("DELETE FROM conflict WHERE folder = ?1", id)?;
-    conn.execute("DELETE FROM odd WHERE folder = ?1", id)?;
+    // What a file of patterns hides was in sync once, and is told for as long as it is hidden: without base, no scan could tell it again.
+    conn.execute("DELETE FROM odd WHERE folder = ?1 AND code <> 'ignore_file'", id)?;
     placing::drop_all(conn, folder)?;
     conn.execute("DELETE FROM deletion WHERE folder = ?1", id)?;
     conn.execute("UPDATE tally SET last_synced_at = NULL WHERE folder = ?1", id)?;

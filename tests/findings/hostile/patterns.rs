@@ -164,3 +164,31 @@ fn h5_patterns_that_came_down_before_a_restart_are_told_by_the_next_scan() {
     let _daemon = world.daemon();
     world.eventually("the problem", || told(&world).first().is_some_and(|text| text.contains("1 file that was")));
 }
+
+/// Whatever makes a folder compare all of it again: what is hidden by nobody's wish stays told.
+#[test]
+fn h5_the_problem_outlives_a_comparison_of_the_whole_folder() {
+    let mut world = World::new();
+    world.mode = "download";
+    for name in ["a", "b"] {
+        world.standin.write(&format!("/T/{name}"), name);
+    }
+    let daemon = world.daemon();
+    world.until_folder("in_sync");
+    world.standin.write("/T/.ferryboxignore", "a\n");
+    world.eventually("the problem", || told(&world).len() == 1);
+    assert_eq!(daemon.stop().0, Some(0));
+    // What was deleted here meanwhile was nobody's business: base is dropped, and both sides meet.
+    world.mode = "two-way";
+    let _daemon = world.daemon();
+    world.write("c", "c");
+    world.until("the new mode's work", |s| s.file("/T/c").is_some());
+    world.until_folder("in_sync");
+    assert_eq!(told(&world).len(), 1, "{}", world.log());
+    assert!(world.folder.join("a").is_file() && world.standin.file("/T/a").is_some());
+    // Whoever saves it here accepts it.
+    world.write(".ferryboxignore", "a\n# mine\n");
+    world.eventually("no problem", || told(&world).is_empty());
+    assert_eq!(world.deletions(), 0);
+    world.assert_clean();
+}
