@@ -270,7 +270,7 @@ impl Follower {
             }
             Err(error) if error.is("path/not_found") || error.is("path/not_folder") => self.begin_anew(&error).await,
             Err(error) if self.is_lost(&error) => self.begin_anew(&error).await,
-            // What a whole listing is followed by does not come from a walk either.
+            // A listing that was never complete is read folder by folder instead. For what follows a complete one, or a walk, there is no way round.
             Err(error) => match self.store.listing(self.lane.id).await?.followed() {
                 Some(followed) if !followed.complete && self.walked != Some(tree) => self.way_round(error, true).await,
                 _ => Err(Stuck::Call(error)),

@@ -165,7 +165,7 @@ impl<'a> Meeting<'a> {
                     None => self.done(Settled::Again(None)),
                 }
             }
-            // Refused as long as the file is there, and it goes with the directory that it replaced, or is what that one is moved aside for.
+            // Dropbox refuses a folder below a file. That file is about to be deleted there, or to make room for the directory that stands here.
             Action::CreateFolder if self.file_above(true) => self.wait(),
             Action::CreateFolder => self.create_folder(),
             Action::DeleteFolder => self.delete_folder(),

@@ -96,7 +96,7 @@ pub(crate) struct LaneNow {
     pub(crate) lost: BTreeMap<FolderId, Lost>,
     /// Folders whose remote root was seen or lost in an earlier run, and not yet looked at in this one.
     pub(crate) unseen: BTreeSet<FolderId>,
-    /// Those of them of which an earlier run said so: they wait until this one has looked, however long that takes.
+    /// Those of `unseen` whose root an earlier run found missing: they wait until this one has looked, however long that takes.
     pub(crate) lost_before: BTreeSet<FolderId>,
     /// The folder that is listed is not there.
     pub(crate) no_folder: Option<NoFolder>,

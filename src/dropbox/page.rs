@@ -23,7 +23,7 @@ const DEEPEST: usize = 1000;
 /// Of a longer text people are shown so many letters of its beginning and of its end.
 const HEAD: usize = 200;
 const TAIL: usize = 60;
-/// Nor is an id or a revision.
+/// No id and no revision of an entry is longer, in bytes: a page holds thousands of them.
 const WORD: usize = 4 << 10;
 
 #[derive(Deserialize)]

@@ -13,7 +13,7 @@ use super::error::{EntryError, Transport, tame};
 const DEPTH: usize = 8;
 const TAG_CAP: usize = 64;
 
-/// No cursor, id of a job, id of a file or revision is longer, in bytes: Dropbox's have some hundred at most.
+/// No cursor, and no id or revision in an answer about a single file, is longer, in bytes: Dropbox's have some hundred at most.
 pub(super) const OPAQUE: usize = 16 << 10;
 
 /// Whether a server's word that is only ever given back to it can be one.

@@ -123,7 +123,7 @@ pub struct Page {
 /// An entry that cannot be kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused {
-    /// Its path or name as it came, tamed: its key, unless the page is [`Page::unplaced`].
+    /// Its path or name as it came, tamed. It is its key, unless nobody can tell where it belongs: then the page is [`Page::unplaced`].
     pub text: String,
     /// How many of the page's entries that could be kept came before it.
     pub after: usize,

@@ -170,8 +170,9 @@ fn cloud_only() -> Failure {
 /// | file | none | unlisted, absent | upload, add | the same |
 /// | file | none | file, folder | adopt if equal, else upload, add (a conflict then keeps both) | the same |
 ///
-/// The remote view is of the place that base lies at, which for a conflicted copy is that copy's. With a base, it only brings a newer revision of the same content, which nobody's work is lost under. For all else the revision
-/// in `update(rev)` and `parent_rev` makes Dropbox itself the judge at the moment of the commit.
+/// The remote view is of the place that base lies at, which for a conflicted copy is that copy's. With a base it is used for two things: to take a newer
+/// revision of the same content into base, and to tell that Dropbox has the file no longer. For all else the revision in `update(rev)` and `parent_rev`
+/// makes Dropbox itself the judge at the moment of the commit.
 fn upwards(local: &Local, base: Option<&Base>, remote: &Remote, mode: Mode) -> Action {
     match (local, base) {
         (Local::Unknown(failure), _) => Action::PutOff(failure.clone()),
