@@ -10,6 +10,10 @@ use super::root::{device, kind_word, local};
 use super::trouble::failure;
 use crate::model::{Failure, Local, RelPath, Stat};
 
+/// So many directories inside one another are looked into. A listing of Dropbox's may be twice as deep (`dropbox/page.rs`), the folder's own place there
+/// included, and each level costs as much again as all above it: their paths are read, matched with patterns and stored whole.
+const DEEPEST: usize = 500;
+
 /// What an entry is.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Kind {
@@ -28,7 +32,7 @@ pub enum Kind {
 pub struct Listing {
     /// The entries, sorted by the bytes of their names.
     pub entries: Vec<(String, Kind)>,
-    /// Names that are not UTF-8, made readable (`\xff`), with what to do. Dropbox has no name for them.
+    /// Names that are not UTF-8, made readable (`\xff`), and directories that are too deep, with what to do.
     pub odd: Vec<(String, Failure)>,
     /// The directory's device number.
     pub dev: u64,
@@ -43,6 +47,10 @@ impl Root {
     /// It cannot be opened: its entries are unknown, not gone.
     pub fn read_dir(&self, path: &RelPath) -> Result<Listing, Failure> {
         let doing = "listing it";
+        let depth = path.components().count();
+        if depth > DEEPEST {
+            return Err(too_deep());
+        }
         let dir = self.open_dir(path, OFlags::RDONLY).map_err(|error| failure(doing, error))?;
         let dev = device(&fstat(&dir).map_err(|error| failure(doing, error))?);
         let mut listing = Listing { entries: Vec::new(), odd: Vec::new(), dev, incomplete: None };
@@ -78,7 +86,11 @@ impl Root {
                 }
                 other => Kind::Other(kind_word(other)),
             };
-            listing.entries.push((name.to_owned(), kind));
+            if depth == DEEPEST && kind == Kind::Dir {
+                listing.odd.push((name.to_owned(), too_deep()));
+            } else {
+                listing.entries.push((name.to_owned(), kind));
+            }
         }
         listing.entries.sort_unstable_by(|a, b| a.0.cmp(&b.0));
         listing.odd.sort_unstable_by(|a, b| a.0.cmp(&b.0));
@@ -90,6 +102,13 @@ fn not_utf8() -> Failure {
     Failure::wedge(
         "name_encoding",
         "the name is not UTF-8, and Dropbox has no name for it: rename it (convmv can rename many)",
+    )
+}
+
+fn too_deep() -> Failure {
+    Failure::wedge(
+        "too_deep",
+        format!("it is a directory inside {DEEPEST} others, and nothing in it is synced: move it further up"),
     )
 }
 

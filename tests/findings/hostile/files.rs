@@ -6,7 +6,7 @@ use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use crate::harness::{World, look_for, text};
+use crate::harness::{World, json, look_for, text};
 
 fn mode(path: &std::path::Path) -> u32 {
     fs::symlink_metadata(path).unwrap().permissions().mode() & 0o777
@@ -132,4 +132,37 @@ fn q3_a_limit_on_file_sizes_is_an_error_and_kills_nothing() {
     command.args(["--fsize=20000", "--", env!("CARGO_BIN_EXE_ferrybox"), "--config"]).arg(world.config_file());
     let out = command.args(["run", "--once"]).output().unwrap();
     assert_eq!(out.status.code(), Some(74), "{}", text(&out));
+}
+
+/// A tree of 3,000 levels took the processor for minutes, and another file waited for it.
+#[test]
+fn h13_a_tree_deeper_than_any_is_a_problem_and_holds_up_nothing() {
+    let mut world = World::new();
+    world.mode = "two-way";
+    let mut above = std::fs::File::open(&world.folder).unwrap();
+    for level in 0..3_000 {
+        rustix::fs::mkdirat(&above, "d", rustix::fs::Mode::RWXU).unwrap();
+        let next = rustix::fs::openat(&above, "d", rustix::fs::OFlags::DIRECTORY, rustix::fs::Mode::empty()).unwrap();
+        above = std::fs::File::from(next);
+        if level == 100 || level == 2_500 {
+            let file = rustix::fs::OFlags::CREATE | rustix::fs::OFlags::WRONLY;
+            drop(rustix::fs::openat(&above, "file", file, rustix::fs::Mode::RUSR).unwrap());
+        }
+    }
+    world.write("zz", "z");
+    let daemon = world.daemon();
+    world.until("what is not too deep", |s| s.file("/T/zz").is_some() && s.files().len() == 2);
+    world.until_folder("in_sync");
+    let told = json(&world, &["problems", "--json"]);
+    let items = told["items"].as_array().unwrap();
+    assert_eq!(items.len(), 1, "{told}");
+    assert_eq!(items[0]["code"], "too_deep", "{told}");
+    // What is made in there later changes nothing about it.
+    let file = rustix::fs::OFlags::CREATE | rustix::fs::OFlags::WRONLY;
+    drop(rustix::fs::openat(&above, "late", file, rustix::fs::Mode::RUSR).unwrap());
+    world.write("later", "l");
+    world.until("another file", |s| s.file("/T/later").is_some());
+    assert_eq!(daemon.stop().0, Some(0));
+    assert_eq!(world.deletions(), 0);
+    world.assert_clean();
 }
