@@ -47,6 +47,8 @@ pub(crate) struct Follower {
     broken: u32,
     /// The tree that was walked last: changes since it began are being fetched.
     walked: Option<TreeId>,
+    /// How often the cursor of the folder that is walked was refused.
+    refused_pages: u32,
 }
 
 /// What a step came to.
@@ -94,6 +96,7 @@ impl Follower {
             refused: None,
             broken: 0,
             walked: None,
+            refused_pages: 0,
         }
     }
 
@@ -391,7 +394,8 @@ impl Follower {
                 if strictest.into_iter().any(|disk| disk == Disk::Windows) { Disk::Windows } else { Disk::Plain };
             if let Some(failure) = unholdable(&entry.name, disk) {
                 let text = entry.key.as_str().to_owned();
-                page.refused.push(Refused { text, after: at + 1, code: failure.code, why: failure.text });
+                let folder = matches!(entry.what, What::Folder(_));
+                page.refused.push(Refused { text, after: at + 1, code: failure.code, why: failure.text, folder });
             }
         }
         if page.unknown.is_empty() && page.unmounted == 0 {

@@ -99,15 +99,21 @@ fn unreadable(text: &str, page: &mut Page) {
     let called = ["path_lower", "path_display", "name", "id"].iter().find_map(|key| entry.get(key)?.as_str());
     let why = "Dropbox's entry for this is not of the form that the specification gives it; it is left out until Dropbox lists it otherwise";
     let path = entry.get("path_lower").and_then(Value::as_str).filter(|path| key(path).is_ok());
-    refuse(page, called.unwrap_or("(an entry without a path)"), path.is_some(), "protocol", why);
+    let folder = may_be_folder(entry.get(".tag").and_then(Value::as_str).unwrap_or_default());
+    refuse(page, called.unwrap_or("(an entry without a path)"), (path.is_some(), folder), "protocol", why);
 }
 
-/// Leaves an entry out, and says so. Where its key is not known in full, nobody knows which path the page says nothing of.
-fn refuse(page: &mut Page, called: &str, placed: bool, code: &str, why: &str) {
+/// Whether an entry of this kind may have others below it. What is deleted is nothing.
+fn may_be_folder(tag: &str) -> bool {
+    !matches!(tag, "file" | "deleted")
+}
+
+/// Leaves an entry out, and says so. Where its key is not known in full, nobody knows which path the page says nothing of. `folder`: it may be one.
+fn refuse(page: &mut Page, called: &str, (placed, folder): (bool, bool), code: &str, why: &str) {
     let text = short(called);
     page.unplaced |= !placed || text != called;
     let after = page.entries.len();
-    page.refused.push(Refused { text, after, code: code.to_owned(), why: why.to_owned() });
+    page.refused.push(Refused { text, after, code: code.to_owned(), why: why.to_owned(), folder });
 }
 
 /// A path or a name that is shown to people, without its middle where it is absurd.
@@ -123,6 +129,7 @@ fn short(text: &str) -> String {
 
 fn judge(raw: Raw, inside: Option<&RemotePath>, page: &mut Page) {
     let known = matches!(raw.tag.as_str(), "file" | "folder" | "deleted");
+    let folder = may_be_folder(&raw.tag);
     if !known {
         page.unknown.push(tame(&raw.tag));
     }
@@ -134,30 +141,30 @@ fn judge(raw: Raw, inside: Option<&RemotePath>, page: &mut Page) {
     };
     let key = match key(&lower) {
         Ok(key) => key,
-        Err(why) => return refuse(page, &lower, false, "bad_name", &why),
+        Err(why) => return refuse(page, &lower, (false, folder), "bad_name", &why),
     };
     if !known {
         let why = "Dropbox's entry for this is of a kind that this version does not know; it is left out";
-        return refuse(page, &lower, true, "protocol", why);
+        return refuse(page, &lower, (true, folder), "protocol", why);
     }
     let name = raw.name.clone().unwrap_or_else(|| key.name().to_owned());
     if let Err(why) = one_component(&name) {
-        return refuse(page, &lower, true, "bad_name", &why);
+        return refuse(page, &lower, (true, folder), "bad_name", &why);
     }
     if is_sure(&name) && key_of(key.name()) != key_of(&name) {
         let why = "Dropbox's entry for this has a name that is not the last component of its path; it is left out";
         // One of the two is wrong, and nobody knows which.
-        return refuse(page, &lower, false, "protocol", why);
+        return refuse(page, &lower, (false, folder), "protocol", why);
     }
     let above = raw.path_display.as_deref().and_then(|shown| above(shown, &key));
     let what = match raw.tag.as_str() {
         "deleted" => What::Deleted,
-        "folder" => What::Folder(folder(raw)),
-        _ => match file(raw) {
+        "folder" => What::Folder(folder_facts(raw)),
+        _ => match file_facts(raw) {
             Some(facts) => What::File(Box::new(facts)),
             None => {
                 let why = "Dropbox's entry for this file lacks its id, revision or size, or they are larger than can be; it is left out";
-                return refuse(page, &lower, true, "protocol", why);
+                return refuse(page, &lower, (true, folder), "protocol", why);
             }
         },
     };
@@ -200,7 +207,7 @@ fn one_component(name: &str) -> Result<(), String> {
     Err(format!("Dropbox lists {why}, which cannot be one here; it is left out"))
 }
 
-fn file(raw: Raw) -> Option<FileFacts> {
+fn file_facts(raw: Raw) -> Option<FileFacts> {
     let flag = |value: &Option<Value>, key: &str| value.as_ref().and_then(|v| v.get(key)).and_then(Value::as_bool);
     let marks = Marks {
         read_only: flag(&raw.sharing_info, "read_only") == Some(true),
@@ -228,7 +235,7 @@ fn file(raw: Raw) -> Option<FileFacts> {
     })
 }
 
-fn folder(raw: Raw) -> FolderFacts {
+fn folder_facts(raw: Raw) -> FolderFacts {
     let flag =
         |key: &str| raw.sharing_info.as_ref().and_then(|v| v.get(key)).and_then(Value::as_bool).unwrap_or_default();
     let (read_only, unseen) = (flag("read_only"), flag("no_access") || flag("traverse_only"));

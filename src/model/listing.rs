@@ -131,6 +131,8 @@ pub struct Refused {
     pub code: String,
     /// Why.
     pub why: String,
+    /// Whether it may be a folder, with things in it.
+    pub folder: bool,
 }
 
 /// What the cache holds at a path already.

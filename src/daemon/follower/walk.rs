@@ -1,7 +1,7 @@
 //! Listing folder by folder, where Dropbox does not list everything at once; the rules are in [`crate::plan::walk`].
 //!
 //! Each page goes into the next tree like one of a recursive listing, and where the walk is stands in the place of the tree's cursor. A folder that cannot
-//! be read holds the walk up: nothing is taken for empty.
+//! be read holds the walk up: nothing is taken for empty. So does a refused entry that may be a folder; a refused file is noted at its path.
 
 use super::{Follower, Stepped, Stuck};
 use crate::dropbox::{CallError, TransportKind};
@@ -9,6 +9,22 @@ use crate::model::RemotePath;
 use crate::model::listing::{Entry, Page, What};
 use crate::plan::walk::{Mark, To, Trouble, is_worth_it};
 use crate::store::{Place, TreeId};
+
+/// So many pages in a row may bring nothing new where it is only asked whether a folder is there.
+const BARREN_MOST: u32 = 8;
+
+/// What is gone where a folder was not found.
+enum Missing {
+    /// Nothing, as far as anybody can say.
+    Nothing,
+    Folder,
+    /// The folder that is walked.
+    Root,
+}
+
+fn is_not_found(error: &CallError) -> bool {
+    error.is("path/not_found") || error.is("path/not_folder")
+}
 
 impl Follower {
     /// The recursive listing failed: perhaps it is to be walked.
@@ -49,7 +65,7 @@ impl Follower {
         itself.append(&mut page.entries);
         page.entries = itself;
         self.pages.clear();
-        self.walked = None;
+        (self.walked, self.refused_pages) = (None, 0);
         let mark = Mark { latest, at: root.clone(), root, to: To::After };
         self.tell_walk(Some(&mark.at));
         self.walked_page(Place::First { here: true }, mark, page).await
@@ -62,40 +78,61 @@ impl Follower {
             To::More(cursor) => {
                 let more = self.dropbox.list_continue(cursor).await;
                 // The same folder from its beginning: entries that came already are put in their own place.
-                let reset = matches!(&more, Err(error) if error.is("reset"));
-                (mark.at.clone(), if reset { self.list_at(&mark.at).await } else { more })
+                let listed = if self.begins_again(&more) { self.list_at(&mark.at).await } else { more };
+                (mark.at.clone(), listed)
             }
             To::After => match self.store.next_folder(tree, mark.root.clone(), mark.at.clone()).await? {
                 Some(at) => {
                     self.tell_walk(Some(&at));
+                    self.pages.clear();
+                    self.refused_pages = 0;
                     let listed = self.list_at(&at).await;
                     (at, listed)
                 }
                 None => {
                     tracing::info!(scope = %self.lane.scope, "every folder is listed; what has changed meanwhile follows");
                     self.tell_walk(None);
+                    self.pages.clear();
                     self.walked = Some(tree);
                     let page = Page { cursor: mark.latest, has_more: true, ..Page::default() };
                     return self.stage(place, page).await;
                 }
             },
         };
+        let asked = mark.to.clone();
         let mark = Mark { at, ..mark };
         match listed {
             Ok(page) => {
                 check(&page, &mark.at)?;
-                self.walked_page(place, mark, page).await
+                let stays = matches!(&asked, To::More(cursor) if *cursor == page.cursor);
+                let barren = page.has_more && (stays || !self.is_new(&page));
+                let stepped = self.walked_page(place, mark, page).await?;
+                Ok(if barren { Stepped::Barren } else { stepped })
             }
-            Err(error) if error.is("path/not_found") || error.is("path/not_folder") => {
-                if !self.is_gone(&mark).await.map_err(Stuck::Call)? {
-                    return Err(Stuck::Call(error));
+            Err(error) if is_not_found(&error) => match self.what_is_missing(&mark).await.map_err(Stuck::Call)? {
+                Missing::Nothing => Err(Stuck::Call(error)),
+                // As for a listing that is followed: what that means is for the next one to say.
+                Missing::Root => self.begin_anew(&error).await,
+                Missing::Folder => {
+                    let key = RemotePath::parse(&mark.at).unwrap_or_default();
+                    let gone = Entry { name: key.name().to_owned(), key, above: None, what: What::Deleted };
+                    self.walked_page(place, mark, Page { entries: vec![gone], ..Page::default() }).await
                 }
-                let key = RemotePath::parse(&mark.at).unwrap_or_default();
-                let gone = Entry { name: key.name().to_owned(), key, above: None, what: What::Deleted };
-                self.walked_page(place, mark, Page { entries: vec![gone], ..Page::default() }).await
-            }
+            },
             Err(error) => Err(Stuck::Call(error)),
         }
+    }
+
+    /// Whether a folder is listed from its beginning, because Dropbox no longer takes the cursor of its next page: at once the first time, and every
+    /// other time after a pause.
+    fn begins_again(&mut self, more: &Result<Page, CallError>) -> bool {
+        let is_refused =
+            |error: &CallError| error.is("reset") || matches!(error, CallError::Api(error) if error.status == 400);
+        if !more.as_ref().is_err_and(is_refused) {
+            return false;
+        }
+        self.refused_pages = self.refused_pages.saturating_add(1);
+        !self.refused_pages.is_multiple_of(2)
     }
 
     async fn list_at(&self, key: &str) -> Result<Page, CallError> {
@@ -110,30 +147,41 @@ impl Follower {
         self.stage(place, page).await
     }
 
-    /// Whether a folder that was not found is gone: the nearest folder above it that can be listed does not show it. One failed look alone is no evidence.
-    async fn is_gone(&self, mark: &Mark) -> Result<bool, CallError> {
+    /// What is gone when a folder was not found: the folder, if the nearest folder above it that can be listed does not show it. One failed look alone is
+    /// no evidence.
+    async fn what_is_missing(&mut self, mark: &Mark) -> Result<Missing, CallError> {
         let mut at = mark.at.as_str();
         while at != mark.root
             && let Some((above, _)) = at.rsplit_once('/')
         {
             let mut page = match self.list_at(above).await {
-                Err(error) if error.is("path/not_found") || error.is("path/not_folder") => {
+                Err(error) if is_not_found(&error) => {
                     at = above;
                     continue;
                 }
                 listed => listed?,
             };
+            self.pages.clear();
+            let mut barren = 0;
             loop {
-                if page.entries.iter().any(|entry| entry.key.as_str() == at && matches!(entry.what, What::Folder(_))) {
-                    return Ok(false);
+                let shown = |entry: &Entry| entry.key.as_str() == at && matches!(entry.what, What::Folder(_));
+                let doubt = page.unplaced || page.refused.iter().any(|refused| refused.text == at);
+                if doubt || page.entries.iter().any(shown) {
+                    return Ok(Missing::Nothing);
                 }
                 if !page.has_more {
-                    return Ok(page.refused.is_empty());
+                    return Ok(Missing::Folder);
+                }
+                // One whose pages never end says nothing.
+                barren = if self.is_new(&page) { 0 } else { barren + 1 };
+                if barren > BARREN_MOST {
+                    return Ok(Missing::Nothing);
                 }
                 page = self.dropbox.list_continue(&page.cursor).await?;
             }
         }
-        Ok(false)
+        // All of Dropbox is always there.
+        Ok(if mark.root.is_empty() { Missing::Nothing } else { Missing::Root })
     }
 
     /// Says where the walk is.
@@ -151,8 +199,12 @@ impl Follower {
 
 /// What would leave a folder out unseen holds the walk up: a folder whose entry cannot be used would seem to be empty.
 fn check(page: &Page, at: &str) -> Result<(), Stuck> {
-    if let Some(refused) = page.refused.first() {
+    if let Some(refused) = page.refused.iter().find(|refused| refused.folder || page.unplaced) {
         return Err(Stuck::Protocol(format!("{}: {}", refused.text, refused.why)));
+    }
+    if page.unplaced {
+        let at = if at.is_empty() { "/" } else { at };
+        return Err(Stuck::Protocol(format!("{at}: Dropbox lists something in it, and does not say under which path")));
     }
     let inside = |entry: &Entry| entry.key.as_str().rsplit_once('/').is_some_and(|(above, _)| above == at);
     match page.entries.iter().find(|entry| !inside(entry)) {
