@@ -136,7 +136,7 @@ fn judge(raw: Raw, inside: Option<&RemotePath>, page: &mut Page) {
     let relative = || Some(format!("{}/{}", inside?.as_str(), raw.name.as_deref()?.to_lowercase()));
     let Some(lower) = raw.path_lower.clone().or_else(relative) else {
         page.unmounted += u64::from(known);
-        page.unplaced = true;
+        page.unplaced |= !known || !is_unmounted(raw);
         return;
     };
     let key = match key(&lower) {
@@ -169,6 +169,18 @@ fn judge(raw: Raw, inside: Option<&RemotePath>, page: &mut Page) {
         },
     };
     page.entries.push(Entry { key, name, above, what });
+}
+
+/// Whether the entry without a path is whole but for that: it is "not mounted", and lies nowhere in this account. Of any other nobody knows where it lies.
+fn is_unmounted(raw: Raw) -> bool {
+    let is_named = raw.name.as_deref().is_some_and(|name| one_component(name).is_ok());
+    let is_shown = raw.path_display.is_some();
+    let is_whole = match raw.tag.as_str() {
+        "file" => file_facts(raw).is_some_and(|facts| !facts.id.is_empty()),
+        "folder" => raw.id.is_some_and(|id| !id.is_empty()),
+        _ => true,
+    };
+    is_named && !is_shown && is_whole
 }
 
 /// The folders on the way, as people write them: only if they are those of the key, one by one.

@@ -11,12 +11,17 @@ use rusqlite::{Connection, params};
 use super::error::{Step, StoreError};
 use super::remote::{self, ListingId};
 use super::{Store, remote_key, row};
-use crate::model::UnixMs;
 use crate::model::key::key_of;
 use crate::model::listing::{Entry, Page, What};
+use crate::model::{RemotePath, UnixMs};
 
 /// Reasons that are kept of entries that were refused, at most.
 const ODD: i64 = 10_000;
+
+/// What stands for the mark among the refused entries.
+const NOWHERE: &str = "(an entry without a usable path)";
+const NOWHERE_WHY: &str = "Dropbox lists something and does not say at which path, so that anything it does not list may be there all the same: what is missing \
+                           there is not deleted here until Dropbox has listed everything again";
 
 /// The mark of a listing that refused something while its tree was being filled, nobody knows where.
 fn unplaced(id: ListingId) -> String {
@@ -146,6 +151,13 @@ pub(super) fn note(conn: &Connection, id: ListingId, page: &Page, filling: bool,
     }
     if filling && lost {
         conn.execute("INSERT OR IGNORE INTO meta VALUES (?1, '')", [unplaced(id)])?;
+        // A refused entry whose text can be no key stands for it as long as it lasts; else it is a problem of its own.
+        let told = page.refused.iter().any(|one| RemotePath::parse(&one.text).is_err());
+        conn.execute(
+            "INSERT INTO remote_odd (listing, text, code, why, since) SELECT ?1, ?2, 'protocol', ?3, ?4
+              WHERE NOT ?5 AND NOT EXISTS (SELECT 1 FROM remote_odd WHERE listing = ?1 AND substr(text, 1, 1) <> '/')",
+            params![id.0, NOWHERE, NOWHERE_WHY, now, told],
+        )?;
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! One listing against the stand-in server over TCP, with no waiting between its steps: thousands of histories in minutes.
 
 mod brake;
+mod unplaced;
 mod walk;
 
 use std::collections::BTreeMap;

@@ -95,7 +95,29 @@ fn e6_what_is_not_mounted_has_no_path() {
     let page =
         page_of(&json!([{".tag": "folder", "name": "Team", "id": "id:y", "path_lower": null, "path_display": null}]));
     assert_eq!((page.unmounted, page.entries.len(), page.refused.len()), (1, 0, 0));
-    assert!(page.unplaced);
+    assert!(!page.unplaced);
+    let mut file = a_file("/x", "x");
+    file["path_lower"] = json!(null);
+    file["path_display"] = json!(null);
+    let without = |field: &str| {
+        let mut entry = file.clone();
+        entry[field] = json!(null);
+        entry
+    };
+    // Whatever is not whole may be anything, anywhere.
+    let mut shown = file.clone();
+    shown["path_display"] = json!("/x");
+    for (entry, unplaced) in [
+        (file.clone(), false),
+        (json!({".tag": "deleted", "name": "x"}), false),
+        (shown, true),
+        (without("rev"), true),
+        (without("name"), true),
+        (json!({".tag": "folder", "name": "x"}), true),
+        (json!({".tag": "shortcut", "name": "x", "id": "id:y"}), true),
+    ] {
+        assert_eq!(page_of(&json!([entry.clone()])).unplaced, unplaced, "{entry}");
+    }
 }
 
 #[test]
