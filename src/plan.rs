@@ -1,5 +1,6 @@
 //! Pure rules: what to do is decided here and nowhere else. No clock, no disk, no network, no async: time, chance and text are passed in.
 
+pub mod asking;
 pub mod batch;
 pub mod blame;
 pub mod budget;

@@ -110,12 +110,12 @@ impl Supervisor<'_> {
                 old = None;
             }
             match (life, old.take()) {
-                // Right in itself, and yet it cannot be opened: the daemon goes on with the one that could.
+                // Right in itself, and yet not everything could be opened with it (the disk may be full): the daemon goes on with the one that could.
                 (Life::Over(end), Some(last)) => {
                     let reason = words(end).map(|(_, text)| text).unwrap_or_default();
                     tracing::error!(
                         reason,
-                        "the new configuration cannot be used: the daemon goes on with the old one"
+                        "not everything could be opened after the configuration was read again: the daemon goes on with the old one"
                     );
                     config = last;
                 }

@@ -10,21 +10,13 @@ use crate::daemon::private;
 use crate::dropbox::{CallError, Credentials, Dropbox, Tokens};
 use crate::model::Failure;
 use crate::model::status::{AccountState, Space};
+use crate::plan::asking::{ACCOUNT_EVERY, Ask, Asking};
 use crate::plan::retry;
 
-/// How often the space in use is asked for while nothing here changes it.
-const SPACE_EVERY: Duration = Duration::from_mins(15);
-/// How long after a commit it is asked for, and how often at most.
-const SPACE_AFTER: Duration = Duration::from_secs(1);
-const SPACE_AT_MOST: Duration = Duration::from_mins(1);
 /// How often an offline account tries a cheap call, whatever its backoff.
 const PROBE: Duration = Duration::from_secs(10);
 /// How often the credentials are read while they are not accepted.
 const RELINK: Duration = Duration::from_secs(2);
-/// How often the space of a full account is asked for: at first, and at most.
-const ROOM: Duration = Duration::from_secs(2);
-const ROOM_AT_MOST: Duration = Duration::from_mins(2);
-
 /// Asks until Dropbox has answered once, compares the answer with the database, then keeps an eye on what ends a wait.
 pub(crate) async fn run(account: &Account) -> Result<(), Fatal> {
     let folders = account.folders.clone();
@@ -33,16 +25,19 @@ pub(crate) async fn run(account: &Account) -> Result<(), Fatal> {
         Ok(())
     })
     .await?;
-    let mut room = ROOM;
     let mut refused = Refused::default();
     let mut at_full: Option<Space> = None;
-    // When the space is asked for because of a commit, and when that was done last.
-    let (mut due, mut asked): (Option<Instant>, Option<Instant>) = (None, None);
+    let began = Instant::now();
+    let mut asking = Asking::new(Duration::ZERO);
     let (mut trouble, mut quota) = (account.trouble.subscribe(), account.upward.quota.subscribe());
     loop {
         let state = trouble.borrow_and_update().as_ref().map(|t| (t.state, t.until));
         let full = quota.borrow_and_update().is_some();
         let known = account.who.borrow().is_some();
+        asking.full(full, began.elapsed());
+        if !full {
+            at_full = None;
+        }
         let pause = match state {
             Some((AccountState::AuthRequired | AccountState::AccountMismatch, _)) => {
                 relinked(account, &mut refused).await?;
@@ -51,57 +46,64 @@ pub(crate) async fn run(account: &Account) -> Result<(), Fatal> {
             Some((AccountState::Offline, _)) if known => PROBE,
             _ if !known => {
                 if step(account).await? {
+                    asking.asked(Ask::Account, began.elapsed());
                     continue;
                 }
                 until(state.map(|s| s.1))
             }
-            _ if full => room,
-            _ => due.filter(|_| state.is_none()).map_or(SPACE_EVERY, |at| at.saturating_duration_since(Instant::now())),
+            None => asking.next().0.saturating_sub(began.elapsed()),
+            // What ends the trouble is told.
+            Some(_) => ACCOUNT_EVERY,
         };
-        if !full {
-            (room, at_full) = (ROOM, None);
-        }
+        let mut at_once = None;
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
             _ = trouble.changed() => continue,
             _ = quota.changed() => continue,
-            () = account.recheck.notified() => {}
+            () = account.recheck.notified() => at_once = Some(if full { Ask::Room } else { Ask::Account }),
             () = account.upward.committed.notified() => {
-                let least = asked.map_or(Duration::ZERO, |at: Instant| SPACE_AT_MOST.saturating_sub(at.elapsed()));
-                due.get_or_insert_with(|| Instant::now() + SPACE_AFTER.max(least));
+                asking.committed(began.elapsed());
                 continue;
             }
         }
         match state {
             Some((AccountState::Offline, _)) if known && account.dropbox.check_user().await.is_ok() => account.works(),
-            None if !full && due.is_some_and(|at| at <= Instant::now()) => {
-                (due, asked) = (None, Some(Instant::now()));
-                let Some(now) = space(account).await else { continue };
-                account.who.send_if_modified(|who| who.as_mut().is_some_and(|who| who.space.replace(now) != Some(now)));
-            }
-            // Whose account it is and which namespace its paths are in may change while it runs.
-            None if !full => {
-                step(account).await?;
-            }
-            None => {
-                let Some(now) = space(account).await else { continue };
-                account.who.send_if_modified(|who| who.as_mut().is_some_and(|who| who.space.replace(now) != Some(now)));
-                if full {
-                    room = (room * 2).min(ROOM_AT_MOST);
-                    // What was free when it was full did not do; more may.
-                    let free = |s: Space| s.allocated.saturating_sub(s.used);
-                    match at_full {
-                        Some(then) if free(now) > free(then) => {
-                            at_full = Some(now);
-                            account.room();
-                        }
-                        Some(_) => {}
-                        None => at_full = Some(now),
+            None if known => {
+                let ask = at_once.unwrap_or_else(|| asking.next().1);
+                match ask {
+                    // Whose account it is and which namespace its paths are in may change while it runs.
+                    Ask::Account => {
+                        step(account).await?;
                     }
+                    Ask::Space => drop(note_space(account).await),
+                    Ask::Room => has_room(account, &mut at_full).await,
                 }
+                asking.asked(ask, began.elapsed());
             }
             _ => {}
         }
+    }
+}
+
+/// Asks for the space in use and shows it.
+async fn note_space(account: &Account) -> Option<Space> {
+    let now = space(account).await?;
+    account.who.send_if_modified(|who| who.as_mut().is_some_and(|who| who.space.replace(now) != Some(now)));
+    Some(now)
+}
+
+/// Whether a full account has more room than when it was full.
+async fn has_room(account: &Account, at_full: &mut Option<Space>) {
+    let Some(now) = note_space(account).await else { return };
+    // What was free when it was full did not do; more may.
+    let free = |space: Space| space.allocated.saturating_sub(space.used);
+    match at_full {
+        Some(then) if free(now) > free(*then) => {
+            *at_full = Some(now);
+            account.room();
+        }
+        Some(_) => {}
+        None => *at_full = Some(now),
     }
 }
 
@@ -155,6 +157,8 @@ fn mismatch(account: &Account, email: &str) {
 #[derive(Default)]
 struct Refused {
     last: Option<Credentials>,
+    /// Whose they are, if they are another account's.
+    whose: Option<String>,
     tries: u32,
     /// They are not tried before this.
     until: Option<Instant>,
@@ -167,6 +171,11 @@ impl Refused {
             *self = Self { last: Some(found.clone()), ..Self::default() };
         }
         self.until.is_none_or(|until| until <= Instant::now())
+    }
+
+    /// What is to be said again: the old token is still tried once in a while, and that it is refused is not why the account waits.
+    fn unsaid(&self, state: Option<AccountState>) -> Option<&str> {
+        self.whose.as_deref().filter(|_| state != Some(AccountState::AccountMismatch))
     }
 
     fn again(&mut self, refused: bool) {
@@ -182,7 +191,12 @@ async fn relinked(account: &Account, refused: &mut Refused) -> Result<(), Fatal>
     if account.dropbox.tokens().holds(&found).await {
         return Ok(());
     }
-    if !refused.are_due(&found) {
+    let due = refused.are_due(&found);
+    let state = account.trouble.borrow().as_ref().map(|trouble| trouble.state);
+    if let Some(email) = refused.unsaid(state) {
+        mismatch(account, email);
+    }
+    if !due {
         return Ok(());
     }
     let tokens = Tokens::new(&account.name, found.clone());
@@ -192,9 +206,10 @@ async fn relinked(account: &Account, refused: &mut Refused) -> Result<(), Fatal>
     let who = match apart.current_account().await {
         Ok(who) => who,
         Err(error) => {
-            refused.again(matches!(error, CallError::Auth(_)));
-            let again_s = retry::relink(refused.tries, matches!(error, CallError::Auth(_))).as_secs();
-            tracing::warn!(account = %account.name, %error, again_s, "other credentials were found, and are not accepted; others are tried at once");
+            let by_dropbox = matches!(error, CallError::Auth(_));
+            refused.again(by_dropbox);
+            let again_s = retry::relink(refused.tries, by_dropbox).as_secs();
+            tracing::warn!(account = %account.name, %error, again_s, "{}", untaken(by_dropbox));
             return Ok(());
         }
     };
@@ -202,12 +217,22 @@ async fn relinked(account: &Account, refused: &mut Refused) -> Result<(), Fatal>
     if known.is_some_and(|known| known != who.account_id) {
         refused.again(true);
         mismatch(account, &who.email);
+        refused.whose = Some(who.email);
         return Ok(());
     }
     tracing::info!(account = %account.name, "other credentials were found, and they are this account's");
     account.dropbox.tokens().replace(found).await;
     account.over();
     Ok(())
+}
+
+/// Why credentials that were put in the old ones' place are not taken over.
+fn untaken(by_dropbox: bool) -> &'static str {
+    if by_dropbox {
+        "the credentials that were stored meanwhile are refused by Dropbox; as soon as they are replaced, the new ones are tried"
+    } else {
+        "the credentials that were stored meanwhile could not be tried, since Dropbox did not answer the question whose they are"
+    }
 }
 
 /// Beside the database, so that a new one in the place of a damaged one belongs to the same account.
@@ -233,4 +258,35 @@ fn remember(database: &Path, account_id: &str) {
 /// The space in use; only for the status, so that a failure means no more than an old figure.
 async fn space(account: &Account) -> Option<Space> {
     account.dropbox.space_usage().await.ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn access(token: &str) -> Credentials {
+        Credentials::Access { access_token: token.to_owned().into() }
+    }
+
+    #[test]
+    fn c11_another_accounts_credentials_are_told_again_whatever_the_old_token_meets() {
+        use AccountState::{AccountMismatch, AuthRequired};
+        let mut refused = Refused::default();
+        assert!(refused.are_due(&access("theirs")));
+        assert_eq!(refused.unsaid(Some(AuthRequired)), None);
+        refused.again(true);
+        refused.whose = Some("b@example.com".to_owned());
+        for (state, said) in [(Some(AccountMismatch), None), (Some(AuthRequired), Some("b@example.com"))] {
+            assert!(!refused.are_due(&access("theirs")));
+            assert_eq!(refused.unsaid(state), said);
+        }
+        // Others are nobody's until they are tried.
+        assert!(refused.are_due(&access("ours")));
+        assert_eq!(refused.unsaid(Some(AuthRequired)), None);
+    }
+
+    #[test]
+    fn c11_what_was_refused_and_what_was_not_asked_are_told_apart() {
+        assert!(untaken(true).contains("refused by Dropbox") && !untaken(false).contains("refused"));
+    }
 }

@@ -225,11 +225,11 @@ impl Account {
         self.store.poke();
     }
 
-    /// An upload was taken: there is room.
+    /// An upload was taken: others may be, too.
     pub(crate) fn has_room(&self) {
         let over = self.upward.quota.send_if_modified(|quota| quota.take().is_some());
         if over {
-            tracing::info!(account = %self.name, "the account has room again");
+            tracing::info!(account = %self.name, "an upload was taken: others are tried again");
             self.store.poke();
         }
     }
