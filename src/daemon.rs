@@ -82,6 +82,7 @@ pub use identify::remembered as known_account;
 pub use offline::{OfflineError, get as answer_offline};
 pub use socket_note::noted_socket;
 
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -153,8 +154,10 @@ pub async fn run(
     process: Arc<Process>,
 ) -> End {
     let mut reopening = Reopening::default();
+    let before = process.times_ready();
     loop {
-        let life = one_life(&config, options, &status, &stop, &process, &mut reopening).await;
+        let worked = process.times_ready() > before;
+        let life = one_life(&config, options, &status, &stop, &process, (&mut reopening, worked)).await;
         process.set(None);
         match life {
             Life::Over(end) => return end,
@@ -185,7 +188,7 @@ async fn one_life(
     status: &watch::Sender<Status>,
     stop: &CancellationToken,
     process: &Arc<Process>,
-    reopening: &mut Reopening,
+    (reopening, worked): (&mut Reopening, bool),
 ) -> Life {
     let stop = stop.child_token();
     process.begin();
@@ -193,7 +196,7 @@ async fn one_life(
     if !process.last_life_has_ended(&stop).await {
         return Life::Over(End::InSync);
     }
-    let opened = match open::all(config, &stop, process).await {
+    let opened = match open::all(config, &stop, process, worked).await {
         Ok(opened) => opened,
         Err(OpenError::Usage(text)) => return Life::Over(End::Usage(text)),
         Err(OpenError::State(text)) => return Life::Over(End::State(text)),
@@ -227,6 +230,8 @@ async fn one_life(
     process.set(Some(Arc::clone(&progress)));
     notify::ready();
     let mut tasks = Tasks::new(&opened.accounts);
+    // A try to open what could not be: a database's check may take minutes, and the others are looked after meanwhile.
+    let mut trying = None;
     let life = loop {
         tasks.start();
         let finished = async {
@@ -242,14 +247,18 @@ async fn one_life(
                 None => continue,
             },
             Some(ended) = views.join_next() => (None, ended),
-            () = reopening.until() => {
-                let again = tokio::select! {
-                    again = reopening.try_again(config, &stop, process, &progress) => again,
-                    () = stop.cancelled() => break Life::Over(End::InSync),
-                };
+            () = reopening.until(), if trying.is_none() => {
+                // What waits for the disk, for another process or for Dropbox rests; the work on the disk itself is listened to.
+                let one = beats::rest(reopening::try_again(config, &stop, process, &progress));
+                trying = Some(Box::pin(process.beats.drive("the opening of an account".to_owned(), one)));
+                continue;
+            }
+            again = tried(&mut trying) => {
+                trying = None;
                 if again {
                     break Life::Again;
                 }
+                reopening.failed(&progress);
                 continue;
             }
         };
@@ -274,6 +283,7 @@ async fn one_life(
             }
         }
     };
+    drop(trying);
     // The last word, so that what is shown at the end is the end.
     if let Ok(last) = progress.status().await {
         status.send_replace(last);
@@ -282,8 +292,15 @@ async fn one_life(
     drop(progress);
     stop.cancel();
     close(tasks.into_sets().chain([views]).collect(), server, opened.accounts, process).await;
-    drop(opened.lock);
     life
+}
+
+/// The end of the try under way, if there is one.
+async fn tried<F: Future<Output = bool>>(trying: &mut Option<Pin<Box<F>>>) -> bool {
+    match trying {
+        Some(trying) => trying.as_mut().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// A database that turned out damaged while it was used: noted beside it, so that the next opening (even after a crash) moves it aside.

@@ -19,7 +19,7 @@ const NAMED: Duration = Duration::from_secs(1);
 /// A held lock; dropping it (or dying) lets it go.
 #[derive(Debug)]
 pub struct Lock {
-    _file: File,
+    file: File,
 }
 
 /// Why a lock was not had.
@@ -121,6 +121,12 @@ impl Lock {
         file.is_ok_and(|file| flock(&file, FlockOperation::NonBlockingLockShared) == Err(Errno::WOULDBLOCK))
     }
 
+    /// Whether the file that is held is the one at `path`.
+    pub fn is_at(&self, path: &Path) -> bool {
+        let held = self.file.metadata().map(|held| (held.dev(), held.ino()));
+        path.symlink_metadata().is_ok_and(|there| held.is_ok_and(|held| held == (there.dev(), there.ino())))
+    }
+
     /// Takes the lock file `path` for `what`, without waiting, and writes this process's pid into it.
     ///
     /// # Errors
@@ -155,7 +161,9 @@ impl Lock {
             }
             // Who has just taken it is yet to write itself down, over the pid of one that has ended.
             let pid = holder(&mut file);
-            if began.elapsed() >= NAMED || pid.as_deref().is_some_and(is_alive) {
+            // Nor does this process hold it, if what is written there is of one of its own earlier locks.
+            let own = std::process::id().to_string();
+            if began.elapsed() >= NAMED || pid.as_deref().is_some_and(|pid| pid != own && is_alive(pid)) {
                 let pid = pid.unwrap_or_else(|| "?".to_owned());
                 return Err(LockError::Held { pid, what: what.to_owned() });
             }
@@ -165,7 +173,7 @@ impl Lock {
             // Whoever meets the lock is not told whose it is; it holds all the same.
             tracing::debug!(%error, "the lock file does not name its holder");
         }
-        Ok(Self { _file: file })
+        Ok(Self { file })
     }
 }
 

@@ -18,7 +18,6 @@ use crate::daemon::folder::Folder;
 use crate::daemon::identify;
 use crate::daemon::intake::Look;
 use crate::daemon::live::{Live, lock};
-use crate::daemon::lock::Lock;
 use crate::daemon::meeting;
 use crate::daemon::moves::Moves;
 use crate::daemon::pause;
@@ -59,7 +58,6 @@ pub(crate) struct Opened {
     pub(crate) accounts: Vec<Arc<Account>>,
     /// Those whose state could not be opened, and why: the others go on.
     pub(crate) failed: Vec<Unopened>,
-    pub(crate) lock: Lock,
 }
 
 /// An account whose state could not be opened.
@@ -71,11 +69,16 @@ pub(crate) struct Unopened {
     pub(crate) next: UnixMs,
 }
 
-/// Opens all accounts.
-pub(crate) async fn all(config: &Config, stop: &CancellationToken, process: &Process) -> Result<Opened, OpenError> {
+/// Opens all accounts. `worked`: the same configuration could be opened before, so that one account's fault in it is that account's trouble alone.
+pub(crate) async fn all(
+    config: &Config,
+    stop: &CancellationToken,
+    process: &Process,
+    worked: bool,
+) -> Result<Opened, OpenError> {
     let state_dir = &config.daemon.state_dir;
     private_dir(state_dir)?;
-    let lock = Lock::take(&state_dir.join("lock"), state_dir).map_err(|e| OpenError::Usage(e.to_string()))?;
+    process.lock_state(state_dir).map_err(|e| OpenError::Usage(e.to_string()))?;
     if config.accounts.iter().all(|a| a.folders.is_empty()) {
         return Err(OpenError::Usage(
             "no folder is configured: link an account with `ferrybox link`, then add a folder with `ferrybox add LOCAL REMOTE`".to_owned(),
@@ -99,8 +102,12 @@ pub(crate) async fn all(config: &Config, stop: &CancellationToken, process: &Pro
             },
             Err(error) => error,
         };
-        let (OpenError::State(why) | OpenError::Full(why)) = &error else { return Err(error) };
-        failed.push(Unopened { name: account.name.clone(), why: why.clone(), next: 0 });
+        let why = match &error {
+            OpenError::State(why) | OpenError::Full(why) => why.clone(),
+            OpenError::Usage(why) if worked => why.clone(),
+            _ => return Err(error),
+        };
+        failed.push(Unopened { name: account.name.clone(), why, next: 0 });
         first.get_or_insert(error);
     }
     if let Some(error) = first.filter(|_| accounts.is_empty()) {
@@ -109,7 +116,7 @@ pub(crate) async fn all(config: &Config, stop: &CancellationToken, process: &Pro
     for Unopened { name, why, .. } in &failed {
         tracing::error!(account = name, reason = why, "the account is left out; the others go on");
     }
-    Ok(Opened { accounts, failed, lock })
+    Ok(Opened { accounts, failed })
 }
 
 /// Tries whether an account that could not be opened can be by now: everything is opened as at a start, and closed again.

@@ -1,6 +1,7 @@
 //! What outlives a reload: the life that runs now, as the watchdog's keeper sees it, and what the last one left running.
 
 use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -12,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::daemon::account::{Account, Fatal};
 use crate::daemon::beats::{Beat, Beats};
 use crate::daemon::live::lock;
+use crate::daemon::lock::{Lock, LockError};
 use crate::daemon::progress::Progress;
 use crate::dropbox::Gates;
 
@@ -37,6 +39,8 @@ pub struct Process {
     left: Mutex<Left>,
     /// By the account's name: a wait that Dropbox asked for is no shorter because of a reload.
     gates: Mutex<HashMap<String, Gates>>,
+    /// The state directory and its lock, held between two lives, too: whoever meets it there knows that a daemon is at work.
+    state: Mutex<Option<(PathBuf, Lock)>>,
 }
 
 /// A life that has ended, and those of its tasks that did not end in time.
@@ -60,6 +64,7 @@ impl Default for Process {
             between: Beat::default(),
             left: Mutex::default(),
             gates: Mutex::default(),
+            state: Mutex::default(),
         }
     }
 }
@@ -103,6 +108,17 @@ impl Process {
     /// Whether this program has been at work before: then it waits for what is missing and does not end.
     pub(crate) fn has_been_ready(&self) -> bool {
         self.times_ready() > 0
+    }
+
+    /// Takes the lock of the state directory, if this process does not hold it yet. That of another one is let go of when this one is had.
+    pub(crate) fn lock_state(&self, dir: &Path) -> Result<(), LockError> {
+        let path = dir.join("lock");
+        let mut state = lock(&self.state);
+        if !state.as_ref().is_some_and(|(held, lock)| held == dir && lock.is_at(&path)) {
+            let taken = Lock::take(&path, dir)?;
+            *state = Some((dir.to_owned(), taken));
+        }
+        Ok(())
     }
 
     /// A life begins.

@@ -38,6 +38,11 @@ impl Reopening {
         lock(&progress.failed).iter_mut().for_each(|failed| failed.next = next);
     }
 
+    /// A try is over, and nothing could be opened.
+    pub(crate) fn failed(&mut self, progress: &Progress) {
+        self.wait(progress);
+    }
+
     /// Comes back when it is time for the next try.
     pub(crate) async fn until(&self) {
         match self.at {
@@ -45,31 +50,29 @@ impl Reopening {
             None => std::future::pending::<()>().await,
         }
     }
+}
 
-    /// One try. `true`: an account can be opened by now, and everything is to be started over with it.
-    pub(crate) async fn try_again(
-        &mut self,
-        config: &Config,
-        stop: &CancellationToken,
-        process: &Process,
-        progress: &Progress,
-    ) -> bool {
-        let names: Vec<String> = lock(&progress.failed).iter().map(|failed| failed.name.clone()).collect();
-        for name in names {
-            match open::try_again(config, &name, stop, process).await {
-                Ok(()) => {
-                    tracing::info!(account = name, "the account's state can be opened again: starting over with it");
-                    return true;
-                }
-                Err(why) => {
-                    tracing::warn!(account = name, reason = why, "the account's state still cannot be opened");
-                    if let Some(failed) = lock(&progress.failed).iter_mut().find(|failed| failed.name == name) {
-                        failed.why = why;
-                    }
+/// One try. `true`: an account can be opened by now, and everything is to be started over with it. It may take minutes, and goes on beside all other work.
+pub(crate) async fn try_again(
+    config: &Config,
+    stop: &CancellationToken,
+    process: &Process,
+    progress: &Progress,
+) -> bool {
+    let names: Vec<String> = lock(&progress.failed).iter().map(|failed| failed.name.clone()).collect();
+    for name in names {
+        match open::try_again(config, &name, stop, process).await {
+            Ok(()) => {
+                tracing::info!(account = name, "the account's state can be opened again: starting over with it");
+                return true;
+            }
+            Err(why) => {
+                tracing::warn!(account = name, reason = why, "the account's state still cannot be opened");
+                if let Some(failed) = lock(&progress.failed).iter_mut().find(|failed| failed.name == name) {
+                    failed.why = why;
                 }
             }
         }
-        self.wait(progress);
-        false
     }
+    false
 }
