@@ -2,7 +2,9 @@
 
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::harness::{PATIENCE, World, look_for, text, wait_for_socket};
@@ -30,6 +32,41 @@ fn v4_add_and_remove_tell_the_running_daemon_themselves() {
     assert_eq!(daemon.stop().0, Some(0), "{}", world.log());
     let out = world.command(&["add", more.to_str().unwrap(), "/More", "--mode", "backup"]).output().unwrap();
     assert!(text(&out).contains("No daemon runs"), "{}", text(&out));
+    world.assert_clean();
+}
+
+/// Whoever finds the state directory unlocked takes it that no daemon runs, and tells it nothing of a change.
+#[test]
+fn v3_the_state_directory_stays_locked_while_the_daemon_starts_over() {
+    let world = World::new();
+    let daemon = world.daemon();
+    world.until_folder("in_sync");
+    let lock = std::fs::File::open(world.state().join("lock")).unwrap();
+    let over = AtomicBool::new(false);
+    let times_free = std::thread::scope(|scope| {
+        let probe = scope.spawn(|| {
+            let mut free = 0;
+            while !over.load(Ordering::Relaxed) {
+                if flock(&lock, FlockOperation::NonBlockingLockShared).is_ok() {
+                    free += 1;
+                    flock(&lock, FlockOperation::Unlock).unwrap();
+                }
+                std::thread::yield_now();
+            }
+            free
+        });
+        for name in ["one", "two", "three"] {
+            let out = world.command(&["reload"]).output().unwrap();
+            assert_eq!(out.status.code(), Some(0), "{}", text(&out));
+            world.write(name, name);
+            world.until("the next life's work", |s| s.file(&format!("/T/{name}")).is_some());
+        }
+        over.store(true, Ordering::Relaxed);
+        probe.join().unwrap()
+    });
+    assert_eq!(times_free, 0);
+    assert_eq!(daemon.stop().0, Some(0), "{}", world.log());
+    assert!(flock(&lock, FlockOperation::NonBlockingLockShared).is_ok(), "its end lets it go");
     world.assert_clean();
 }
 

@@ -113,3 +113,43 @@ fn v3_an_account_whose_state_cannot_be_opened_is_tried_again_by_itself() {
     assert_eq!(daemon.stop().0, Some(0), "{}", world.log());
     world.assert_clean();
 }
+
+#[test]
+fn v3_an_account_that_cannot_be_opened_when_another_one_is_back_does_not_end_the_daemon() {
+    let mut world = World::new();
+    let own = world.dir.path().join("own");
+    std::fs::create_dir(&own).unwrap();
+    std::fs::write(own.join("b"), "2").unwrap();
+    let other = world.standin.add_account(AccountSpec::default());
+    let second = world.dir.path().join("second.json");
+    crate::harness::write_secret(&second, &other.refresh_token());
+    world.folder_extra = format!(
+        "{}\n[[account.folder]]\nlocal = {own:?}\nremote = \"/U\"\nmode = \"backup\"\n",
+        world.account("again", &second, "")
+    );
+    world.write("a", "1");
+    let database = world.state().join("again/state.db");
+    spoil(&database);
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::set_permissions(world.state(), std::fs::Permissions::from_mode(0o700)).unwrap();
+    let mut daemon = world.daemon();
+    world.until("the other account's file", |s| s.file("/T/a").is_some());
+    let of = |s: &Value, name: &str| {
+        s["accounts"].as_array().unwrap().iter().find(|a| a["name"] == name).cloned().unwrap_or_default()
+    };
+    world.until_status("it has failed", |s| of(s, "again")["state"] == "failed");
+    // From here on the directory of the account that works is one that is not to be trusted; it is met when everything starts over with the other.
+    let mode =
+        |mode| std::fs::set_permissions(world.state().join("test"), std::fs::Permissions::from_mode(mode)).unwrap();
+    mode(0o777);
+    std::fs::remove_file(&database).unwrap();
+    world.eventually("its file", || other.file("/U/b").is_some());
+    let status = world.until_status("the other one waits", |s| of(s, "test")["state"] == "failed");
+    let reason = of(&status, "test")["reason"].as_str().unwrap().to_owned();
+    assert!(reason.contains("chmod 700") && reason.contains("next try at"), "{reason}");
+    assert!(daemon.child.try_wait().unwrap().is_none(), "{}", world.log());
+    mode(0o700);
+    world.until_status("both work", |s| of(s, "again")["state"] == "idle" && of(s, "test")["state"] == "idle");
+    assert_eq!(daemon.stop().0, Some(0), "{}", world.log());
+    world.assert_clean();
+}
