@@ -213,7 +213,7 @@ impl<'a> Meeting<'a> {
         let (store, folder) = (&self.account.store, self.job.folder);
         let changed = |path: &RelPath, base: &Base| {
             let view = self.account.remote.view_blocking(self.account, folder, path);
-            matches!(view, Ok(View { remote, late: false }) if meet::is_changed(base, &remote))
+            matches!(view, Ok(View { remote, late: false, .. }) if meet::is_changed(base, &remote))
         };
         if !matches!(store.stages_below_blocking(folder, &self.job.path), Ok(false)) {
             return false;

@@ -71,6 +71,8 @@ pub(crate) struct View {
     pub(crate) remote: Remote,
     /// It is unlisted only because the listing has not caught up with our own last commit.
     pub(crate) late: bool,
+    /// That commit was of this very path, in a folder that only sends: its revision is known.
+    pub(crate) sent: bool,
 }
 
 /// Where a path is looked up, and by what our own commits to it are remembered.
@@ -370,8 +372,9 @@ impl RemoteCache {
         let sought: Vec<_> = sought.into_iter().map(|sought| sought.map(|s| s.at)).collect();
         let remotes = account.store.remote_views_blocking(&sought)?;
         let views = remotes.into_iter().zip(late).zip(sent).map(|((remote, late), sent)| {
-            let late = late || (sent && matches!(remote, Remote::Absent | Remote::Folder));
-            View { remote: if late { Remote::Unlisted } else { remote }, late }
+            let sent = !late && sent && matches!(remote, Remote::Absent | Remote::Folder);
+            let late = late || sent;
+            View { remote: if late { Remote::Unlisted } else { remote }, late, sent }
         });
         Ok(views.collect())
     }
@@ -387,7 +390,7 @@ impl RemoteCache {
         let dir = account.store.agreed_dir_blocking(folder, path)?;
         let job = Job { id: JobId(0), folder, path: path.clone(), generation: 0, attempts: 0, since: 0 };
         let views = self.views_blocking(account, &[Claimed { job, base, dir }])?;
-        Ok(views.into_iter().next().unwrap_or(View { remote: Remote::Unlisted, late: true }))
+        Ok(views.into_iter().next().unwrap_or(View { remote: Remote::Unlisted, late: true, sent: false }))
     }
 
     /// Whether Dropbox has a file anywhere in one of its folders; `None`: the cache cannot say until it has caught up, with Dropbox since the start

@@ -101,8 +101,10 @@ pub(super) fn look(account: &Account, claimed: Claimed, view: View, memory: &mut
         };
     }
     let unchanged = action == Action::Nothing && base.is_some();
-    if view.late && (unchanged || matches!(action, Action::Upload(_) | Action::AdoptOrUpload(_))) {
-        // It was moved with its folder, and its revision there is known soon; or it was sent, and the listing shows that soon.
+    let goes_up = matches!(action, Action::Upload(_) | Action::AdoptOrUpload(_));
+    // It was moved with its folder, and its revision there is known soon; or it was sent, and the listing shows that soon. What was sent and has changed
+    // here since goes up over the revision that it was sent as: a listing that fails does not hold it up.
+    if view.late && (unchanged || goes_up && !view.sent) {
         account.remote.hurry(folder.id);
         return Looked::Done(job, Settled::Wait(now_ms() + SOON_MS));
     }

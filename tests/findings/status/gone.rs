@@ -1,5 +1,8 @@
 //! What Dropbox has no longer, in folders that only send.
 
+use std::time::Duration;
+
+use ferrybox_standin::{Effect, Fault};
 use serde_json::Value;
 
 use super::{code, folder, get};
@@ -111,4 +114,24 @@ fn d5_a_conflicted_copy_that_dropbox_has_no_longer_is_a_problem_too() {
         assert_eq!(daemon.stop().0, Some(0));
         world.assert_clean();
     }
+}
+
+/// The listing fails from the first commit on, so that it does not show the file: that says nothing of it, and what is saved here goes up all the same.
+#[test]
+fn d5_edits_of_a_file_that_was_just_sent_go_up_while_the_listing_fails() {
+    let world = World::new();
+    world.write("keep", "k");
+    world.once_in_sync();
+    let _daemon = world.daemon();
+    world.until_status("listed", |s| folder(s)["state"] == "in_sync" && files(s) == 1);
+    world.until("the listing", |s| s.calls_of("files/list_folder/longpoll") > 0);
+    let down = Effect::Status { code: 500, retry_after: None, body: None };
+    world.standin.faults().add(Fault::always("files/list_folder/continue", down));
+    world.write("f", "1");
+    world.until("the first version", |s| s.file("/T/f").is_some());
+    world.until_status("it is settled", |s| files(s) == 2);
+    world.write("f", "a longer second");
+    world.until("the second version", |s| s.file("/T/f").is_some_and(|f| f.revisions == 2));
+    world.never("a problem of what is there", Duration::from_secs(1), |_| !gone(&world).is_empty());
+    world.assert_clean();
 }
