@@ -18,7 +18,7 @@ use crate::local::{Kind, Root};
 use crate::model::{Base, Closed, FolderId, Job, Local, RelPath, Settled, Stat, WriteMode};
 use crate::plan::budget::Full;
 use crate::plan::decide::Action;
-use crate::plan::moves::{How, Old, Spelling, above, candidate, same_file, spelling};
+use crate::plan::moves::{ComesAs, How, Old, Shows, Spelling, above, candidate, comes_as, same_file, spelling};
 use crate::plan::names;
 use crate::plan::swaps::WORTH_IT;
 use crate::store::StoreError;
@@ -353,18 +353,20 @@ fn fetched(
         return Ok((scans || (0..RENAMED_MS).contains(&waited)).then(|| Settled::Wait(now_ms() + SOON_MS)));
     }
     let shown = account.remote.name_blocking(account, folder.id, &job.path)?;
-    let is_shown_so = shown.as_deref() == Some(job.path.name());
-    match alike.first().and_then(|(name, _)| parent.child(name).ok()) {
-        Some(other) => {
-            let agreed = account.store.agreed_below_blocking(folder.id, &other)?;
-            Ok((agreed && !is_shown_so).then_some(Settled::Nothing))
-        }
-        // Nothing has the name here, so that Dropbox's letters are the ones to come down under: a row of those may be due at this very moment.
-        None => {
-            let rather = shown.filter(|shown| !is_shown_so && in_letters(&job.path, shown));
-            Ok(rather.and_then(|shown| parent.child(&shown).ok()).map(Settled::Rather))
-        }
-    }
+    let shows = match &shown {
+        Some(shown) if shown == job.path.name() => Shows::This,
+        Some(shown) if in_letters(&job.path, shown) => Shows::OtherLetters,
+        _ => Shows::Neither,
+    };
+    let agreed = match alike.first().and_then(|(name, _)| parent.child(name).ok()) {
+        Some(other) => account.store.agreed_below_blocking(folder.id, &other)?,
+        None => false,
+    };
+    Ok(match comes_as(agreed, shows) {
+        ComesAs::This => None,
+        ComesAs::Shown => shown.and_then(|shown| parent.child(&shown).ok()).map(Settled::Rather),
+        ComesAs::IsHere => Some(Settled::Nothing),
+    })
 }
 
 /// Whether this is the path's name in other letters, or in another form.

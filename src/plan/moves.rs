@@ -228,5 +228,37 @@ pub fn refused(tags: &[&str], attempts: u32) -> Refusal {
     }
 }
 
+/// The name that Dropbox shows for what is to come down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shows {
+    /// The row's.
+    This,
+    /// The row's in other letters, or in another form.
+    OtherLetters,
+    /// None that is known, or another one.
+    Neither,
+}
+
+/// The name under which a new file comes down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ComesAs {
+    /// The row's.
+    This,
+    /// The one that Dropbox shows: the row of that name sees to it, and says so if something is in the way there.
+    Shown,
+    /// None: it is here already.
+    IsHere,
+}
+
+/// Decides for a row of which nothing was agreed on and nothing is here under its very name. `agreed`: something is here under other letters of it, and
+/// is agreed on. What stands there without that does not count: a file that came down beside it under the row's letters would be refused its place.
+pub fn comes_as(agreed: bool, shows: Shows) -> ComesAs {
+    match (agreed, shows) {
+        (_, Shows::This) | (false, Shows::Neither) => ComesAs::This,
+        (true, _) => ComesAs::IsHere,
+        (false, Shows::OtherLetters) => ComesAs::Shown,
+    }
+}
+
 #[cfg(test)]
 mod tests;

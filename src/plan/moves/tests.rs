@@ -160,3 +160,17 @@ proptest! {
         prop_assert_eq!(tree.get(&file(&to)), Some(&1));
     }
 }
+
+#[test]
+fn c4_what_is_here_under_other_letters_keeps_a_file_out_only_if_it_is_agreed_on() {
+    for (agreed, shows, expected) in [
+        (false, Shows::This, ComesAs::This),
+        (true, Shows::This, ComesAs::This),
+        (false, Shows::Neither, ComesAs::This),
+        (true, Shows::Neither, ComesAs::IsHere),
+        (false, Shows::OtherLetters, ComesAs::Shown),
+        (true, Shows::OtherLetters, ComesAs::IsHere),
+    ] {
+        assert_eq!(comes_as(agreed, shows), expected, "{agreed} {shows:?}");
+    }
+}

@@ -135,3 +135,27 @@ fn both_versions(world: &World, here: &str) {
         |copy: bool, text: &str| contents.iter().any(|(p, c)| p.contains("conflicted copy") == copy && c == text);
     assert!(holds(false, "after") && holds(true, here), "{contents:?}");
 }
+
+/// Dropbox gives a file other letters while it comes down, and what has those letters here is nothing that could be agreed on. The row of the former
+/// letters ends; that of the new ones says what is in the way.
+#[test]
+fn c4_what_is_in_the_way_of_the_letters_that_dropbox_shows_is_a_problem_and_no_download_without_end() {
+    let mut world = World::new();
+    world.mode = "two-way";
+    rustix::fs::mkfifoat(rustix::fs::CWD, world.folder.join("A.txt"), rustix::fs::Mode::RUSR).unwrap();
+    let _daemon = world.daemon();
+    let pending = |s: &serde_json::Value, what: &str| s["accounts"][0]["folders"][0]["pending"][what].as_u64().unwrap();
+    world.until_status("the FIFO is a problem", |s| s["accounts"][0]["folders"][0]["problems"] == 1);
+    world.standin.faults().add(Fault::once("files/download", Effect::StallReply(Duration::from_secs(3))));
+    world.standin.write("/T/a.txt", "1");
+    world.until("the download", |s| s.calls_of("files/download") > 0);
+    world.standin.quietly(|s| assert!(s.rename("/T/a.txt", "/T/on its way")));
+    assert!(world.standin.rename("/T/on its way", "/T/A.txt"));
+    world.eventually("the row of the former letters ends", || {
+        world.stored("SELECT path FROM job") == ["A.txt"] && world.stored("SELECT code FROM job") == ["type"]
+    });
+    let status = world.until_status("rest", |s| pending(s, "downloads") == 0);
+    assert_eq!(status["accounts"][0]["folders"][0]["problems"], 1, "{status}");
+    assert_eq!(world.remote().len(), 1);
+    world.assert_clean();
+}
