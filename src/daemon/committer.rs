@@ -23,6 +23,7 @@ use crate::model::{Batch, BatchKind, Change, ChangeId, Closed, Failure, FolderId
 use crate::plan::batch::{Limits, Waiting, When, when};
 use crate::plan::budget::Commits;
 use crate::plan::fallback::Fallback;
+use crate::plan::job::Said;
 use crate::plan::pace::Pace;
 use crate::plan::wait::is_ahead;
 use crate::store::Ready;
@@ -39,12 +40,15 @@ enum Results {
     Deleted(Vec<Result<Metadata, EntryError>>),
     Made(Vec<Result<Metadata, EntryError>>),
     Moved(Vec<Result<Metadata, EntryError>>),
-    /// The call's outcome cannot be known from its reply: every entry is verified.
+    /// The job has ended, or is believed to have, and says nothing of its entries: every one is verified.
     Unknown,
-    /// The reply was lost, and the call may have begun a job: that is waited for, then every entry is verified.
-    Lost(Failure),
-    /// The same, since what came back cannot be read: perhaps an entry is to blame.
-    Unreadable(Failure),
+    /// No answer names the job that the call may have begun, for this reason: that is waited for, then every entry is verified.
+    Lost(String),
+    /// What came back cannot be read: perhaps an entry is to blame. Unless it says that the job has `ended`, that is waited for.
+    Unreadable {
+        failure: Failure,
+        ended: bool,
+    },
     /// The call did nothing; all entries wait.
     Refused(Failure),
     /// The call was refused for what it holds: an entry is to blame.
@@ -229,11 +233,13 @@ impl Committer {
         }
         let results = match &batch.async_job_id {
             Some(job) => self.poll(batch, job).await?,
-            None if left_over => Results::Unknown,
+            None if left_over => {
+                Results::Lost("the daemon stopped before the answer to the last commit came".to_owned())
+            }
             None => self.call(batch).await?,
         };
         let others = self.others;
-        let again = std::mem::replace(&mut self.unreadable, matches!(results, Results::Unreadable(_)));
+        let again = std::mem::replace(&mut self.unreadable, matches!(results, Results::Unreadable { .. }));
         // A folder was dropped meanwhile: which of the results are whose is not known any more.
         let torn = batch.changes.len() != batch.entries;
         if !torn {
@@ -268,20 +274,15 @@ impl Committer {
                 judge.moves(batch, results).await
             }
             Results::Files(_) | Results::Deleted(_) | Results::Made(_) | Results::Moved(_) => judge.verify(batch).await,
-            Results::Unknown => {
-                judge.let_it_end(batch, left_over).await;
+            Results::Unknown => judge.verify(batch).await,
+            Results::Lost(why) => {
+                self.outlive(batch, Said::Lost, &why).await;
                 judge.verify(batch).await
             }
-            Results::Lost(failure) => {
-                self.outlive(batch, &failure).await;
-                judge.verify(batch).await
-            }
-            Results::Unreadable(failure) => {
-                // One that repeats is an entry's doing: to wait as long for each part of its batch would hold up all others.
-                if again {
-                    judge.let_it_end(batch, left_over).await;
-                } else {
-                    self.outlive(batch, &failure).await;
+            Results::Unreadable { failure, ended } => {
+                if !ended {
+                    let why = format!("the answer to the last commit cannot be read ({})", failure.text);
+                    self.outlive(batch, if again { Said::Repeated } else { Said::Lost }, &why).await;
                 }
                 let found = judge.verify(batch).await;
                 judge.isolated(batch, found, &failure)

@@ -1,10 +1,8 @@
 //! What became of the entries of a batch: from the reply, or from Dropbox's tree where there was none.
 
 use std::sync::Mutex;
-use std::time::Duration;
 
 use futures_util::stream::{FuturesOrdered, StreamExt};
-use tokio::time::Instant;
 
 use crate::daemon::account::{Account, Fatal};
 use crate::daemon::clock::{chance, day, ms, now_ms};
@@ -20,17 +18,14 @@ use crate::plan::listing::{is_sure, key_of};
 use crate::plan::outcome::{Committed, Context, asks_for_obstacle, committed, outlived, refused};
 use crate::plan::{conflict, retry};
 
-/// A job that nobody can name may still be at work: it is given this long, and a little for each entry, before another one is started.
-const PATIENCE: Duration = Duration::from_secs(2);
-/// After a stop in the middle of the call, the job is more likely than not to have begun.
-const PATIENCE_AFTER_A_STOP: Duration = Duration::from_secs(5);
 /// So many questions at a time.
 const AT_ONCE: usize = 8;
 /// So many questions a batch about what stands in the way, again after so many tries, and so many answers are remembered.
 const OBSTACLES: u32 = 8;
 const ASKED_AGAIN: u32 = 6;
 const KNOWN: usize = 1_000;
-const PATIENCE_AN_ENTRY: Duration = Duration::from_millis(20);
+/// So many answers in a row that cannot be read say that the next one cannot either.
+const UNREADABLE: u32 = 4;
 
 /// Judges the entries of one batch.
 pub(crate) struct Judge<'a> {
@@ -140,18 +135,6 @@ impl<'a> Judge<'a> {
         Ok(outcomes)
     }
 
-    /// Waits until the last entry of a batch shows whose job cannot be asked, or long enough to believe that it does not run (any more).
-    pub(crate) async fn let_it_end(&self, batch: &Batch, left_over: bool) {
-        let entries = u32::try_from(batch.entries).unwrap_or(u32::MAX);
-        let patience = if left_over { PATIENCE_AFTER_A_STOP } else { PATIENCE };
-        let deadline = Instant::now() + patience + PATIENCE_AN_ENTRY.saturating_mul(entries);
-        // Its folder was dropped: nothing of it can be asked for.
-        let Some(last) = batch.changes.last() else { return tokio::time::sleep_until(deadline).await };
-        while Instant::now() < deadline && !self.is_done(last).await {
-            tokio::time::sleep(Duration::from_millis(250)).await;
-        }
-    }
-
     /// Whether Dropbox holds what a batch says at its first, middle and last entry: then its job has ended. One alone may have been so before.
     pub(crate) async fn shows(&self, batch: &Batch) -> bool {
         let count = batch.changes.len();
@@ -165,7 +148,8 @@ impl<'a> Judge<'a> {
     }
 
     async fn is_done(&self, change: &Change) -> bool {
-        matches!(self.verify_one(change).await, Outcome::Settled(_) | Outcome::Moved(_) | Outcome::Halfway)
+        let found = self.verify_one(change).await;
+        matches!(found, Outcome::Settled(_) | Outcome::SettledDir(_) | Outcome::Moved(_) | Outcome::Halfway)
     }
 
     /// Asks Dropbox what is at each entry's path now: what is there by content hash was committed, the rest is tried again.
@@ -213,19 +197,22 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// What is at a place in Dropbox. Does not come back before that is known.
+    /// What is at a place in Dropbox. Does not come back before that is known, or is not to be had.
     ///
     /// # Errors
-    /// Dropbox refuses to say.
+    /// Dropbox refuses to say, or says it again and again in a way that cannot be read.
     pub(crate) async fn look(&self, path: &RemotePath) -> Result<Option<Metadata>, Failure> {
         let account = self.account;
-        let mut failed = 0;
+        let (mut failed, mut unreadable) = (0, 0);
         loop {
             match account.judge(account.dropbox.get_metadata(path).await) {
                 Ok(found) => return Ok(found),
                 Err(CallError::Api(error)) if error.status == 409 => return Err(CallError::Api(error).failure()),
+                // One file's metadata may stay unreadable: to ask for it for ever would hold up all other commits.
+                Err(error) if error.is_unreadable() && unreadable + 1 >= UNREADABLE => return Err(error.failure()),
                 // Nothing is committed again before it is known what is there.
-                Err(_) => {
+                Err(error) => {
+                    unreadable = if error.is_unreadable() { unreadable + 1 } else { 0 };
                     account.ready().await;
                     tokio::time::sleep(retry::backoff(failed, chance())).await;
                     failed = failed.saturating_add(1);

@@ -47,6 +47,8 @@ pub enum Launch<T> {
     Job(String),
     /// It is over already: a result an entry.
     Done(Vec<Result<T, EntryError>>),
+    /// It is over already, and its results cannot be read.
+    Unreadable(Transport),
 }
 
 /// How far a job is.
@@ -56,6 +58,8 @@ pub enum Poll<T> {
     InProgress,
     /// Over: a result an entry.
     Done(Vec<Result<T, EntryError>>),
+    /// Over, and its results cannot be read.
+    Unreadable(Transport),
     /// It failed as a whole.
     Failed(EntryError),
 }
@@ -209,7 +213,9 @@ pub(super) fn launch<T>(
     success: impl Fn(Value) -> Result<T, Transport>,
 ) -> Result<Launch<T>, CallError> {
     match wire::demand_tag(&reply, route.name)? {
-        "complete" => Ok(Launch::Done(wire::entries(reply, expected, route.name, success)?)),
+        "complete" => {
+            Ok(wire::entries(reply, expected, route.name, success).map_or_else(Launch::Unreadable, Launch::Done))
+        }
         "async_job_id" => match reply.get("async_job_id").and_then(Value::as_str) {
             Some(job) if wire::is_opaque(job) => Ok(Launch::Job(job.to_owned())),
             _ => {
@@ -228,7 +234,7 @@ pub(super) fn poll<T>(
 ) -> Result<Poll<T>, CallError> {
     match wire::demand_tag(&reply, route.name)? {
         "in_progress" => Ok(Poll::InProgress),
-        "complete" => Ok(Poll::Done(wire::entries(reply, expected, route.name, success)?)),
+        "complete" => Ok(wire::entries(reply, expected, route.name, success).map_or_else(Poll::Unreadable, Poll::Done)),
         "failed" => {
             let value = wire::take(&mut reply, "failed");
             Ok(Poll::Failed(EntryError { tags: wire::tags(&value), value }))

@@ -273,6 +273,11 @@ impl CallError {
         matches!(self, Self::Transport(t) if t.outcome_unknown)
     }
 
+    /// Whether the call came through, and what came back is not an answer to it.
+    pub fn is_unreadable(&self) -> bool {
+        matches!(self, Self::Transport(t) if t.kind == TransportKind::Protocol)
+    }
+
     /// Whether the server does not know the route (any more).
     pub fn unknown_route(&self) -> bool {
         let Self::Api(e) = self else { return false };

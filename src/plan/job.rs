@@ -16,6 +16,10 @@ const MOMENT: Duration = Duration::from_secs(1);
 /// A job that is said to run is given this many times the patience of one that cannot be asked for.
 const RUNNING_TIMES: u32 = 3;
 
+/// After a reply that cannot be read, as the one before it: an entry is to blame, and to wait as long for each part of its batch would hold up all
+/// others.
+const REPEATED: Duration = Duration::from_secs(2);
+
 /// A job that the server says it does not know, each time it is asked, is gone after so long: that answer passes, too, but not for as long as this.
 const UNKNOWN: Duration = Duration::from_secs(20);
 
@@ -35,6 +39,49 @@ pub enum Said {
     Unknown,
     /// The reply that would have named it was lost.
     Lost,
+    /// The reply that would have named it cannot be read, as the one before it.
+    Repeated,
+}
+
+impl Said {
+    /// What is true of a job of which this is all that was said until its time was over.
+    pub fn over(self) -> &'static str {
+        match self {
+            Self::InProgress => "a commit job is said to run for far longer than any takes",
+            Self::Nothing => "Dropbox has not said for long whether a commit job has ended",
+            Self::Unknown => "Dropbox does not know a commit job any more",
+            Self::Lost | Self::Repeated => {
+                "a commit that may have begun a job without a known name has had the time to end"
+            }
+        }
+    }
+}
+
+/// Useless answers of a job in a row. Times are counted from any moment, the same for all.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Useless {
+    /// What the last one said, and since when all have said this.
+    last: Option<(Said, Duration)>,
+    /// When the first one came.
+    first: Option<Duration>,
+    asked: u32,
+}
+
+impl Useless {
+    /// Another one came `at` this time. Gives the arguments of [`next`]: how many came before it, and how long this has been said. That the server
+    /// knows no such job counts from when it began to say only this; any other answer from the first one that led nowhere, so that answers which
+    /// change all the time come to an end as well.
+    pub fn hear(&mut self, said: Said, at: Duration) -> (u32, Duration) {
+        let first = *self.first.get_or_insert(at);
+        let since = match self.last {
+            Some((last, since)) if last == said => since,
+            _ => at,
+        };
+        self.last = Some((said, since));
+        let asked = self.asked;
+        self.asked = asked.saturating_add(1);
+        (asked, at.saturating_sub(if said == Said::Unknown { since } else { first }))
+    }
 }
 
 /// How long a job is waited for.
@@ -48,6 +95,8 @@ pub struct Limits {
     pub unknown: Duration,
     /// One that cannot be named, and may never have begun.
     pub lost: Duration,
+    /// The same, after a second reply that cannot be read.
+    pub repeated: Duration,
 }
 
 impl Limits {
@@ -58,6 +107,7 @@ impl Limits {
             running: deadline.saturating_mul(RUNNING_TIMES),
             unknown: deadline.min(UNKNOWN),
             lost: deadline.min(LOST),
+            repeated: deadline.min(REPEATED),
         }
     }
 }
@@ -74,13 +124,14 @@ pub enum Next {
 }
 
 /// Decides about a job that was asked for `asked` times before with the same kind of answer in a row. `age` is how long it has been asked for: since it
-/// was begun (or taken up again after a restart) if it runs, else since the first of those answers.
+/// was begun (or taken up again after a restart) if it runs, else as [`Useless`] counts.
 pub fn next(said: Said, asked: u32, age: Duration, limits: Limits) -> Next {
     let (limit, longest) = match said {
         Said::InProgress => (limits.running, LONGEST_RUNNING),
         Said::Nothing => (limits.failing, LONGEST_FAILING),
         Said::Unknown => (limits.unknown, LONGEST_RUNNING),
         Said::Lost => (limits.lost, LONGEST_RUNNING),
+        Said::Repeated => (limits.repeated, LONGEST_RUNNING),
     };
     if age >= limit {
         return Next::GiveUp;
@@ -117,8 +168,35 @@ mod tests {
             (Said::Lost, 0, Duration::ZERO, Next::Ask(FIRST)),
             (Said::Lost, 99, Duration::from_secs(30), Next::LookAndAsk(LONGEST_RUNNING)),
             (Said::Lost, 99, LOST, Next::GiveUp),
+            (Said::Repeated, 0, MOMENT, Next::LookAndAsk(FIRST)),
+            (Said::Repeated, 9, REPEATED, Next::GiveUp),
         ] {
             assert_eq!(next(said, asked, age, limits), expected, "{said:?} {asked} {age:?}");
+        }
+    }
+
+    #[test]
+    fn l1_what_was_said_before_is_no_evidence_of_what_is_said_now() {
+        let limits = Limits::of(Duration::from_mins(10));
+        let s = Duration::from_secs;
+        // The answers to one job, when each came, and whether the last one ends it.
+        let (nothing, unknown) = (Said::Nothing, Said::Unknown);
+        for (answers, gives_up) in [
+            (vec![(nothing, s(0)), (nothing, s(12)), (unknown, s(25))], false),
+            (vec![(nothing, s(0)), (unknown, s(25)), (unknown, s(44))], false),
+            (vec![(nothing, s(0)), (unknown, s(25)), (unknown, s(45))], true),
+            (vec![(unknown, s(0)), (nothing, s(10)), (unknown, s(21))], false),
+            (vec![(unknown, s(3)), (unknown, s(23))], true),
+            (vec![(nothing, s(0)), (unknown, s(300)), (nothing, s(600))], true),
+        ] {
+            let mut useless = Useless::default();
+            let mut last = None;
+            for (n, (said, at)) in answers.iter().enumerate() {
+                let (asked, age) = useless.hear(*said, *at);
+                assert_eq!(asked as usize, n, "{answers:?}");
+                last = Some(next(*said, asked, age, limits));
+            }
+            assert_eq!(last == Some(Next::GiveUp), gives_up, "{answers:?}");
         }
     }
 

@@ -62,6 +62,71 @@ fn l1_a_lost_reply_to_the_commit_itself_starts_no_other_job_while_that_may_run()
     world.assert_clean();
 }
 
+/// A gateway may fail after it has passed the call on.
+#[test]
+fn l1_an_error_of_a_gateway_says_nothing_of_the_job_that_may_run() {
+    let world = World::with(slow(7));
+    for n in 0..5 {
+        world.write(&format!("{n}"), format!("{n}"));
+    }
+    world.standin.faults().add(Fault::once(FINISH_BATCH, Effect::StatusAfter(504)));
+    let _daemon = world.daemon();
+    let status = world.until_status("the reason", |s| s["accounts"][0]["commit"]["state"] == "waiting");
+    let reason = status["accounts"][0]["commit"]["reason"].as_str().unwrap();
+    assert!(reason.contains("answered the last commit with an error"), "{reason}");
+    world.until("all", |s| s.file_count() == 5);
+    world.until_folder("in_sync");
+    assert_eq!(world.standin.calls_of(FINISH_BATCH), 1);
+    world.assert_clean();
+}
+
+/// The name of the job was lost in a crash.
+#[test]
+fn l1_a_crash_in_the_middle_of_the_call_starts_no_other_job_while_that_may_run() {
+    let world = World::with(slow(10));
+    for n in 0..5 {
+        world.write(&format!("{n}"), format!("{n}"));
+    }
+    world.standin.faults().add(Fault::once(FINISH_BATCH, Effect::StallReply(Duration::from_secs(20))));
+    let daemon = world.daemon();
+    world.until("the job", |s| s.running_commits() > 0);
+    daemon.kill();
+    let _daemon = world.daemon();
+    world.until("all", |s| s.file_count() == 5);
+    world.until_folder("in_sync");
+    assert_eq!(world.standin.calls_of(FINISH_BATCH), 1);
+    world.assert_clean();
+}
+
+/// The metadata of one file cannot be read, wherever it stands. What says that the job is over is believed, and the others are settled at once; this
+/// one becomes a problem, and holds up nobody.
+#[test]
+fn l1_an_entry_that_cannot_be_read_holds_up_nobody_else() {
+    for complete_at_once in [true, false] {
+        let world = World::with(Settings { complete_at_once, ..Settings::default() });
+        for n in 0..20 {
+            world.write(&format!("{n}"), format!("{n}"));
+        }
+        world.write("odd one", "x");
+        for route in [FINISH_BATCH, CHECK, "files/get_metadata"] {
+            world.standin.faults().add(Fault::always(route, Effect::WithoutRev("/odd one".to_owned())));
+        }
+        let _daemon = world.daemon();
+        world.until_status("the others are settled", |s| {
+            let folder = &s["accounts"][0]["folders"][0];
+            folder["pending"]["remote_changes"].as_u64().unwrap_or(9) + folder["problems"].as_u64().unwrap_or(9) == 1
+        });
+        world.write("later", "1");
+        world.until("what comes later", |s| s.file("/T/later").is_some());
+        world.eventually("the problem", || {
+            let told = text(&world.command(&["problems"]).output().unwrap());
+            told.contains("odd one") && !told.contains("later")
+        });
+        assert!(world.standin.files().iter().all(|f| f.revisions == 1));
+        world.assert_clean();
+    }
+}
+
 /// As long as the server says nothing of the job, the status says why nothing is committed.
 #[test]
 fn l1_a_job_that_cannot_be_asked_for_is_told_and_waited_for() {

@@ -263,7 +263,8 @@ fn a6_the_closing_part_whose_reply_was_lost_counts_as_arrived() {
 #[test]
 fn a7_a_closed_session_is_committed_after_a_crash_and_not_sent_again() {
     let mut world = World::new();
-    world.extra = "[commit]\nmax_age = \"30s\"\n".into();
+    // What was under way at the crash may still run, and is waited for; not for a minute here.
+    world.extra = "[commit]\nmax_age = \"30s\"\njob_deadline = \"5s\"\n".into();
     for i in 0..20 {
         world.write(&format!("{i}"), bytes(i, 10_000));
     }
@@ -308,6 +309,8 @@ fn a10_the_job_of_a_folder_that_left_the_configuration_ends_before_another_begin
         std::fs::create_dir(&second).unwrap();
         world.folder_extra = format!("[[account.folder]]\nlocal = {second:?}\nremote = \"/U\"\nmode = \"backup\"\n");
         if !known {
+            // Nothing of it can be asked for: it is waited for, for longer than it takes, but not for a minute.
+            world.extra = "[commit]\njob_deadline = \"8s\"\n".into();
             world.standin.faults().add(Fault::once(FINISH_BATCH, Effect::StallReply(Duration::from_secs(10))));
         }
         for i in 0..10 {
@@ -405,7 +408,9 @@ fn a16_kills_inside_the_recovery_three_deep_end_as_one_clean_recovery_does() {
 
 #[test]
 fn a8_an_intent_whose_call_was_never_made_is_committed() {
-    let world = World::new();
+    let mut world = World::new();
+    // It looks the same as one whose job may run, which is waited for; not for a minute here.
+    world.extra = "[commit]\njob_deadline = \"5s\"\n".into();
     world.write("a", "1");
     world.standin.faults().add(Fault::once(FINISH_BATCH, Effect::Stall(Duration::from_secs(5))));
     // Killed before the server has begun with it.

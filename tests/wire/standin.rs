@@ -26,10 +26,12 @@ pub(crate) async fn finished<T>(
     let job = match launch {
         Launch::Done(done) => return done,
         Launch::Job(job) => job,
+        Launch::Unreadable(error) => panic!("{error:?}"),
     };
     let done = look_for_async(PATIENCE, async || match check(&job).await.unwrap() {
         Poll::Done(done) => Some(done),
         Poll::Failed(e) => panic!("{e:?}"),
+        Poll::Unreadable(error) => panic!("{error:?}"),
         Poll::InProgress => None,
     });
     done.await.unwrap_or_else(|| panic!("the job never ended"))

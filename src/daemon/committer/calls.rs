@@ -1,5 +1,7 @@
 //! The committer's calls: one for each kind of batch, and the polling of its job.
 
+use std::time::Duration;
+
 use tokio::time::Instant;
 
 use super::{Committer, Results};
@@ -10,7 +12,7 @@ use crate::daemon::judge::Judge;
 use crate::daemon::live::lock;
 use crate::dropbox::{CallError, DeleteEntry, EntryError, FinishEntry, Launch, Poll, RelocateEntry, TransportKind};
 use crate::model::{Batch, BatchKind, Change, Failure, RemoteChange};
-use crate::plan::job::{self, Limits, Next, Said};
+use crate::plan::job::{self, Limits, Next, Said, Useless};
 use crate::plan::retry;
 
 impl Committer {
@@ -33,27 +35,14 @@ impl Committer {
             BatchKind::Copy => account.dropbox.copy_batch(&entries).await,
             _ => account.dropbox.move_batch(&entries).await,
         };
-        match account.judge(reply) {
-            Ok(Launch::Done(results)) => Ok(Results::Moved(results)),
-            Ok(Launch::Job(job)) => {
-                account.store.launched(batch.id, &job).await?;
-                self.poll(batch, &job).await
-            }
-            Err(error) => Ok(broken(&error)),
-        }
+        self.launched(batch, account.judge(reply), Results::Moved).await
     }
 
     async fn make_folders(&self, batch: &Batch) -> Result<Results, Fatal> {
         let account = &self.account;
         let paths: Vec<_> = batch.changes.iter().map(|change| change.what.place()).collect();
-        match account.judge(account.dropbox.create_folder_batch(&paths).await) {
-            Ok(Launch::Done(results)) => Ok(Results::Made(results)),
-            Ok(Launch::Job(job)) => {
-                account.store.launched(batch.id, &job).await?;
-                self.poll(batch, &job).await
-            }
-            Err(error) => Ok(broken(&error)),
-        }
+        let reply = account.judge(account.dropbox.create_folder_batch(&paths).await);
+        self.launched(batch, reply, Results::Made).await
     }
 
     async fn commit(&mut self, batch: &Batch) -> Result<Results, Fatal> {
@@ -77,15 +66,6 @@ impl Committer {
         }
         let reply = account.judge(account.dropbox.finish_batch(&entries).await);
         match reply {
-            Ok(Launch::Done(results)) => {
-                self.fallback.works();
-                Ok(Results::Files(results))
-            }
-            Ok(Launch::Job(job)) => {
-                self.fallback.works();
-                account.store.launched(batch.id, &job).await?;
-                self.poll(batch, &job).await
-            }
             Err(error) if error.unknown_route() => {
                 let pause = self.fallback.unknown(now.into_std());
                 tracing::warn!(account = %account.name, for_s = pause.as_secs(), "the server does not know finish_batch: finish_batch_v2 is used for a while");
@@ -93,6 +73,29 @@ impl Committer {
                     "route",
                     "the server does not know finish_batch; finish_batch_v2 is used for a while",
                 )))
+            }
+            reply => {
+                if reply.is_ok() {
+                    self.fallback.works();
+                }
+                self.launched(batch, reply, Results::Files).await
+            }
+        }
+    }
+
+    /// What a call that may begin a job came to, once that is over.
+    async fn launched<T>(
+        &self,
+        batch: &Batch,
+        reply: Result<Launch<T>, CallError>,
+        of: impl FnOnce(Vec<Result<T, EntryError>>) -> Results,
+    ) -> Result<Results, Fatal> {
+        match reply {
+            Ok(Launch::Done(results)) => Ok(of(results)),
+            Ok(Launch::Unreadable(error)) => Ok(unreadable(&error.into(), true)),
+            Ok(Launch::Job(job)) => {
+                self.account.store.launched(batch.id, &job).await?;
+                self.poll(batch, &job).await
             }
             Err(error) => Ok(broken(&error)),
         }
@@ -112,14 +115,8 @@ impl Committer {
                 | RemoteChange::Trash { .. } => None,
             })
             .collect();
-        match account.judge(account.dropbox.delete_batch(&entries).await) {
-            Ok(Launch::Done(results)) => Ok(Results::Deleted(results)),
-            Ok(Launch::Job(job)) => {
-                account.store.launched(batch.id, &job).await?;
-                self.poll(batch, &job).await
-            }
-            Err(error) => Ok(broken(&error)),
-        }
+        let reply = account.judge(account.dropbox.delete_batch(&entries).await);
+        self.launched(batch, reply, Results::Deleted).await
     }
 
     /// Polls a stored job until it is done. Another batch may start only after that.
@@ -127,65 +124,43 @@ impl Committer {
         let account = &self.account;
         lock(&account.lane).job_id = Some(job.to_owned());
         let (began, limits) = (Instant::now(), Limits::of(account.config.commit.job_deadline));
-        let (mut running, mut asked_in_vain) = (0_u32, 0_u32);
-        let (mut failed, mut in_vain_since) = (0, None);
+        let (mut running, mut failed, mut useless) = (0_u32, 0, Useless::default());
         loop {
-            let (done, error) = match batch.kind {
+            let dropbox = &account.dropbox;
+            let ended = match batch.kind {
                 BatchKind::Upload => {
-                    match account.judge(account.dropbox.finish_batch_check(job, batch.entries).await) {
-                        Ok(Poll::Done(results)) => (Some(Results::Files(results)), None),
-                        Ok(Poll::Failed(error)) => (Some(job_failed(&error)), None),
-                        Ok(Poll::InProgress) => (None, None),
-                        Err(error) => (None, Some(error)),
-                    }
+                    ended(account.judge(dropbox.finish_batch_check(job, batch.entries).await), Results::Files)
                 }
                 BatchKind::Folder => {
-                    match account.judge(account.dropbox.create_folder_batch_check(job, batch.entries).await) {
-                        Ok(Poll::Done(results)) => (Some(Results::Made(results)), None),
-                        Ok(Poll::Failed(error)) => (Some(job_failed(&error)), None),
-                        Ok(Poll::InProgress) => (None, None),
-                        Err(error) => (None, Some(error)),
-                    }
+                    ended(account.judge(dropbox.create_folder_batch_check(job, batch.entries).await), Results::Made)
                 }
                 BatchKind::Trash => return Ok(Results::Unknown),
-                BatchKind::Move | BatchKind::Copy => {
-                    let polled = match batch.kind {
-                        BatchKind::Copy => account.dropbox.copy_batch_check(job, batch.entries).await,
-                        _ => account.dropbox.move_batch_check(job, batch.entries).await,
-                    };
-                    match account.judge(polled) {
-                        Ok(Poll::Done(results)) => (Some(Results::Moved(results)), None),
-                        Ok(Poll::Failed(error)) => (Some(job_failed(&error)), None),
-                        Ok(Poll::InProgress) => (None, None),
-                        Err(error) => (None, Some(error)),
-                    }
+                BatchKind::Move => {
+                    ended(account.judge(dropbox.move_batch_check(job, batch.entries).await), Results::Moved)
+                }
+                BatchKind::Copy => {
+                    ended(account.judge(dropbox.copy_batch_check(job, batch.entries).await), Results::Moved)
                 }
                 BatchKind::Delete => {
-                    match account.judge(account.dropbox.delete_batch_check(job, batch.entries).await) {
-                        Ok(Poll::Done(results)) => (Some(Results::Deleted(results)), None),
-                        Ok(Poll::Failed(error)) => (Some(job_failed(&error)), None),
-                        Ok(Poll::InProgress) => (None, None),
-                        Err(error) => (None, Some(error)),
-                    }
+                    ended(account.judge(dropbox.delete_batch_check(job, batch.entries).await), Results::Deleted)
                 }
             };
-            match (done, error) {
-                (Some(results), _) => return Ok(results),
+            match ended {
+                Ok(Some(results)) => return Ok(results),
                 // The question failed, or its answer is none: that says nothing about the job. It may still run, and nothing else is committed
                 // beside it.
-                (None, Some(error)) if matches!(error, CallError::Api(_)) || is_unreadable(&error) => {
+                Err(error) if matches!(error, CallError::Api(_)) || error.is_unreadable() => {
                     let why = format!(
                         "Dropbox does not say whether its last commit has ended ({error}); nothing else is committed meanwhile"
                     );
                     lock(&account.lane).reason = Some(why);
                     let said = if error.is("invalid_async_job_id") { Said::Unknown } else { Said::Nothing };
-                    let since = *in_vain_since.get_or_insert_with(Instant::now);
-                    if self.has_ended(batch, said, asked_in_vain, (since, limits)).await {
+                    let (asked, age) = useless.hear(said, began.elapsed());
+                    if self.has_ended(batch, said, asked, (age, limits)).await {
                         return Ok(Results::Unknown);
                     }
-                    asked_in_vain = asked_in_vain.saturating_add(1);
                 }
-                (None, Some(error)) => {
+                Err(error) => {
                     // No answer is waited for for ever: then the tree itself has to tell.
                     if began.elapsed() > limits.running {
                         tracing::warn!(account = %account.name, "a commit job cannot be asked for; looking at its files one by one");
@@ -196,10 +171,10 @@ impl Committer {
                     tokio::time::sleep(retry::backoff(failed, chance())).await;
                     failed = failed.saturating_add(1);
                 }
-                (None, None) => {
+                Ok(None) => {
                     lock(&account.lane).reason = None;
-                    (asked_in_vain, in_vain_since) = (0, None);
-                    if self.has_ended(batch, Said::InProgress, running, (began, limits)).await {
+                    useless = Useless::default();
+                    if self.has_ended(batch, Said::InProgress, running, (began.elapsed(), limits)).await {
                         return Ok(Results::Unknown);
                     }
                     running = running.saturating_add(1);
@@ -208,26 +183,24 @@ impl Committer {
         }
     }
 
-    /// The reply to the call itself was lost, or could not be read: a job may run that nobody can name. Waits until Dropbox shows that it has ended, or
-    /// for long enough to believe so.
-    pub(super) async fn outlive(&self, batch: &Batch, failure: &Failure) {
+    /// No answer to the call itself names the job that it may have begun, for the reason `why`. Waits until Dropbox shows that it has ended, or for long
+    /// enough to believe so.
+    pub(super) async fn outlive(&self, batch: &Batch, said: Said, why: &str) {
         let account = &self.account;
-        lock(&account.lane).reason = Some(format!(
-            "the answer to the last commit was lost ({}), and it may still run in Dropbox; nothing else is committed meanwhile",
-            failure.text
-        ));
-        let since = (Instant::now(), Limits::of(account.config.commit.job_deadline));
+        lock(&account.lane).reason =
+            Some(format!("{why}, and it may still run in Dropbox; nothing else is committed meanwhile"));
+        let (began, limits) = (Instant::now(), Limits::of(account.config.commit.job_deadline));
         let mut asked = 0;
-        while !self.has_ended(batch, Said::Lost, asked, since).await {
+        while !self.has_ended(batch, said, asked, (began.elapsed(), limits)).await {
             asked += 1;
         }
         lock(&account.lane).reason = None;
     }
 
     /// Waits before a job is asked for again. `true`: it is believed to have ended, and its entries are to be looked up.
-    async fn has_ended(&self, batch: &Batch, said: Said, asked: u32, (began, limits): (Instant, Limits)) -> bool {
+    async fn has_ended(&self, batch: &Batch, said: Said, asked: u32, (age, limits): (Duration, Limits)) -> bool {
         let account = &self.account;
-        let pause = match job::next(said, asked, began.elapsed(), limits) {
+        let pause = match job::next(said, asked, age, limits) {
             Next::Ask(pause) => pause,
             Next::LookAndAsk(pause) => {
                 if Judge::new(account).shows(batch).await {
@@ -236,7 +209,7 @@ impl Committer {
                 pause
             }
             Next::GiveUp => {
-                tracing::warn!(account = %account.name, ?said, "a commit job does not come to an end; looking at its files one by one");
+                tracing::warn!(account = %account.name, "{}; looking at its files one by one", said.over());
                 return true;
             }
         };
@@ -245,18 +218,34 @@ impl Committer {
     }
 }
 
-/// The call came through, and what came back is not an answer to it.
-fn is_unreadable(error: &CallError) -> bool {
-    matches!(error, CallError::Transport(t) if t.kind == TransportKind::Protocol)
+/// What the question for a job came to; none while it runs.
+fn ended<T>(
+    polled: Result<Poll<T>, CallError>,
+    of: impl FnOnce(Vec<Result<T, EntryError>>) -> Results,
+) -> Result<Option<Results>, CallError> {
+    Ok(match polled? {
+        Poll::InProgress => None,
+        Poll::Done(results) => Some(of(results)),
+        Poll::Unreadable(error) => Some(unreadable(&error.into(), true)),
+        Poll::Failed(error) => Some(job_failed(&error)),
+    })
+}
+
+fn unreadable(error: &CallError, ended: bool) -> Results {
+    Results::Unreadable { failure: error.failure(), ended }
 }
 
 /// A call without a usable reply: did it act or not?
 fn broken(error: &CallError) -> Results {
     match error {
-        error if is_unreadable(error) => Results::Unreadable(error.failure()),
-        // An answer came, and says that it went wrong; what was done all the same is looked up.
-        CallError::Transport(t) if t.kind == TransportKind::Server => Results::Unknown,
-        error if error.outcome_unknown() => Results::Lost(error.failure()),
+        error if error.is_unreadable() => unreadable(error, false),
+        // A gateway's error says nothing of what it may have passed on.
+        CallError::Transport(t) if t.kind == TransportKind::Server => {
+            Results::Lost(format!("Dropbox answered the last commit with an error ({})", error.failure().text))
+        }
+        error if error.outcome_unknown() => {
+            Results::Lost(format!("the answer to the last commit was lost ({})", error.failure().text))
+        }
         CallError::Api(refusal) if matches!(refusal.status, 400 | 413 | 414 | 431) && !error.unknown_route() => {
             Results::Suspect(error.failure())
         }

@@ -139,6 +139,10 @@ pub enum Effect {
     },
     /// Of each entry of an `append_batch` only this many bytes arrive, no session is closed, and neither is there a reply.
     PartArrives(u64),
+    /// The call is processed, and a gateway answers with this status and a page.
+    StatusAfter(u16),
+    /// In the reply, the metadata of every file whose JSON contains this text has no `rev`.
+    WithoutRev(String),
     /// The result of a batch has this many entries fewer than the request.
     MissingResults(usize),
     /// The batch's job is never finished. With `applied`, its entries are committed all the same.

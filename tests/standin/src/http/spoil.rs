@@ -1,6 +1,6 @@
 //! What faults do to a call: a reply in the place of processing, or a reply that is spoiled after it.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::reply::Reply;
 use crate::fault::{Effect, Garbage, Verdict};
@@ -45,6 +45,17 @@ pub(crate) fn spoil(verdict: &Verdict, mut reply: Reply) -> Option<Reply> {
     if verdict.has(&Effect::DropAfter) {
         return None;
     }
+    let status = verdict.find(|effect| if let Effect::StatusAfter(status) = effect { Some(*status) } else { None });
+    if let Some(status) = status {
+        return Some(Reply::new(status, "text/html", "<html>bad gateway</html>"));
+    }
+    let hit = verdict.find(|effect| if let Effect::WithoutRev(text) = effect { Some(text.as_str()) } else { None });
+    if let Some(text) = hit
+        && let Ok(mut value) = serde_json::from_slice::<Value>(&reply.body)
+    {
+        remove_revs(&mut value, text);
+        reply.body = value.to_string().into_bytes().into();
+    }
     if verdict.has(&Effect::Garbage(Garbage::TruncatedJson)) {
         reply.body.truncate(reply.body.len() / 2);
     }
@@ -52,4 +63,18 @@ pub(crate) fn spoil(verdict: &Verdict, mut reply: Reply) -> Option<Reply> {
         reply.body = [b"\xef\xbb\xbf", reply.body.as_ref()].concat().into();
     }
     Some(reply)
+}
+
+/// A fault's [`Effect::WithoutRev`].
+fn remove_revs(value: &mut Value, text: &str) {
+    match value {
+        Value::Array(list) => list.iter_mut().for_each(|item| remove_revs(item, text)),
+        Value::Object(map) => {
+            map.values_mut().for_each(|item| remove_revs(item, text));
+            if map.contains_key("rev") && json!(map).to_string().contains(text) {
+                map.remove("rev");
+            }
+        }
+        _ => {}
+    }
 }

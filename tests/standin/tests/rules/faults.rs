@@ -183,6 +183,28 @@ async fn sessions_tokens_and_cursors_end_in_the_middle() {
 }
 
 #[tokio::test]
+async fn a_gateway_can_fail_after_the_call_was_processed() {
+    let (standin, raw) = pair(Settings::default()).await;
+    standin.faults().add(Fault::once("files/upload", Effect::StatusAfter(504)));
+    let reply = raw.upload("files/upload", &json!({ "path": "/f" }), "x").await;
+    assert_eq!((reply.status, standin.file_count()), (504, 1), "{reply:?}");
+    assert!(standin.violations().is_empty());
+}
+
+#[tokio::test]
+async fn a_file_s_metadata_can_lack_its_rev() {
+    let (standin, raw) = pair(Settings::default()).await;
+    standin.write("/good", "1").unwrap();
+    standin.write("/bad", "2").unwrap();
+    standin.faults().add(Fault::always("files/get_metadata", Effect::WithoutRev("/bad".to_owned())));
+    for (path, whole) in [("/good", true), ("/bad", false)] {
+        let reply = raw.rpc("files/get_metadata", &json!({ "path": path })).await;
+        assert_eq!((reply.status, reply.text.contains("\"rev\"")), (200, whole), "{path}: {reply:?}");
+    }
+    assert!(standin.violations().is_empty());
+}
+
+#[tokio::test]
 async fn time_can_be_lost_in_many_places() {
     let (standin, raw) = pair(Settings::default()).await;
     standin.write("/f", vec![1; 2000]).unwrap();
