@@ -23,7 +23,7 @@ const REPEATED: Duration = Duration::from_secs(2);
 /// A job that the server says it does not know, each time it is asked, is gone after so long: that answer passes, too, but not for as long as this.
 const UNKNOWN: Duration = Duration::from_secs(20);
 
-/// A call whose reply was lost may have begun a job that nobody can name. Nothing else is committed for so long, unless Dropbox shows before that the
+/// A call whose reply was lost, was a gateway's error or never came for a stop may have begun a job that nobody can name. Nothing else is committed for so long, unless Dropbox shows before that the
 /// job has ended. Jobs of more than a minute are rare, and a call that never arrived, which looks the same from here, is not: it must not stop an
 /// account for as long as a job that is known to have begun.
 const LOST: Duration = Duration::from_mins(1);
@@ -123,7 +123,7 @@ pub enum Next {
     GiveUp,
 }
 
-/// Decides about a job that was asked for `asked` times before with the same kind of answer in a row. `age` is how long it has been asked for: since it
+/// Decides about a job that was asked for `asked` times before and said to run, or led nowhere, each time. `age` is how long that has been so: since it
 /// was begun (or taken up again after a restart) if it runs, else as [`Useless`] counts.
 pub fn next(said: Said, asked: u32, age: Duration, limits: Limits) -> Next {
     let (limit, longest) = match said {
