@@ -259,7 +259,7 @@ mod tests {
             let reply = json!({".tag": "async_job_id", "async_job_id": "j".repeat(len)});
             match launch::<()>(reply, 1, &route::DELETE_BATCH, |_| Ok(())) {
                 Ok(Launch::Job(job)) => assert!(is_taken && job.len() == len, "{len}"),
-                Ok(Launch::Done(_)) => panic!("{len}: it is not done"),
+                Ok(Launch::Done(_) | Launch::Unreadable(_)) => panic!("{len}: it is not done"),
                 Err(error) => {
                     let text = error.to_string();
                     assert!(!is_taken && text.contains("the job has no id") && text.len() < 500, "{len}: {text}");

@@ -23,9 +23,9 @@ const REPEATED: Duration = Duration::from_secs(2);
 /// A job that the server says it does not know, each time it is asked, is gone after so long: that answer passes, too, but not for as long as this.
 const UNKNOWN: Duration = Duration::from_secs(20);
 
-/// A call whose reply was lost, was a gateway's error or never came for a stop may have begun a job that nobody can name. Nothing else is committed for so long, unless Dropbox shows before that the
-/// job has ended. Jobs of more than a minute are rare, and a call that never arrived, which looks the same from here, is not: it must not stop an
-/// account for as long as a job that is known to have begun.
+/// A call whose reply was lost, was a gateway's error or never came since the daemon stopped may have begun a job that nobody can name. Nothing else is
+/// committed for so long, unless Dropbox shows before that the job has ended. Jobs of more than a minute are rare, and a call that never arrived, which
+/// looks the same from here, is not: it must not stop an account for as long as a job that is known to have begun.
 const LOST: Duration = Duration::from_mins(1);
 
 /// What the server said of a job that has not ended.
