@@ -36,6 +36,8 @@ pub struct World {
     /// More configuration, as TOML, before the accounts.
     pub extra: String,
     pub mode: &'static str,
+    /// How long a path rests before it is looked at, as the configuration writes it.
+    pub settle: &'static str,
     /// More lines of the folder's table.
     pub folder_extra: String,
     /// More lines of the account's table.
@@ -67,6 +69,7 @@ impl World {
             folder,
             extra: String::new(),
             mode: "backup",
+            settle: "200ms",
             folder_extra: String::new(),
             account_extra: String::new(),
         }
@@ -98,7 +101,7 @@ state_dir = {state:?}
 socket = {socket:?}
 
 [watch]
-settle = "200ms"
+settle = "{settle}"
 {extra}
 {account}
 [[account.folder]]
@@ -112,6 +115,7 @@ mode = "{mode}"
             account = self.account("test", &self.credentials(), &self.account_extra),
             folder = self.folder,
             mode = self.mode,
+            settle = self.settle,
             extra = self.extra,
             folder_extra = self.folder_extra,
         );
