@@ -395,7 +395,14 @@ impl Follower {
             if let Some(failure) = unholdable(&entry.name, disk) {
                 let text = entry.key.as_str().to_owned();
                 let folder = matches!(entry.what, What::Folder(_));
-                page.refused.push(Refused { text, after: at + 1, code: failure.code, why: failure.text, folder });
+                page.refused.push(Refused {
+                    text,
+                    after: at + 1,
+                    code: failure.code,
+                    why: failure.text,
+                    folder,
+                    placed: true,
+                });
             }
         }
         if page.unknown.is_empty() && page.unmounted == 0 {

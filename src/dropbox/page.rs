@@ -111,9 +111,10 @@ fn may_be_folder(tag: &str) -> bool {
 /// Leaves an entry out, and says so. Where its key is not known in full, nobody knows which path the page says nothing of. `folder`: it may be one.
 fn refuse(page: &mut Page, called: &str, (placed, folder): (bool, bool), code: &str, why: &str) {
     let text = short(called);
-    page.unplaced |= !placed || text != called;
+    let placed = placed && text == called;
+    page.unplaced |= !placed;
     let after = page.entries.len();
-    page.refused.push(Refused { text, after, code: code.to_owned(), why: why.to_owned(), folder });
+    page.refused.push(Refused { text, after, code: code.to_owned(), why: why.to_owned(), folder, placed });
 }
 
 /// A path or a name that is shown to people, without its middle where it is absurd.

@@ -133,6 +133,8 @@ pub struct Refused {
     pub why: String,
     /// Whether it may be a folder, with things in it.
     pub folder: bool,
+    /// Whether its text is its key in full.
+    pub placed: bool,
 }
 
 /// What the cache holds at a path already.

@@ -11,9 +11,9 @@ use rusqlite::{Connection, params};
 use super::error::{Step, StoreError};
 use super::remote::{self, ListingId};
 use super::{Store, remote_key, row};
+use crate::model::UnixMs;
 use crate::model::key::key_of;
 use crate::model::listing::{Entry, Page, What};
-use crate::model::{RemotePath, UnixMs};
 
 /// Reasons that are kept of entries that were refused, at most.
 const ODD: i64 = 10_000;
@@ -119,6 +119,7 @@ pub(super) fn gone(conn: &Connection, id: ListingId, key: &str) -> Step<()> {
 
 /// Notes what a page refuses, and forgets what it says otherwise by now. `filling`: its tree is not complete yet.
 pub(super) fn note(conn: &Connection, id: ListingId, page: &Page, filling: bool, now: UnixMs) -> Step<()> {
+    let mut forgotten = 0;
     let refused: HashMap<&str, usize> = page.refused.iter().map(|one| (one.text.as_str(), one.after)).collect();
     if !page.entries.is_empty() && conn.prepare_cached("SELECT 1 FROM remote_odd WHERE listing = ?1")?.exists([id.0])? {
         let mut forget = conn.prepare_cached("DELETE FROM remote_odd WHERE listing = ?1 AND text = ?2")?;
@@ -127,11 +128,11 @@ pub(super) fn note(conn: &Connection, id: ListingId, page: &Page, filling: bool,
         for (at, entry) in page.entries.iter().enumerate() {
             let key = entry.key.as_str();
             if !matches!(entry.what, What::Folder(_)) {
-                below.execute(params![id.0, format!("{key}/"), format!("{key}0")])?;
+                forgotten += below.execute(params![id.0, format!("{key}/"), format!("{key}0")])?;
             }
             // What is refused after it was said is refused.
             if refused.get(key).is_none_or(|after| *after <= at) {
-                forget.execute(params![id.0, key])?;
+                forgotten += forget.execute(params![id.0, key])?;
             }
         }
     }
@@ -151,14 +152,26 @@ pub(super) fn note(conn: &Connection, id: ListingId, page: &Page, filling: bool,
     }
     if filling && lost {
         conn.execute("INSERT OR IGNORE INTO meta VALUES (?1, '')", [unplaced(id)])?;
-        // A refused entry whose text can be no key stands for it as long as it lasts; else it is a problem of its own.
-        let told = page.refused.iter().any(|one| RemotePath::parse(&one.text).is_err());
-        conn.execute(
-            "INSERT INTO remote_odd (listing, text, code, why, since) SELECT ?1, ?2, 'protocol', ?3, ?4
-              WHERE NOT ?5 AND NOT EXISTS (SELECT 1 FROM remote_odd WHERE listing = ?1 AND substr(text, 1, 1) <> '/')",
-            params![id.0, NOWHERE, NOWHERE_WHY, now, told],
-        )?;
+        // A refused entry that came without its key stands for the mark.
+        if page.refused.iter().all(|one| one.placed) {
+            tell(conn, id, now)?;
+        }
+    } else if forgotten > 0 && has_mark(conn, &unplaced(id))? {
+        // It may have been the one that stood for the mark, which stays: as long as anything is left to say, something is said.
+        if !conn.prepare_cached("SELECT 1 FROM remote_odd WHERE listing = ?1")?.exists([id.0])? {
+            tell(conn, id, now)?;
+        }
     }
+    Ok(())
+}
+
+/// Makes the mark a problem of its own, unless something else without a path is one.
+fn tell(conn: &Connection, id: ListingId, now: UnixMs) -> Step<()> {
+    conn.execute(
+        "INSERT INTO remote_odd (listing, text, code, why, since) SELECT ?1, ?2, 'protocol', ?3, ?4
+          WHERE NOT EXISTS (SELECT 1 FROM remote_odd WHERE listing = ?1 AND substr(text, 1, 1) <> '/')",
+        params![id.0, NOWHERE, NOWHERE_WHY, now],
+    )?;
     Ok(())
 }
 

@@ -180,8 +180,16 @@ impl Follower {
                 page = self.dropbox.list_continue(&page.cursor).await?;
             }
         }
-        // All of Dropbox is always there.
-        Ok(if mark.root.is_empty() { Missing::Nothing } else { Missing::Root })
+        // All of Dropbox is always there, and of another folder a second route has to say the same.
+        if mark.root.is_empty() {
+            return Ok(Missing::Nothing);
+        }
+        let page = match self.dropbox.entry_of(&self.lane.scope).await {
+            Err(error) if is_not_found(&error) => return Ok(Missing::Root),
+            page => page?,
+        };
+        let other = page.entries.iter().any(|entry| !matches!(entry.what, What::Folder(_)));
+        Ok(if other { Missing::Root } else { Missing::Nothing })
     }
 
     /// Says where the walk is.
