@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn c11_another_accounts_credentials_are_told_again_whatever_the_old_token_meets() {
+    fn another_accounts_credentials_are_told_again_whatever_the_old_token_meets() {
         use AccountState::{AccountMismatch, AuthRequired};
         let mut refused = Refused::default();
         assert!(refused.are_due(&access("theirs")));

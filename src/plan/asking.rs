@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn v1_commits_do_not_put_off_what_is_asked() {
+    fn commits_do_not_put_off_what_is_asked() {
         // Seconds between commits, from and to when the account is full, and how often the account, the space and the room are asked for in an hour.
         let cases = [
             (u64::MAX, None, [3, 0, 0]),
