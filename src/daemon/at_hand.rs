@@ -10,7 +10,7 @@ use std::sync::Mutex;
 use crate::daemon::account::Account;
 use crate::daemon::live::lock;
 use crate::local::Incoming;
-use crate::model::{Base, FolderId, RelPath, Relocation};
+use crate::model::{Base, ContentHash, FolderId, RelPath, Relocation};
 use crate::plan::decide::Wanted;
 use crate::store::StoreError;
 
@@ -19,21 +19,22 @@ const REMEMBERED: usize = 20_000;
 
 /// What one account has moved to the trash of late, by Dropbox's id.
 #[derive(Debug, Default)]
-pub(crate) struct AtHand(Mutex<HashMap<String, (FolderId, RelPath)>>);
+pub(crate) struct AtHand(Mutex<HashMap<String, (FolderId, RelPath, ContentHash)>>);
 
 impl AtHand {
-    /// This file of Dropbox's lies here now, below the folder's root.
-    pub(crate) fn trashed(&self, id: &str, folder: FolderId, place: &str) {
+    /// This file of Dropbox's, with this content, lies here now, below the folder's root.
+    pub(crate) fn trashed(&self, id: &str, content: ContentHash, folder: FolderId, place: &str) {
         let Ok(place) = RelPath::parse(place) else { return };
         let mut known = lock(&self.0);
         if known.len() >= REMEMBERED {
             known.clear();
         }
-        known.insert(id.to_owned(), (folder, place));
+        known.insert(id.to_owned(), (folder, place, content));
     }
 
-    fn place(&self, id: &str) -> Option<(FolderId, RelPath)> {
-        lock(&self.0).get(id).cloned()
+    fn place(&self, id: &str, content: ContentHash) -> Option<(FolderId, RelPath)> {
+        let (folder, place, _) = lock(&self.0).get(id).filter(|(.., holds)| *holds == content).cloned()?;
+        Some((folder, place))
     }
 }
 
@@ -49,7 +50,8 @@ pub(crate) fn fill(
     wanted: &Wanted,
     incoming: &Incoming,
 ) -> Result<Option<i64>, StoreError> {
-    let Some(hash) = wanted.content_hash.filter(|_| wanted.size > 0) else { return Ok(None) };
+    // What has come over the wire already is not put at stake: what does not fit begins again.
+    let Some(hash) = wanted.content_hash.filter(|_| wanted.size > 0 && incoming.is_empty()) else { return Ok(None) };
     let mut known: Vec<(FolderId, RelPath, Base)> = Vec::new();
     if let Some((of, other)) = account.store.sharer_blocking(folder, path, &wanted.id)?
         && let Some(base) = account.store.base_blocking(of, &other)?
@@ -63,7 +65,7 @@ pub(crate) fn fill(
         let (file, stat) = account.folder(of)?.root.pin().open_file(&other).ok()?;
         (stat == base.stat).then_some((file, stat))
     });
-    let trashed = account.at_hand.place(&wanted.id).and_then(|(of, place)| {
+    let trashed = account.at_hand.place(&wanted.id, hash).and_then(|(of, place)| {
         let found = account.folder(of)?.root.pin().open_file(&place).ok()?;
         (found.1.size == wanted.size).then_some(found)
     });

@@ -101,14 +101,14 @@ impl Brake {
             }
             held => {
                 if held.is_some() {
-                    let Some(mut through) = let_through(store, lane).await? else { return Ok(false) };
-                    for (folder, files) in moved {
-                        through.entry(folder).or_default().join(files);
-                    }
+                    let Some(through) = let_through(store, lane).await? else { return Ok(false) };
                     // In one step: what was agreed to is never without the word that it is under way.
                     let mut values = vec![(approved(lane), Some(RUNNING.to_owned())), (recent(lane), None)];
                     for (folder, files) in through {
                         values.push(held::let_through(store, folder, files).await?);
+                    }
+                    for (folder, files) in moved {
+                        values.push(held::moved_on(store, folder, files).await?);
                     }
                     store.set_metas(values).await?;
                 } else {
@@ -118,7 +118,7 @@ impl Brake {
                         values.push((approved(lane), Some(RUNNING.to_owned())));
                     }
                     for (folder, files) in moved {
-                        values.push(held::let_through(store, folder, files).await?);
+                        values.push(held::moved_on(store, folder, files).await?);
                     }
                     if !waves.is_empty() {
                         for (folder, wave) in waves {
@@ -137,8 +137,12 @@ impl Brake {
 
     /// There is nothing to compare (any more): the next wave is weighed anew.
     pub(crate) async fn ended(&mut self, store: &Store, lane: &Lane) -> Result<(), StoreError> {
-        if self.cleared && lane.folders.iter().any(|f| f.down) {
-            store.unset_meta(&approved(lane)).await?;
+        if lane.folders.iter().any(|f| f.down) {
+            let word = approved(lane);
+            // Also if an earlier run let it through and ended before it said so here: the word would pass for consent to whatever comes next.
+            if self.cleared || store.meta(&word).await?.as_deref() == Some(RUNNING) {
+                store.unset_meta(&word).await?;
+            }
         }
         *self = Self::default();
         lane.set(|now| now.held = None);

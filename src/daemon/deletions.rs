@@ -70,6 +70,8 @@ struct Counted {
     asked: u64,
     /// Those of files.
     files: u64,
+    /// Those of files that only moved to another listing: nobody was asked, and nobody agreed.
+    moved: u64,
     /// They are shown as held.
     held: bool,
 }
@@ -156,16 +158,18 @@ impl Deletions {
                 Some(counted) => counted,
                 None => {
                     // What was agreed to is none of the guard's business any more.
-                    let asked = held::unapproved(&account, folder, &mut agreed.upto).await?;
+                    let held::Unapproved { asked, moved } =
+                        held::unapproved(&account, folder, &mut agreed.upto).await?;
                     // Folders follow their files, and nobody is asked about them.
                     let files = account.store.staged_deletes_after(folder.id, ChangeId(i64::MIN)).await?;
-                    let counted = Counted { mark, at: Instant::now(), asked, files, held: false };
+                    let counted = Counted { mark, at: Instant::now(), asked, files, moved, held: false };
                     self.counted.insert(folder.id, counted);
                     counted
                 }
             };
-            let Counted { asked, files, .. } = counted;
-            if asked < files {
+            let Counted { asked, files, moved, .. } = counted;
+            // What went on to another listing is no person's word, and does not end what was deleted before it.
+            if asked.saturating_add(moved) < files {
                 agreed.under_way = true;
             } else if std::mem::take(&mut agreed.under_way) {
                 agreed.ended = now;

@@ -45,6 +45,8 @@ pub(crate) struct Elsewhere(BTreeMap<FolderId, Round>);
 struct Round {
     /// The last one read.
     after: JobId,
+    /// The newest deletion when the round began: what came later is asked about in the next one.
+    upto: UnixMs,
     /// One of those read may be where something went.
     moved: bool,
     /// When a round last ended without such a row, and up to which deletion.
@@ -55,7 +57,7 @@ struct Round {
 
 impl Default for Round {
     fn default() -> Self {
-        Self { after: JobId(i64::MIN), moved: false, clean: None, news: HashMap::new() }
+        Self { after: JobId(i64::MIN), upto: UnixMs::MIN, moved: false, clean: None, news: HashMap::new() }
     }
 }
 
@@ -65,7 +67,15 @@ impl Round {
         self.clean.is_some_and(|(at, upto)| newest <= upto && at.elapsed() < BELIEVED)
     }
 
-    /// A page was read. Gives what is known if it was the last one.
+    /// The deletion up to which the next page is read.
+    fn goes_up_to(&mut self, newest: UnixMs) -> UnixMs {
+        if self.after == JobId(i64::MIN) {
+            self.upto = newest;
+        }
+        self.upto
+    }
+
+    /// A page was read. Gives what is known of the deletions up to `newest` if it was the last one.
     fn read(&mut self, last: Option<JobId>, moved: bool, newest: UnixMs) -> Option<MayBe> {
         self.moved |= moved;
         if let Some(last) = last {
@@ -74,8 +84,15 @@ impl Round {
         }
         self.after = JobId(i64::MIN);
         let moved = std::mem::take(&mut self.moved);
-        self.clean = (!moved).then(|| (Instant::now(), newest));
-        Some(if moved { MayBe::Yes } else { MayBe::No })
+        self.clean = (!moved).then(|| (Instant::now(), self.upto));
+        // A page that was read before a deletion says nothing of that one: its row may have been where the file is now.
+        Some(if moved {
+            MayBe::Yes
+        } else if newest > self.upto {
+            MayBe::Unknown
+        } else {
+            MayBe::No
+        })
     }
 }
 
@@ -91,7 +108,8 @@ impl Elsewhere {
             return Ok(MayBe::No);
         }
         for _ in 0..PAGES {
-            let (page, last) = account.store.unlooked_before(folder.id, newest, round.after, PAGE).await?;
+            let (page, last) =
+                account.store.unlooked_before(folder.id, round.goes_up_to(newest), round.after, PAGE).await?;
             let unknown: Vec<Unlooked> =
                 page.into_iter().filter(|row| round.news.get(&row.id) != Some(&row.generation)).collect();
             let (at, of) = (Arc::clone(account), Arc::clone(folder));
@@ -147,14 +165,23 @@ mod tests {
     fn l6_a_round_takes_as_many_steps_as_it_needs_and_is_believed_for_a_while() {
         let mut round = Round::default();
         assert!(!round.is_clean(7));
+        assert_eq!(round.goes_up_to(7), 7);
         assert_eq!(round.read(Some(JobId(1000)), false, 7), None);
         assert_eq!(round.after, JobId(1000));
         // A row that was found in any of its steps counts to its end.
         assert_eq!(round.read(Some(JobId(2000)), true, 7), None);
         assert_eq!(round.read(None, false, 7), Some(MayBe::Yes));
         assert!(!round.is_clean(7) && round.after == JobId(i64::MIN), "the next round begins anew");
+        assert_eq!(round.goes_up_to(7), 7);
         assert_eq!(round.read(None, false, 7), Some(MayBe::No));
         // Of a deletion that was staged after it a round says nothing.
         assert!(round.is_clean(7) && !round.is_clean(8));
+        // Nor of one that was staged while it was under way.
+        assert_eq!(round.goes_up_to(8), 8);
+        assert_eq!(round.read(Some(JobId(1000)), false, 8), None);
+        assert_eq!(round.goes_up_to(9), 8);
+        assert_eq!(round.read(None, false, 9), Some(MayBe::Unknown));
+        assert!(round.is_clean(8) && !round.is_clean(9));
+        assert_eq!(round.goes_up_to(9), 9);
     }
 }

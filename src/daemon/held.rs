@@ -31,13 +31,30 @@ fn through(folder: FolderId) -> String {
     format!("folder.{}.let_through", folder.0)
 }
 
+/// The key of what only moved to another listing, before it was staged.
+fn moved(folder: FolderId) -> String {
+    format!("folder.{}.moved_on", folder.0)
+}
+
+/// These go here because they are in another listing of the account by now, and the guard does not ask about them: the value to be written for that.
+pub(crate) async fn moved_on(
+    store: &Store,
+    folder: FolderId,
+    files: LetThrough,
+) -> Result<(String, Option<String>), StoreError> {
+    joined(store, moved(folder), files).await
+}
+
 /// A person has agreed that these go here because they went in Dropbox, and the guard asks no second time: the value to be written for that.
 pub(crate) async fn let_through(
     store: &Store,
     folder: FolderId,
-    mut files: LetThrough,
+    files: LetThrough,
 ) -> Result<(String, Option<String>), StoreError> {
-    let key = through(folder);
+    joined(store, through(folder), files).await
+}
+
+async fn joined(store: &Store, key: String, mut files: LetThrough) -> Result<(String, Option<String>), StoreError> {
     if let Some(text) = store.meta(&key).await? {
         files.join(LetThrough::from_text(&text));
     }
@@ -46,9 +63,10 @@ pub(crate) async fn let_through(
 
 /// Nothing that was let through waits any more.
 pub(crate) async fn forget_let_through(account: &Account, folder: FolderId) -> Result<(), Fatal> {
-    let key = through(folder);
-    if account.store.meta(&key).await?.is_some() {
-        account.store.unset_meta(&key).await?;
+    for key in [through(folder), moved(folder)] {
+        if account.store.meta(&key).await?.is_some() {
+            account.store.unset_meta(&key).await?;
+        }
     }
     Ok(())
 }
@@ -59,35 +77,55 @@ pub(crate) async fn approved(account: &Account, folder: &Folder) -> Result<Chang
     Ok(ChangeId(upto.and_then(|n| n.parse().ok()).unwrap_or(i64::MIN)))
 }
 
+/// Staged deletions of files that no person has agreed to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Unapproved {
+    /// The guard asks about these.
+    pub(crate) asked: u64,
+    /// These only moved to another listing of the account.
+    pub(crate) moved: u64,
+}
+
 /// Staged deletions that nobody has agreed to. Those with numbers up to `cleared` are known to be agreed to, which spares reading them again; where
 /// all are, it grows.
-pub(crate) async fn unapproved(account: &Account, folder: &Folder, cleared: &mut ChangeId) -> Result<u64, Fatal> {
+pub(crate) async fn unapproved(
+    account: &Account,
+    folder: &Folder,
+    cleared: &mut ChangeId,
+) -> Result<Unapproved, Fatal> {
     let store = &account.store;
     let upto = approved(account, folder).await?.max(*cleared);
     let all = store.staged_deletes_after(folder.id, upto).await?;
     if all == 0 {
-        return Ok(0);
+        return Ok(Unapproved { asked: 0, moved: 0 });
     }
-    let known = store.meta(&through(folder.id)).await?.map(|text| LetThrough::from_text(&text)).unwrap_or_default();
-    if known.is_empty() {
-        return Ok(all);
+    let mut known = Vec::new();
+    for key in [through(folder.id), moved(folder.id)] {
+        known.push(store.meta(&key).await?.map(|text| LetThrough::from_text(&text)).unwrap_or_default());
+    }
+    let [through, moved] = known.as_slice() else { return Ok(Unapproved { asked: all, moved: 0 }) };
+    if through.is_empty() && moved.is_empty() {
+        return Ok(Unapproved { asked: all, moved: 0 });
     }
     // Read before the pages: what is staged meanwhile may have a path that they have passed already, and is looked at the next time.
-    let Some(last) = store.last_staged_delete(folder.id).await? else { return Ok(0) };
-    let (mut after, mut asked) = (String::new(), 0);
+    let Some(last) = store.last_staged_delete(folder.id).await? else { return Ok(Unapproved { asked: 0, moved: 0 }) };
+    let (mut after, mut found) = (String::new(), Unapproved { asked: 0, moved: 0 });
     loop {
         let page = store.staged_deletes_by_path(folder.id, &after, PAGE).await?;
         let Some((_, path, _)) = page.last() else { break };
         after = path.to_string();
-        for (_, path, rev) in page.iter().filter(|(id, ..)| *id > upto) {
-            // Directories follow their files.
-            asked += u64::from(!rev.is_empty() && !known.has(path.as_str(), rev));
+        // Directories follow their files.
+        for (_, path, rev) in page.iter().filter(|(id, _, rev)| *id > upto && !rev.is_empty()) {
+            if through.has(path.as_str(), rev) {
+                continue;
+            }
+            *if moved.has(path.as_str(), rev) { &mut found.moved } else { &mut found.asked } += 1;
         }
     }
-    if asked == 0 {
+    if found == (Unapproved { asked: 0, moved: 0 }) {
         *cleared = last.max(upto);
     }
-    Ok(asked)
+    Ok(found)
 }
 
 /// Shows the folder's deletions as held, under the token of this very set.

@@ -161,7 +161,7 @@ fn one(account: &Account, change: &Change) -> Result<Outcome, StoreError> {
         Ok(trashed) => {
             tracing::debug!(path = %change.path, place = %trashed.place(), "deleted in Dropbox: moved to the trash");
             if let Some(id) = &base.file_id {
-                account.at_hand.trashed(id, change.folder, &trashed.place());
+                account.at_hand.trashed(id, base.content_hash, change.folder, &trashed.place());
             }
             Ok(Outcome::Settled(None))
         }

@@ -62,6 +62,23 @@ fn restarted(follower: &Follower) -> Follower {
     Follower::new(follower.store.clone(), follower.dropbox.clone(), Arc::new(lane), LIMITS)
 }
 
+/// A stop right after the last rows of a comparison that was let through leaves the word that it is under way.
+#[tokio::test]
+async fn e12_a_word_that_an_earlier_run_left_is_no_consent_to_what_comes_next() {
+    let (standin, _dir, store, _) = world(Settings::default()).await;
+    let (follower, _) = in_sync(&standin, &store).await;
+    let word = crate::daemon::brake::approved(&follower.lane);
+    store.set_meta(&word, "running").await.unwrap();
+    encrypt(&standin, 60);
+    // The first step of a run compares what it finds: nothing is left. Then it fetches.
+    let mut follower = restarted(&follower);
+    assert!(matches!(follower.step().await, Ok(Stepped::AtRest(_))));
+    rest(&mut follower).await;
+    assert_eq!(claimed(&store).await, [""; 0]);
+    assert_eq!(follower.lane.held().map(|held| held.changes), Some(60));
+    assert_eq!(store.meta(&word).await.unwrap(), None);
+}
+
 #[tokio::test]
 async fn e12_a_wave_of_changes_waits_for_a_person_across_restarts() {
     let (standin, _dir, store, _) = world(Settings::default()).await;
