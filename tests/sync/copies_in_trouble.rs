@@ -249,7 +249,8 @@ fn a_kill_in_the_middle_of_a_copy_costs_nothing() {
 #[test]
 fn a_lost_reply_costs_nothing() {
     for effect in [Effect::DropAfter, Effect::DropBefore] {
-        let world = with_big("two-way");
+        let mut world = with_big("two-way");
+        world.extra += "\n[commit]\njob_deadline = \"5s\"\n";
         world.standin.faults().add(Fault::once(COPY, effect));
         copy(&world, "big", "other");
         world.once_in_sync();

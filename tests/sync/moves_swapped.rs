@@ -226,7 +226,9 @@ fn h2_a_kill_at_any_of_the_moves_costs_nothing() {
     for mode in ["mirror", "two-way"] {
         for nth in 1..=3 {
             for effect in [Effect::Stall(Duration::from_secs(4)), Effect::StallReply(Duration::from_secs(4))] {
-                let world = world(mode);
+                let mut world = world(mode);
+                // A call that a kill cut off may go on in Dropbox: longer than the stall, and no whole minute.
+                world.extra += "\n[commit]\njob_deadline = \"6s\"\n";
                 fill(&world, &["a", "b"], 30);
                 world.once_in_sync();
                 let before = ids(&world);
