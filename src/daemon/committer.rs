@@ -43,7 +43,7 @@ enum Results {
     /// The job has ended, or is believed to have, and says nothing of its entries: every one is verified.
     Unknown,
     /// No answer names the job that the call may have begun, for this reason: that is waited for, then every entry is verified.
-    Lost(String),
+    Lost(Said, String),
     /// What came back cannot be read: perhaps an entry is to blame. Unless it says that the job has `ended`, that is waited for.
     Unreadable {
         failure: Failure,
@@ -234,7 +234,7 @@ impl Committer {
         let results = match &batch.async_job_id {
             Some(job) => self.poll(batch, job).await?,
             None if left_over => {
-                Results::Lost("the daemon stopped before the answer to the last commit came".to_owned())
+                Results::Lost(Said::Lost, "the daemon stopped before the answer to the last commit came".to_owned())
             }
             None => self.call(batch).await?,
         };
@@ -275,8 +275,8 @@ impl Committer {
             }
             Results::Files(_) | Results::Deleted(_) | Results::Made(_) | Results::Moved(_) => judge.verify(batch).await,
             Results::Unknown => judge.verify(batch).await,
-            Results::Lost(why) => {
-                self.outlive(batch, Said::Lost, &why).await;
+            Results::Lost(said, why) => {
+                self.outlive(batch, said, &why).await;
                 judge.verify(batch).await
             }
             Results::Unreadable { failure, ended } => {

@@ -41,6 +41,8 @@ pub enum Said {
     Lost,
     /// The reply that would have named it cannot be read, as the one before it.
     Repeated,
+    /// The server was too busy to take the call (503): most likely no job was begun.
+    Busy,
 }
 
 impl Said {
@@ -50,7 +52,7 @@ impl Said {
             Self::InProgress => "a commit job is said to run for far longer than any takes",
             Self::Nothing => "Dropbox has not said for long whether a commit job has ended",
             Self::Unknown => "Dropbox does not know a commit job any more",
-            Self::Lost | Self::Repeated => {
+            Self::Lost | Self::Repeated | Self::Busy => {
                 "a commit that may have begun a job without a known name has had the time to end"
             }
         }
@@ -131,7 +133,7 @@ pub fn next(said: Said, asked: u32, age: Duration, limits: Limits) -> Next {
         Said::Nothing => (limits.failing, LONGEST_FAILING),
         Said::Unknown => (limits.unknown, LONGEST_RUNNING),
         Said::Lost => (limits.lost, LONGEST_RUNNING),
-        Said::Repeated => (limits.repeated, LONGEST_RUNNING),
+        Said::Repeated | Said::Busy => (limits.repeated, LONGEST_RUNNING),
     };
     if age >= limit {
         return Next::GiveUp;
@@ -170,6 +172,8 @@ mod tests {
             (Said::Lost, 99, LOST, Next::GiveUp),
             (Said::Repeated, 0, MOMENT, Next::LookAndAsk(FIRST)),
             (Said::Repeated, 9, REPEATED, Next::GiveUp),
+            (Said::Busy, 0, MOMENT, Next::LookAndAsk(FIRST)),
+            (Said::Busy, 9, REPEATED, Next::GiveUp),
         ] {
             assert_eq!(next(said, asked, age, limits), expected, "{said:?} {asked} {age:?}");
         }

@@ -16,11 +16,15 @@ fn calls(world: &World) -> u64 {
     world.standin.calls().values().map(|stats| stats.calls).sum()
 }
 
+/// Whether whole minutes are measured.
+fn is_long() -> bool {
+    std::env::var_os("FERRYBOX_LONG").is_some()
+}
+
 /// Watches the server for a while and holds what comes against the rate that is allowed. With `FERRYBOX_LONG` it is a whole minute, and the
 /// number of calls is printed.
 fn assert_calm(world: &World, what: &str, within: Duration) {
-    let long = std::env::var_os("FERRYBOX_LONG").is_some();
-    let within = if long { Duration::from_secs(60) } else { within };
+    let within = if is_long() { Duration::from_secs(60) } else { within };
     let first = calls(world);
     let before = world.standin.calls();
     let many = calls(world) + within.as_secs() * A_MINUTE / 60 + 1;
@@ -31,7 +35,7 @@ fn assert_calm(world: &World, what: &str, within: Duration) {
         .map(|(route, stats)| (route, stats.calls - before.get(route).map_or(0, |stats| stats.calls)))
         .filter(|(_, n)| *n > 0)
         .collect();
-    if long {
+    if is_long() {
         println!("{what}: {} calls in {within:?}", calls(world) - first);
     }
     assert!(!stormy, "{what}: more than {A_MINUTE} calls a minute: {more:?}\n{}", world.log());

@@ -239,12 +239,13 @@ fn unreadable(error: &CallError, ended: bool) -> Results {
 fn broken(error: &CallError) -> Results {
     match error {
         error if error.is_unreadable() => unreadable(error, false),
-        // A gateway's error says nothing of what it may have passed on.
-        CallError::Transport(t) if t.kind == TransportKind::Server => {
-            Results::Lost(format!("Dropbox answered the last commit with an error ({})", error.failure().text))
-        }
+        // A gateway's error says nothing of what it may have passed on; who is too busy has passed on nothing.
+        CallError::Transport(t) if t.kind == TransportKind::Server => Results::Lost(
+            if t.status == Some(503) { Said::Busy } else { Said::Lost },
+            format!("Dropbox answered the last commit with an error ({})", error.failure().text),
+        ),
         error if error.outcome_unknown() => {
-            Results::Lost(format!("the answer to the last commit was lost ({})", error.failure().text))
+            Results::Lost(Said::Lost, format!("the answer to the last commit was lost ({})", error.failure().text))
         }
         CallError::Api(refusal) if matches!(refusal.status, 400 | 413 | 414 | 431) && !error.unknown_route() => {
             Results::Suspect(error.failure())
