@@ -283,7 +283,7 @@ fn system(common: &Common, place: &Place, program: &Path, filled: bool) -> anyho
         }
         let _ = writeln!(lines, "ExecStart=\n{}", start.trim_end());
     }
-    if program.starts_with("/home") || program.starts_with("/root") {
+    if hidden(program).is_some() {
         let _ = writeln!(lines, "BindReadOnlyPaths={}", quoted(program)?);
     }
     let start = SYSTEM_START.replace("/usr/bin/ferrybox", &quoted(program)?);
@@ -321,11 +321,18 @@ fn commands(lines: &[&str]) -> Vec<Vec<String>> {
     lines.iter().map(|line| line.split(' ').map(ToOwned::to_owned).collect()).collect()
 }
 
+/// What a unit does not see (`ProtectHome=`, `PrivateTmp=`), each with how many components the path of one home in it has.
+const HIDDEN: [(&str, usize); 5] = [("/home", 3), ("/root", 2), ("/run/user", 4), ("/tmp", 2), ("/var/tmp", 3)];
+
+/// How many components a home has where the path lies; `None`: a unit sees it.
+fn hidden(path: &Path) -> Option<usize> {
+    HIDDEN.into_iter().find(|(hidden, _)| path.starts_with(hidden)).map(|(_, home)| home)
+}
+
 /// What has to be bound so that the unit sees a file: its directory, since a file that is bound by itself stays the old one when it is replaced, as
 /// `ferrybox link` and `ferrybox add` do; a file that lies in a home itself is bound alone. `None`: it is seen anyway.
 fn bound_for(file: &Path) -> Option<PathBuf> {
-    const HIDDEN: [(&str, usize); 5] = [("/home", 3), ("/root", 2), ("/run/user", 4), ("/tmp", 2), ("/var/tmp", 3)];
-    let (_, home) = HIDDEN.into_iter().find(|(hidden, _)| file.starts_with(hidden))?;
+    let home = hidden(file)?;
     let dir = file.parent()?;
     Some(if dir.components().count() > home { dir } else { file }.to_owned())
 }
@@ -401,11 +408,17 @@ mod tests {
     fn v8_a_file_that_is_replaced_is_bound_by_its_directory() {
         let bound = |file: &str| bound_for(Path::new(file)).map(|place| place.display().to_string());
         assert_eq!(bound("/home/alice/.config/ferrybox/c.json").as_deref(), Some("/home/alice/.config/ferrybox"));
-        // Not all of a home for one file.
-        assert_eq!(bound("/home/alice/c.json").as_deref(), Some("/home/alice/c.json"));
-        assert_eq!(bound("/root/c.json").as_deref(), Some("/root/c.json"));
-        assert_eq!(bound("/root/.ferrybox/c.json").as_deref(), Some("/root/.ferrybox"));
         assert_eq!(bound("/etc/ferrybox/c.json"), None);
+        for (place, components) in HIDDEN {
+            let mut home = PathBuf::from(place);
+            while home.components().count() < components {
+                home.push("alice");
+            }
+            let home = home.display();
+            // Not all of a home for one file.
+            assert_eq!(bound(&format!("{home}/c.json")), Some(format!("{home}/c.json")));
+            assert_eq!(bound(&format!("{home}/.ferrybox/c.json")), Some(format!("{home}/.ferrybox")));
+        }
     }
 
     #[test]
