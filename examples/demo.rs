@@ -162,7 +162,7 @@ impl Demo {
         let url = self.standin.url();
         let home = self.home.path();
         let text = format!(
-            "[daemon]\nstate_dir = {:?}\nsocket = {:?}\n\n[watch]\nsettle = \"300ms\"\n\n[[account]]\nname = \"demo\"\napp_key = \"demo-app-key\"\n\
+            "[daemon]\nstate_dir = {:?}\nsocket = {:?}\n\n[log]\npaths = true\n\n[watch]\nsettle = \"300ms\"\n\n[[account]]\nname = \"demo\"\napp_key = \"demo-app-key\"\n\
              credentials = \"file:{}\"\n\n[account.endpoints]\napi = {url:?}\ncontent = {url:?}\nnotify = {url:?}\nweb = {url:?}\n\n\
              [[account.folder]]\nlocal = {:?}\nremote = {:?}\nmode = \"backup\"\n",
             home.join("state"),
@@ -284,7 +284,7 @@ impl Demo {
         self.wait_for_socket();
         let socket = self.home.path().join("run").join("ferrybox.sock");
         println!(
-            "\nThe daemon keeps running. Edit or add a file in\n  {}\nand watch it arrive. Ctrl-C ends the demo.",
+            "\nThe daemon keeps running. Edit or add a file in\n  {}\nand watch it arrive. The mode is `backup`: what you delete there stays in Dropbox. Ctrl-C ends the demo.",
             self.folder.display()
         );
         println!("Ask it in another terminal:\n  curl --unix-socket {} http://localhost/v1/status", socket.display());
