@@ -12,6 +12,7 @@ use crate::model::Failure;
 use crate::model::status::{AccountState, Space};
 use crate::plan::asking::{ACCOUNT_EVERY, Ask, Asking};
 use crate::plan::retry;
+use crate::store::StoreError;
 
 /// How often an offline account tries a cheap call, whatever its backoff.
 const PROBE: Duration = Duration::from_secs(10);
@@ -32,7 +33,8 @@ pub(crate) async fn run(account: &Account) -> Result<(), Fatal> {
     let (mut trouble, mut quota) = (account.trouble.subscribe(), account.upward.quota.subscribe());
     loop {
         let state = trouble.borrow_and_update().as_ref().map(|t| (t.state, t.until));
-        let full = quota.borrow_and_update().is_some();
+        // Calls that are spent come back with the month, and more room with a question.
+        let full = quota.borrow_and_update().as_ref().is_some_and(|full| full.state == AccountState::QuotaFull);
         let known = account.who.borrow().is_some();
         asking.full(full, began.elapsed());
         if !full {
@@ -116,7 +118,7 @@ fn until(at: Option<i64>) -> Duration {
 pub(crate) async fn step(account: &Account) -> Result<bool, Fatal> {
     let Ok(found) = account.judge(account.dropbox.current_account().await) else { return Ok(false) };
     match account.store.meta("account_id").await? {
-        Some(known) if known != found.account_id => {
+        Some(known) if is_anothers(account, &known, &found.account_id).await? => {
             mismatch(account, &found.email);
             return Ok(false);
         }
@@ -141,6 +143,25 @@ pub(crate) async fn step(account: &Account) -> Result<bool, Fatal> {
     let space = space(account).await;
     account.who.send_replace(Some(Who { account_id: found.account_id, email: found.email, space }));
     Ok(true)
+}
+
+/// Whether the database is another account's than the credentials are.
+///
+/// # Errors
+/// The database says so, but the file beside it names the account of the credentials: the database is damaged, or is not the one that was here.
+async fn is_anothers(account: &Account, known: &str, found: &str) -> Result<bool, Fatal> {
+    if known == found {
+        return Ok(false);
+    }
+    let (database, known, found) = (account.store.path().to_owned(), known.to_owned(), found.to_owned());
+    blocking(move || {
+        if database.parent().and_then(remembered).is_some_and(|beside| beside == found) {
+            let what = format!("it says that it is the account {known}'s, but {found} was synced here");
+            return Err(StoreError::Corrupt { path: database, what });
+        }
+        Ok(true)
+    })
+    .await
 }
 
 fn mismatch(account: &Account, email: &str) {
@@ -213,8 +234,11 @@ async fn relinked(account: &Account, refused: &mut Refused) -> Result<(), Fatal>
             return Ok(());
         }
     };
-    let known = account.store.meta("account_id").await?;
-    if known.is_some_and(|known| known != who.account_id) {
+    let anothers = match account.store.meta("account_id").await? {
+        Some(known) => is_anothers(account, &known, &who.account_id).await?,
+        None => false,
+    };
+    if anothers {
         refused.again(true);
         mismatch(account, &who.email);
         refused.whose = Some(who.email);

@@ -75,7 +75,7 @@ fn n1_a_database_that_is_gone_is_built_from_both_sides() {
 #[test]
 fn n2_n4_damage_of_every_kind_is_moved_aside_and_nothing_is_deleted() {
     type Damage = (&'static str, fn(&Path));
-    let kinds: [Damage; 7] = [
+    let kinds: [Damage; 8] = [
         ("garbage", |p| fs::write(p, vec![0xa5; 70_000]).unwrap()),
         ("zeros", |p| fs::write(p, vec![0; 70_000]).unwrap()),
         ("zero pages inside", |p| overwrite(p, 4096, &vec![0; 8 * 4096])),
@@ -86,6 +86,11 @@ fn n2_n4_damage_of_every_kind_is_moved_aside_and_nothing_is_deleted() {
             let bytes = fs::read(p).unwrap();
             let at = bytes.windows(14).enumerate().filter(|(_, some)| *some == b"value TEXT NOT");
             at.for_each(|(at, _)| overwrite(p, at as u64, b"w"));
+        }),
+        ("a letter of the account's id", |p| {
+            let (bytes, id) = (fs::read(p).unwrap(), b"account_iddbid:");
+            let at = bytes.windows(id.len()).position(|some| some == id).unwrap() + id.len();
+            overwrite(p, at as u64, &[bytes[at] ^ 1]);
         }),
     ];
     for (i, (what, damage)) in kinds.iter().enumerate() {
