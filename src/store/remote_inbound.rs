@@ -3,10 +3,10 @@
 use rusqlite::{Connection, params};
 
 use super::error::{Step, StoreError};
-use super::remote::ListingId;
+use super::remote::{ListingId, TreeId};
 use super::remote_compare::{Compared, Fate, Look, Naming, Position, SLICE, Was};
 use super::remote_view::{self, WalkAt};
-use super::{Store, base, base_dir, row};
+use super::{Store, base, base_dir, remote_key, row};
 use crate::model::listing::Listed;
 use crate::model::{ContentHash, FolderId, RelPath, UnixMs};
 
@@ -203,21 +203,35 @@ fn arrivals(
     Ok(())
 }
 
-/// What another listing shows, and base knows there under this id, did not turn up: that listing only lags behind.
+/// What another listing shows, and base knows there under this id, did not turn up: that listing only lags behind. Nor did what lies where nothing comes
+/// down from: what is moved to a folder that only sends, or to none, goes here, and comes nowhere.
 fn arrivals_elsewhere(conn: &Connection, id: ListingId, folders: &[Compared], each: &mut dyn FnMut(&str)) -> Step<()> {
+    let is_mine = |folder: i64| folders.iter().any(|mine| mine.folder.0 == folder);
+    let mut select = conn.prepare_cached("SELECT id, remote FROM folder WHERE mode IN ('two-way', 'download')")?;
+    let down: Vec<(i64, String)> = select.query_map([], |r| Ok((r.get(0)?, r.get(1)?)))?.collect::<Result<_, _>>()?;
     let mut select = conn.prepare_cached(
-        "SELECT 'id:' || e.id FROM remote_listing l
-           JOIN remote_tree t ON t.id = l.live AND t.complete = 1
-           JOIN remote_dir d ON d.tree = t.id
-           JOIN remote_entry e ON e.dir = d.id
-          WHERE l.id <> ?1 AND e.folder = 0",
+        "SELECT t.id FROM remote_listing l JOIN remote_tree t ON t.id = l.live AND t.complete = 1 WHERE l.id <> ?1",
     )?;
-    let ids = select.query_map([id.0], |r| r.get::<_, String>(0))?;
-    for id in ids {
-        let id = id?;
-        let known = base::sharers(conn, FolderId(0), &RelPath::root(), &id)?;
-        if known.iter().all(|(folder, _)| folders.iter().any(|mine| mine.folder == *folder)) {
-            each(&id);
+    let trees: Vec<TreeId> = select.query_map([id.0], |r| r.get(0).map(TreeId))?.collect::<Result<_, _>>()?;
+    for tree in trees {
+        let mut homes = Vec::new();
+        for (_, remote) in down.iter().filter(|(folder, _)| !is_mine(*folder)) {
+            homes.push(remote_key::key(conn, tree, remote)?);
+        }
+        let mut select = conn.prepare_cached(
+            "SELECT 'id:' || e.id, d.path FROM remote_dir d JOIN remote_entry e ON e.dir = d.id WHERE d.tree = ?1 AND e.folder = 0",
+        )?;
+        let mut entries = select.query([tree.0])?;
+        while let Some(row) = entries.next()? {
+            let (id, dir): (String, String) = (row.get(0)?, row.get(1)?);
+            let comes_down = homes.iter().any(|home| {
+                dir.strip_prefix(home.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            });
+            if comes_down
+                && base::sharers(conn, FolderId(0), &RelPath::root(), &id)?.iter().all(|(of, _)| is_mine(of.0))
+            {
+                each(&id);
+            }
         }
     }
     Ok(())

@@ -13,10 +13,7 @@ fn c13_a_folder_renamed_here_during_its_first_download_is_whole_under_its_new_na
     const FILES: usize = 80;
     let mut world = World::new();
     world.mode = "two-way";
-    world.write("keep", "k");
-    let daemon = world.daemon();
-    world.eventually("it is in Dropbox", || world.remote().len() == 1);
-    world.until_folder("in_sync");
+    let daemon = world.in_sync_with(&["keep"]);
     world.standin.quietly(|a| {
         for n in 0..FILES {
             a.write(&format!("/T/first/sub/f{n:02}"), format!("content {n}"));
@@ -28,7 +25,7 @@ fn c13_a_folder_renamed_here_during_its_first_download_is_whole_under_its_new_na
     world.eventually("some of it", || world.disk().len() > 12);
     fs::rename(world.folder.join("first"), world.folder.join("second")).unwrap();
     // Those under way in this moment, too, have no place under the old name any more.
-    world.never("the old name is back", Duration::from_secs(4), |_| world.folder.join("first").exists());
+    world.never_seen("the old name is back", Duration::from_secs(4), || world.folder.join("first").exists());
     world.standin.faults().clear();
     world.eventually("all of it", || world.disk().len() == FILES + 1 && world.disk() == world.remote());
     let strays: Vec<_> = world.disk().into_keys().filter(|path| path.starts_with("first")).collect();
@@ -41,11 +38,15 @@ fn c13_a_folder_renamed_here_during_its_first_download_is_whole_under_its_new_na
 
 /// Two folders of one account, and so two listings; the second one's directory.
 fn two_folders() -> (World, PathBuf) {
+    two_folders_of("two-way")
+}
+
+fn two_folders_of(mode: &str) -> (World, PathBuf) {
     let mut world = World::new();
     world.mode = "two-way";
     let second = world.dir.path().join("second");
     fs::create_dir(&second).unwrap();
-    world.folder_extra = format!("[[account.folder]]\nlocal = {second:?}\nremote = \"/U\"\nmode = \"two-way\"\n");
+    world.folder_extra = format!("[[account.folder]]\nlocal = {second:?}\nremote = \"/U\"\nmode = \"{mode}\"\n");
     world.standin.make_folder("/U");
     (world, second)
 }
@@ -112,6 +113,24 @@ fn c11_a_folder_moved_in_dropbox_to_another_listing_is_no_deletion_whatever_its_
     world.standin.delete("/U/V");
     world.until_status("it is held", |s| !s["accounts"][0]["remote"]["held"].is_null());
     assert_eq!(fs::read_dir(second.join("V")).unwrap().count(), 60);
+    assert_eq!(daemon.stop().0, Some(0));
+    world.assert_clean();
+}
+
+/// From a folder that only sends nothing comes down: what is moved there would be here no more.
+#[test]
+fn c11_a_folder_moved_in_dropbox_to_one_that_only_sends_is_a_deletion() {
+    let (world, _) = two_folders_of("backup");
+    world.write("keep", "k");
+    for n in 0..60 {
+        world.standin.write(&format!("/T/V/f{n}"), format!("v {n}"));
+    }
+    let daemon = world.daemon();
+    world.eventually("the first sync", || world.disk().len() == 61);
+    until_both_in_sync(&world);
+    world.standin.rename("/T/V", "/U/V");
+    world.until_status("it is held", |s| !s["accounts"][0]["remote"]["held"].is_null());
+    world.never_seen("it goes", Duration::from_secs(3), || world.disk().len() < 61);
     assert_eq!(daemon.stop().0, Some(0));
     world.assert_clean();
 }
