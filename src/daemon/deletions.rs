@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use crate::daemon::account::{Account, Fatal};
 use crate::daemon::clock::now_ms;
 use crate::daemon::elsewhere::{Elsewhere, MayBe};
-use crate::daemon::folder::{Folder, HeldSet};
+use crate::daemon::folder::Folder;
 use crate::daemon::intake::answered;
 use crate::daemon::{brake, held, last_look, moves};
 use crate::local::Kind;
@@ -62,7 +62,7 @@ struct Agreed {
 type Mark = (u64, Option<ChangeId>, ChangeId);
 
 /// What was counted of a folder's staged deletions: that takes longer the more there are, and is done once as long as they are the same.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Counted {
     mark: Mark,
     at: Instant,
@@ -72,8 +72,8 @@ struct Counted {
     files: u64,
     /// Those of files that only moved to another listing: nobody was asked, and nobody agreed.
     moved: u64,
-    /// They are shown as held.
-    held: bool,
+    /// Why they are shown as held.
+    held: Option<guard::Held>,
 }
 
 impl Counted {
@@ -132,16 +132,16 @@ impl Deletions {
             self.open.insert(folder.id);
             let summary = account.store.summary(folder.id).await?;
             let undecided = summary.due + summary.claimed;
+            // A scan may be about to find where it went.
+            if folder.now().scans > 0 {
+                skip.push(folder.id);
+                continue;
+            }
             // In this order with what is asked below: a row that was looked at in between has left its proposal.
-            let elsewhere = if folder.now().scans > 0 || account.is_full() {
-                MayBe::No
-            } else {
-                self.elsewhere.may_be(&account, folder).await?
-            };
+            let elsewhere = if account.is_full() { MayBe::No } else { self.elsewhere.may_be(&account, folder).await? };
             goes_on |= elsewhere == MayBe::Unknown;
             // Undecided rows may become deletions, too: the guard looks when it can see all of them. Or what went may be found elsewhere.
-            if folder.now().scans > 0
-                || elsewhere != MayBe::No
+            if elsewhere != MayBe::No
                 || moves::hold_deletions(&account, folder.id).await?
                 || undecided > waiting.max(MANY)
                     && account.store.undecided_more_than(folder.id, waiting.max(MANY)).await?
@@ -153,7 +153,7 @@ impl Deletions {
             // As long as they are the same ones they are not counted again.
             let mark =
                 (waiting, account.store.last_staged_delete(folder.id).await?, held::approved(&account, folder).await?);
-            let counted = self.counted.get(&folder.id).filter(|counted| counted.is_of(mark)).copied();
+            let counted = self.counted.get(&folder.id).filter(|counted| counted.is_of(mark)).cloned();
             let counted = match counted {
                 Some(counted) => counted,
                 None => {
@@ -162,8 +162,8 @@ impl Deletions {
                         held::unapproved(&account, folder, &mut agreed.upto).await?;
                     // Folders follow their files, and nobody is asked about them.
                     let files = account.store.staged_deletes_after(folder.id, ChangeId(i64::MIN)).await?;
-                    let counted = Counted { mark, at: Instant::now(), asked, files, moved, held: false };
-                    self.counted.insert(folder.id, counted);
+                    let counted = Counted { mark, at: Instant::now(), asked, files, moved, held: None };
+                    self.counted.insert(folder.id, counted.clone());
                     counted
                 }
             };
@@ -194,10 +194,9 @@ impl Deletions {
                 Err(why) => {
                     skip.push(folder.id);
                     // Their token is made of all of them: that of the same ones stays.
-                    let is_held = |held: &HeldSet| counted.held && held.reason.starts_with(&why.reason);
-                    if !folder.now().held.as_ref().is_some_and(is_held) {
+                    if counted.held.as_ref() != Some(&why) || folder.now().held.is_none() {
                         held::hold(&account, folder, &why, now).await?;
-                        self.counted.insert(folder.id, Counted { held: true, ..counted });
+                        self.counted.insert(folder.id, Counted { held: Some(why), ..counted });
                     }
                 }
                 Ok(()) => {
