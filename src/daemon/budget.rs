@@ -31,7 +31,7 @@ fn spent(budget: u64) -> Failure {
     Failure::account(
         "data_transport",
         format!(
-            "this month's data_transport_budget of {budget} calls is spent: raise it and restart, or wait for the next month (UTC)"
+            "this month's data_transport_budget of {budget} calls is spent: raise it and run `ferrybox reload`, or wait for the next month (UTC)"
         ),
     )
 }

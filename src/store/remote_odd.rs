@@ -21,7 +21,7 @@ const ODD: i64 = 10_000;
 /// What stands for the mark among the refused entries.
 const NOWHERE: &str = "(an entry without a usable path)";
 const NOWHERE_WHY: &str = "Dropbox lists something and does not say at which path, so that anything it does not list may be there all the same: what is missing \
-                           there is not deleted here until Dropbox has listed everything again";
+                           there is not deleted here until Dropbox has listed everything again; what you know to be gone you can delete here";
 
 /// The mark of a listing that refused something while its tree was being filled, nobody knows where.
 fn unplaced(id: ListingId) -> String {

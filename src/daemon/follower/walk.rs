@@ -114,7 +114,7 @@ impl Follower {
                 // As for a listing that is followed: what that means is for the next one to say.
                 Missing::Root => self.begin_anew(&error).await,
                 Missing::Folder => {
-                    let key = RemotePath::parse(&mark.at).unwrap_or_default();
+                    let key = RemotePath::parse(&mark.at).map_err(|error| Stuck::Protocol(error.to_string()))?;
                     let gone = Entry { name: key.name().to_owned(), key, above: None, what: What::Deleted };
                     self.walked_page(place, mark, Page { entries: vec![gone], ..Page::default() }).await
                 }
@@ -208,11 +208,17 @@ impl Follower {
 /// What would leave a folder out unseen holds the walk up: a folder whose entry cannot be used would seem to be empty.
 fn check(page: &Page, at: &str) -> Result<(), Stuck> {
     if let Some(refused) = page.refused.iter().find(|refused| refused.folder || page.unplaced) {
-        return Err(Stuck::Protocol(format!("{}: {}", refused.text, refused.why)));
+        return Err(Stuck::Protocol(format!(
+            "{}: {}. It may be a folder, and a listing folder by folder does not go on without it: rename it in Dropbox, or move it out of here",
+            refused.text,
+            refused.why.trim_end_matches("; it is left out")
+        )));
     }
     if page.unplaced {
         let at = if at.is_empty() { "/" } else { at };
-        return Err(Stuck::Protocol(format!("{at}: Dropbox lists something in it, and does not say under which path")));
+        return Err(Stuck::Protocol(format!(
+            "{at}: Dropbox lists something in it and does not say under which path, and a listing folder by folder does not go on without it: look there, and move elsewhere what is odd"
+        )));
     }
     let inside = |entry: &Entry| entry.key.as_str().rsplit_once('/').is_some_and(|(above, _)| above == at);
     match page.entries.iter().find(|entry| !inside(entry)) {
