@@ -1,5 +1,6 @@
 //! What became of the entries of a batch: from the reply, or from Dropbox's tree where there was none.
 
+use std::collections::BTreeSet;
 use std::sync::Mutex;
 
 use futures_util::stream::{FuturesOrdered, StreamExt};
@@ -138,7 +139,7 @@ impl<'a> Judge<'a> {
     /// Whether Dropbox holds what a batch says at its first, middle and last entry: then its job has ended. One alone may have been so before.
     pub(crate) async fn shows(&self, batch: &Batch) -> bool {
         let count = batch.changes.len();
-        for at in [count.saturating_sub(1), 0, count / 2] {
+        for at in BTreeSet::from([0, count / 2, count.saturating_sub(1)]) {
             match batch.changes.get(at) {
                 Some(change) if self.is_done(change).await => {}
                 _ => return false,

@@ -15,7 +15,7 @@ use super::wire;
 const REPLY_CAP: usize = 16 << 20;
 
 /// What stands for a secret that a server sent back.
-const REDACTED: &[u8] = b"(a secret)";
+const REDACTED: &str = "(a secret)";
 /// A shorter text is no secret of anybody's, and may be a word.
 const SHORTEST_SECRET: usize = 6;
 
@@ -60,22 +60,14 @@ impl Reply {
     /// Takes secrets out of all that may be told of this reply. Only for one that is no result.
     pub(super) fn redact<'a>(&mut self, secrets: impl IntoIterator<Item = &'a str>) {
         for secret in secrets.into_iter().filter(|secret| secret.len() >= SHORTEST_SECRET) {
-            if let Some(at) = find(&self.bytes, secret.as_bytes()) {
-                let mut out = Vec::with_capacity(self.bytes.len());
-                let (mut rest, mut next) = (self.bytes.as_slice(), Some(at));
-                while let Some((before, after)) = next.and_then(|at| rest.split_at_checked(at)) {
-                    out.extend_from_slice(before);
-                    out.extend_from_slice(REDACTED);
-                    rest = after.get(secret.len()..).unwrap_or_default();
-                    next = find(rest, secret.as_bytes());
-                }
-                out.extend_from_slice(rest);
-                self.bytes = out;
+            let text = String::from_utf8_lossy(&self.bytes);
+            if text.contains(secret) {
+                self.bytes = text.replace(secret, REDACTED).into_bytes();
             }
             let told: Vec<_> = self
                 .headers
                 .iter()
-                .filter(|(_, value)| find(value.as_bytes(), secret.as_bytes()).is_some())
+                .filter(|(_, value)| String::from_utf8_lossy(value.as_bytes()).contains(secret))
                 .map(|(name, _)| name.clone())
                 .collect();
             told.iter().for_each(|name| drop(self.headers.remove(name)));
@@ -234,11 +226,6 @@ impl Reply {
             error,
         }))
     }
-}
-
-/// Where a text begins in another.
-fn find(text: &[u8], part: &[u8]) -> Option<usize> {
-    text.windows(part.len().max(1)).position(|window| window == part)
 }
 
 /// Reads a reply's JSON. serde's own text may quote the reply, which may be private: only the place is told.

@@ -19,7 +19,7 @@ impl Closed {
 
     /// Nothing at, below or above this path is claimed.
     pub fn place(&mut self, folder: FolderId, path: &RelPath) {
-        self.places.entry(folder).or_default().0.insert(path.as_str().to_owned());
+        self.places.entry(folder).or_default().insert(path);
     }
 
     /// What the other closes is closed, too.
@@ -46,8 +46,17 @@ impl Closed {
 pub struct Places(BTreeSet<String>);
 
 impl Places {
+    /// Takes a path in. Whether it is a new one.
+    pub fn insert(&mut self, path: &RelPath) -> bool {
+        self.0.insert(path.as_str().to_owned())
+    }
+
     /// Whether a path is at, below or above one of these. Asked of row after row of a long queue.
     pub fn meet(&self, path: &str) -> bool {
+        // The folder's own root is above all.
+        if self.0.contains("") || path.is_empty() && !self.0.is_empty() {
+            return true;
+        }
         let above = path.match_indices('/').filter_map(|(at, _)| path.get(..at));
         if self.0.contains(path) || above.into_iter().any(|dir| self.0.contains(dir)) {
             return true;
@@ -55,19 +64,6 @@ impl Places {
         let below = format!("{path}/");
         self.0.range(below.clone()..).next().is_some_and(|next| next.starts_with(&below))
     }
-}
-
-/// Whether a path is at, below or above one of these.
-pub fn meets(places: &BTreeSet<RelPath>, path: &RelPath) -> bool {
-    let mut at = Some(path.clone());
-    while let Some(here) = at {
-        if places.contains(&here) {
-            return true;
-        }
-        at = here.parent();
-    }
-    // No component begins with anything below U+0001, so what lies below stands from there on.
-    path.child("\u{1}").is_ok_and(|first| places.range(first..).next().is_some_and(|next| next.is_under(path)))
 }
 
 #[cfg(test)]
@@ -81,14 +77,17 @@ mod tests {
         closed.place(FolderId(1), &rel("a/old"));
         closed.place(FolderId(1), &rel("b/new"));
         let places = closed.places(FolderId(1)).unwrap();
-        let known = BTreeSet::from([rel("a/old"), rel("b/new")]);
-        for (path, met) in [("a", true), ("a/old", true), ("a/old/x/y", true), ("b/new/x", true), ("a/older", false)]
-            .into_iter()
-            .chain(["a/old.txt", "a/x", "b/ne", "c", "c/a/old"].map(|path| (path, false)))
+        for (path, met) in
+            [("", true), ("a", true), ("a/old", true), ("a/old/x/y", true), ("b/new/x", true), ("a/older", false)]
+                .into_iter()
+                .chain(["a/old.txt", "a/x", "b/ne", "c", "c/a/old"].map(|path| (path, false)))
         {
-            assert_eq!((places.meet(path), meets(&known, &rel(path))), (met, met), "{path}");
+            assert_eq!(places.meet(path), met, "{path}");
         }
         assert_eq!(closed.places(FolderId(2)), None);
+        assert!(!Places::default().meet(""), "nothing is closed");
+        closed.place(FolderId(3), &RelPath::root());
+        assert!(closed.places(FolderId(3)).unwrap().meet("a/b"), "all lies below the root");
         assert!(!closed.has_folder(FolderId(1)));
         closed.folders([FolderId(2)]);
         assert!(closed.has_folder(FolderId(2)));

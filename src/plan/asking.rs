@@ -72,7 +72,7 @@ impl Asking {
     /// This was asked.
     pub fn asked(&mut self, ask: Ask, now: Duration) {
         match ask {
-            Ask::Account => *self = Self { account: now + ACCOUNT_EVERY, ..*self },
+            Ask::Account => self.account = now + ACCOUNT_EVERY,
             Ask::Space => (self.space, self.asked) = (None, Some(now)),
             Ask::Room => {
                 if let Some((at, pause)) = &mut self.room {

@@ -18,7 +18,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::RelPath;
-use crate::model::closed::meets;
+use crate::model::closed::Places;
 
 /// A file smaller than this is sent when it takes the place of another one, in bytes.
 pub const WORTH_IT: u64 = 4 << 20;
@@ -68,7 +68,7 @@ pub fn together(steps: &[Step<'_>]) -> Vec<Together> {
         coming.entry((to, *dir)).or_insert(i);
     }
     let mut seen = BTreeSet::new();
-    let mut places: BTreeSet<RelPath> = BTreeSet::new();
+    let mut places = Places::default();
     let mut groups = Vec::new();
     for i in order {
         if seen.contains(&i) {
@@ -80,8 +80,10 @@ pub fn together(steps: &[Step<'_>]) -> Vec<Together> {
         }
         seen.extend(group.steps.iter().copied());
         let mine = places_of(steps, &group.steps);
-        if !mine.iter().any(|path| meets(&places, path)) {
-            places.extend(mine);
+        if !mine.iter().any(|path| places.meet(path.as_str())) {
+            for path in &mine {
+                places.insert(path);
+            }
             groups.push(group);
         }
     }
@@ -148,8 +150,8 @@ fn places_of(steps: &[Step<'_>], group: &[usize]) -> BTreeSet<RelPath> {
 
 /// Whether one of the places of these lies below another.
 fn nested(steps: &[Step<'_>], group: &[usize]) -> bool {
-    let mut places = BTreeSet::new();
-    places_of(steps, group).into_iter().any(|path| meets(&places, &path) || !places.insert(path))
+    let mut places = Places::default();
+    places_of(steps, group).iter().any(|path| places.meet(path.as_str()) || !places.insert(path))
 }
 
 #[cfg(test)]

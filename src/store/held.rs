@@ -3,12 +3,13 @@
 use rusqlite::{OptionalExtension, params};
 
 use super::error::StoreError;
+use super::queue::FRESH;
 use super::{Store, base, base_dir, row, settle};
 use crate::model::{ChangeId, Failure, FolderId, JobId, RelPath, UnixMs};
 
-/// A row that nobody has looked at since its path was seen, in SQL. One that was looked at and waits was put off, and its run of changes begins
-/// there; one with a problem was looked at, too.
-const UNLOOKED: &str = "(code IS NULL OR attempts = 0) AND NOT (burst > since AND burst >= due_at)";
+/// With [`FRESH`], in SQL: a row that nobody has looked at since its path was seen. One that was looked at and waits was put off, and its run of changes
+/// begins there.
+const NOT_PUT_OFF: &str = "NOT (burst > since AND burst >= due_at)";
 
 /// When the last of a folder's deletions was staged: numbers only grow, so that no other need be read.
 pub(super) const NEWEST: &str = "SELECT created_at FROM change
@@ -17,7 +18,7 @@ pub(super) const NEWEST: &str = "SELECT created_at FROM change
 /// The next rows of all folders, and whether nobody has looked at them: what a page costs depends on nothing but its length.
 pub(super) fn unlooked_page() -> String {
     format!(
-        "SELECT id, folder = ?1 AND state IN ('due', 'claimed') AND since <= ?3 AND size > 0 AND {UNLOOKED}, generation, path, state = 'claimed'
+        "SELECT id, folder = ?1 AND state IN ('due', 'claimed') AND since <= ?3 AND size > 0 AND {FRESH} AND {NOT_PUT_OFF}, generation, path, state = 'claimed'
            FROM job WHERE id > ?2 ORDER BY id LIMIT ?4"
     )
 }
@@ -103,7 +104,7 @@ impl Store {
         self.read(move |conn| {
             let mut select = conn.prepare_cached(&format!(
                 "SELECT count(*) FROM (SELECT 1 FROM job WHERE folder = ?1 AND state IN ('due', 'claimed') AND size = 0
-                    AND {UNLOOKED} LIMIT ?2)"
+                    AND {FRESH} AND {NOT_PUT_OFF} LIMIT ?2)"
             ))?;
             let found = select.query_row(params![folder.0, row::int(most.saturating_add(1))], |r| row::count(r, 0))?;
             Ok(found > most)
@@ -230,9 +231,9 @@ impl Store {
                 "SELECT 1 FROM job JOIN change ON change.job = job.id
                   WHERE job.folder = ?1 AND job.path = ?2 AND change.kind = 'delete' AND change.rev IS NULL AND change.attempts = 0",
             )?;
-            let mut undecided = conn.prepare_cached(
-                "SELECT 1 FROM job WHERE folder = ?1 AND path = ?2 AND state IN ('due', 'claimed') AND (code IS NULL OR attempts = 0)",
-            )?;
+            let mut undecided = conn.prepare_cached(&format!(
+                "SELECT 1 FROM job WHERE folder = ?1 AND path = ?2 AND state IN ('due', 'claimed') AND {FRESH}"
+            ))?;
             let mut files = conn.prepare_cached("SELECT 1 FROM dir WHERE folder = ?1 AND path >= ?2 AND path < ?3 LIMIT 1")?;
             let mut above = path.parent();
             while let Some(dir) = above.filter(|dir| !dir.is_root()) {
