@@ -17,6 +17,7 @@ pub mod namespace;
 mod poll;
 pub mod preload;
 pub mod renames;
+pub mod restless;
 pub mod views;
 
 pub use poll::{PATIENCE, look_for};
@@ -190,6 +191,17 @@ web = "{url}"
         rows.map(Result::unwrap).collect()
     }
 
+    /// Writes these files, each of which holds its own path, starts the daemon, and waits until they are in sync.
+    pub fn in_sync_with(&self, paths: &[&str]) -> Daemon {
+        for path in paths {
+            self.write(path, path);
+        }
+        let daemon = self.daemon();
+        self.until("the files", |s| s.file_count() == paths.len());
+        self.until_folder("in_sync");
+        daemon
+    }
+
     /// `run`, in the background.
     pub fn daemon(&self) -> Daemon {
         self.write_config();
@@ -248,6 +260,11 @@ web = "{url}"
     /// Waits that long for what must not come to the server.
     pub fn never(&self, what: &str, within: Duration, seen: impl FnMut(&Standin) -> bool) {
         assert!(!self.standin.wait_for_blocking(within, seen), "{what}\n{}", self.log());
+    }
+
+    /// As [`World::never`], of what is no event of the server's.
+    pub fn never_seen(&self, what: &str, within: Duration, mut seen: impl FnMut() -> bool) {
+        assert!(look_for(within, || seen().then_some(())).is_none(), "{what}\n{}", self.log());
     }
 
     /// Waits for what is no event of the server's: on the disk, in the database, in the log.
@@ -382,4 +399,17 @@ pub fn status(world: &World) -> serde_json::Value {
     wait_for_socket(world);
     let out = world.command(&["status", "--json"]).output().unwrap();
     serde_json::from_slice(&out.stdout).unwrap_or_else(|_| panic!("{}", text(&out)))
+}
+
+/// A two-way folder with that many files in `d`, and nine that stay.
+pub fn two_way(files: usize) -> World {
+    let mut world = World::new();
+    world.mode = "two-way";
+    for i in 0..files {
+        world.write(&format!("d/{i:03}"), format!("{i}"));
+    }
+    for i in 0..9 {
+        world.write(&format!("keep/{i}"), format!("{i}"));
+    }
+    world
 }

@@ -2,11 +2,9 @@
 //! many files at once without a person.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::disallowed_methods)]
 
-use std::os::unix::fs::PermissionsExt as _;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use crate::harness::restless::Restless;
 use crate::harness::{World, text, told};
 use ferrybox_standin::{Effect, Fault, When};
 
@@ -232,41 +230,10 @@ fn e18_a_folder_that_cannot_be_listed_waits_alone() {
     world.assert_clean();
 }
 
-/// Changes a file's mode again and again, so that its row does not come to rest, until it is dropped.
-struct Restless {
-    over: Arc<AtomicBool>,
-    thread: Option<std::thread::JoinHandle<()>>,
-}
-
-impl Restless {
-    fn new(path: std::path::PathBuf) -> Self {
-        let over = Arc::new(AtomicBool::new(false));
-        let until = Arc::clone(&over);
-        let thread = std::thread::spawn(move || {
-            for mode in [0o600, 0o640].into_iter().cycle() {
-                if until.load(Ordering::Relaxed) {
-                    return;
-                }
-                std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
-                std::thread::sleep(Duration::from_millis(30));
-            }
-        });
-        Self { over, thread: Some(thread) }
-    }
-}
-
-impl Drop for Restless {
-    fn drop(&mut self) {
-        self.over.store(true, Ordering::Relaxed);
-        self.thread.take().unwrap().join().unwrap();
-    }
-}
-
 /// H9: a deletion does not wait for rows that nobody has looked at yet, and one that is half of a move does, however long that takes.
 #[test]
 fn h9_a_deletion_waits_for_the_move_that_it_is_half_of_and_for_nothing_else() {
     let mut world = two_way();
-    // A file that is touched every 30 ms never rests for that long, however busy the machine is.
     world.settle = "3s";
     for path in ["gone", "moves", "a", "b"] {
         world.write(path, path);

@@ -46,9 +46,12 @@ fn b2_a_kill_while_files_come_down_leaves_whole_files() {
             world.standin.write(&format!("/T/d/{i}"), content(round, i));
         }
         for kill in 0..3_u64 {
+            let before = world.standin.calls_of("files/download");
             let daemon = world.daemon();
-            // Any moment will do; these are spread over the downloads.
-            std::thread::sleep(Duration::from_millis(250 + 90 * kill + 40 * u64::from(round)));
+            // After the last kill of a round nothing may be left to come down.
+            world.standin.wait_for_blocking(Duration::from_secs(2), |s| s.calls_of("files/download") > before);
+            // Any moment of the downloads will do; these are spread over them.
+            std::thread::sleep(Duration::from_millis(30 * kill + 20 * u64::from(round)));
             daemon.kill();
             for i in 0..30 {
                 let now = fs::read(world.folder.join(format!("d/{i}"))).unwrap();

@@ -4,7 +4,7 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use crate::harness::{World, text};
+use crate::harness::{World, text, two_way};
 
 fn mirror() -> World {
     let mut world = World::new();
@@ -112,18 +112,6 @@ fn q5_a_hold_lifts_itself_when_the_files_are_back() {
     assert_eq!(daemon.stop().0, Some(0));
     assert_eq!((world.deletions(), world.standin.files().len()), (0, 120));
     world.assert_clean();
-}
-
-fn two_way(files: usize) -> World {
-    let mut world = World::new();
-    world.mode = "two-way";
-    for i in 0..files {
-        world.write(&format!("d/{i:03}"), format!("{i}"));
-    }
-    for i in 0..9 {
-        world.write(&format!("keep/{i}"), format!("{i}"));
-    }
-    world
 }
 
 /// The token of what is held of Dropbox's changes.

@@ -215,7 +215,7 @@ fn r8_a_502_for_a_long_header_is_learned_from() {
         errors.push(world.standin.calls()[APPEND_BATCH].errors);
         assert_eq!(daemon.stop().0, Some(0));
     }
-    assert!(errors[0] > 0 && errors[2] + errors[3] <= 1, "{errors:?}");
+    assert!(errors[0] > 0 && errors[0] + errors[1] <= 12 && errors[2] + errors[3] <= 1, "{errors:?}");
     world.assert_equal();
     world.assert_clean();
 }
@@ -265,8 +265,9 @@ fn d11_a_file_that_breaks_every_call_it_is_in_is_found_and_left_out() {
 #[test]
 fn d11_a_file_whose_calls_get_no_readable_reply_holds_up_nobody_else() {
     let mut world = World::new();
-    // The first such reply is taken for a lost one: a job may run, and is waited for.
-    world.extra = "[commit]\njob_deadline = \"5s\"\n".into();
+    // The first such reply is taken for a lost one: a job may run, and is waited for. As long a wait for each part of the batch would take longer than
+    // this test waits.
+    world.extra = "[commit]\njob_deadline = \"15s\"\n".into();
     for i in 0..20 {
         world.write(&format!("{i:03}"), format!("{i}"));
     }
@@ -392,13 +393,14 @@ fn d6_a_full_account_goes_on_with_downloads_deletions_and_empty_files() {
     // Others still find room for smaller files.
     world.standin.write("/T/theirs", vec![4; 70_000]);
     world.standin.write("/T/deep/er/theirs", vec![5; 700]);
-    world
-        .until("the downloads", |_| world.disk().contains_key("theirs") && world.disk().contains_key("deep/er/theirs"));
+    world.eventually("the downloads", || {
+        world.disk().contains_key("theirs") && world.disk().contains_key("deep/er/theirs")
+    });
     world.standin.write("/T/ours", vec![6; 50_001]);
     let new = ferrybox_standin::content_hash(&vec![6; 50_001]);
-    world.until("the new version", |_| world.disk()["ours"] == new);
+    world.eventually("the new version", || world.disk()["ours"] == new);
     world.standin.delete("/T/deep/er/theirs");
-    world.until("the deletion there", |_| !world.disk().contains_key("deep/er/theirs"));
+    world.eventually("the deletion there", || !world.disk().contains_key("deep/er/theirs"));
     std::fs::remove_file(world.folder.join("doomed")).unwrap();
     world.until("the deletion here", |s| s.file("/T/doomed").is_none());
     world.write("empty", "");

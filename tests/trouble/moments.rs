@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use crate::harness::World;
 use crate::harness::namespace::Namespace;
+use crate::pause;
 use ferrybox_standin::{Effect, Fault, Standin};
 use serde_json::Value;
 
@@ -26,12 +27,6 @@ fn name(i: usize) -> String {
 fn states(status: &Value) -> Vec<&str> {
     let folders = status["accounts"][0]["folders"].as_array().unwrap();
     folders.iter().skip(1).map(|f| f["state"].as_str().unwrap()).collect()
-}
-
-/// Random enough for moments; a failure prints the round.
-fn pause(up_to_ms: u64) {
-    let nanos = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().subsec_nanos();
-    std::thread::sleep(Duration::from_millis(u64::from(nanos / 1000) % up_to_ms.max(1)));
 }
 
 fn copy(from: &Path, to: &Path) {

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::harness::namespace::Namespace;
 use crate::harness::{World, text};
+use crate::pause;
 use ferrybox_standin::Standin;
 
 fn mirror() -> World {
@@ -195,12 +196,6 @@ fn many(world: &mut World, names: &[String], folders: &Path) {
 fn states(status: &serde_json::Value) -> Vec<String> {
     let folders = status["accounts"][0]["folders"].as_array().unwrap();
     folders.iter().skip(1).map(|f| f["state"].as_str().unwrap().to_owned()).collect()
-}
-
-/// Lets a random time pass, the moment being what is tried; a failure prints the round.
-fn pause(up_to_ms: u64) {
-    let nanos = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().subsec_nanos();
-    std::thread::sleep(Duration::from_millis(u64::from(nanos / 1000) % up_to_ms.max(1)));
 }
 
 fn fill(dir: &Path, round: usize) {

@@ -177,9 +177,10 @@ async fn what_is_asked_is_what_the_specification_says() {
             dropbox.copy_batch_check("j", 1).await,
         ] {
             // That it is over is said; only what came of it is not.
-            let error = match polled {
-                Ok(Poll::Unreadable(error)) if over => error.into(),
-                polled => polled.unwrap_err(),
+            let error: CallError = match (polled, over) {
+                (Ok(Poll::Unreadable(error)), true) => error.into(),
+                (Err(error), false) => error,
+                (polled, _) => panic!("{text}: {polled:?}"),
             };
             assert!(matches!(&error, CallError::Transport(_)) && error.outcome_unknown(), "{text}: {error:?}");
         }

@@ -140,6 +140,7 @@ fn d2_another_path_root_deletes_and_replaces_nothing() {
     world.standin.set_root_namespace_id("777000");
     world.standin.delete("/T/a");
     world.standin.delete("/T/d");
+    world.standin.write("/T/b", "of the other tree");
     world.account_extra = "path_root = \"root\"".to_owned();
     let daemon = world.daemon();
     let why = world.until_folder("held");

@@ -6,6 +6,9 @@ use ferrybox_standin::{Effect, Fault};
 
 use crate::harness::{World, json, text, told};
 
+/// What is remembered of a lost remote root.
+const LOST: &str = "SELECT key FROM meta WHERE key GLOB 'folder.*.remote_lost'";
+
 /// Twelve files in sync, in this mode.
 fn twelve(mode: &'static str) -> World {
     let mut world = World::new();
@@ -101,6 +104,7 @@ fn d3_a_loss_is_remembered_through_a_restart_whose_listing_calls_fail() {
     assert!(world.standin.rename("/T", "/Elsewhere"));
     world.until_folder("remote_missing");
     assert_eq!(daemon.stop().0, Some(0));
+    assert_eq!(world.stored(LOST).len(), 1);
     let broken = Effect::Status { code: 503, retry_after: None, body: None };
     world.standin.faults().add(Fault::always("files/list_folder*", broken));
     world.write("d/new", "saved meanwhile");
@@ -119,7 +123,7 @@ fn d3_a_loss_is_remembered_through_a_restart_whose_listing_calls_fail() {
     assert_eq!((commits(&world), world.deletions()), (before + 1, 0));
     // It is over, and a restart does not wait for it.
     assert_eq!(daemon.stop().0, Some(0));
-    assert!(world.stored("SELECT key FROM meta WHERE key GLOB 'folder.*.remote_lost'").is_empty());
+    assert!(world.stored(LOST).is_empty());
     world.assert_clean();
 }
 
@@ -224,7 +228,9 @@ fn d3_all_of_dropbox_that_is_not_found_is_a_failed_call() {
     world.standin.write("/d/f0", "edited there");
     world.until("some calls failed", |s| s.faults().hits()[0] > 3);
     let status = world.until_status("the reason", |s| s.to_string().contains("cannot be read"));
-    assert!(!status.to_string().contains("listing-"), "nothing waits for a person: {status}");
+    let said = status.to_string();
+    assert!(!said.contains("listing-") && !said.contains("remote-"), "nothing waits for a person: {said}");
+    assert_ne!(status["accounts"][0]["folders"][0]["state"], "remote_missing", "{said}");
     let listed = told(&world, &["ls", "-R"]);
     assert!(listed.contains("f7"), "what is known is kept: {listed}");
     assert_eq!(world.disk(), mine);

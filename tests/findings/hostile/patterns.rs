@@ -13,12 +13,7 @@ fn folder(status: &Value) -> &Value {
 fn in_sync(paths: &[&str]) -> (World, crate::harness::Daemon) {
     let mut world = World::new();
     world.mode = "two-way";
-    for path in paths {
-        world.write(path, path);
-    }
-    let daemon = world.daemon();
-    world.until("all files", |s| s.file_count() == paths.len());
-    world.until_folder("in_sync");
+    let daemon = world.in_sync_with(paths);
     (world, daemon)
 }
 

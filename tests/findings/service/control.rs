@@ -55,9 +55,10 @@ fn v3_the_state_directory_stays_locked_while_the_daemon_starts_over() {
             }
             free
         });
-        for name in ["one", "two", "three"] {
+        for (before, name) in ["one", "two", "three"].into_iter().enumerate() {
             let out = world.command(&["reload"]).output().unwrap();
             assert_eq!(out.status.code(), Some(0), "{}", text(&out));
+            world.eventually("it starts over", || world.log().matches("starting over with it").count() > before);
             world.write(name, name);
             world.until("the next life's work", |s| s.file(&format!("/T/{name}")).is_some());
         }

@@ -1,5 +1,6 @@
 //! Accounts that wait for a person: refused credentials, and state that cannot be opened.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
 use ferrybox_standin::AccountSpec;
@@ -43,44 +44,13 @@ fn spoil(database: &std::path::Path) {
     let conn = rusqlite::Connection::open(database).unwrap();
     conn.execute_batch("PRAGMA application_id = 1181053506; PRAGMA user_version = 999; CREATE TABLE x (y);").unwrap();
     drop(conn);
-    use std::os::unix::fs::PermissionsExt as _;
     for (path, mode) in [(database, 0o600), (database.parent().unwrap(), 0o700)] {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
     }
 }
 
-#[test]
-fn v3_any_end_before_the_new_configuration_is_at_work_leaves_the_old_one_at_work() {
-    let world = World::new();
-    let mut daemon = world.daemon();
-    world.until_folder("in_sync");
-    let good = std::fs::read_to_string(world.config_file()).unwrap();
-    let elsewhere = world.dir.path().join("elsewhere");
-    spoil(&elsewhere.join("test/state.db"));
-    use std::os::unix::fs::PermissionsExt as _;
-    std::fs::set_permissions(&elsewhere, std::fs::Permissions::from_mode(0o700)).unwrap();
-    let old = format!("state_dir = {:?}", world.state());
-    assert!(good.contains(&old));
-    std::fs::write(world.config_file(), good.replace(&old, &format!("state_dir = {elsewhere:?}"))).unwrap();
-    let out = world.command(&["reload"]).output().unwrap();
-    assert_eq!(out.status.code(), Some(0), "{}", text(&out));
-    world.eventually("the old configuration again", || world.log().contains("goes on with the old one"));
-    world.write("later", "1");
-    world.until("the old configuration's work", |s| s.file("/T/later").is_some());
-    assert!(daemon.child.try_wait().unwrap().is_none(), "{}", world.log());
-    // And the next reload finds it mended.
-    std::fs::write(world.config_file(), &good).unwrap();
-    let out = world.command(&["reload"]).output().unwrap();
-    assert_eq!(out.status.code(), Some(0), "{}", text(&out));
-    world.write("last", "1");
-    world.until("the mended configuration's work", |s| s.file("/T/last").is_some());
-    assert_eq!(daemon.stop().0, Some(0), "{}", world.log());
-    world.assert_clean();
-}
-
-#[test]
-fn v3_an_account_whose_state_cannot_be_opened_is_tried_again_by_itself() {
-    let mut world = World::new();
+/// Beside the world's account another one, `again`, with a folder of its own, and a database that cannot be opened: that account, and the database.
+fn with_closed_account(world: &mut World) -> (ferrybox_standin::Account, std::path::PathBuf) {
     let own = world.dir.path().join("own");
     std::fs::create_dir(&own).unwrap();
     std::fs::write(own.join("b"), "2").unwrap();
@@ -94,13 +64,51 @@ fn v3_an_account_whose_state_cannot_be_opened_is_tried_again_by_itself() {
     world.write("a", "1");
     let database = world.state().join("again/state.db");
     spoil(&database);
-    use std::os::unix::fs::PermissionsExt as _;
     std::fs::set_permissions(world.state(), std::fs::Permissions::from_mode(0o700)).unwrap();
+    (other, database)
+}
+
+fn of(status: &Value, name: &str) -> Value {
+    status["accounts"].as_array().unwrap().iter().find(|a| a["name"] == name).cloned().unwrap_or_default()
+}
+
+#[test]
+fn v3_any_end_before_the_new_configuration_is_at_work_leaves_the_old_one_at_work() {
+    let world = World::new();
+    let mut daemon = world.daemon();
+    world.until_folder("in_sync");
+    let good = std::fs::read_to_string(world.config_file()).unwrap();
+    let elsewhere = world.dir.path().join("elsewhere");
+    spoil(&elsewhere.join("test/state.db"));
+    std::fs::set_permissions(&elsewhere, std::fs::Permissions::from_mode(0o700)).unwrap();
+    let old = format!("state_dir = {:?}", world.state());
+    assert!(good.contains(&old));
+    std::fs::write(world.config_file(), good.replace(&old, &format!("state_dir = {elsewhere:?}"))).unwrap();
+    let out = world.command(&["reload"]).output().unwrap();
+    assert_eq!(out.status.code(), Some(0), "{}", text(&out));
+    world.eventually("the old configuration again", || world.log().contains("goes on with the old one"));
+    world.write("later", "1");
+    world.until("the old configuration's work", |s| s.file("/T/later").is_some());
+    assert!(daemon.child.try_wait().unwrap().is_none(), "{}", world.log());
+    // And the next reload finds it mended.
+    let more = world.dir.path().join("more");
+    std::fs::create_dir(&more).unwrap();
+    std::fs::write(more.join("last"), "1").unwrap();
+    let mended = format!("{good}\n[[account.folder]]\nlocal = {more:?}\nremote = \"/U\"\nmode = \"backup\"\n");
+    std::fs::write(world.config_file(), mended).unwrap();
+    let out = world.command(&["reload"]).output().unwrap();
+    assert_eq!(out.status.code(), Some(0), "{}", text(&out));
+    world.until("the mended configuration's work", |s| s.file("/U/last").is_some());
+    assert_eq!(daemon.stop().0, Some(0), "{}", world.log());
+    world.assert_clean();
+}
+
+#[test]
+fn v3_an_account_whose_state_cannot_be_opened_is_tried_again_by_itself() {
+    let mut world = World::new();
+    let (other, database) = with_closed_account(&mut world);
     let daemon = world.daemon();
     world.until("the other account's file", |s| s.file("/T/a").is_some());
-    let of = |s: &Value, name: &str| {
-        s["accounts"].as_array().unwrap().iter().find(|a| a["name"] == name).cloned().unwrap_or_default()
-    };
     let status = world.until_status("it has failed", |s| of(s, "again")["state"] == "failed");
     let reason = of(&status, "again")["reason"].as_str().unwrap().to_owned();
     assert!(reason.contains("tried again by itself") && reason.contains("next try at"), "{reason}");
@@ -117,26 +125,9 @@ fn v3_an_account_whose_state_cannot_be_opened_is_tried_again_by_itself() {
 #[test]
 fn v3_an_account_that_cannot_be_opened_when_another_one_is_back_does_not_end_the_daemon() {
     let mut world = World::new();
-    let own = world.dir.path().join("own");
-    std::fs::create_dir(&own).unwrap();
-    std::fs::write(own.join("b"), "2").unwrap();
-    let other = world.standin.add_account(AccountSpec::default());
-    let second = world.dir.path().join("second.json");
-    crate::harness::write_secret(&second, &other.refresh_token());
-    world.folder_extra = format!(
-        "{}\n[[account.folder]]\nlocal = {own:?}\nremote = \"/U\"\nmode = \"backup\"\n",
-        world.account("again", &second, "")
-    );
-    world.write("a", "1");
-    let database = world.state().join("again/state.db");
-    spoil(&database);
-    use std::os::unix::fs::PermissionsExt as _;
-    std::fs::set_permissions(world.state(), std::fs::Permissions::from_mode(0o700)).unwrap();
+    let (other, database) = with_closed_account(&mut world);
     let mut daemon = world.daemon();
     world.until("the other account's file", |s| s.file("/T/a").is_some());
-    let of = |s: &Value, name: &str| {
-        s["accounts"].as_array().unwrap().iter().find(|a| a["name"] == name).cloned().unwrap_or_default()
-    };
     world.until_status("it has failed", |s| of(s, "again")["state"] == "failed");
     // From here on the directory of the account that works is one that is not to be trusted; it is met when everything starts over with the other.
     let mode =

@@ -152,6 +152,7 @@ fn v2_a_database_that_waits_for_its_disk_is_not_stuck() {
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     world.write("b", "2");
     manager.is_fed_for(Duration::from_secs(4), &world);
+    assert!(world.standin.file("/T/b").is_none(), "nothing waited for the database");
     other.execute_batch("ROLLBACK").unwrap();
     world.until("the work goes on", |s| s.file("/T/b").is_some());
     world.assert_clean();

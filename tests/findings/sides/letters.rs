@@ -1,34 +1,29 @@
 //! Names that changed only their letters.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use ferrybox_standin::{Effect, Fault};
 
-use crate::harness::World;
+use crate::harness::restless::Restless;
+use crate::harness::{Daemon, World};
 
-/// The new name's row comes late, as on a busy machine: its file's mode is changed again and again. The former name does not come down beside it meanwhile.
+/// A two-way folder with these files in sync. What changes has to rest for seconds before it is looked at.
+fn in_sync(paths: &[&str]) -> (World, Daemon) {
+    let mut world = World::new();
+    (world.mode, world.settle) = ("two-way", "3s");
+    let daemon = world.in_sync_with(paths);
+    (world, daemon)
+}
+
+/// The new name's row comes late: the former name does not come down beside it meanwhile.
 #[test]
 fn c4_renamed_in_its_letters_here_and_edited_there_is_one_file_with_the_new_letters_and_content() {
-    let mut world = World::new();
-    world.mode = "two-way";
-    world.write("Name.txt", "before");
-    world.write("keep", "k");
-    let daemon = world.daemon();
-    world.eventually("both in Dropbox", || world.remote().len() == 2);
-    world.until_folder("in_sync");
-    let (old, new) = (world.folder.join("Name.txt"), world.folder.join("NAME.txt"));
-    let over = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        fs::rename(&old, &new).unwrap();
-        scope.spawn(|| keep_late(&new, &over));
-        world.standin.write("/T/Name.txt", "after");
-        world.never("the former name came down again", Duration::from_secs(6), |_| old.is_file());
-        over.store(true, Ordering::Relaxed);
-    });
+    let (world, daemon) = in_sync(&["Name.txt", "keep"]);
+    let new = world.folder.join("NAME.txt");
+    fs::rename(world.folder.join("Name.txt"), &new).unwrap();
+    stays_away(&world, &new);
     world.eventually("one file on both sides, in capitals", || {
         let disk = world.disk();
         disk == world.remote() && disk.len() == 2 && disk.contains_key("NAME.txt")
@@ -40,35 +35,24 @@ fn c4_renamed_in_its_letters_here_and_edited_there_is_one_file_with_the_new_lett
     world.assert_clean();
 }
 
-/// Changes a file's mode again and again, so that its row comes late, as on a busy machine, until `over`.
-fn keep_late(path: &Path, over: &AtomicBool) {
-    for mode in [0o600, 0o640].into_iter().cycle().take(400).take_while(|_| !over.load(Ordering::Relaxed)) {
-        let _ = fs::set_permissions(path, fs::Permissions::from_mode(mode));
-        std::thread::sleep(Duration::from_millis(30));
-    }
+/// Dropbox's `Name.txt` changes while the row of `late`, its other spelling here, comes late as on a busy machine. It does not come down beside it meanwhile.
+fn stays_away(world: &World, late: &Path) {
+    let restless = Restless::new(late.to_owned());
+    world.standin.write("/T/Name.txt", "after");
+    world
+        .never_seen("Name.txt came down beside it", Duration::from_secs(6), || world.folder.join("Name.txt").is_file());
+    drop(restless);
 }
 
 /// The file has a new inode under its new letters, so that nothing but its name tells that it is the one that was renamed.
 #[test]
 fn c4_renamed_in_its_letters_and_saved_anew_here_and_edited_there_ends_with_both_versions() {
-    let mut world = World::new();
-    world.mode = "two-way";
-    world.write("Name.txt", "before");
-    world.write("keep", "k");
-    let daemon = world.daemon();
-    world.eventually("both in Dropbox", || world.remote().len() == 2);
-    world.until_folder("in_sync");
-    let (old, new) = (world.folder.join("Name.txt"), world.folder.join("NAME.txt"));
-    let over = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        fs::rename(&old, &new).unwrap();
-        fs::write(world.folder.join(".save.tmp"), "saved here").unwrap();
-        fs::rename(world.folder.join(".save.tmp"), &new).unwrap();
-        scope.spawn(|| keep_late(&new, &over));
-        world.standin.write("/T/Name.txt", "after");
-        world.never("the former name came down beside it", Duration::from_secs(6), |_| old.is_file());
-        over.store(true, Ordering::Relaxed);
-    });
+    let (world, daemon) = in_sync(&["Name.txt", "keep"]);
+    let new = world.folder.join("NAME.txt");
+    fs::rename(world.folder.join("Name.txt"), &new).unwrap();
+    fs::write(world.folder.join(".save.tmp"), "saved here").unwrap();
+    fs::rename(world.folder.join(".save.tmp"), &new).unwrap();
+    stays_away(&world, &new);
     both_versions(&world, "saved here");
     assert_eq!(daemon.stop().0, Some(0));
     world.assert_clean();
@@ -77,21 +61,10 @@ fn c4_renamed_in_its_letters_and_saved_anew_here_and_edited_there_ends_with_both
 /// Nothing was agreed on under either name.
 #[test]
 fn c4_new_here_and_new_there_in_other_letters_ends_with_both_versions() {
-    let mut world = World::new();
-    world.mode = "two-way";
-    world.write("keep", "k");
-    let daemon = world.daemon();
-    world.eventually("it is in Dropbox", || world.remote().len() == 1);
-    world.until_folder("in_sync");
-    let (there, here) = (world.folder.join("Name.txt"), world.folder.join("NAME.txt"));
-    let over = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        fs::write(&here, "saved here").unwrap();
-        scope.spawn(|| keep_late(&here, &over));
-        world.standin.write("/T/Name.txt", "after");
-        world.never("the other name came down beside it", Duration::from_secs(4), |_| there.is_file());
-        over.store(true, Ordering::Relaxed);
-    });
+    let (world, daemon) = in_sync(&["keep"]);
+    let here = world.folder.join("NAME.txt");
+    fs::write(&here, "saved here").unwrap();
+    stays_away(&world, &here);
     both_versions(&world, "saved here");
     assert_eq!(daemon.stop().0, Some(0));
     world.assert_clean();
@@ -100,12 +73,7 @@ fn c4_new_here_and_new_there_in_other_letters_ends_with_both_versions() {
 /// It comes down while it is renamed there: under the new letters only, and not twice under both.
 #[test]
 fn c4_renamed_in_its_letters_there_while_it_comes_down_is_one_file_here() {
-    let mut world = World::new();
-    world.mode = "two-way";
-    world.write("keep", "k");
-    let daemon = world.daemon();
-    world.eventually("it is in Dropbox", || world.remote().len() == 1);
-    world.until_folder("in_sync");
+    let (world, daemon) = in_sync(&["keep"]);
     let slow = Fault::nth("files/download", 1, Effect::StallReply(Duration::from_secs(4)));
     world.standin.faults().add(slow);
     world.standin.write("/T/Name.txt", "one");
@@ -113,7 +81,7 @@ fn c4_renamed_in_its_letters_there_while_it_comes_down_is_one_file_here() {
     world.standin.quietly(|a| a.rename("/T/Name.txt", "/T/other") && a.rename("/T/other", "/T/NAME.txt"));
     world.standin.tell();
     let twice = || ["Name.txt", "NAME.txt"].iter().all(|name| world.folder.join(name).exists());
-    world.never("it is here twice", Duration::from_secs(6), |_| twice());
+    world.never_seen("it is here twice", Duration::from_secs(6), twice);
     world.eventually("one file", || world.disk() == world.remote() && world.disk().len() == 2);
     world.until_folder("in_sync");
     assert_eq!(daemon.stop().0, Some(0));

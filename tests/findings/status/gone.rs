@@ -132,6 +132,6 @@ fn d5_edits_of_a_file_that_was_just_sent_go_up_while_the_listing_fails() {
     world.until_status("it is settled", |s| files(s) == 2);
     world.write("f", "a longer second");
     world.until("the second version", |s| s.file("/T/f").is_some_and(|f| f.revisions == 2));
-    world.never("a problem of what is there", Duration::from_secs(1), |_| !gone(&world).is_empty());
+    world.never_seen("a problem of what is there", Duration::from_secs(1), || !gone(&world).is_empty());
     world.assert_clean();
 }

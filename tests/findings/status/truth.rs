@@ -5,19 +5,7 @@ use std::time::{Duration, Instant};
 use ferrybox_standin::{Effect, Fault, Garbage};
 
 use super::{account, code, folder, get, reason, wait};
-use crate::harness::{CONTINUE, World, text, told};
-
-fn two_way(files: usize) -> World {
-    let mut world = World::new();
-    world.mode = "two-way";
-    for i in 0..files {
-        world.write(&format!("d/{i:03}"), format!("{i}"));
-    }
-    for i in 0..9 {
-        world.write(&format!("keep/{i}"), format!("{i}"));
-    }
-    world
-}
+use crate::harness::{CONTINUE, text, told, two_way};
 
 fn failed() -> Effect {
     Effect::Status { code: 500, retry_after: None, body: None }

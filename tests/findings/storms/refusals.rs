@@ -129,7 +129,7 @@ fn s9_a_large_download_stops_at_its_first_failed_part() {
     let asked = world.standin.calls_of(DOWNLOAD);
     assert!(asked <= 10, "{asked} parts were asked for, of a revision that is gone");
     world.standin.faults().clear();
-    world.until("the file", |_| world.disk().contains_key("large"));
+    world.eventually("the file", || world.disk().contains_key("large"));
     drop(daemon);
     world.assert_clean();
 }
@@ -144,7 +144,7 @@ fn s9_parts_that_come_down_share_the_accounts_connections() {
     }
     world.standin.faults().add(Fault::always(DOWNLOAD, Effect::Stall(Duration::from_millis(30))));
     let daemon = world.daemon();
-    world.until("the files", |_| world.disk().len() == 6);
+    world.eventually("the files", || world.disk().len() == 6);
     let peak = world.standin.calls()[DOWNLOAD].peak;
     assert!(peak <= 2, "{peak} parts at once");
     drop(daemon);
@@ -167,7 +167,7 @@ fn r1_a_403_of_one_file_is_that_files() {
     world.until("another", |s| s.file("/T/other").is_some());
     let status = world.until_status("a status", |_| true);
     assert_ne!(status["accounts"][0]["state"], "failed", "{status:#}");
-    world.until("the file, by itself", |_| world.disk().contains_key("one"));
+    world.eventually("the file, by itself", || world.disk().contains_key("one"));
     drop(daemon);
     world.assert_clean();
 }
@@ -202,7 +202,7 @@ fn r1_a_limit_on_data_transport_is_known_in_every_language() {
     world.until("a refusal", |s| s.calls_of(START_BATCH) >= 1);
     world.until_status("the reason", |s| reason(s).contains("data-transport"));
     world.standin.write("/T/theirs", "2");
-    world.until("a download meanwhile", |_| world.disk().contains_key("theirs"));
+    world.eventually("a download meanwhile", || world.disk().contains_key("theirs"));
     assert_eq!(world.standin.calls_of(FINISH_BATCH), 0);
     drop(daemon);
 }

@@ -76,15 +76,18 @@ async fn s10_a_call_is_early_by_the_time_it_arrives_and_the_violation_names_the_
     let route = "files/upload";
     let limited = || Effect::RateLimited { reason: "too_many_requests".to_owned(), retry_after: Some("60".to_owned()) };
     // The first one arrives, and is still being read when the second one is told to wait.
+    let (told, waits) = tokio::sync::oneshot::channel::<()>();
     let slow = futures_util::stream::once(async {
-        tokio::time::sleep(Duration::from_millis(400)).await;
+        let _ = waits.await;
         Ok::<_, std::io::Error>("x")
     });
     standin.faults().add(Fault::nth(route, 2, limited()));
     let (first, second) = (json!({ "path": "/a" }), json!({ "path": "/b" }));
     let late = async {
         assert!(standin.wait_for(Duration::from_secs(10), |standin| standin.calls_of(route) == 1).await);
-        raw.upload(route, &second, "x").await
+        let reply = raw.upload(route, &second, "x").await;
+        told.send(()).unwrap();
+        reply
     };
     let replies = tokio::join!(raw.upload(route, &first, reqwest::Body::wrap_stream(slow)), late);
     assert_eq!((replies.0.status, replies.1.status, kinds(&standin)), (200, 429, vec![]));
