@@ -27,9 +27,9 @@ use tokio_util::sync::CancellationToken;
 
 use patient::Patient;
 
+use crate::model::api::{Conflict, Done, Explained, PauseAnswer, PlanPage, Restored, Versions};
 use crate::model::listing::Listed;
 use crate::model::status::{Answered, Health, Held, Problem, Status, SyncAnswer};
-use crate::model::told::{Conflict, Done, Explained, PauseAnswer, PlanPage, Restored, Versions};
 
 /// Connections at a time; more wait in the kernel's queue.
 const CONNECTIONS: usize = 64;

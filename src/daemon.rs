@@ -1,85 +1,30 @@
-//! The tasks of the running program, and the only place that knows two neighbours.
+//! The process: everything is opened, the tasks of all accounts run until one ends or the program is told to stop, and what is open is closed.
 //!
-//! Tasks meet in the store and nowhere else; what they share in memory ([`account::Account`]) is configuration, the wire and what goes on
-//! right now. So a crash is the same as a restart, and a start is a scan plus whatever the store still holds.
+//! Tasks meet in the store and nowhere else; what they share in memory ([`crate::engine::account::Account`]) is configuration, the wire and
+//! what goes on right now. So a crash is the same as a restart, and a start is a scan plus whatever the store still holds.
 //!
 //! ```text
 //!  intake (1 a folder)     events and scans -> rows
-//!  uploader (N)            rows -> looked at, decided, sent -> stored remote changes
+//!  worker (N)              rows -> looked at, decided, sent -> stored remote changes
 //!  committer (1)           remote changes -> Dropbox, one batch at a time -> base
 //!  reconciler (1)          Dropbox's listings -> the remote cache, and rows where that differs from base
 //!  identify (1)            whose account it is, before anything of it is touched
 //!  requests (1)            the socket's questions
 //! ```
-//! Each has a `step()`, one unit of work, and a `run()` that loops over it. The first one that ends stops the program.
+//! The first one that ends stops the program.
 
-pub mod lock;
 pub mod notify;
 
-mod account;
-mod at_hand;
-mod attention;
-mod beats;
-mod brake;
-mod budget;
-mod clock;
-mod committer;
-mod copies;
-mod deletions;
-mod echo;
-mod elsewhere;
-mod explain;
-mod fetch;
-mod folder;
-mod follower;
-mod hashed;
-mod held;
-mod identify;
-mod intake;
-mod judge;
-mod judge_moves;
-mod keep;
-mod lane_lock;
-mod large;
-mod last_look;
-mod lists;
-mod live;
-mod meet;
-mod meeting;
-mod mover;
-mod moves;
-mod offline;
-mod once;
-mod open;
-mod overlooked;
-mod pack;
-mod patterns;
-mod pause;
-mod place;
-mod planned;
-mod pool;
-mod private;
-mod process;
-mod progress;
-mod reconciler;
-pub mod remote;
+pub(crate) mod open;
+pub(crate) mod process;
 mod reopening;
-mod requests;
-mod restore;
+mod run_once;
 mod socket_note;
-mod strangers;
-mod swaps;
 mod tasks;
-mod transfer;
-mod trash;
-mod trouble;
-mod unsynced;
-mod uploader;
-mod views;
 
+pub use crate::api::offline::{OfflineError, get as answer_offline};
 /// The id of the Dropbox account whose database stands, or once stood, in an account's state directory; none if that was never known.
-pub use identify::remembered as known_account;
-pub use offline::{OfflineError, get as answer_offline};
+pub use crate::engine::gate::identify::remembered as known_account;
 pub use socket_note::noted_socket;
 
 use std::pin::Pin;
@@ -90,17 +35,19 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+pub use crate::api::requests::ReloadAsked;
+use crate::api::status::Progress;
 use crate::config::Config;
 use crate::control;
-use crate::daemon::account::{Account, Fatal};
-use crate::daemon::beats::on_the_disk;
-use crate::daemon::live::lock as lock_of;
-use crate::daemon::open::OpenError;
 use crate::daemon::process::Left;
-pub use crate::daemon::process::{Process, ReloadAsked};
-use crate::daemon::progress::Progress;
+pub use crate::daemon::process::Process;
 use crate::daemon::reopening::Reopening;
 use crate::daemon::tasks::Tasks;
+use crate::engine::account::{Account, Fatal};
+use crate::engine::heartbeat::on_the_disk;
+pub(crate) use crate::engine::lock::Lock;
+use crate::engine::metrics::lock as lock_of;
+use crate::engine::open::OpenError;
 use crate::model::status::Status;
 use crate::store::StoreError;
 
@@ -220,7 +167,13 @@ async fn one_life(
     };
     socket_note::write(&config.daemon);
     let mut views: JoinSet<Result<(), Fatal>> = JoinSet::new();
-    views.spawn(requests::run(Arc::clone(&progress), requests, Arc::clone(process), requests::survive));
+    views.spawn(crate::api::requests::run(
+        Arc::clone(&progress),
+        requests,
+        Arc::clone(&process.beats),
+        process.reload(),
+        crate::api::requests::survive,
+    ));
     let (publisher, to) = (Arc::clone(&progress), status.clone());
     views.spawn(async move { publisher.publish(&to).await.map_err(Fatal::Store) });
     let mut server = JoinSet::new();
@@ -235,8 +188,8 @@ async fn one_life(
     let life = loop {
         tasks.start();
         let finished = async {
-            let end = once::finished(&opened.accounts).await;
-            opened.failed.iter().fold(end, |end, failed| once::worse(end, End::State(failed.why.clone())))
+            let end = run_once::finished(&opened.accounts).await;
+            opened.failed.iter().fold(end, |end, failed| run_once::worse(end, End::State(failed.why.clone())))
         };
         let ended = tokio::select! {
             () = stop.cancelled() => break Life::Over(End::InSync),
@@ -249,7 +202,7 @@ async fn one_life(
             Some(ended) = views.join_next() => (None, ended),
             () = reopening.until(), if trying.is_none() => {
                 // What waits for the disk, for another process or for Dropbox rests; the work on the disk itself is listened to.
-                let one = beats::rest(reopening::try_again(config, &stop, process, &progress));
+                let one = crate::engine::heartbeat::rest(reopening::try_again(config, &stop, process, &progress));
                 trying = Some(Box::pin(process.beats.drive("the opening of an account".to_owned(), one)));
                 continue;
             }
@@ -377,7 +330,7 @@ async fn close(
         left.servers.iter_mut().for_each(JoinSet::abort_all);
     }
     process.leave(left);
-    accounts.iter().for_each(|account| lane_lock::release(&account.name));
+    accounts.iter().for_each(|account| crate::engine::gate::lane_lock::release(&account.name));
     for account in accounts {
         process.step();
         if let Err(error) = account.store.clone().close().await {

@@ -21,43 +21,25 @@
 //! judges, `refusals` remembers those that stay, `wire` writes arguments and reads tags, `gate` makes calls wait, `body` streams, `auth` and `pkce` deal in tokens, and
 //! `credentials` knows where they are kept.
 
-mod account;
 mod auth;
-mod body;
 mod client;
-mod commits;
 pub mod credentials;
-mod download;
 mod error;
-mod failure;
-mod files;
-mod gate;
-mod listing;
-mod moves;
-mod page;
-mod pkce;
-mod refusals;
-mod reply;
-mod revisions;
-mod route;
-mod sessions;
-mod settings;
-mod token_call;
-mod wire;
+mod routes;
 
-pub use account::{Account, Space};
+pub use crate::dropbox::auth::pkce::{LinkError, Linked, Pkce, authorize_url, exchange};
+pub use crate::dropbox::client::body::{Body, ByteStream};
+pub use crate::dropbox::client::gate::Gates;
+pub use crate::dropbox::client::settings::{Endpoints, PathRoot, Settings, SetupError, Timeouts, install_tls_provider};
+pub use crate::dropbox::routes::account::{Account, Space};
+pub use crate::dropbox::routes::commits::{DeleteEntry, FinishEntry, Launch, Poll};
+pub use crate::dropbox::routes::download::{Download, Version};
+pub use crate::dropbox::routes::files::{FileMetadata, Metadata};
+pub use crate::dropbox::routes::listing::{Changes, SharedLink};
+pub use crate::dropbox::routes::moves::RelocateEntry;
+pub use crate::dropbox::routes::revisions::{Lineage, Revisions};
+pub use crate::dropbox::routes::sessions::{AppendEntry, append_batch_fixed_len, append_batch_header_len};
 pub use auth::Tokens;
-pub use body::{Body, ByteStream};
 pub use client::{Dropbox, Going, Governor, Meter};
-pub use commits::{DeleteEntry, FinishEntry, Launch, Poll};
 pub use credentials::{CredentialError, Credentials, Source};
-pub use download::{Download, Version};
 pub use error::{ApiError, AuthError, CallError, EntryError, RootError, Throttled, Transport, TransportKind};
-pub use files::{FileMetadata, Metadata};
-pub use gate::Gates;
-pub use listing::{Changes, SharedLink};
-pub use moves::RelocateEntry;
-pub use pkce::{LinkError, Linked, Pkce, authorize_url, exchange};
-pub use revisions::{Lineage, Revisions};
-pub use sessions::{AppendEntry, append_batch_fixed_len, append_batch_header_len};
-pub use settings::{Endpoints, PathRoot, Settings, SetupError, Timeouts, install_tls_provider};

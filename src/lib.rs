@@ -4,7 +4,7 @@
 //!
 //! # Five ideas
 //! 1. **Three views of a path**: local (the disk), remote (Dropbox's listing), base (what both last agreed on). A pure function,
-//!    [`plan::decide`], turns them into one action; nothing is decided anywhere else.
+//!    [`plan::reconcile`], turns them into one action; nothing is decided anywhere else.
 //! 2. **Rows mean "look at this path again"**, never "upload this file". A stale, doubled or reordered row is harmless.
 //! 3. **Tasks meet only in the store.** Its methods are transactions named for the step that they complete; wake-ups carry no data.
 //! 4. **One committer an account** makes every change to Dropbox's tree, one job at a time, in batches, with the job's id stored before it is polled.
@@ -15,17 +15,17 @@
 //! ```text
 //!  kernel - local::Watcher -> Seen::Path | Rescan             local::scan -> every directory, then what base has and the disk has not
 //!                               |
-//!             daemon/intake ----+   plan::ignore, plan::debounce, plan::diff
+//!             engine/intake ----+   plan::ignore, plan::debounce, plan::diff
 //!                               v
 //!       1  store.enqueue(paths)          one row a path, generation += 1; a run of changes puts it off, but not for ever
 //!                               |
-//!      daemon/uploader (N) -----+   store.claim(up to a pack) -> rows + base . observe . plan::decide
-//!                               |     daemon/pack:   many small files: store.begin_pack, append_batch closes the sessions of the start_batch pool
-//!                               |     daemon/large:  one large file: store.begin_parts, parts in parallel, store.put_part, the closing part last
+//!      engine/work/worker (N) -----+   store.claim(up to a pack) -> rows + base . observe . plan::reconcile
+//!                               |     engine/work/upload/pack:   many small files: store.begin_pack, append_batch closes the sessions of the start_batch pool
+//!                               |     engine/work/upload/large:  one large file: store.begin_parts, parts in parallel, store.put_part, the closing part last
 //!                               v
 //!       2  store.stage(row, RemoteChange)
 //!                               |
-//!      daemon/committer (1) ----+   plan::batch (count, bytes, age) . store.begin_batch . call . store.launched . poll . plan::outcome
+//!      engine/commit/committer (1) ----+   plan::batch (count, bytes, age) . store.begin_batch . call . store.launched . poll . plan::outcome
 //!                               v
 //!       3  store.settle_batch            base := committed; the row goes if its generation is unchanged
 //! ```
@@ -33,50 +33,50 @@
 //! ```text
 //!  list_folder(recursive) / continue / longpoll -> model::listing::Page
 //!                               |
-//!         daemon/reconciler ----+   daemon/follower: which call is next . plan::listing::rule, entry by entry
+//!         engine/listing/reconciler ----+   engine/listing/follower: which call is next . plan::listing::rule, entry by entry
 //!                               v
 //!       1  store.stage_page(page)        entries + cursor in one step; a reset fills a second tree beside the one in use
 //!       2  store.adopt_listing           a complete and believable tree takes the other's place, for every reader at once
 //!       3  store.compare_listing         when a run of pages has ended: rows for paths of base whose remote view differs, and where things
 //!                                        come down for paths that only Dropbox has, too
 //! ```
-//! Before 3, where things come down, `daemon/brake` weighs what the comparison would delete or overwrite, with what came down of
+//! Before 3, where things come down, `engine/listing/inbound_guard` weighs what the comparison would delete or overwrite, with what came down of
 //! late: a wave waits for a person, in slices too. What was let through there passes the guard, for exactly those files.
 //!
 //! Workers look a row's remote view up in it (`Remote::Unlisted` while in doubt), and adopt what Dropbox has already. `ferrybox ls` reads the
 //! database itself.
 //!
 //! # Local moves
-//! A worker that is about to send a new file asks base for its inode; if base knows it elsewhere, a move is proposed ([`plan::moves`], `daemon/moves`),
-//! and the committer looks at it, stages it and makes it (`daemon/mover`). Until it is settled nothing is claimed in that folder and nothing compared
+//! A worker that is about to send a new file asks base for its inode; if base knows it elsewhere, a move is proposed ([`plan::rename::detect`], `engine/rename_proposals`),
+//! and the committer looks at it, stages it and makes it (`engine/commit/renames`). Until it is settled nothing is claimed in that folder and nothing compared
 //! with the listing. Settling gives base its new keys; revisions below a moved directory come with the listing. What changed places with each other is looked
-//! at and staged together ([`plan::swaps`]) and made one after the other, the first by way of a free name, under which base knows it meanwhile.
+//! at and staged together ([`plan::rename::cycles`]) and made one after the other, the first by way of a free name, under which base knows it meanwhile.
 //!
 //! # Local copies
-//! A new file of some size whose content base has elsewhere is copied in Dropbox ([`plan::copies`], `daemon/copies`): the worker stages the copy
+//! A new file of some size whose content base has elsewhere is copied in Dropbox ([`plan::rename::dedup_copy`], `engine/work/upload/dedup_copy`): the worker stages the copy
 //! in the upload's place, and nothing else waits for it.
 //!
 //! # The data's way down
 //! In folders whose remote changes come down (`two-way`, `download`) a comparison also makes rows for what only Dropbox has. A worker decides them by
-//! [`plan::meet`]; `daemon/meet` carries out what needs no network, `daemon/fetch` downloads into `.ferrybox/tmp` and exchanges the result with what
-//! stands there, if that is still what was looked at. Deletions here are staged like deletions there, so that one guard sees both, and `daemon/trash`
-//! carries them out, and purges what has been in the trash for long enough by a clock of its own ([`plan::trash`]). What a program wrote to a file that
-//! had gone there, and what a crash left beside its place, `daemon/keep` brings back as a conflicted copy. Between our own commit and the page that tells of it, `daemon/echo` keeps the cache from being believed about that path.
+//! [`plan::reconcile::two_way`]; `engine/work/two_way` carries out what needs no network, `engine/work/download` downloads into `.ferrybox/tmp` and exchanges the result with what
+//! stands there, if that is still what was looked at. Deletions here are staged like deletions there, so that one guard sees both, and `engine/local_removal`
+//! carries them out, and purges what has been in the trash for long enough by a clock of its own ([`plan::delete::trash_age`]). What a program wrote to a file that
+//! had gone there, and what a crash left beside its place, `engine/rescue` brings back as a conflicted copy. Between our own commit and the page that tells of it, `engine/gather/fence` keeps the cache from being believed about that path.
 //!
 //! Names in other letters: an entry that the listing shows under another name of the same key since the last change is renamed here by
-//! `daemon/meet/respelled`, and base goes along; what is new below a directory that is here in other letters comes into that one. A move of another
-//! device by way of a free name is not followed before it has ended (`daemon/echo`).
+//! `engine/work/two_way/respelled`, and base goes along; what is new below a directory that is here in other letters comes into that one. A move of another
+//! device by way of a free name is not followed before it has ended (`engine/gather/fence`).
 //!
-//! What is left out (`ignore`, `exclude`) is forgotten in base by `daemon/unsynced`, so that no absence there is ever a deletion. Marks of what is
-//! listed (read-only, symlink, not downloadable) bound what may be done: [`plan::decide::permitted`]. `daemon/restore` puts earlier versions back.
+//! What is left out (`ignore`, `exclude`) is forgotten in base by `engine/folder/unsynced`, so that no absence there is ever a deletion. Marks of what is
+//! listed (read-only, symlink, not downloadable) bound what may be done: [`plan::reconcile::permitted`]. `api/restore` puts earlier versions back.
 //!
 //! # What goes from Dropbox
-//! A deletion is staged, rests, and is looked at once more before the guard consents (`daemon/deletions`). It waits where its file may only have been
-//! moved (`daemon/elsewhere`). Files go each at its revision, folders after their files in one entry, and not before a last listing of them has shown
-//! that nothing came in from elsewhere (`daemon/strangers`).
+//! A deletion is staged, rests, and is looked at once more before the guard consents (`engine/commit/deletions`). It waits where its file may only have been
+//! moved (`engine/commit/pending_renames`). Files go each at its revision, folders after their files in one entry, and not before a last listing of them has shown
+//! that nothing came in from elsewhere (`engine/commit/preflight`).
 //!
 //! # Asking without doing
-//! `explain` and `plan` take the same three views through the same [`plan::decide`] as the workers (`daemon/views`), claim nothing and settle
+//! `explain` and `plan` take the same three views through the same [`plan::reconcile`] as the workers (`engine/work/preview`), claim nothing and settle
 //! nothing. `history` is written by the steps that settle, in their own transactions, and cut off at its beginning.
 //!
 //! # Rooms, and who may know whom
@@ -90,8 +90,13 @@
 //! | [`control`] | the local socket | model |
 //! | [`config`] | files and environment to one checked value | model |
 //! | [`logging`] | where log lines go | config |
-//! | [`daemon`] | the tasks; the only place that knows two neighbours | all above |
-//! | [`cli`] | one file a command | config, control, daemon, dropbox, logging, model |
+//! | [`env`](mod@env) | the clock | model |
+//! | [`engine`] | what one account does: its tasks, and what they share | config, dropbox, env, local, model, plan, store |
+//! | [`api`] | the answers to what people and programs ask | as `engine`, and control, engine |
+//! | [`daemon`] | the process: opening, locks, the service manager, the end of `run --once` | as `api`, and api |
+//! | [`cli`] | one file a command | api, config, control, daemon, dropbox, logging, model |
+//!
+//! Another test knows every circle of files that still stands, and lets none be added.
 //!
 //! # What survives a crash
 //! Rows, base, unused upload sessions, sessions in use with what is known to have arrived, staged remote changes with their closed sessions,
@@ -102,14 +107,14 @@
 //!
 //! # What makes things wait
 //! A path waits in its row, with the one backoff there is. A class of calls waits at its gate for as long as Dropbox asked. Batches wait for their
-//! [pace](plan::pace). The whole account waits for a token, a network or a person: `daemon/trouble`, `daemon/identify` and `daemon/pause`. A full
-//! account holds up uploads only. No clock that is set back makes any of them wait longer than its longest wait ([`plan::wait`]).
+//! [pace](plan::commit::pace). The whole account waits for a token, a network or a person: `engine/gate/account_state`, `engine/gate/identify` and `engine/gate/pause`. A full
+//! account holds up uploads only. No clock that is set back makes any of them wait longer than its longest wait ([`plan::time::wait`]).
 //!
-//! A batch that is refused as a whole is halved until the entry to blame stands alone ([`plan::blame`]). A file that Dropbox refused is left
+//! A batch that is refused as a whole is halved until the entry to blame stands alone ([`plan::commit::blame`]). A file that Dropbox refused is left
 //! alone until it is another one, or for a day. Where a `.ferryboxignore` cannot be read, or another daemon syncs, nothing is sent or deleted.
 //!
 //! A damaged database is moved aside and the life begins anew; a full disk ends the tasks, not the program. A root that went away is let go of
-//! and found again by its place and its marker (`daemon::meeting`); one that lost its marker, or is an older copy, is compared anew.
+//! and found again by its place and its marker (`engine/folder/attach`); one that lost its marker, or is an older copy, is compared anew.
 //!
 //! # Where this differs from the first design, and why
 //! - **Own wire types instead of `dropbox-sdk`'s**: see [`dropbox`]. The SDK tests the stand-in server, so that the two are independent.
@@ -119,11 +124,14 @@
 //! - **Packs are read once**: files up to 64 KiB stay in memory between hashing and sending (at most 2 MiB a worker); larger ones are read twice,
 //!   and the server compares the body with the hash of the first reading.
 
+pub mod api;
 pub mod cli;
 pub mod config;
 pub mod control;
 pub mod daemon;
 pub mod dropbox;
+pub mod engine;
+pub mod env;
 pub mod local;
 pub mod logging;
 pub mod model;

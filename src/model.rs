@@ -2,23 +2,23 @@
 //!
 //! Everything here can be built in a test by hand, compared and printed. What is *decided* from it stands in [`crate::plan`].
 
+pub mod api;
 pub mod attention;
 pub mod closed;
 pub mod content_hash;
-pub mod done;
-pub mod entry;
 pub mod failure;
+pub mod history;
 pub mod job;
 pub mod key;
 pub mod listing;
 pub mod path;
 pub mod shown;
 pub mod status;
-pub mod told;
+pub mod views;
 
+pub use crate::model::views::{Agreed, Base, DirStat, Disk, Local, Mode, Remote, Stat};
 pub use closed::Closed;
 pub use content_hash::{BLOCK_SIZE, BlockHashes, ContentHash, ContentHasher};
-pub use entry::{Agreed, Base, DirStat, Disk, Local, Mode, Remote, Stat};
 pub use failure::{Failure, Next};
 pub use job::{
     Batch, BatchKind, Change, ChangeId, Claimed, Due, FolderId, Job, JobId, Outcome, Relocation, RemoteChange, Settled,

@@ -3,56 +3,22 @@
 //! A method that writes is one transaction named for the step that it completes, and it answers when that step is on the disk. Tasks meet
 //! only here; [`Store::changed`] wakes them without saying why. Time is always passed in, in milliseconds since 1970.
 //!
-//! Who writes: one thread, which joins the steps that have queued into one commit ([`writer`]). Who reads: two connections that see the last
-//! commit ([`readers`]). Methods that end in `_blocking` are for threads that may block, such as a scan's; all others are async.
+//! Who writes: one thread, which joins the steps that have queued into one commit ([`crate::store::db::writer`]). Who reads: two connections that see the last
+//! commit ([`crate::store::db::reader`]). Methods that end in `_blocking` are for threads that may block, such as a scan's; all others are async.
 //!
 //! A row of the queue is *due*, then *claimed* by a worker, who settles it or *stages* a remote change for it; the committer puts staged changes
 //! in a *batch* and settles that. A *wedged* row waits for its path to change. Each change of a path adds one to its row's generation, and a row
 //! goes only if its generation is still the one that the work began with: what changed meanwhile is looked at again.
 
 mod base;
-mod base_dir;
-mod batches;
-mod changes;
-mod copies;
-mod counts;
-mod error;
-mod folders;
-mod hash_cache;
-mod held;
+mod db;
+mod folder;
 mod history;
-mod look;
-mod moves;
-mod odd_keys;
-mod overlooked;
-mod placing;
-mod problems;
+mod lane;
 mod queue;
-mod readers;
 mod remote;
-mod remote_compare;
-mod remote_inbound;
-mod remote_key;
-mod remote_marks;
-mod remote_names;
-mod remote_namespace;
-mod remote_odd;
-mod remote_page;
-mod remote_read;
-mod remote_root;
-mod remote_touched;
-mod remote_view;
-mod remote_walk;
-mod row;
-mod schema;
-mod sessions;
-mod settle;
-mod swaps;
 #[cfg(test)]
 mod tests;
-mod unsynced;
-mod uploads;
-mod writer;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -61,33 +27,33 @@ use std::sync::atomic::{AtomicI64, AtomicU64};
 use rusqlite::{Connection, OptionalExtension};
 use tokio::sync::watch;
 
-use error::{Fault, Step};
-use readers::Readers;
-use remote_compare::Comparisons;
-use writer::Writer;
+use crate::store::db::error::{Fault, Step};
+use crate::store::db::reader::Readers;
+use crate::store::db::writer::Writer;
+use crate::store::remote::compare::Comparisons;
 
-pub use changes::Ready;
-pub use counts::FolderSummary;
-pub use error::StoreError;
-pub use folders::Folder;
-pub use held::Unlooked;
+pub use crate::store::db::error::StoreError;
+pub use crate::store::db::schema::set_aside;
+pub use crate::store::folder::Folder;
+pub use crate::store::folder::approvals::Unlooked;
+pub use crate::store::folder::overlooked::KnownAt;
+pub use crate::store::lane::changes::Ready;
+pub use crate::store::lane::moves::{Looked, Planned, RowBelow};
+pub use crate::store::lane::sessions::Session;
+pub use crate::store::lane::uploads::{Begun, Part, Whole};
+pub use crate::store::queue::counts::FolderSummary;
+pub use crate::store::queue::inspect::{ChangeSeen, RowSeen};
+pub use crate::store::queue::install_intent::Placing;
+pub use crate::store::queue::problems::{Conflict, ProblemRow};
+pub use crate::store::remote::compare::{Compared, Fate, Holds, Naming, Ran, Respelled};
+pub use crate::store::remote::inbound::Inbound;
+pub use crate::store::remote::page::Applied;
+pub use crate::store::remote::read_only::ReadOnly;
+pub use crate::store::remote::root::{AtRoot, RootFacts};
+pub use crate::store::remote::view::{Sought, WalkAt};
 pub use history::HistoryRow;
-pub use look::{ChangeSeen, RowSeen};
-pub use moves::{Looked, Planned, RowBelow};
-pub use overlooked::KnownAt;
-pub use placing::Placing;
-pub use problems::{Conflict, ProblemRow};
 pub use queue::{Claim, DueSummary};
 pub use remote::{Listing, ListingId, Place, RuleOf, Tree, TreeId};
-pub use remote_compare::{Compared, Fate, Holds, Naming, Ran, Respelled};
-pub use remote_inbound::Inbound;
-pub use remote_page::Applied;
-pub use remote_read::ReadOnly;
-pub use remote_root::{AtRoot, RootFacts};
-pub use remote_view::{Sought, WalkAt};
-pub use schema::set_aside;
-pub use sessions::Session;
-pub use uploads::{Begun, Part, Whole};
 
 /// One account's database. Clones share it.
 #[derive(Clone)]
@@ -118,7 +84,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::NotOurs`] and [`StoreError::Newer`] leave the file as it was; [`StoreError::Corrupt`] when it is damaged; others as everywhere.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let conn = schema::open_writer(path)?;
+        let conn = crate::store::db::schema::open_writer(path)?;
         queue::recover(&conn).map_err(|fault| fault.at(path))?;
         let readers = Readers::open(path)?;
         let writer = Writer::start(conn, path)?;
@@ -137,9 +103,9 @@ impl Store {
             Ok(false) => return Ok(None),
             Err(e) => return Err(StoreError::Io { path: path.to_owned(), what: e.to_string() }),
         }
-        match schema::inspect(path)? {
+        match crate::store::db::schema::inspect(path)? {
             0 => return Ok(None),
-            found if found < schema::known() => {
+            found if found < crate::store::db::schema::known() => {
                 let what =
                     "it is of an older version: start the daemon once (`ferrybox run`), which brings it up to date";
                 return Err(StoreError::Other { path: path.to_owned(), what: what.to_owned() });

@@ -6,12 +6,17 @@ use std::path::{Path, PathBuf};
 
 #[path = "architecture/blocking.rs"]
 mod blocking;
+#[path = "architecture/circles.rs"]
+mod circles;
 
 /// Each room and the rooms that it may name.
 const MAY: &[(&str, &[&str])] = &[
     ("main", &["cli"]),
-    ("cli", &["config", "control", "daemon", "dropbox", "logging", "model"]),
-    ("daemon", &["config", "control", "dropbox", "local", "model", "plan", "store"]),
+    ("cli", &["api", "config", "control", "daemon", "dropbox", "logging", "model"]),
+    ("daemon", &["api", "config", "control", "dropbox", "engine", "env", "local", "model", "plan", "store"]),
+    ("api", &["config", "control", "dropbox", "engine", "env", "local", "model", "plan", "store"]),
+    ("engine", &["config", "dropbox", "env", "local", "model", "plan", "store"]),
+    ("env", &["model"]),
     ("config", &["model"]),
     ("control", &["model"]),
     ("logging", &["config"]),

@@ -8,7 +8,7 @@ use super::client::Client;
 use super::pages::Listed;
 use super::render::{ago, escape};
 use super::{Common, OK, block_on, print};
-use crate::model::told::Conflict;
+use crate::model::api::Conflict;
 
 /// List the conflicted copies that were made and are not resolved
 #[derive(Debug, Args)]

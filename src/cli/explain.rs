@@ -11,7 +11,7 @@ use super::history;
 use super::place::asking;
 use super::render::{BOLD, DIM, PLAIN, ago, bytes, counted, escape, next};
 use super::{Common, FAILED, OK, block_on, print};
-use crate::model::told::{ChangeOf, Explained, RowOf, ViewOf};
+use crate::model::api::{ChangeOf, Explained, RowOf, ViewOf};
 
 /// Tell one path's whole story: what is here, what is in Dropbox, what is to be done and why not
 #[derive(Debug, Args)]

@@ -11,7 +11,7 @@ use super::pages::Listed;
 use super::place::asking;
 use super::render::{ago, bytes, escape, word};
 use super::{Common, OK, block_on, print};
-use crate::model::told::Done;
+use crate::model::api::Done;
 
 /// List what was done, the newest first
 #[derive(Debug, Args)]

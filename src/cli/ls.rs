@@ -8,8 +8,8 @@ use secrecy::SecretString;
 
 use super::render::{bytes, escape, seconds};
 use super::{Common, OK, UNFINISHED, Usage, block_on};
+use crate::api::cache_reader::{Reader, ReaderError, list_online};
 use crate::config::{Account, Config};
-use crate::daemon::remote::{Reader, ReaderError, list_online};
 use crate::dropbox::{CallError, SharedLink};
 use crate::model::RemotePath;
 use crate::model::key::may_be_one;

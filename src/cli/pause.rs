@@ -10,7 +10,7 @@ use super::client::Client;
 use super::render::{ago, escape};
 use super::{Common, OK, block_on, print};
 use crate::config::parse_duration;
-use crate::model::told::PauseAnswer;
+use crate::model::api::PauseAnswer;
 
 /// Stop uploading, committing and listing for a while; changes are still noticed
 #[derive(Debug, Args)]

@@ -11,8 +11,8 @@ use super::client::Client;
 use super::place::asking;
 use super::render::{BOLD, DIM, PLAIN, RED, YELLOW, bytes, count, counted, escape};
 use super::{Common, OK, block_on, print};
+use crate::model::api::{PlanPage, Planned};
 use crate::model::status::Held;
-use crate::model::told::{PlanPage, Planned};
 
 /// What one page may hold.
 const PAGE: u64 = 1000;

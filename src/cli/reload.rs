@@ -8,7 +8,7 @@ use serde_json::json;
 use super::client::{Client, NotRunning, is_running};
 use super::render::escape;
 use super::{Common, OK, Unfinished, block_on, print};
-use crate::daemon::lock::Lock;
+use crate::daemon::Lock;
 
 /// How long a daemon may take to start over, and how often it is looked for meanwhile.
 const STARTING_OVER: Duration = Duration::from_secs(15);

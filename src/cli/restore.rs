@@ -12,7 +12,7 @@ use super::client::Client;
 use super::place::{asking, in_a_folder};
 use super::render::{ago, bytes, counted, escape};
 use super::{Common, OK, PROBLEMS, block_on, print};
-use crate::model::told::{Restored, Version, Versions};
+use crate::model::api::{Restored, Version, Versions};
 
 /// Put an earlier version back, from the folder's trash or from Dropbox's revisions
 #[derive(Debug, Args)]

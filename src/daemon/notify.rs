@@ -1,7 +1,7 @@
 //! What the service manager is told: ready, status, stopping, reloading, and that the tasks still make their rounds.
 //!
 //! The watchdog is fed by proof, not by a timer: something goes again and again through every database's writer and back, every loop that is not
-//! resting makes its rounds, and every piece of work on the disk its steps (`daemon/beats`). A loop that waits for Dropbox, or sends, rests: its calls
+//! resting makes its rounds, and every piece of work on the disk its steps (`engine/heartbeat`). A loop that waits for Dropbox, or sends, rests: its calls
 //! end by their own time-outs. The keeper outlives a reload.
 
 use std::collections::BTreeMap;
@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 use sd_notify::NotifyState;
 use tokio::task::JoinSet;
 
-use crate::daemon::account::Account;
-use crate::daemon::live::lock;
+use crate::api::status::Progress;
 use crate::daemon::process::Process;
-use crate::daemon::progress::Progress;
+use crate::engine::account::Account;
+use crate::engine::metrics::lock;
 use crate::model::status::{AccountState, FolderState, Status};
 
 /// The watchdog is fed at least this often, and a status may take that long.

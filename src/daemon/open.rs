@@ -1,72 +1,30 @@
 //! Opening everything before the first task starts, so that what is wrong is said at once and nothing is half running.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::sync::Arc;
 
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{self, Config};
-use crate::daemon::account::{Account, Lane, Upward};
-use crate::daemon::at_hand::AtHand;
-use crate::daemon::beats::{Beats, on_the_disk};
-use crate::daemon::budget;
-use crate::daemon::clock::{ms, now_ms, rfc3339, steady_ms};
-use crate::daemon::copies::Copies;
-use crate::daemon::folder::Folder;
-use crate::daemon::identify;
-use crate::daemon::intake::Look;
-use crate::daemon::live::{Live, lock};
-use crate::daemon::meeting;
-use crate::daemon::moves::Moves;
-use crate::daemon::pause;
-use crate::daemon::private;
 use crate::daemon::process::Process;
-use crate::daemon::remote::RemoteCache;
-use crate::dropbox::{self, Credentials, Dropbox, Going, Source, Tokens};
-use crate::model::{Failure, UnixMs};
-use crate::plan::governor::Governor;
+use crate::dropbox::{self, Credentials, Dropbox, Source, Tokens};
+use crate::engine::account::Account;
+use crate::engine::folder::attach;
+use crate::engine::gate::identify;
+use crate::engine::gather::remote::RemoteCache;
+use crate::engine::heartbeat::on_the_disk;
+use crate::engine::open::{OpenError, Parts, Unopened, assemble, settings};
+use crate::engine::state_file;
+use crate::env::{ms, now_ms, rfc3339};
+use crate::model::Failure;
 use crate::store::{Store, StoreError, set_aside};
-
-/// Why the daemon does not start.
-#[derive(Debug)]
-pub(crate) enum OpenError {
-    /// The configuration, or another daemon.
-    Usage(String),
-    /// The state directory or a database.
-    State(String),
-    /// No room for a database.
-    Full(String),
-    /// A database turned out damaged while it was opened: it is to be moved aside.
-    Damaged(StoreError),
-}
-
-impl From<StoreError> for OpenError {
-    fn from(error: StoreError) -> Self {
-        match error {
-            StoreError::Full { .. } => Self::Full(error.to_string()),
-            StoreError::Corrupt { .. } => Self::Damaged(error),
-            StoreError::Untrusted { .. } => Self::Usage(error.to_string()),
-            _ => Self::State(error.to_string()),
-        }
-    }
-}
 
 /// Everything that is open while the daemon runs.
 pub(crate) struct Opened {
     pub(crate) accounts: Vec<Arc<Account>>,
     /// Those whose state could not be opened, and why: the others go on.
     pub(crate) failed: Vec<Unopened>,
-}
-
-/// An account whose state could not be opened.
-#[derive(Debug, Clone)]
-pub(crate) struct Unopened {
-    pub(crate) name: String,
-    pub(crate) why: String,
-    /// When it is tried again; 0: not by this run.
-    pub(crate) next: UnixMs,
 }
 
 /// Opens all accounts. `worked`: the same configuration could be opened before, so that one account's fault in it is that account's trouble alone.
@@ -172,7 +130,7 @@ async fn one(
     let (mut folders, mut looks) = (Vec::new(), Vec::new());
     for folder in &account.folders {
         let (tx, rx) = mpsc::channel(16);
-        folders.push(Arc::new(meeting::open(&store, folder, rx).await?));
+        folders.push(Arc::new(attach::open(&store, folder, rx).await?));
         looks.push(tx);
     }
     let ids: Vec<_> = folders.iter().map(|f| f.id).collect();
@@ -185,99 +143,6 @@ async fn one(
         account.note(&Failure::account("auth_required", why));
     }
     Ok(account)
-}
-
-/// What an account is made of, however it was opened.
-pub(crate) struct Parts {
-    pub(crate) store: Store,
-    pub(crate) dropbox: Dropbox,
-    pub(crate) source: Source,
-    pub(crate) folders: Vec<Arc<Folder>>,
-    pub(crate) looks: Vec<mpsc::Sender<Look>>,
-    pub(crate) remote: RemoteCache,
-    pub(crate) beats: Arc<Beats>,
-}
-
-/// Puts an account together, with what the database remembers of it.
-pub(crate) async fn assemble(
-    config: &Config,
-    account: &config::Account,
-    parts: Parts,
-    stop: &CancellationToken,
-) -> Result<Account, StoreError> {
-    let Parts { store, dropbox, source, folders, looks, remote, beats } = parts;
-    let governor = govern(&dropbox, &account.name);
-    budget::meter(&dropbox, &store, account.data_transport_budget);
-    let paused = pause::remembered(&store).await?;
-    let ceilings = store.meta("ceilings").await?;
-    let ceilings = ceilings.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
-    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    Ok(Account {
-        name: account.name.clone(),
-        config: config.clone(),
-        budget: account.data_transport_budget,
-        store,
-        dropbox,
-        folders,
-        remote,
-        looks,
-        live: Live::default(),
-        who: watch::channel(None).0,
-        recheck: tokio::sync::Notify::new(),
-        trouble: watch::channel(None).0,
-        paused: watch::channel(paused).0,
-        ceilings: Mutex::new(ceilings),
-        lane: Mutex::new(Lane::default()),
-        claim_turn: tokio::sync::Mutex::new(()),
-        pool_turn: tokio::sync::Mutex::new(()),
-        sessions_wanted: std::sync::atomic::AtomicU64::new(0),
-        connections: Semaphore::new(config.upload.workers.max(1)),
-        full: Mutex::default(),
-        stopped: Mutex::default(),
-        beats,
-        host: host.split('.').next().unwrap_or_default().to_owned(),
-        credentials: source,
-        upward: Upward::default(),
-        governor,
-        moves: Moves::default(),
-        copies: Copies::default(),
-        at_hand: AtHand::default(),
-        stop: stop.clone(),
-    })
-}
-
-/// Has the account's calls counted, so that no loop of them goes on at full speed.
-fn govern(dropbox: &Dropbox, account: &str) -> Arc<Mutex<Governor>> {
-    let governor = Arc::new(Mutex::new(Governor::default()));
-    let (counts, account) = (Arc::clone(&governor), account.to_owned());
-    dropbox.govern(Box::new(move |class, going| {
-        let now = steady_ms();
-        let mut counts = lock(&counts);
-        match going {
-            Going::Call => {}
-            Going::Look => {
-                return Duration::from_millis(u64::try_from(counts.waits(class, now)).unwrap_or(0));
-            }
-            Going::Carried => {
-                counts.carried(class);
-                return Duration::ZERO;
-            }
-        }
-        let before = counts.slowed(now);
-        let wait = counts.call(class, now);
-        if let Some(slowed) = counts.slowed(now).filter(|slowed| before != Some(*slowed)) {
-            let for_s = slowed.until.saturating_sub(now) / 1000;
-            tracing::warn!(
-                account,
-                class = slowed.class,
-                limit = slowed.limit,
-                for_s,
-                "far too many calls were made in a minute: they are slowed down"
-            );
-        }
-        Duration::from_millis(u64::try_from(wait).unwrap_or(0))
-    }));
-    governor
 }
 
 /// Opens the database on a thread that may block: a large one is checked.
@@ -326,40 +191,23 @@ const DAMAGED: &str = "state.db.damaged";
 
 /// Notes that a database is damaged; `false` if not even that can be written.
 pub(crate) fn mark_damaged(database: &Path, what: &str) -> bool {
-    private::write(&database.with_file_name(DAMAGED), what.as_bytes()).is_ok()
+    state_file::write(&database.with_file_name(DAMAGED), what.as_bytes()).is_ok()
 }
 
 /// Moves an account's database aside that was found damaged while it was used.
 fn set_aside_if_marked(dir: &Path) -> Result<(), StoreError> {
     let path = dir.join("state.db");
     let note = path.with_file_name(DAMAGED);
-    let Ok(Some(what)) = private::read(&note) else { return Ok(()) };
+    let Ok(Some(what)) = state_file::read(&note) else { return Ok(()) };
     aside(&path, &StoreError::Corrupt { path: path.clone(), what })?;
     std::fs::remove_file(&note).map_err(|e| StoreError::Io { path: note, what: e.to_string() })
 }
 
-pub(crate) fn settings(config: &Config, account: &config::Account) -> Result<dropbox::Settings, dropbox::SetupError> {
-    let path_root = match &account.path_root {
-        config::PathRoot::Home => dropbox::PathRoot::Home,
-        config::PathRoot::Root => dropbox::PathRoot::Root,
-        config::PathRoot::Namespace(id) => dropbox::PathRoot::Namespace(id.clone()),
-    };
-    let e = &account.endpoints;
-    let mut settings = dropbox::Settings::new(dropbox::Endpoints::new(&e.api, &e.content, &e.notify, &e.web)?);
-    settings.path_root = path_root;
-    settings.select_user.clone_from(&account.select_user);
-    settings.select_admin.clone_from(&account.select_admin);
-    settings.ca_file.clone_from(&e.ca_file);
-    settings.connections = config.upload.workers.max(1);
-    settings.bandwidth = config.upload.bandwidth;
-    Ok(settings)
-}
-
 fn private_dir(path: &Path) -> Result<(), OpenError> {
-    private::directory(path).map_err(|refused| match refused {
-        private::Refused::Io(error) => {
+    state_file::directory(path).map_err(|refused| match refused {
+        state_file::Refused::Io(error) => {
             OpenError::State(format!("cannot make {} (see daemon.state_dir): {error}", path.display()))
         }
-        private::Refused::Untrusted(text) => OpenError::Usage(text),
+        state_file::Refused::Untrusted(text) => OpenError::Usage(text),
     })
 }

@@ -6,22 +6,20 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::daemon::account::{Account, Fatal};
-use crate::daemon::beats::{Beat, Beats};
-use crate::daemon::live::lock;
-use crate::daemon::lock::{Lock, LockError};
-use crate::daemon::progress::Progress;
+use crate::api::requests::ReloadAsked;
+use crate::api::status::Progress;
 use crate::dropbox::Gates;
+use crate::engine::account::{Account, Fatal};
+use crate::engine::heartbeat::{Beat, Beats};
+use crate::engine::lock::{Lock, LockError};
+use crate::engine::metrics::lock;
 
 /// After this long it is said that something of the last life is still waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-/// Somebody asks over the socket for the configuration to be read again. The answer is one sentence if it is not taken over.
-pub type ReloadAsked = oneshot::Sender<Result<(), String>>;
 
 /// The program from its start to its end, over all reloads.
 pub struct Process {
@@ -95,9 +93,9 @@ impl Process {
         lock(&self.asked).take()
     }
 
-    /// Asks for a reload. If nobody can answer, the question is dropped, and whoever asked is told so.
-    pub(crate) async fn reload(&self, reply: ReloadAsked) {
-        drop(self.ask.send(reply).await);
+    /// Where a reload is asked for.
+    pub(crate) fn reload(&self) -> mpsc::Sender<ReloadAsked> {
+        self.ask.clone()
     }
 
     /// How many lives so far had everything open.

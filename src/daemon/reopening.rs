@@ -3,13 +3,13 @@
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::api::status::Progress;
 use crate::config::Config;
-use crate::daemon::clock::{chance, ms, now_ms};
-use crate::daemon::live::lock;
 use crate::daemon::open;
 use crate::daemon::process::Process;
-use crate::daemon::progress::Progress;
-use crate::plan::retry;
+use crate::engine::metrics::lock;
+use crate::env::{chance, ms, now_ms};
+use crate::plan::time::retry;
 
 /// When the next try is, from a second to five minutes after the last one. It outlives the start that follows a try that succeeded: should that one fail all the same, the pauses go on growing.
 #[derive(Debug, Default)]

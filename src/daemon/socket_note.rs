@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::OFlags;
 
 use crate::config::Daemon;
-use crate::daemon::private;
+use crate::engine::state_file;
 
 const FILE: &str = "socket";
 /// Longer than any path that a socket can have.
@@ -21,7 +21,7 @@ const CAP: u64 = 4096;
 /// Notes the socket, whole or not at all. A failure costs commands with another environment their way here, and nothing else.
 pub(crate) fn write(of: &Daemon) {
     let place = of.state_dir.join(FILE);
-    if let Err(error) = private::write(&place, of.socket.as_os_str().as_bytes()) {
+    if let Err(error) = state_file::write(&place, of.socket.as_os_str().as_bytes()) {
         tracing::warn!(%error, path = %place.display(), "the socket's place could not be noted: commands that run under another environment will not find this daemon");
     }
 }

@@ -9,15 +9,16 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 
 use crate::daemon::End;
-use crate::daemon::account::{Account, Fatal};
-use crate::daemon::beats::rest;
-use crate::daemon::clock::chance;
-use crate::daemon::committer::Committer;
-use crate::daemon::intake::Intake;
-use crate::daemon::live::lock;
-use crate::daemon::uploader::Uploader;
-use crate::daemon::{identify, reconciler};
-use crate::plan::retry;
+use crate::engine::account::{Account, Fatal};
+use crate::engine::commit::committer::Committer;
+use crate::engine::gate::identify;
+use crate::engine::heartbeat::rest;
+use crate::engine::intake::Intake;
+use crate::engine::listing::reconciler;
+use crate::engine::metrics::lock;
+use crate::engine::work::worker::Uploader;
+use crate::env::chance;
+use crate::plan::time::retry;
 
 /// How a task ended.
 pub(crate) type Ended = Result<Result<(), Fatal>, JoinError>;

@@ -1,5 +1,8 @@
 //! Tokens: renewed before they run out, once for all who need them.
 
+pub(super) mod pkce;
+pub(super) mod token_call;
+
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,9 +15,9 @@ use url::Url;
 
 use super::credentials::Credentials;
 use super::error::{AuthError, CallError, Transport};
-use super::gate::growing;
-use super::refusals::ALONE;
-use super::token_call::{TokenError, token_call};
+use crate::dropbox::auth::token_call::{TokenError, token_call};
+use crate::dropbox::client::gate::growing;
+use crate::dropbox::client::refusals::ALONE;
 
 /// How long before its end a token is renewed; a quarter of its life where that is less.
 const LEAD: Duration = Duration::from_secs(300);

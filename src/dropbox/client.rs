@@ -1,5 +1,12 @@
 //! The client: sends one call, watches it, and judges what comes back.
 
+pub(super) mod body;
+pub(super) mod gate;
+pub(super) mod refusals;
+pub(super) mod reply;
+pub(super) mod settings;
+pub(super) mod wire;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::Ordering;
@@ -13,16 +20,15 @@ use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
 use super::auth::{Counter, Ticket, Tokens};
-use super::body::{Body, Flow, Watch};
-use super::download::Opened;
 use super::error::{AuthError, CallError, Transport, TransportKind};
-use super::gate::{Class, Gates};
-use super::refusals::{RootRefusals, is_rooted};
-use super::reply::{Reply, Verdict, broken, parse};
-use super::route::{Route, Style};
-use super::settings::{PathRoot, Settings, SetupError};
-use super::token_call::address;
-use super::wire;
+use crate::dropbox::auth::token_call::address;
+use crate::dropbox::client::body::{Body, Flow, Watch};
+use crate::dropbox::client::gate::{Class, Gates};
+use crate::dropbox::client::refusals::{RootRefusals, is_rooted};
+use crate::dropbox::client::reply::{Reply, Verdict, broken, parse};
+use crate::dropbox::client::settings::{PathRoot, Settings, SetupError};
+use crate::dropbox::routes::download::Opened;
+use crate::dropbox::routes::{Route, Style};
 use crate::model::Failure;
 
 mod request;

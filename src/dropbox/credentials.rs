@@ -15,7 +15,7 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
-use super::wire;
+use crate::dropbox::client::wire;
 use crate::model::Failure;
 
 /// How long a place may take to answer: a locked keyring may ask a person.

@@ -1,5 +1,7 @@
 //! What a call can end in.
 
+pub(super) mod failure;
+
 use std::error::Error as StdError;
 use std::fmt;
 use std::io;
@@ -300,7 +302,7 @@ impl CallError {
             400 => !names_another_fault(&e.summary),
             _ => false,
         };
-        may_be && e.route == super::route::APPEND_BATCH.name
+        may_be && e.route == crate::dropbox::routes::APPEND_BATCH.name
     }
 
     /// Whether a download's range lies outside the file.
@@ -437,7 +439,7 @@ mod tests {
             };
             CallError::Api(Box::new(error)).header_too_large()
         };
-        let route = crate::dropbox::route::APPEND_BATCH.name;
+        let route = crate::dropbox::routes::APPEND_BATCH.name;
         for bare in [
             "",
             "Bad Request",

@@ -1,5 +1,9 @@
 //! Reading files that others may be writing: what comes out is one state of the file, or a failure.
 
+pub(super) mod list;
+pub(super) mod range;
+pub(super) mod snapshot;
+
 use std::fs::File;
 use std::io::{self, Read};
 use std::ops::Range;
@@ -8,8 +12,8 @@ use std::os::unix::fs::FileExt;
 use bytes::Bytes;
 
 use super::attend::go_on;
-use super::trouble::io_failure;
 use super::{Root, stat_of};
+use crate::local::error::io_failure;
 use crate::model::{BlockHashes, ContentHash, ContentHasher, Failure, RelPath, Stat};
 
 const BUFFER: usize = 256 << 10;

@@ -1,5 +1,8 @@
 //! A folder's root: the one handle through which everything below it is reached.
 
+pub(super) mod beneath;
+pub(super) mod make;
+
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -9,10 +12,10 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, fstat, openat, statat};
 use rustix::io::Errno;
 
-use super::beneath::{Beneath, SEARCH};
-use super::folds::Names;
-use super::marker::RootId;
-use super::trouble::{LocalError, failure, is_absence};
+use crate::local::case_folding::Names;
+use crate::local::error::{LocalError, failure, is_absence};
+use crate::local::private_dir::marker::RootId;
+use crate::local::root::beneath::{Beneath, SEARCH};
 use crate::model::{Failure, Local, RelPath, Stat};
 
 /// A folder's place on the disk, and the open directory that stands there. Clones share both.

@@ -61,13 +61,13 @@ fn download(root: &Root, key: &str, bytes: &[u8]) -> Incoming {
 
 /// Runs a step that ends at that moment, as at a kill: what it would do then, tidying up included, is not done.
 fn killed<T>(at: &'static str, step: impl FnOnce() -> T) {
-    own::MEANWHILE.set(Some(Box::new(move |moment| {
+    private_dir::MEANWHILE.set(Some(Box::new(move |moment| {
         if moment == at {
             std::panic::resume_unwind(Box::new("killed"));
         }
     })));
     let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(step));
-    own::MEANWHILE.set(None);
+    private_dir::MEANWHILE.set(None);
     assert!(ended.is_err(), "the moment {at} did not come");
 }
 

@@ -1,6 +1,11 @@
 //! The trash: what was replaced or deleted lies in `.ferrybox/trash/<time>/<its path>` until it is old, or the trash too large. It goes there by a
 //! rename, so it is the very file that was there; nothing is copied unless another file system is mounted in between.
 
+pub(super) mod inventory;
+pub(super) mod journal;
+pub(super) mod restore;
+pub(super) mod writers;
+
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -9,17 +14,17 @@ use rustix::fs::{AtFlags, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT, fchmod
 use rustix::io::Errno;
 
 use super::Root;
-use super::incoming::MOVED;
-use super::make::{above, as_expected};
-use super::notes::{self, Going, Note};
-use super::own::{
+use super::root::{Handle, stat_from};
+use crate::local::error::{Refused, io_failure, is_absence, refuse, write_failure};
+use crate::local::install::Entry;
+use crate::local::install::incoming::MOVED;
+use crate::local::install::sidecar::Side;
+use crate::local::private_dir::{
     OWN, TMP, TRASH, copy, create, is_same, look, make_own, moment, move_in, move_out, not_ours, own_place,
     random_name, sync_dir,
 };
-use super::place::Entry;
-use super::root::{Handle, stat_from};
-use super::side::Side;
-use super::trouble::{Refused, io_failure, is_absence, refuse, write_failure};
+use crate::local::root::make::{above, as_expected};
+use crate::local::trash::journal::{Going, Note};
 use crate::model::{ContentHash, ContentHasher, Failure, Local, RelPath, Stat, UnixMs};
 
 const DOING: &str = "moving it to the trash";
@@ -104,7 +109,7 @@ pub(super) fn slot(
     let trash = own_place(handle, TRASH).map_err(refuse(DOING))?;
     for n in 0..MAX_OF_ONE_NAME {
         let stamp = stamp(when, n);
-        if notes::is_seen(handle, &stamp).map_err(refuse(DOING))? {
+        if journal::is_seen(handle, &stamp).map_err(refuse(DOING))? {
             continue;
         }
         let dir = match directories(trash.as_fd(), &stamp, path) {
@@ -113,7 +118,7 @@ pub(super) fn slot(
             Err(Errno::NOTDIR | Errno::LOOP | Errno::NOENT) => continue,
             Err(error) => return Err(refuse(DOING)(error)),
         };
-        notes::add(handle, &stamp, path, known)?;
+        journal::add(handle, &stamp, path, known)?;
         match put(dir.as_fd(), path.name()) {
             Ok(()) => return Ok(Slot { dir, trashed: Trashed { stamp, path: path.clone() } }),
             Err(Errno::EXIST | Errno::ISDIR | Errno::NOTEMPTY) => {}

@@ -13,8 +13,8 @@ use tokio::sync::mpsc::Sender;
 
 use self::kernel::{Kernel, WHOLE_TREE};
 use self::mailbox::{Hint, Mailbox, Task};
-use super::trouble::io_failure;
 use super::{Ignored, InotifyLimits, Root, inotify_limits};
+use crate::local::error::io_failure;
 use crate::model::{Failure, Local, RelPath};
 
 mod kernel;

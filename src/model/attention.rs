@@ -1,7 +1,7 @@
 //! How things stand, in one place: the facts about an account as plain data, and one pure function that gives its state, its folders' states, their
 //! reasons, and what follows for exit codes, `/v1/health` and log lines.
 //!
-//! The daemon gathers the facts in `daemon/attention` and asks nowhere else. A folder is [`FolderState::InSync`] only if both sides were read
+//! The daemon gathers the facts in `api/attention` and asks nowhere else. A folder is [`FolderState::InSync`] only if both sides were read
 //! completely since the last change, nothing waits, and nothing is held in either direction: what is not known is said to be not known.
 
 use super::Mode;

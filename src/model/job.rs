@@ -4,9 +4,9 @@
 
 use super::UnixMs;
 use super::content_hash::ContentHash;
-use super::entry::{Agreed, Base, DirStat, Stat};
 use super::failure::Failure;
 use super::path::{RelPath, RemotePath};
+use crate::model::views::{Agreed, Base, DirStat, Stat};
 
 /// A folder's number in its account's database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -147,7 +147,7 @@ pub struct Relocation {
 
 impl Relocation {
     /// The smallest file that is copied for its content, in bytes; `migrations/10-copies/up.sql` writes the same. The reason is in
-    /// [`plan::copies`](crate::plan::copies).
+    /// [`plan::copies`](crate::plan::rename::dedup_copy).
     pub const SMALLEST_ALIKE: u64 = 1 << 20;
 
     /// Where the next call puts it.

@@ -2,13 +2,17 @@
 //!
 //! Source: the text of `list_folder` in Dropbox's specification, `files.stone`.
 
+pub mod course;
+pub mod remote_root;
+pub mod walk;
+
 use std::collections::BTreeSet;
 
 pub use crate::model::key::{is_sure, key_of};
 use crate::model::listing::{Below, Entry, Here, Kind, Question, Rule, What};
 use crate::model::{Disk, Failure, RemotePath};
-use crate::plan::guard::Limits;
-use crate::plan::names::OWN_DIR;
+use crate::plan::delete::guard::Limits;
+use crate::plan::name::allowed::OWN_DIR;
 
 /// What one entry does to the cache, when `there` is what its path holds so far.
 ///

@@ -1,13 +1,20 @@
 //! What disk and Dropbox last agreed on.
 
+pub(super) mod by_content;
+pub(super) mod dirs;
+pub(super) mod hash_cache;
+pub(super) mod key_override;
+
 use std::collections::BTreeSet;
 
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::error::{Fault, Step, StoreError};
-use super::{Store, base_dir, placing, row};
+use super::Store;
 use crate::model::{Base, ContentHash, FolderId, RelPath, Stat, UnixMs};
+use crate::store::db::error::{Fault, Step, StoreError};
+use crate::store::db::row;
+use crate::store::queue::install_intent;
 
 impl Store {
     /// The first other path whose base is this remote file, for threads that may block.
@@ -183,7 +190,7 @@ pub(super) fn put(conn: &Connection, folder: FolderId, path: &RelPath, base: Opt
         conn.prepare_cached("DELETE FROM conflict WHERE folder = ?1 AND path = ?2 AND aside IS NULL")?
             .execute(params![folder.0, path.as_str()])?;
     }
-    placing::settled(conn, folder, path)?;
+    install_intent::settled(conn, folder, path)?;
     let parent = path.parent().unwrap_or_default();
     let Some(base) = base else {
         conn.prepare_cached("DELETE FROM conflict WHERE folder = ?1 AND aside = ?2")?
@@ -199,11 +206,11 @@ pub(super) fn put(conn: &Connection, folder: FolderId, path: &RelPath, base: Opt
             )?
             .execute(params![folder.0, parent.as_str(), path.name()])?;
         // A file that was agreed on went: a directory in its place, which the first file in it has brought, stays agreed on.
-        return if files == 0 { base_dir::forget(conn, folder, path) } else { Ok(()) };
+        return if files == 0 { dirs::forget(conn, folder, path) } else { Ok(()) };
     };
-    base_dir::forget(conn, folder, path)?;
+    dirs::forget(conn, folder, path)?;
     if base.remote.is_none() {
-        base_dir::put_above(conn, folder, path, now)?;
+        dirs::put_above(conn, folder, path, now)?;
     }
     if let Some(file_id) = &base.file_id {
         for (other_folder, other) in sharers(conn, folder, path, file_id)? {

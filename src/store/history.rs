@@ -7,11 +7,12 @@ use std::sync::atomic::Ordering;
 use rusqlite::types::Value;
 use rusqlite::{Connection, params, params_from_iter};
 
-use super::error::{Step, StoreError};
-use super::row::{self, at_or_below};
 use super::{Store, base};
-use crate::model::done::Deed;
+use crate::model::history::Deed;
 use crate::model::{Base, Change, FolderId, RelPath, RemoteChange, RemotePath, UnixMs};
+use crate::store::db::error::{Step, StoreError};
+use crate::store::db::row;
+use crate::store::db::row::at_or_below;
 
 /// Rows that the log keeps unless [`Store::set_history`] says otherwise.
 pub(super) const KEPT: u64 = 100_000;

@@ -1,15 +1,23 @@
 //! The queue: paths to look at, and the taking of them.
 
+pub(super) mod counts;
+pub(super) mod inspect;
+pub(super) mod install_intent;
+pub(super) mod problems;
+pub(super) mod settle;
+
 use std::sync::atomic::Ordering;
 
 use rusqlite::{Connection, params};
 
-use super::error::{Step, StoreError};
-use super::row::{self, at_or_below};
-use super::{Store, base, base_dir};
+use super::{Store, base};
 use crate::model::closed::Places;
 use crate::model::failure::GONE_IN_DROPBOX;
 use crate::model::{Claimed, Closed, Due, FolderId, Job, JobId, RelPath, Stat, UnixMs};
+use crate::store::base::dirs;
+use crate::store::db::error::{Step, StoreError};
+use crate::store::db::row;
+use crate::store::db::row::at_or_below;
 
 /// Counts in a [`DueSummary`] stop here, so that they cost the same with ten rows and with ten million.
 const COUNTED: i64 = 2000;
@@ -136,7 +144,7 @@ impl Store {
                     .execute(params![folder.0, dir.as_str(), now, due_at])?;
             }
             if base {
-                paths += base_dir::enqueue_gone(conn, folder, &dir, due_at, now, &seen_again)?;
+                paths += dirs::enqueue_gone(conn, folder, &dir, due_at, now, &seen_again)?;
             }
             // What is on its way up is not in base yet: it is looked at once more when it has got there.
             for span in at_or_below(&dir).into_iter().filter(|_| base) {
@@ -345,7 +353,7 @@ pub(super) fn look_below(conn: &Connection, folder: FolderId, dir: &RelPath, now
         ))?
         .execute(params![folder.0, span.low, span.high, now])?;
     }
-    base_dir::enqueue_gone(conn, folder, dir, now, now, again)?;
+    dirs::enqueue_gone(conn, folder, dir, now, now, again)?;
     Ok(())
 }
 
@@ -408,7 +416,7 @@ fn take(conn: &Connection, limit: &Claim, closed: &Closed, most: i64) -> Step<Ve
             })
         })?;
         let base = base::get(conn, job.folder, &job.path)?;
-        let dir = base.is_none() && base_dir::has(conn, job.folder, &job.path)?;
+        let dir = base.is_none() && dirs::has(conn, job.folder, &job.path)?;
         claimed.push(Claimed { job, base, dir });
         if large {
             break;

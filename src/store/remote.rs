@@ -4,17 +4,28 @@
 //! complete and believed. Every reader finds an entry through `remote_dir`, so a folder that is taken out there is gone for all of them at
 //! once, however much lies below it; [`Store::free_remote`] frees the rows later, in slices.
 
+pub(super) mod compare;
+pub(super) mod inbound;
+pub(super) mod key;
+pub(super) mod marks;
+pub(super) mod names;
+pub(super) mod namespace;
+pub(super) mod page;
+pub(super) mod read_only;
+pub(super) mod refused;
+pub(super) mod root;
+pub(super) mod touched;
+pub(super) mod view;
+pub(super) mod walk;
+
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::Store;
-use super::error::{Fault, Step, StoreError};
-use super::remote_marks;
-use super::remote_namespace;
-use super::remote_odd;
-use super::remote_page::Applied;
-use super::row;
 use crate::model::UnixMs;
 use crate::model::listing::{Kind, Page, Rule, What};
+use crate::store::db::error::{Fault, Step, StoreError};
+use crate::store::db::row;
+use crate::store::remote::page::Applied;
 
 /// A listing's number in its account's database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -121,7 +132,7 @@ impl Store {
             for (id, _) in known.iter().filter(|(_, scope)| !wanted.iter().any(|(wanted, _)| wanted == scope)) {
                 conn.execute("UPDATE remote_tree SET listing = NULL WHERE listing = ?1", [id])?;
                 conn.execute("DELETE FROM remote_touched WHERE listing = ?1", [id])?;
-                remote_odd::clear(conn, ListingId(*id))?;
+                refused::clear(conn, ListingId(*id))?;
                 conn.execute("DELETE FROM remote_listing WHERE id = ?1", [id])?;
             }
             let mut all = Vec::with_capacity(wanted.len());
@@ -188,7 +199,8 @@ impl Store {
         rule: RuleOf,
         now: UnixMs,
     ) -> Result<Applied, StoreError> {
-        self.write_rows(usize::MAX, move |conn| super::remote_page::stage(conn, id, &place, &page, rule, now)).await
+        self.write_rows(usize::MAX, move |conn| crate::store::remote::page::stage(conn, id, &place, &page, rule, now))
+            .await
     }
 
     /// The complete next tree takes the live one's place, whole, for every reader at once; base is compared with it from its beginning.
@@ -208,8 +220,8 @@ impl Store {
                   WHERE id = ?1 AND next IS NOT NULL",
                 [id.0],
             )?;
-            remote_marks::wake_all(conn)?;
-            remote_namespace::arrived(conn, id)
+            marks::wake_all(conn)?;
+            namespace::arrived(conn, id)
         })
         .await
     }

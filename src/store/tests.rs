@@ -16,12 +16,12 @@ mod writing;
 
 use tempfile::TempDir;
 
-use super::error::StoreError;
 use super::{Claim, Store};
 use crate::model::{
     Base, BatchKind, Claimed, Closed, ContentHash, Due, FolderId, Job, RelPath, RemoteChange, RemotePath, Stat, UnixMs,
     WriteMode,
 };
+use crate::store::db::error::StoreError;
 
 /// A store in a directory that goes with it.
 struct Home {

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Rooms whose code runs on the runtime of the daemon.
-const ROOMS: &[&str] = &["daemon", "control", "dropbox"];
+const ROOMS: &[&str] = &["daemon", "api", "engine", "env", "control", "dropbox"];
 /// Their arguments run on threads that may block.
 const APART: &[&str] = &[
     "apart",
@@ -41,11 +41,11 @@ const MAY: &[(&str, &str, &str)] = &[
     ("daemon/open.rs", "one", "the same of an account's own directory, and its certificates are read"),
     ("daemon.rs", "one_life", "the state directory: nothing goes without it"),
     ("daemon/notify.rs", "feed", "a file that only tests of the watchdog name"),
-    ("dropbox/pkce.rs", "exchange", "certificates, in a command"),
+    ("dropbox/auth/pkce.rs", "exchange", "certificates, in a command"),
     ("daemon/open.rs", "try_again", "a note beside the database that cannot be opened"),
-    ("daemon/identify.rs", "relinked", "the certificates that were read at the start, beside the state"),
-    ("daemon/offline.rs", "one", "certificates, in a command that serves nobody else"),
-    ("daemon/remote/reader.rs", "list_online", "certificates, in a command that serves nobody else"),
+    ("engine/gate/identify.rs", "relinked", "the certificates that were read at the start, beside the state"),
+    ("api/offline.rs", "one", "certificates, in a command that serves nobody else"),
+    ("api/cache_reader.rs", "list_online", "certificates, in a command that serves nobody else"),
 ];
 
 #[derive(Debug, Clone)]

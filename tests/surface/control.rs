@@ -10,11 +10,11 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use ferrybox::control::{self, ControlError, Entries, Page, Request};
+use ferrybox::model::api::PauseAnswer;
 use ferrybox::model::status::{
     AccountState, AccountStatus, Active, Commit, DataTransport, FolderState, FolderStatus, Health, Pending, Problem,
     Rate, RemoteCache, Space, Status, SyncAnswer,
 };
-use ferrybox::model::told::PauseAnswer;
 use tempfile::TempDir;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;

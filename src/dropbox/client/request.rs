@@ -8,10 +8,10 @@ use secrecy::ExposeSecret;
 
 use super::{ARG, Dropbox, Load, PATH_ROOT};
 use crate::dropbox::auth::Ticket;
-use crate::dropbox::body::{Body, Watch, sending};
+use crate::dropbox::auth::token_call::address;
+use crate::dropbox::client::body::{Body, Watch, sending};
 use crate::dropbox::error::{AuthError, CallError, Transport, TransportKind};
-use crate::dropbox::route::{Patience, Route, Style};
-use crate::dropbox::token_call::address;
+use crate::dropbox::routes::{Patience, Route, Style};
 
 impl Dropbox {
     pub(super) fn request(

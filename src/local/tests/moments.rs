@@ -2,8 +2,8 @@
 
 #![allow(clippy::disallowed_methods, reason = "tests make and remove what they like")]
 
-use super::super::own::MEANWHILE;
 use super::*;
+use crate::local::private_dir::MEANWHILE;
 
 type Act = fn(&Path);
 

@@ -54,14 +54,14 @@ fn another_file_system_inside_the_root() {
         }
         let at = dir.path().join("m/d/f");
         let seen = root.observe(&path("m/d/f"));
-        super::super::own::MEANWHILE.set(Some(Box::new(move |moment| {
+        crate::local::private_dir::MEANWHILE.set(Some(Box::new(move |moment| {
             if moment == "checked" {
                 fs::write(&at, "edited again").unwrap();
             }
         })));
         assert_eq!(incoming.place(&path("m/d/f"), &seen, None, NOW).unwrap_err(), Refused::Changed);
         assert_eq!(root.trash(&path("m/d/f"), &root.observe(&path("m/d/f")), NOW).unwrap_err(), Refused::Changed);
-        super::super::own::MEANWHILE.set(None);
+        crate::local::private_dir::MEANWHILE.set(None);
         assert_eq!(fs::read_to_string(dir.path().join("m/d/f")).unwrap(), "edited again");
         assert_eq!(names(), ["d/f"]);
         incoming.place(&path("m/d/g"), &Local::Absent, None, NOW).unwrap();
@@ -196,7 +196,7 @@ fn b6_a_copy_with_other_times_is_no_edit() {
     fs::write(dir.path().join("m/f"), "seen").unwrap();
     let going = Going { when: NOW, holds: Some(super::bin::hash_of("seen")) };
     let tmp = dir.path().join(".ferrybox/tmp");
-    own::MEANWHILE.set(Some(Box::new(move |moment| {
+    private_dir::MEANWHILE.set(Some(Box::new(move |moment| {
         if moment == "copied" {
             let copy = fs::read_dir(&tmp).unwrap().next().unwrap().unwrap().path();
             let copy = fs::File::options().write(true).open(copy).unwrap();
@@ -204,7 +204,7 @@ fn b6_a_copy_with_other_times_is_no_edit() {
         }
     })));
     let trashed = root.trash(&path("m/f"), &root.observe(&path("m/f")), going);
-    own::MEANWHILE.set(None);
+    private_dir::MEANWHILE.set(None);
     trashed.unwrap();
     let purged = root.purge(&Keep { count: 0, is_old: &|_| true, max_bytes: 0, alive: &|| {} }).unwrap();
     assert_eq!(purged, Purged { files: 1, bytes: 4, ..Purged::default() });

@@ -147,7 +147,7 @@ fn measure_scanning_and_watching() {
         let end = scan(&root, &|_, _| false, &RelPath::root(), &mut |_| {}, &mut |_| ControlFlow::Continue(()));
         println!("{name}: {} directories and {} files in {:?}", end.dirs, end.files, start.elapsed());
     }
-    let rules = crate::plan::ignore::Rules::new(&["*.iso".to_owned(), "/cache/".to_owned()]).unwrap();
+    let rules = crate::plan::name::ignore::Rules::new(&["*.iso".to_owned(), "/cache/".to_owned()]).unwrap();
     let root = Root::open(dir.path()).unwrap();
     let load = |dir: &RelPath| root.ignore_text(dir);
     let ignored = |path: &RelPath, is_dir: bool| rules.matched(path, is_dir, &load).is_some();

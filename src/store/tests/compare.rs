@@ -8,7 +8,7 @@ use super::{Home, based};
 use crate::model::listing::{Entry, FileFacts, FolderFacts, Marks, Page, What};
 use crate::model::{Base, ContentHash, Disk, RemotePath, Settled};
 use crate::plan::listing::{collapsed, holds, rule};
-use crate::store::remote_compare::{SLICE, carry_out, slice};
+use crate::store::remote::compare::{SLICE, carry_out, slice};
 use crate::store::{Compared, ListingId, Naming, Place, Store};
 
 const NAMING: Naming = Naming { holds };

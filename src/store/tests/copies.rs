@@ -66,7 +66,7 @@ async fn the_same_content_is_found_in_all_folders_the_own_one_first() {
 #[tokio::test]
 async fn its_queries_use_the_index_of_large_files() {
     let home = home().await;
-    for sql in super::super::copies::queries() {
+    for sql in crate::store::base::by_content::queries() {
         let plan = plan(&home.store, &sql);
         assert!(plan.contains("base_content") && !plan.contains("SCAN"), "{sql}: {plan}");
     }

@@ -81,9 +81,9 @@ async fn l6_a_step_reads_no_more_of_a_hundred_thousand_staged_deletions_than_of_
              INSERT INTO job (folder, path, generation, state, size, since, due_at, burst) SELECT 1, 'n/' || n, 1, 'due', 9, 5, 5, 5 FROM i;"
         );
         home.store.write_rows(usize::MAX, move |conn| Ok(conn.execute_batch(&staged)?)).await.unwrap();
-        let page = super::super::held::unlooked_page();
+        let page = crate::store::folder::approvals::unlooked_page();
         let values = [1, i64::MIN, n, 1000];
-        for (sql, most) in [(super::super::held::NEWEST, 100), (page.as_str(), 60_000)] {
+        for (sql, most) in [(crate::store::folder::approvals::NEWEST, 100), (page.as_str(), 60_000)] {
             let steps = home.store.read_blocking(|conn| {
                 let mut select = conn.prepare(sql)?;
                 for (i, value) in values.iter().enumerate().take(select.parameter_count()) {

@@ -1,7 +1,7 @@
 //! The log of what was done: what makes a line, what does not, and its bound.
 
 use super::{Home, based, due, home, rel, remote};
-use crate::model::done::Deed;
+use crate::model::history::Deed;
 use crate::model::{Base, BatchKind, Job, Outcome, Settled};
 use crate::store::Claim;
 

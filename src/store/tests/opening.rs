@@ -54,7 +54,7 @@ async fn a_newer_schema_is_refused() {
         .unwrap();
     let before = std::fs::read(&path).unwrap();
     let refused = Store::open(&path).unwrap_err();
-    assert_eq!(refused, StoreError::Newer { path: path.clone(), found: 99, known: super::super::schema::known() });
+    assert_eq!(refused, StoreError::Newer { path: path.clone(), found: 99, known: crate::store::db::schema::known() });
     assert!(refused.to_string().contains("newer ferrybox"), "{refused}");
     assert_eq!(std::fs::read(&path).unwrap(), before);
 }
@@ -128,7 +128,7 @@ async fn queries_on_the_hot_ways_use_their_indexes() {
     let home = home().await;
     let claim = plan(&home.store, super::super::queue::CANDIDATES);
     assert!(claim.contains("job_due") && !claim.contains("SCAN") && !claim.contains("TEMP"), "{claim}");
-    let begin = plan(&home.store, super::super::batches::CANDIDATES);
+    let begin = plan(&home.store, crate::store::lane::batches::CANDIDATES);
     assert!(begin.contains("change_ready") && !begin.contains("SCAN") && !begin.contains("TEMP"), "{begin}");
     for sql in [
         super::super::queue::TAKE,

@@ -1,7 +1,7 @@
 use std::sync::mpsc;
 
 use super::*;
-use crate::store::error::Fault;
+use crate::store::db::error::Fault;
 
 fn put(conn: &rusqlite::Connection, key: &str) -> super::super::Step<()> {
     conn.execute("INSERT INTO meta VALUES (?1, 'v')", [key])?;

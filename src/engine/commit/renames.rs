@@ -1,0 +1,498 @@
+//! The committer's part in local renames: it looks at what is proposed, and stages what is so. And what the cache may not show yet of any batch.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::engine::account::{Account, Fatal};
+use crate::engine::commit::cycles::{Proposed, seems_moved, step, with_room};
+use crate::engine::folder::{Folder, stands};
+use crate::engine::intake::blocking;
+use crate::engine::rename_proposals::{MOMENTS, Proposal, old};
+use crate::engine::work::upload::dedup_copy::has_source;
+use crate::env::now_ms;
+use crate::local::Root;
+use crate::model::key::may_be_one;
+use crate::model::{
+    Base, Batch, Change, ChangeId, Due, FolderId, Local, Outcome, RelPath, Relocation, Remote, RemoteChange, RemotePath,
+};
+use crate::plan::rename::cycles::{Together, searches, together};
+use crate::plan::rename::detect::{Below, How, MOST, Old, Spelling, by_way, candidate, same_file, spelling};
+use crate::store::{Looked, Planned, RowBelow, StoreError};
+
+/// Proposals wait this long for company: a worker looks at many rows at once.
+const GATHER: Duration = Duration::from_millis(50);
+/// A scan that still runs is waited for so long: the rows that it makes below a renamed directory then go with the move.
+const SCANNING: Duration = MOMENTS;
+/// A proposal that could not be looked at, or has others at work in its paths, for this long is none.
+const LONGEST: Duration = Duration::from_secs(30);
+/// What was at a new place may be told of elsewhere for so long, and longer while a scan runs.
+const TOLD: Duration = Duration::from_secs(1);
+/// Files of base that are read at once.
+const PAGE: usize = 1_000;
+
+/// How the files below a directory stand, the paths that need no other look, and those that do.
+type Compared = (Below, HashSet<RelPath>, Vec<RelPath>);
+
+/// What a look at a directory's files found beside their being the same.
+struct Seen {
+    /// Rows that go with the move.
+    rows: Vec<Looked>,
+    /// New paths that have to be looked at after it.
+    others: Vec<RelPath>,
+}
+
+/// What a look at a proposal gave.
+enum Verdict {
+    /// It is so.
+    Go(Box<Planned>, Seen),
+    /// It is not, or cannot be done.
+    No,
+    /// It cannot be said yet.
+    Later,
+}
+
+/// The committer's part.
+pub(crate) struct Mover {
+    account: Arc<Account>,
+    /// Rows that were looked at before a staged move, and go with it.
+    looked: HashMap<ChangeId, Vec<Looked>>,
+}
+
+impl Mover {
+    pub(crate) fn new(account: Arc<Account>) -> Self {
+        Self { account, looked: HashMap::new() }
+    }
+
+    /// The rows that go with these moves.
+    pub(crate) fn take_looked(&mut self, changes: &[Change]) -> HashMap<ChangeId, Vec<Looked>> {
+        changes.iter().filter_map(|change| Some((change.id, self.looked.remove(&change.id)?))).collect()
+    }
+
+    /// Looks at what is proposed, and stages what is so. Gives whether some of it has to wait.
+    pub(crate) async fn stage(&mut self) -> Result<bool, Fatal> {
+        let account = Arc::clone(&self.account);
+        let proposed = account.moves.snapshot();
+        if proposed.is_empty() {
+            return Ok(false);
+        }
+        let moving = account.store.moving().await?;
+        let mut waits = false;
+        for folder in &account.folders {
+            let mine: Vec<_> = proposed.iter().filter(|((of, _), _)| *of == folder.id).collect();
+            if mine.is_empty() {
+                continue;
+            }
+            let ages = || mine.iter().map(|(_, proposal)| proposal.since.elapsed());
+            let fresh = ages().all(|age| age < SCANNING);
+            let gathers = ages().any(|age| age < GATHER) && ages().all(|age| age < GATHER * 10);
+            if gathers
+                || moving.contains(&folder.id)
+                || folder.now().root_trouble.is_some()
+                || account.remote.folders_without_root().contains(&folder.id)
+                || folder.now().scans > 0 && fresh
+            {
+                waits = true;
+                continue;
+            }
+            let mine: Vec<_> = mine.into_iter().map(|((_, to), proposal)| (to.clone(), proposal.clone())).collect();
+            let (ours, of) = (Arc::clone(&account), Arc::clone(folder));
+            let summary = account.store.summary(folder.id).await?;
+            let searches = searches(summary.due + summary.claimed + summary.staged_uploads + summary.staged_deletes);
+            let mine = blocking(move || with_room(&ours, &of, &mine, searches)).await?;
+            let groups = together(&mine.iter().map(step).collect::<Vec<_>>());
+            let now: BTreeSet<usize> = groups.iter().flat_map(|group| group.steps.iter().copied()).collect();
+            // What is not among them is proposed again by its row, should it still be so by then.
+            let rest = mine.iter().enumerate().filter(|(i, _)| !now.contains(i));
+            rest.for_each(|(_, (to, _))| account.moves.done(folder.id, to));
+            waits |= !self.stage_groups(folder, &mine, &groups).await?;
+        }
+        if !waits {
+            account.store.poke();
+        }
+        Ok(waits)
+    }
+
+    /// Looks at groups of moves, and stages those that are so. Gives whether none has to wait.
+    async fn stage_groups(
+        &mut self,
+        folder: &Arc<Folder>,
+        mine: &[Proposed],
+        groups: &[Together],
+    ) -> Result<bool, Fatal> {
+        let account = Arc::clone(&self.account);
+        let (mut plans, mut all_seen, mut done) = (Vec::new(), Vec::new(), true);
+        for group in groups {
+            let members: Vec<_> = group.steps.iter().filter_map(|i| mine.get(*i)).collect();
+            match self.look_at_group(folder, &members, group.circle).await? {
+                Some((planned, seen)) if !planned.is_empty() => {
+                    plans.push(planned);
+                    all_seen.push((members, seen));
+                }
+                Some(_) => {}
+                None => done = false,
+            }
+        }
+        // What others work at is waited for, and then done without: nothing is written, and nobody woken, for that.
+        let free = account.store.are_free(plans.clone()).await?;
+        let (mut free_plans, mut free_seen) = (Vec::new(), Vec::new());
+        for ((free, plan), (members, seen)) in free.into_iter().zip(plans).zip(all_seen) {
+            if free {
+                free_plans.push(plan);
+                free_seen.push((members, seen));
+            } else if members.iter().any(|(_, proposal)| proposal.since.elapsed() >= LONGEST) {
+                for (to, proposal) in members {
+                    refuse(&account, folder.id, &proposal.from, to);
+                    account.moves.done(folder.id, to);
+                }
+            } else {
+                done = false;
+            }
+        }
+        let (plans, mut all_seen) = (free_plans, free_seen);
+        let now = now_ms();
+        let others =
+            all_seen.iter_mut().flat_map(|(_, seen): &mut (_, Vec<Seen>)| seen).flat_map(|seen| seen.others.drain(..));
+        let due = others.map(|path| Due { path, size: 0, due_at: now }).collect();
+        // Before the moves, so that a stop between the two forgets none. Nothing is claimed there before those are settled.
+        account.store.enqueue(folder.id, due, now).await?;
+        for (ids, (members, seen)) in account.store.stage_together(plans, now).await?.into_iter().zip(all_seen) {
+            done &= ids.is_some();
+            for ((id, seen), (to, _)) in ids.into_iter().flatten().zip(seen).zip(members) {
+                self.looked.insert(id, seen.rows);
+                account.moves.done(folder.id, to);
+            }
+        }
+        Ok(done)
+    }
+
+    /// Looks at moves that are made one after the other: all are so, or none is made. `None`: it cannot be said yet.
+    async fn look_at_group(
+        &self,
+        folder: &Arc<Folder>,
+        group: &[&Proposed],
+        circle: bool,
+    ) -> Result<Option<(Vec<Planned>, Vec<Seen>)>, Fatal> {
+        let moves = &self.account.moves;
+        let (mut plans, mut all_seen, mut so, mut later) = (Vec::new(), Vec::new(), true, false);
+        for (to, proposal) in group.iter().copied() {
+            let leaves = group.iter().any(|(_, other)| other.from == *to);
+            let comes = group.iter().any(|(other, _)| *other == proposal.from);
+            let may_come = folder.now().scans > 0 || proposal.since.elapsed() < TOLD;
+            match self.look(folder, to, proposal, Mates { leaves, comes, may_come }).await? {
+                Verdict::Go(mut planned, seen) => {
+                    if circle && plans.is_empty() && planned.relocation.via.is_none() {
+                        let via = by_way(&planned.relocation.to, now_ms());
+                        so &= via.is_ok();
+                        planned.relocation.via = via.ok();
+                    }
+                    plans.push(*planned);
+                    all_seen.push(seen);
+                }
+                Verdict::Later if proposal.since.elapsed() < LONGEST => later = true,
+                Verdict::No | Verdict::Later => {
+                    tracing::debug!(from = %proposal.from, %to, "no move");
+                    refuse(&self.account, folder.id, &proposal.from, to);
+                    so = false;
+                }
+            }
+        }
+        if !so {
+            // The others would find their places taken: what is left of them is proposed anew.
+            group.iter().for_each(|(to, _)| moves.done(folder.id, to));
+            return Ok(Some((Vec::new(), Vec::new())));
+        }
+        Ok((!later).then_some((plans, all_seen)))
+    }
+
+    async fn look(
+        &self,
+        folder: &Arc<Folder>,
+        to: &RelPath,
+        proposal: &Proposal,
+        mates: Mates,
+    ) -> Result<Verdict, Fatal> {
+        let (account, folder) = (Arc::clone(&self.account), Arc::clone(folder));
+        let (to, proposal) = (to.clone(), proposal.clone());
+        blocking(move || {
+            // Keys that nobody could guess are known for the old places only.
+            if account.store.has_odd_keys_blocking(folder.id, &proposal.from)? {
+                return Ok(Verdict::No);
+            }
+            let root = folder.root.pin();
+            let look = Look { account: &account, folder: &folder, root, to: &to, from: &proposal.from, mates };
+            if proposal.dir { look.dir() } else { look.file(proposal.how) }
+        })
+        .await
+    }
+
+    /// Takes back staged moves that are not so any more; those that are halfway go on.
+    pub(crate) async fn look_again(&mut self) -> Result<(), Fatal> {
+        let account = Arc::clone(&self.account);
+        let staged = account.store.staged_moves().await?;
+        let old: Vec<_> = staged.into_iter().filter(|change| !self.looked.contains_key(&change.id)).collect();
+        if old.is_empty() {
+            return Ok(());
+        }
+        let ours = Arc::clone(&account);
+        let not_so = blocking(move || {
+            let mut not_so = Vec::new();
+            for change in &old {
+                if !still_so(&ours, change)? {
+                    not_so.push(change.id);
+                }
+            }
+            Ok(not_so)
+        })
+        .await?;
+        account.store.withdraw(not_so, now_ms()).await?;
+        Ok(())
+    }
+}
+
+/// It is no move. If only letters were changed, base knows one directory under two spellings for a while.
+fn refuse(account: &Account, folder: FolderId, from: &RelPath, to: &RelPath) {
+    account.moves.refuse(folder, from, to, false);
+    if spelling(from, to) == Spelling::Letters {
+        account.remote.compare_again(folder, true);
+    }
+}
+
+/// Whether a staged move is what the disk says.
+fn still_so(account: &Account, change: &Change) -> Result<bool, StoreError> {
+    let RemoteChange::Relocate(relocation) = &change.what else { return Ok(true) };
+    let Some(folder) = account.folder(change.folder) else { return Ok(false) };
+    let root = folder.root.pin();
+    let now = root.observe(&change.path);
+    let so = match (&relocation.base, now) {
+        (Some(base), Local::File(stat)) if relocation.alike => base.stat == stat && has_source(account, relocation)?,
+        (Some(base), Local::File(stat)) => same_file(base, &stat),
+        (None, Local::Dir) => {
+            stands(&root, &relocation.source) == Local::Absent
+                || seems_moved(account, folder, &root, &relocation.source, &change.path)?
+        }
+        // On its way by another name: it has to go on, whatever became of it here.
+        _ => false,
+    };
+    Ok(so && folder.vouch(&root).is_ok())
+}
+
+/// What others of its round do about a move's places.
+#[derive(Debug, Clone, Copy)]
+struct Mates {
+    /// What base has at the new path leaves it first.
+    leaves: bool,
+    /// What lies at the old path now comes from elsewhere.
+    comes: bool,
+    /// It may yet be told where something has gone.
+    may_come: bool,
+}
+
+/// One proposal, looked at.
+struct Look<'a> {
+    account: &'a Account,
+    folder: &'a Folder,
+    root: Root,
+    from: &'a RelPath,
+    to: &'a RelPath,
+    mates: Mates,
+}
+
+impl Look<'_> {
+    fn dir(&self) -> Result<Verdict, StoreError> {
+        let (store, folder) = (&self.account.store, self.folder);
+        // Before the disk is: what changes from now on has another generation.
+        let mut rows = store.rows_below_blocking(folder.id, self.from)?;
+        let behind = rows.len();
+        rows.extend(store.rows_below_blocking(folder.id, self.to)?);
+        if !self.mates.leaves && store.agreed_below_blocking(folder.id, self.to)? {
+            return Ok(if self.mates.may_come { Verdict::Later } else { Verdict::No });
+        }
+        let old = stands(&self.root, self.from);
+        let left = old == Local::Absent;
+        let Some((found, clean, mut others)) = self.compare(left)? else { return Ok(Verdict::Later) };
+        let here = (stands(&self.root, self.from), self.root.observe(self.to));
+        if folder.vouch(&self.root).is_err() || here.0 != old {
+            return Ok(Verdict::Later);
+        }
+        // One folder in Dropbox, whatever is in it.
+        let one = spelling(self.from, self.to) == Spelling::Letters && found.all() <= MOST;
+        if !left && (old != Local::Dir || one) || here.1 != Local::Dir || !found.is_moved() && !one {
+            return Ok(Verdict::No);
+        }
+        match self.remote(self.from)? {
+            None => return Ok(Verdict::Later),
+            Some(Remote::Folder | Remote::Unlisted) => {}
+            Some(Remote::File { .. } | Remote::Absent) => return Ok(Verdict::No),
+        }
+        if !self.is_free()? {
+            return Ok(Verdict::No);
+        }
+        if !left {
+            // Directories that stand where base loses one of that name: no event tells of them.
+            let dirs = store.agreed_dirs_below_blocking(folder.id, self.from)?.into_iter();
+            others.extend(dirs.filter(|dir| self.root.observe(dir) == Local::Dir));
+            if !self.mates.comes {
+                others.push(self.from.clone());
+            }
+        }
+        // What was agreed on among the directories goes along, too.
+        let is_clean = |row: &RowBelow| clean.contains(&row.path) || row.path != *self.to && self.was_agreed(&row.path);
+        let looked = rows.iter().enumerate().filter(|(i, row)| if *i < behind { left } else { is_clean(row) });
+        let looked = looked.filter(|(_, row)| row.path != *self.to).map(|(_, row)| (row.id, row.generation)).collect();
+        Ok(self.go(&rows, Seen { rows: looked, others }, None, false))
+    }
+
+    /// Every file of base below the old path, looked at under the new one; which of them need no other look, and which do. `None`: one of them cannot
+    /// be seen.
+    fn compare(&self, left: bool) -> Result<Option<Compared>, StoreError> {
+        let (mut found, mut clean, mut others) = (Below::default(), HashSet::new(), Vec::new());
+        let mut after: Option<RelPath> = None;
+        loop {
+            let page = self.account.store.base_below_blocking(self.folder.id, self.from, after.as_ref(), PAGE)?;
+            let Some((last, _)) = page.last() else { return Ok(Some((found, clean, others))) };
+            after = Some(last.clone());
+            for (path, base) in &page {
+                let Some(at) = path.moved(self.from, self.to) else { continue };
+                if !left && matches!(self.root.observe(path), Local::File(now) if same_file(base, &now)) {
+                    found.stayed += 1;
+                    others.extend([at, path.clone()]);
+                    continue;
+                }
+                match self.root.observe(&at) {
+                    _ if self.folder.ignored(&at, false).is_some() => found.missing += 1,
+                    Local::File(now) if same_file(base, &now) => {
+                        found.same += 1;
+                        if now == base.stat {
+                            clean.insert(at);
+                        }
+                    }
+                    Local::File(_) => {
+                        found.changed += 1;
+                        others.push(at);
+                    }
+                    Local::Unknown(_) => return Ok(None),
+                    Local::Absent | Local::Dir | Local::Other(_) => {
+                        found.missing += 1;
+                        others.push(at);
+                    }
+                }
+            }
+            if found.all() > MOST {
+                return Ok(Some((found, clean, others)));
+            }
+        }
+    }
+
+    /// Whether a directory below the new path is one that was agreed on below the old one.
+    fn was_agreed(&self, path: &RelPath) -> bool {
+        let Some(old) = path.moved(self.to, self.from) else { return false };
+        self.account.store.agreed_dir_blocking(self.folder.id, &old).unwrap_or(false)
+            && self.root.observe(path) == Local::Dir
+    }
+
+    fn file(&self, how: How) -> Result<Verdict, StoreError> {
+        let (store, folder) = (&self.account.store, self.folder);
+        let mut rows = store.rows_below_blocking(folder.id, self.from)?;
+        rows.extend(store.rows_below_blocking(folder.id, self.to)?);
+        let Some(base) = store.base_blocking(folder.id, self.from)? else { return Ok(Verdict::No) };
+        if !self.mates.leaves && store.agreed_below_blocking(folder.id, self.to)? {
+            return Ok(if self.mates.may_come { Verdict::Later } else { Verdict::No });
+        }
+        let Local::File(now) = self.root.observe(self.to) else { return Ok(Verdict::No) };
+        let old = old(&self.root, self.from, &base, &now);
+        let left = stands(&self.root, self.from) == Local::Absent;
+        if folder.vouch(&self.root).is_err() || old == Old::Unknown {
+            return Ok(Verdict::Later);
+        }
+        let meant = candidate(&base, &now, old, folder.mode);
+        if meant.is_none() || meant == Some(How::Copy) && how == How::Move {
+            return Ok(Verdict::No);
+        }
+        let theirs = match self.remote(self.from)? {
+            None => return Ok(Verdict::Later),
+            Some(remote) => remote,
+        };
+        let known = match &theirs {
+            Remote::Unlisted => true,
+            Remote::File { content_hash, .. } if how == How::Copy => *content_hash == Some(base.content_hash),
+            Remote::File { id, rev, .. } => base.file_id.as_ref().map_or(*rev == base.rev, |known| known == id),
+            Remote::Absent | Remote::Folder => false,
+        };
+        if !known || !self.is_free()? {
+            return Ok(Verdict::No);
+        }
+        // After a copy the old path is still to be decided.
+        let gone = rows.iter().filter(|row| left && how == How::Move && row.path == *self.from);
+        let looked = gone.map(|row| (row.id, row.generation)).collect();
+        let seen = Seen { rows: looked, others: Vec::new() };
+        Ok(self.go(&rows, seen, Some(Base { stat: now, ..base }), how == How::Copy))
+    }
+
+    fn go(&self, rows: &[RowBelow], seen: Seen, base: Option<Base>, copy: bool) -> Verdict {
+        let (from, to) = (self.folder.home(self.from), self.folder.home(self.to));
+        let via = (spelling(self.from, self.to) == Spelling::Letters).then(|| by_way(&to, now_ms()));
+        let Ok(via) = via.transpose() else { return Verdict::No };
+        let relocation = Relocation { from, to, source: self.from.clone(), base, copy, alike: false, via };
+        let generation = rows.iter().find(|row| row.path == *self.to).map(|row| row.generation);
+        let (folder, path) = (self.folder.id, self.to.clone());
+        Verdict::Go(Box::new(Planned { folder, path, generation, relocation }), seen)
+    }
+
+    /// What Dropbox has at a path; `None`: the listing has to catch up first.
+    fn remote(&self, path: &RelPath) -> Result<Option<Remote>, StoreError> {
+        let view = self.account.remote.view_blocking(self.account, self.folder.id, path)?;
+        if view.late {
+            self.account.remote.hurry(self.folder.id);
+        }
+        Ok((!view.late).then_some(view.remote))
+    }
+
+    /// Whether nothing is known to be at the new place; Dropbox itself is the judge.
+    fn is_free(&self) -> Result<bool, StoreError> {
+        if self.mates.leaves || may_be_one(self.from.as_str(), self.to.as_str()) {
+            return Ok(true);
+        }
+        let view = self.account.remote.view_blocking(self.account, self.folder.id, self.to)?;
+        Ok(matches!(view.remote, Remote::Absent | Remote::Unlisted))
+    }
+}
+
+/// Whether what was to be done is done.
+pub(crate) fn is_done(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Settled(_) | Outcome::SettledDir(_) | Outcome::Moved(_) | Outcome::Replaced)
+}
+
+/// The cache may show these places as they were until it has caught up. Said before base knows of the commit, so that no worker sees the new base
+/// beside the old listing.
+pub(crate) fn echo(account: &Account, batch: &Batch, outcomes: &[(ChangeId, Outcome)]) {
+    let mut committed: BTreeMap<FolderId, Vec<RemotePath>> = BTreeMap::new();
+    // What was refused changed nothing, and what the cache shows there is what has to be known now.
+    let changed = |outcome: &Outcome| is_done(outcome) || *outcome == Outcome::Halfway;
+    let done: BTreeSet<ChangeId> = outcomes.iter().filter(|(_, o)| changed(o)).map(|(id, _)| *id).collect();
+    for change in batch.changes.iter().filter(|change| done.contains(&change.id)) {
+        if let RemoteChange::Relocate(relocation) = &change.what {
+            let places = [&relocation.from, relocation.next(), &relocation.to].map(Clone::clone);
+            if relocation.alike {
+                committed.entry(change.folder).or_default().push(relocation.to.clone());
+            } else if relocation.base.is_none() {
+                account.remote.echo_trees(change.folder, places);
+                account.moves.moved(change.folder);
+            } else {
+                committed.entry(change.folder).or_default().extend(places);
+            }
+        } else if let Some(folder) = account.folder(change.folder) {
+            // Where nothing comes down, too: that Dropbox lacks what was just sent is not to be believed.
+            let places = committed.entry(change.folder).or_default();
+            places.push(change.what.place().clone());
+            // The folders above it may have been made by this very commit.
+            if matches!(change.what, RemoteChange::Upload { .. } | RemoteChange::CreateFolder { .. }) {
+                let above = std::iter::successors(change.path.parent(), RelPath::parent);
+                places.extend(above.take_while(|dir| !dir.is_root()).map(|dir| folder.home(&dir)));
+            }
+        }
+    }
+    for (folder, places) in committed {
+        account.remote.echo(folder, places);
+    }
+}

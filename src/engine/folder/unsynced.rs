@@ -1,0 +1,112 @@
+//! Paths that are not synced any more. What both sides had agreed on there is forgotten, and nothing is touched on either side: what happens there
+//! from now on is nobody's business, and should the path be synced again, both sides meet as for the first time, which deletes nothing.
+//!
+//! A changed configuration is seen at the start, before any work; a changed `.ferryboxignore` by the scan that follows it.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::config;
+use crate::engine::folder::Folder;
+use crate::engine::heartbeat::on_the_disk;
+use crate::engine::work::worker::failed;
+use crate::env::now_ms;
+use crate::model::{Failure, Job, RelPath, RemotePath, Settled};
+use crate::plan::name::ignore::{NESTED, Rules, Source, Why};
+use crate::store::{Store, StoreError};
+
+/// Paths that are forgotten in one step.
+const TOGETHER: usize = 10_000;
+
+/// The rules of the configuration, as they are remembered.
+#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Said {
+    ignore: Vec<String>,
+    exclude: Vec<String>,
+    /// Whether symlinks are left alone without a word.
+    #[serde(default)]
+    silent_symlinks: bool,
+    /// Whether files of patterns are this device's own.
+    #[serde(default)]
+    own_files: bool,
+}
+
+/// What becomes of the row of an ignored path; `agreed`: both sides agree on something there; `down`: changes in Dropbox come down there; `news`: and
+/// there is one.
+pub(crate) fn settled(why: &Why, job: &Job, agreed: bool, down: bool, news: bool) -> Settled {
+    match &why.source {
+        Source::Unreadable(_, failure) if news && failure.code == "type" => failed(job, failure.clone()),
+        // It may be synced again in a moment. A change here is found by a scan then; of one in Dropbox only this row knows. What is below a symlink, or
+        // is another daemon's, is told where that begins, and is nobody's business until it ends.
+        Source::Unreadable(_, failure) if down && ![NESTED, "type"].contains(&failure.code.as_str()) => {
+            let wait = Failure::retry(&failure.code, format!("its directory cannot be read: {}", failure.text));
+            failed(job, wait)
+        }
+        Source::Unreadable(..) => Settled::Nothing,
+        _ if agreed => Settled::InSync(None),
+        _ => Settled::Nothing,
+    }
+}
+
+/// Forgets what was agreed on where the configuration's rules say, or said at the last start, that nothing is synced. Until this has ended, the old
+/// rules stand in the database: a crash in the middle costs that it is done again.
+pub(crate) async fn forget(store: &Store, folder: &Folder, config: &config::Folder) -> Result<(), StoreError> {
+    let key = format!("folder.{}.unsynced", folder.id.0);
+    let said = Said {
+        ignore: config.ignore.clone(),
+        exclude: config.exclude.iter().map(|path| path.as_str().to_owned()).collect(),
+        silent_symlinks: !config.report_symlinks,
+        own_files: config.own_ignore_files,
+    };
+    let old: Said = store.meta(&key).await?.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+    if old == said {
+        return Ok(());
+    }
+    // Patterns that could be read once can be read again; if not, they are left out.
+    let exclude: Vec<RemotePath> = old.exclude.iter().filter_map(|path| RemotePath::parse(path).ok()).collect();
+    let old = Rules::new(&old.ignore)
+        .or_else(|_| Rules::new(&[]))
+        .ok()
+        .map(|rules| Arc::new(rules.excluding(&exclude).with_own_files(old.own_files)));
+    let new = Rules::new(&config.ignore)
+        .ok()
+        .map(|rules| Arc::new(rules.excluding(&config.exclude).with_own_files(config.own_ignore_files)));
+    let rules = [old, new];
+    loop {
+        let (at, id, rules) = (store.clone(), folder.id, rules.clone());
+        let found = on_the_disk(move || {
+            at.known_paths_blocking(id, TOGETHER, &mut |path: &RelPath, is_dir| {
+                rules.iter().flatten().any(|rules| unsynced(rules, path, is_dir))
+            })
+        });
+        let found = match found.await {
+            Ok(found) => found?,
+            // Not now: the old rules stay, and the next start tries again.
+            Err(_) => return Ok(()),
+        };
+        if found.is_empty() {
+            break;
+        }
+        tracing::info!(
+            folder = folder.id.0,
+            paths = found.len(),
+            "not synced any more: nothing is deleted on either side"
+        );
+        store.disagree(folder.id, found, now_ms()).await?;
+    }
+    // What only Dropbox has may be wanted now.
+    store.compare_anew().await?;
+    // And what was given up may be no problem any more.
+    store.wake(folder.id, &RelPath::root(), now_ms()).await?;
+    if let Ok(text) = serde_json::to_string(&said) {
+        store.set_meta(&key, &text).await?;
+    }
+    Ok(())
+}
+
+/// By the configuration alone: the files of patterns in the tree have not changed by it.
+fn unsynced(rules: &Rules, path: &RelPath, is_dir: bool) -> bool {
+    let why = rules.matched(path, is_dir, &|_| Ok(None));
+    why.is_some_and(|why| matches!(why.source, Source::Config | Source::Excluded))
+}

@@ -1,0 +1,438 @@
+//! From hints to rows: the watcher's events and the scanner's findings become "look at this path again".
+//!
+//! Events are hints, never facts: each is looked at with `lstat`, and a new directory is scanned after its watch is in place, since files
+//! made before that were seen by nobody. Whatever cannot be told apart becomes a scan.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+
+use self::scanning::ScanRun;
+use crate::engine::account::{Account, Fatal};
+use crate::engine::folder::Folder;
+use crate::engine::folder::attach;
+use crate::engine::heartbeat::{on_the_disk, on_the_disk_unless_silent, rest, strike};
+use crate::engine::metrics::lock;
+use crate::engine::overlooked::Overlooked;
+use crate::engine::{local_removal, rename_proposals};
+use crate::env::{chance, moment, ms, now_ms};
+use crate::local::{Ignored, Seen, Watcher};
+use crate::model::{Due, Local, RelPath};
+use crate::plan::time::debounce;
+use crate::store::StoreError;
+
+mod scanning;
+#[cfg(test)]
+mod tests;
+
+/// Rows that one transaction takes, at most.
+const TOGETHER: usize = 1000;
+/// How long events are gathered before they are looked at: one `lstat` for many events of one path.
+const GATHER: Duration = Duration::from_millis(30);
+/// How often folders that cannot be watched wholly are scanned.
+const POLL: Duration = Duration::from_mins(1);
+/// A watcher that dies so soon after another one is not replaced at once.
+const YOUNG: Duration = Duration::from_secs(if cfg!(test) { 5 } else { 50 });
+/// How often it is looked whether the root is still there, or there again.
+const ROOT_CHECK: Duration = Duration::from_secs(2);
+
+/// How often a `.ferryboxignore` that cannot be read is tried again: at first, and at last.
+const RULES: Duration = Duration::from_secs(2);
+const RULES_AT_MOST: Duration = Duration::from_mins(1);
+
+/// An order to look at a subtree now.
+#[derive(Debug)]
+pub(crate) struct Look {
+    /// Where.
+    pub(crate) under: RelPath,
+    /// Told when the scan has ended.
+    pub(crate) done: Option<oneshot::Sender<()>>,
+}
+
+/// One folder's intake.
+pub(crate) struct Intake {
+    account: Arc<Account>,
+    folder: Arc<Folder>,
+    watcher: Option<Arc<Watcher>>,
+    seen: mpsc::Receiver<Seen>,
+    next_scan: Instant,
+    next_check: Instant,
+    /// When the last watcher died, and until when no other is started after one that died young.
+    died: Option<Instant>,
+    next_watch: Instant,
+    /// When `.ferryboxignore` files that cannot be read are looked at again, and the pause after that.
+    next_rules: Instant,
+    rules_pause: Duration,
+    overlooked: Overlooked,
+}
+
+/// What an intake has to do next.
+enum Next {
+    Check,
+    Look(Look),
+    Scan,
+    Seen(Seen),
+}
+
+/// Events that the watcher may hold back; more are a rescan.
+const SEEN_LIMIT: usize = 65_536;
+
+impl Intake {
+    /// Watching begins with the first step; watches are placed by the first scan.
+    pub(crate) fn new(account: Arc<Account>, folder: Arc<Folder>) -> Self {
+        let now = Instant::now();
+        Self {
+            account,
+            folder,
+            watcher: None,
+            seen: mpsc::channel(1).1,
+            next_scan: now,
+            next_check: now,
+            died: None,
+            next_watch: now,
+            next_rules: now,
+            rules_pause: RULES,
+            overlooked: Overlooked::default(),
+        }
+    }
+
+    /// Scans once, then follows the events for ever.
+    pub(crate) async fn run(mut self) -> Result<(), Fatal> {
+        let folder = Arc::clone(&self.folder);
+        let mut looks = folder.looks.lock().await;
+        self.watch().await?;
+        loop {
+            folder.beat.strike();
+            strike();
+            self.step(&mut looks).await?;
+        }
+    }
+
+    /// One unit of work: a whole scan, an order, a look at the root, or one gathering of events.
+    async fn step(&mut self, looks: &mut mpsc::Receiver<Look>) -> Result<(), Fatal> {
+        let next = rest(async {
+            tokio::select! {
+                biased;
+                () = tokio::time::sleep_until(self.next_check) => Next::Check,
+                Some(look) = looks.recv() => Next::Look(look),
+                () = tokio::time::sleep_until(self.next_scan) => Next::Scan,
+                seen = self.seen.recv(), if self.watcher.is_some() => {
+                    tokio::time::sleep(GATHER).await;
+                    // Whoever sends this says so when it ends, unless it panics.
+                    Next::Seen(seen.unwrap_or_else(|| Seen::Dead("its thread broke off".to_owned())))
+                }
+            }
+        })
+        .await;
+        match next {
+            Next::Check => self.check_root().await,
+            Next::Look(look) => {
+                // Whoever asks wants to know of the root as it is now.
+                self.check_root().await?;
+                // Events that the kernel has already told of come first, or the answer would be older than the question.
+                self.drain().await?;
+                self.scan(look.under).await?;
+                if let Some(done) = look.done {
+                    let _ = done.send(());
+                }
+                Ok(())
+            }
+            Next::Scan => self.scan(RelPath::root()).await,
+            Next::Seen(seen) => self.take(seen).await,
+        }
+    }
+
+    /// A root that vanished may have sent no event, and one that comes back sends none: both are looked for.
+    async fn check_root(&mut self) -> Result<(), Fatal> {
+        if self.folder.now().root_trouble.is_none() {
+            let folder = Arc::clone(&self.folder);
+            // What it finds is in the folder's own state.
+            blocking(move || Ok(folder.verify().is_ok())).await?;
+        }
+        if self.folder.now().root_trouble.is_some() {
+            if attach::again(&self.account.store, &self.folder).await? {
+                // The old watches are on the old directories.
+                self.watch().await?;
+                self.scan(RelPath::root()).await?;
+            } else {
+                self.account.store.poke();
+            }
+        }
+        self.next_check = Instant::now() + ROOT_CHECK;
+        self.check_rules().await?;
+        self.overlooked.step(&self.account, &self.folder).await?;
+        Ok(())
+    }
+
+    /// Nothing is synced where a `.ferryboxignore` cannot be read, and no event says that it can be again: it is tried again now and then. What
+    /// was missed meanwhile is found by the scan of its directory, which is where it is read.
+    async fn check_rules(&mut self) -> Result<(), Fatal> {
+        if Instant::now() < self.next_rules {
+            return Ok(());
+        }
+        let unreadable = self.folder.rules.unreadable();
+        self.rules_pause = if unreadable.is_empty() { RULES } else { (self.rules_pause * 2).min(RULES_AT_MOST) };
+        self.next_rules = Instant::now() + self.rules_pause;
+        for dir in unreadable {
+            self.scan(dir).await?;
+        }
+        Ok(())
+    }
+
+    async fn drain(&mut self) -> Result<(), Fatal> {
+        match self.seen.try_recv() {
+            Ok(seen) => self.take(seen).await,
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// Looks at one event and all that wait behind it.
+    async fn take(&mut self, first: Seen) -> Result<(), Fatal> {
+        let (mut paths, mut scans) = (BTreeSet::new(), BTreeSet::new());
+        let mut next = Some(first);
+        while let Some(seen) = next {
+            match seen {
+                Seen::Path(path) => {
+                    paths.insert(path);
+                }
+                // Looked at first: a file may have been there, or be there again by now.
+                Seen::NewDir(path) | Seen::GoneDir(path) => {
+                    paths.insert(path);
+                }
+                Seen::Rescan { under, reason } => {
+                    tracing::info!(account = %self.account.name, %reason, "scanning again");
+                    scans.insert(under);
+                }
+                Seen::Dead(reason) => self.restart_watcher(&reason).await?,
+            }
+            next = self.seen.try_recv().ok();
+        }
+        self.account.hurry_offline();
+        let mut gone = Vec::new();
+        if !paths.is_empty() {
+            let dirs;
+            (dirs, gone) = self.look(paths).await?;
+            scans.extend(dirs);
+        }
+        // A scan covers everything below it.
+        let mut last: Option<RelPath> = None;
+        for under in scans {
+            if last.as_ref().is_some_and(|last| under.is_under(last)) {
+                continue;
+            }
+            self.scan(under.clone()).await?;
+            last = Some(under);
+        }
+        rename_proposals::gone(&self.account, &self.folder, gone).await
+    }
+
+    /// Looks at paths and enqueues them; gives back the directories among them, which have to be scanned, and those that are none any more.
+    async fn look(&self, paths: BTreeSet<RelPath>) -> Result<(Vec<RelPath>, Vec<RelPath>), Fatal> {
+        let (account, folder) = (Arc::clone(&self.account), Arc::clone(&self.folder));
+        let handle = Handle::current();
+        let settle = ms(account.config.watch.settle);
+        blocking(move || {
+            let (mut dirs, mut gone, mut due) = (Vec::new(), Vec::new(), Vec::new());
+            for path in paths {
+                let now = now_ms();
+                let size = match folder.root.observe(&path) {
+                    Local::Dir => {
+                        dirs.push(path.clone());
+                        // A file was here: what became of it is to be decided, too. And where folders meet, so is the directory itself.
+                        let known = account.store.agreed_dir_blocking(folder.id, &path)?
+                            && !account.store.is_wedged_blocking(folder.id, &path)?;
+                        let is_news = folder.comes_down() && !known && !path.is_root();
+                        // Or it is about to be in base: its commit may be under way. Asked in this order, since a row becomes base.
+                        let is_on_its_way = account.store.has_row_blocking(folder.id, &path)?;
+                        if !is_news && !is_on_its_way && account.store.base_blocking(folder.id, &path)?.is_none() {
+                            continue;
+                        }
+                        0
+                    }
+                    Local::Unknown(_) => 0,
+                    // A directory that was moved away, or replaced, takes its files along, and only it has an event.
+                    other => {
+                        if account.store.knows_below_blocking(folder.id, &path)? {
+                            gone.push(path.clone());
+                        }
+                        if let Local::File(stat) = other { stat.size } else { 0 }
+                    }
+                };
+                // The file that was to bring its directory to Dropbox has gone: now the directory has to go there by itself.
+                if folder.comes_down()
+                    && let Some(above) = path.parent().filter(|above| !above.is_root())
+                    && folder.root.observe(&path) == Local::Absent
+                    && !account.store.agreed_dir_blocking(folder.id, &above)?
+                {
+                    due.push(Due { path: above, size: 0, due_at: debounce::due_at(now, now, settle, true) });
+                }
+                let empty = size == 0;
+                due.push(Due { path, size, due_at: debounce::due_at(now, now, settle, empty) });
+            }
+            for some in due.chunks(TOGETHER) {
+                handle.block_on(account.store.enqueue(folder.id, some.to_vec(), now_ms()))?;
+            }
+            Ok((dirs, gone))
+        })
+        .await
+    }
+
+    /// Another watcher takes its place, and a scan finds what was missed. One that dies young again and again is not worth a scan each time.
+    async fn restart_watcher(&mut self, reason: &str) -> Result<(), Fatal> {
+        let now = Instant::now();
+        let young = self.died.replace(now).is_some_and(|last| now - last < YOUNG);
+        let next = if young { "the folder is scanned every minute instead" } else { "another one was started" };
+        tracing::warn!(account = %self.account.name, %reason, "the watcher died; {next}");
+        if young {
+            self.next_watch = now + YOUNG;
+            self.watcher = None;
+        } else {
+            self.watch().await?;
+        }
+        if young || self.watcher.is_some() {
+            self.folder.set(|state| {
+                state.degraded =
+                    Some(format!("the watcher died ({reason}): {next}, and what was missed is looked for"));
+            });
+        }
+        self.next_scan = now;
+        Ok(())
+    }
+
+    /// Starts a watcher in the place of the last one, where events can be had. The disk is asked on a thread that may block.
+    async fn watch(&mut self) -> Result<(), Fatal> {
+        let (tx, seen) = mpsc::channel(SEEN_LIMIT);
+        self.seen = seen;
+        let folder = Arc::clone(&self.folder);
+        self.watcher = blocking(move || {
+            Ok(if let Some(kind) = folder.root.is_remote_fs() {
+                folder.set(|now| {
+                    now.degraded = Some(format!(
+                        "{kind} tells nothing of changes that are made elsewhere: the folder is scanned every minute instead"
+                    ));
+                });
+                None
+            } else {
+                start_watcher(&folder, tx)
+            })
+        })
+        .await?;
+        Ok(())
+    }
+
+    /// Scans one subtree and enqueues what differs from base.
+    async fn scan(&mut self, under: RelPath) -> Result<(), Fatal> {
+        let whole = under.is_root();
+        if whole && self.watcher.is_none() && Instant::now() >= self.next_watch {
+            // What kept it from being watched may be over.
+            self.watch().await?;
+        }
+        self.folder.set(|now| now.scans += 1);
+        let outcome = self.scan_blocking(under).await;
+        if whole && outcome.is_ok() && self.folder.comes_down() && self.folder.now().root_trouble.is_none() {
+            // Before the scan counts as ended: `run --once` would end in the middle of it.
+            let (account, folder) = (Arc::clone(&self.account), Arc::clone(&self.folder));
+            let purged = blocking(move || local_removal::purge(&account, &folder)).await;
+            purged.inspect_err(|_| self.folder.set(|now| now.scans = now.scans.saturating_sub(1)))?;
+        }
+        self.folder.set(|now| {
+            now.scans = now.scans.saturating_sub(1);
+            if let Ok(Some(limit)) = &outcome {
+                now.degraded = Some(limit.clone());
+            } else if whole && self.watcher.is_some() && outcome.is_ok() {
+                now.degraded = None;
+            }
+            now.scanned |= whole && outcome.is_ok();
+        });
+        if whole {
+            let degraded = self.folder.now().degraded.is_some();
+            let rescan = self.account.config.watch.rescan;
+            let wait = if degraded { POLL.min(rescan) } else { rescan };
+            // Jitter: many daemons on one host should not scan in step.
+            self.next_scan = Instant::now() + wait.mul_f64(0.9 + chance() * 0.2);
+            // After the purge: on a full disk this fails, and that makes room.
+            if outcome.is_ok() {
+                self.account.store.prune_hashes(now_ms()).await?;
+            }
+        }
+        self.account.store.poke();
+        outcome.map(|_| ())
+    }
+
+    async fn scan_blocking(&self, under: RelPath) -> Result<Option<String>, Fatal> {
+        let scan = ScanRun {
+            account: Arc::clone(&self.account),
+            folder: Arc::clone(&self.folder),
+            watcher: self.watcher.clone(),
+            handle: Handle::current(),
+        };
+        blocking(move || scan.run(&under)).await
+    }
+}
+
+fn start_watcher(folder: &Arc<Folder>, tx: mpsc::Sender<Seen>) -> Option<Arc<Watcher>> {
+    let rules = Arc::clone(folder);
+    let ignored: Ignored = Arc::new(move |path, is_dir| rules.ignored(path, is_dir).is_some());
+    match Watcher::start(folder.root.clone(), ignored, tx) {
+        Ok(watcher) => Some(Arc::new(watcher)),
+        Err(failure) => {
+            tracing::warn!(reason = %failure.text, "no watcher: the folder is scanned every minute instead");
+            folder.set(|now| {
+                now.degraded = Some(format!("{}; the folder is scanned every minute instead", failure.text));
+            });
+            None
+        }
+    }
+}
+
+/// Runs something that blocks on the threads made for that; a panic there ends the program, not just a task.
+pub(crate) async fn blocking<T: Send + 'static>(
+    f: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, Fatal> {
+    match on_the_disk(f).await {
+        Ok(outcome) => outcome.map_err(Fatal::Store),
+        Err(error) => Err(Fatal::Task(format!("a task on the disk died: {error}"))),
+    }
+}
+
+/// A disk that makes no step for as long does not answer.
+const SILENCE: Duration = Duration::from_secs(10);
+
+/// As [`blocking`], for who looks after several folders: `None` while this one's disk does not answer, which holds up no other folder. `f` only looks,
+/// since what it finds may be lost.
+pub(crate) async fn answered<T: Send + 'static>(
+    folder: &Arc<Folder>,
+    f: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<Option<T>, Fatal> {
+    if lock(&folder.unanswered).strong_count() > 0 {
+        return Ok(None);
+    }
+    let asked = Arc::new(());
+    let unanswered = Arc::downgrade(&asked);
+    let work = move || {
+        let outcome = f();
+        drop(asked);
+        outcome
+    };
+    match on_the_disk_unless_silent(SILENCE, work).await {
+        Ok(Some(outcome)) => outcome.map(Some).map_err(Fatal::Store),
+        Ok(None) => {
+            *lock(&folder.unanswered) = unanswered;
+            tracing::warn!(
+                folder = folder.id.0,
+                "the folder's disk does not answer: what waits there waits, and other folders go on"
+            );
+            Ok(None)
+        }
+        Err(error) => Err(Fatal::Task(format!("a task on the disk died: {error}"))),
+    }
+}
+
+/// When the next rows come due, as a moment to sleep until.
+pub(crate) fn until(at: Option<i64>) -> Instant {
+    at.map_or_else(|| Instant::now() + Duration::from_hours(1), moment)
+}

@@ -1,0 +1,338 @@
+//! The brake on what comes down: a comparison that would delete or overwrite most of a folder's files makes no rows before a person agrees.
+//!
+//! The cache itself always follows Dropbox; what waits is the work. The token names exactly the files and the revisions that would come over
+//! them, so that another wave has another token. What was approved stays approved until that comparison has ended, across restarts.
+//!
+//! What was approved here passes the guard, too, for exactly those files: a person is asked once for one wave.
+//!
+//! A file that turns up elsewhere in Dropbox, by its id or its content, was moved: that weighs nothing. In another listing of the account, too, which may
+//! tell of it later: what is held is weighed again when any of them has gone on.
+//!
+//! A wave that comes in slices is weighed together with what came down of late. A person's word, whichever it is, begins that count anew.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::engine::account::Account;
+use crate::engine::approvals;
+use crate::engine::gather::remote::{HeldChanges, Lane};
+use crate::env::now_ms;
+use crate::model::{FolderId, RelPath};
+use crate::plan::delete::burst::{Passed, Recent};
+use crate::plan::delete::guard::{LetThrough, Limits, Seal, Wave, inbound};
+use crate::plan::listing::holds;
+use crate::plan::rename::elsewhere::Elsewhere;
+use crate::store::{Fate, Inbound, Naming, Store, StoreError, Tree, TreeId};
+
+/// So many files that go are looked for in no other listing, unless they are held.
+const FEW: u64 = 20;
+/// Paths that are shown.
+const SAMPLE: usize = 5;
+/// Files of a rejected wave that are put back in one step.
+const AT_ONCE: usize = 20_000;
+/// In the place of a token: that comparison is under way.
+const RUNNING: &str = "running";
+
+/// What one listing's brake remembers between steps.
+#[derive(Debug, Default)]
+pub(crate) struct Brake {
+    /// The comparison under way may go on to its end.
+    cleared: bool,
+    /// What was weighed and held: this tree, after so many pages of all listings.
+    weighed: Option<(TreeId, u64)>,
+}
+
+/// The key of a person's word on a listing's changes.
+pub(crate) fn approved(lane: &Lane) -> String {
+    format!("listing.{}.approved", lane.id.0)
+}
+
+/// The key of what came down of late, by folder.
+pub(crate) fn recent(lane: &Lane) -> String {
+    format!("listing.{}.recent", lane.id.0)
+}
+
+/// What a comparison comes to.
+struct Weighed {
+    held: Option<HeldChanges>,
+    waves: BTreeMap<FolderId, Passed>,
+    recent: BTreeMap<i64, Recent>,
+    /// What goes because it was moved to another listing of the account: the guard is not to take it for a deletion either.
+    moved: BTreeMap<FolderId, LetThrough>,
+}
+
+impl Brake {
+    /// Whether the comparison may make rows.
+    pub(crate) async fn lets(
+        &mut self,
+        store: &Store,
+        lane: &Arc<Lane>,
+        limits: Limits,
+        live: &Tree,
+    ) -> Result<bool, StoreError> {
+        if self.cleared || !lane.folders.iter().any(|f| f.down) {
+            return Ok(true);
+        }
+        let word = store.meta(&approved(lane)).await?;
+        if word.as_deref() == Some(RUNNING) {
+            self.cleared = true;
+            return Ok(true);
+        }
+        // Read before it is weighed: what comes meanwhile is weighed again.
+        let pages = store.pages_of_listings().await?;
+        if self.weighed == Some((live.id, pages)) && word.is_none() {
+            return Ok(false);
+        }
+        let Some(Weighed { held, waves, recent: mut late, moved }) = weigh(store, lane, limits).await? else {
+            return Ok(false);
+        };
+        match held {
+            Some(held) if word.as_deref() != Some(held.token.as_str()) => {
+                if lane.held().as_ref().map(|h| &h.token) != Some(&held.token) {
+                    tracing::warn!(scope = %lane.scope, why = %held.reason, "changes of Dropbox's are held");
+                }
+                if word.is_some() {
+                    store.unset_meta(&approved(lane)).await?;
+                }
+                lane.set(|now| now.held = Some(held));
+                self.weighed = Some((live.id, pages));
+                store.poke();
+                Ok(false)
+            }
+            held => {
+                if held.is_some() {
+                    let Some(through) = let_through(store, lane).await? else { return Ok(false) };
+                    // In one step: what was agreed to is never without the word that it is under way.
+                    let mut values = vec![(approved(lane), Some(RUNNING.to_owned())), (recent(lane), None)];
+                    for (folder, files) in through {
+                        values.push(approvals::let_through(store, folder, files).await?);
+                    }
+                    for (folder, files) in moved {
+                        values.push(approvals::moved_on(store, folder, files).await?);
+                    }
+                    store.set_metas(values).await?;
+                } else {
+                    let mut values = Vec::new();
+                    if !moved.is_empty() {
+                        // What is let through is remembered until the comparison has made its rows.
+                        values.push((approved(lane), Some(RUNNING.to_owned())));
+                    }
+                    for (folder, files) in moved {
+                        values.push(approvals::moved_on(store, folder, files).await?);
+                    }
+                    if !waves.is_empty() {
+                        for (folder, wave) in waves {
+                            late.entry(folder.0).or_default().pass(wave);
+                        }
+                        values.extend(serde_json::to_string(&late).ok().map(|text| (recent(lane), Some(text))));
+                    }
+                    store.set_metas(values).await?;
+                }
+                lane.set(|now| now.held = None);
+                self.cleared = true;
+                Ok(true)
+            }
+        }
+    }
+
+    /// There is nothing to compare (any more): the next wave is weighed anew.
+    pub(crate) async fn ended(&mut self, store: &Store, lane: &Lane) -> Result<(), StoreError> {
+        if lane.folders.iter().any(|f| f.down) {
+            let word = approved(lane);
+            // Also if an earlier run let it through and ended before it said so here: the word would pass for consent to whatever comes next.
+            if self.cleared || store.meta(&word).await?.as_deref() == Some(RUNNING) {
+                store.unset_meta(&word).await?;
+            }
+        }
+        *self = Self::default();
+        lane.set(|now| now.held = None);
+        Ok(())
+    }
+}
+
+/// A person says no: base forgets every file that the held changes would delete or replace, so that what is here goes up again, and where Dropbox has
+/// another content both are kept.
+pub(crate) async fn put_back(store: &Store, lane: &Arc<Lane>) -> Result<(), StoreError> {
+    forget(store, lane, |fate| !matches!(fate, Fate::Same(_))).await
+}
+
+/// The listing was asked for less than before: base forgets every file that it lacks. What is here stays, and goes up again where it is wanted.
+pub(crate) async fn let_go_of(store: &Store, lane: &Arc<Lane>) -> Result<(), StoreError> {
+    forget(store, lane, |fate| *fate == Fate::Gone).await
+}
+
+async fn forget(store: &Store, lane: &Arc<Lane>, which: fn(&Fate) -> bool) -> Result<(), StoreError> {
+    loop {
+        let (at, of) = (store.clone(), Arc::clone(lane));
+        let read = tokio::task::spawn_blocking(move || {
+            let mut some = Vec::new();
+            let mut each = |change: Inbound, moved: bool| {
+                if !moved && which(&change.fate) && some.len() < AT_ONCE {
+                    some.push((change.folder, change.path));
+                }
+            };
+            losses_blocking(&at, &of, Beyond::Too, &mut each)?;
+            Ok::<_, StoreError>(some)
+        });
+        let Ok(some) = read.await else { return Ok(()) };
+        let some = some?;
+        if some.is_empty() {
+            return Ok(());
+        }
+        store.forget_paths(some, now_ms()).await?;
+    }
+}
+
+/// The files that a person has agreed may go here, with their revisions in base: the guard is told. `None`: that could not be read.
+async fn let_through(store: &Store, lane: &Arc<Lane>) -> Result<Option<BTreeMap<FolderId, LetThrough>>, StoreError> {
+    let (at, of) = (store.clone(), Arc::clone(lane));
+    let read = tokio::task::spawn_blocking(move || {
+        let mut gone = Vec::new();
+        let mut each = |change: Inbound, moved: bool| {
+            if !moved && change.fate == Fate::Gone {
+                gone.push((change.folder, change.path));
+            }
+        };
+        losses_blocking(&at, &of, Beyond::Too, &mut each)?;
+        at_their_revisions(&at, gone)
+    });
+    read.await.ok().transpose()
+}
+
+/// These files at the revisions that base has. Blocks.
+fn at_their_revisions(
+    store: &Store,
+    files: Vec<(FolderId, RelPath)>,
+) -> Result<BTreeMap<FolderId, LetThrough>, StoreError> {
+    let mut through: BTreeMap<FolderId, LetThrough> = BTreeMap::new();
+    for (folder, path) in files {
+        if let Some(base) = store.base_blocking(folder, &path)? {
+            through.entry(folder).or_default().add(path.as_str(), &base.rev);
+        }
+    }
+    Ok(through)
+}
+
+/// Whether a comparison that was let through is under way: more of its deletions may be staged.
+pub(crate) async fn is_running(account: &Account, folder: FolderId) -> Result<bool, StoreError> {
+    let lane = account.remote.lanes.iter().find(|lane| lane.folders.iter().any(|f| f.folder == folder));
+    let Some(lane) = lane else { return Ok(false) };
+    Ok(account.store.meta(&approved(lane)).await?.is_some())
+}
+
+/// Whether what is gone is looked for in the account's other listings, too: that reads all of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Beyond {
+    Not,
+    Too,
+}
+
+/// Tells `each` of all files of base that the comparison under way would take away here or replace. What has only moved in Dropbox is no loss, and
+/// what has a new revision of the same content is none; what was moved to another listing is told with `true`. Blocks.
+fn losses_blocking(
+    store: &Store,
+    lane: &Lane,
+    beyond: Beyond,
+    each: &mut dyn FnMut(Inbound, bool),
+) -> Result<(), StoreError> {
+    let (listing, folders, naming) = (lane.id, &lane.folders_there(), Naming { holds });
+    let (mut elsewhere, mut abroad) = (Elsewhere::default(), Elsewhere::default());
+    store.inbound_blocking(listing, folders, naming, &mut |change| {
+        if change.fate == Fate::Gone {
+            elsewhere.gone(change.id.as_deref(), &change.content_hash);
+            abroad.gone(change.id.as_deref(), &change.content_hash);
+        }
+    })?;
+    if !elsewhere.is_empty() {
+        store.arrivals_blocking(listing, folders, naming, &mut |id, content, new| {
+            elsewhere.arrived(id, content, new);
+        })?;
+        if beyond == Beyond::Too {
+            store.arrivals_elsewhere_blocking(listing, folders, &mut |id| abroad.arrived(id, None, false))?;
+        }
+    }
+    store.inbound_blocking(listing, folders, naming, &mut |change| match change.fate {
+        Fate::Gone if elsewhere.was_moved(change.id.as_deref(), &change.content_hash) => {}
+        Fate::Gone if abroad.was_moved(change.id.as_deref(), &change.content_hash) => each(change, true),
+        Fate::Gone | Fate::Replaced => each(change, false),
+        Fate::Same(_) => {}
+    })
+}
+
+/// What would come down, and whether that is too much to come unasked. `None`: it could not be weighed. Few deletions are weighed as they are.
+async fn weigh(store: &Store, lane: &Arc<Lane>, limits: Limits) -> Result<Option<Weighed>, StoreError> {
+    let weighed = weigh_with(store, lane, limits, Beyond::Not).await?;
+    let is_small = weighed.as_ref().is_none_or(|(weighed, gone)| weighed.held.is_none() && *gone <= FEW);
+    let weighed = if is_small { weighed } else { weigh_with(store, lane, limits, Beyond::Too).await? };
+    Ok(weighed.map(|(weighed, _)| weighed))
+}
+
+/// With how many files would go.
+async fn weigh_with(
+    store: &Store,
+    lane: &Arc<Lane>,
+    limits: Limits,
+    beyond: Beyond,
+) -> Result<Option<(Weighed, u64)>, StoreError> {
+    let (at, of) = (store.clone(), Arc::clone(lane));
+    let read = tokio::task::spawn_blocking(move || {
+        let mut waves: BTreeMap<FolderId, (Wave, Vec<String>, Passed)> = BTreeMap::new();
+        let (mut seal, mut away) = (Seal::new("changes"), Vec::new());
+        let mut each = |change: Inbound, moved: bool| {
+            if moved {
+                return away.push((change.folder, change.path));
+            }
+            let (wave, sample, passed) = waves.entry(change.folder).or_default();
+            let path = change.path.as_str();
+            match change.fate {
+                Fate::Gone => {
+                    wave.gone += 1;
+                    passed.gone(path);
+                }
+                Fate::Replaced => {
+                    wave.replaced += 1;
+                    passed.replaced(path);
+                }
+                Fate::Same(_) => return,
+            }
+            seal.add(path, &change.rev);
+            if sample.len() < SAMPLE {
+                sample.push(path.to_owned());
+            }
+        };
+        losses_blocking(&at, &of, beyond, &mut each)?;
+        waves.retain(|_, (wave, ..)| wave.gone + wave.replaced > 0);
+        let moved = at_their_revisions(&at, away)?;
+        Ok::<_, StoreError>((waves, seal.token(), moved))
+    });
+    let Ok(read) = read.await else { return Ok(None) };
+    let (waves, token, moved) = read?;
+    let late = store.meta(&recent(lane)).await?;
+    let all_gone = waves.values().map(|(wave, ..)| wave.gone).sum();
+    let late: BTreeMap<i64, Recent> = late.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+    let mut weighed = Weighed { held: None, waves: BTreeMap::new(), recent: late, moved };
+    for (folder, (wave, sample, passed)) in waves {
+        let wave = Wave { files: store.files_in_sync(folder).await?, ..wave };
+        let late = weighed.recent.entry(folder.0).or_default().with(&passed, wave.files, now_ms());
+        weighed.waves.insert(folder, passed);
+        let Err(limit) = inbound(wave, late, limits) else { continue };
+        let place = lane.folders.iter().find(|f| f.folder == folder).map(|f| f.remote.to_string()).unwrap_or_default();
+        let Wave { gone, replaced, files } = wave;
+        let told = weighed.held.get_or_insert_with(|| HeldChanges {
+            token: token.clone(),
+            since: lane.held().map_or_else(now_ms, |held| held.since),
+            ..HeldChanges::default()
+        });
+        told.changes += gone + replaced;
+        told.files += files;
+        told.sample.extend(sample.into_iter().take(SAMPLE - told.sample.len().min(SAMPLE)));
+        let before = late.changed.saturating_sub(gone + replaced);
+        let before = if before == 0 { String::new() } else { format!(", after {before} others of late") };
+        told.reason = format!(
+            "in Dropbox {gone} files of {place} were deleted and {replaced} got another content, of {files}{before} ({limit}): nothing of it is \
+             brought down. `ferrybox approve {token}` lets it, `ferrybox reject {token}` sends what is here up again; or restore the files in Dropbox"
+        );
+        told.place = place;
+    }
+    Ok(Some((weighed, all_gone)))
+}

@@ -1,0 +1,280 @@
+//! Workers: claim due rows, look at their paths, decide, and send what has to go up.
+//!
+//! A worker never commits. It leaves a closed upload session and a stored remote change behind, and the committer takes it from there.
+
+mod look;
+mod send;
+
+use look::look;
+pub(crate) use look::{touches_marked, twin};
+pub(crate) use send::{Send, Source};
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crate::engine::account::{Account, AtWork, Fatal, Looking};
+use crate::engine::gather::hash;
+use crate::engine::heartbeat::{rest, strike};
+use crate::engine::intake::{blocking, until};
+use crate::engine::rename_proposals;
+use crate::engine::work::download;
+use crate::engine::work::download::Fetch;
+use crate::engine::work::upload::{dedup_copy, large, pack};
+use crate::env::{chance, ms, now_ms};
+use crate::model::{Claimed, Closed, Failure, Job, Next, RemoteChange, Settled, UnixMs};
+use crate::plan::time::retry;
+use crate::plan::transfer::pack::{GATHER_MS, Queue, SCAN_MS, claim_at, with_enough_workers};
+use crate::store::Claim;
+
+/// What one worker may hold of such files, in bytes.
+const MEMORY: u64 = 2 << 20;
+/// What is not known yet is looked at again after this long, in ms.
+const SOON_MS: UnixMs = 300;
+
+/// What looking at one row gave.
+pub(crate) enum Looked {
+    Done(Job, Settled),
+    Stage(Job, RemoteChange),
+    Send(Box<Send>),
+    Fetch(Box<Fetch>),
+}
+
+/// Rows that were claimed, and what their claim is for others.
+type Taken<'a> = (Vec<Claimed>, Looking<'a>, AtWork<'a>);
+
+/// One worker.
+pub(crate) struct Uploader {
+    account: Arc<Account>,
+}
+
+impl Uploader {
+    pub(crate) fn new(account: Arc<Account>) -> Self {
+        Self { account }
+    }
+
+    /// Works for ever.
+    pub(crate) async fn run(self) -> Result<(), Fatal> {
+        loop {
+            self.step().await?;
+        }
+    }
+
+    /// One unit of work: one claim, from looking to staging.
+    async fn step(&self) -> Result<(), Fatal> {
+        let account = &self.account;
+        strike();
+        rest(account.may_work()).await;
+        let full = account.is_full();
+        if !full && account.upward.put_off.swap(false, Ordering::Relaxed) {
+            account.store.due_now(now_ms()).await?;
+        }
+        let claimed = if full { self.claim_empty().await? } else { self.claim().await? };
+        let Some((claimed, looking, at_work)) = claimed else { return Ok(()) };
+        let under_way = account.live.uploading(claimed.len());
+        let looked = self.look(claimed, full).await?;
+        let (sends, fetches) = self.record(looked).await?;
+        // Not before: a move that was found takes the place of its deletion only where it is written down.
+        drop(looking);
+        let mut sends = rest(dedup_copy::instead(account, sends)).await?;
+        // What can only be sent waits for calls, as it waits for room.
+        if full && account.is_spent() {
+            look::put_off(account, std::mem::take(&mut sends)).await?;
+        }
+        let chunk = account.config.upload.chunk_size;
+        let (large, small): (Vec<_>, Vec<_>) = sends.into_iter().partition(|s| s.len() > chunk);
+        if !small.is_empty() {
+            rest(pack::send(account, small)).await?;
+        }
+        for send in large {
+            rest(large::send(account, send)).await?;
+        }
+        drop(under_way);
+        if !fetches.is_empty() {
+            rest(download::all(account, fetches)).await?;
+        }
+        // Before the others are told: there may be room for one of them.
+        drop(at_work);
+        account.store.poke();
+        Ok(())
+    }
+
+    /// Waits for its turn and for due rows, then claims a pack of small files or one large one. `None`: nothing is claimed.
+    async fn claim(&self) -> Result<Option<Taken<'_>>, Fatal> {
+        let account = &self.account;
+        let _turn = rest(account.claim_turn.lock()).await;
+        let mut changed = account.store.changed();
+        let ceilings = account.pack_ceilings();
+        let files = pack::files(ceilings);
+        let mut closed;
+        loop {
+            strike();
+            changed.borrow_and_update();
+            closed = self.closed();
+            let moving = rename_proposals::close(account, &mut closed).await?;
+            // Their end is not always a change of the database.
+            let again = moving.then(|| now_ms().saturating_add(SOON_MS));
+            let now = now_ms();
+            let due = account.store.due_summary(now, account.config.upload.chunk_size, &closed).await?;
+            let gather = match due.next_due_at {
+                _ if account.scanning() => SCAN_MS,
+                Some(at) if at <= now + GATHER_MS => GATHER_MS,
+                _ => 0,
+            };
+            let queue = Queue {
+                small: due.due_small,
+                bytes: due.due_bytes,
+                large: due.due_large,
+                oldest_due: due.oldest_due,
+                gather,
+            };
+            if account.is_full() || account.paused().is_some() || account.is_troubled() {
+                return Ok(None);
+            }
+            let wait = match claim_at(queue, files, ceilings.body, now) {
+                Some(at) if at <= now => break,
+                Some(at) => until(Some(at)),
+                None => until(due.next_due_at),
+            };
+            rest(async {
+                tokio::select! {
+                    () = tokio::time::sleep_until(again.map_or(wait, |again| wait.min(until(Some(again))))) => {}
+                    _ = changed.changed() => {}
+                }
+            })
+            .await;
+        }
+        let looking = account.upward.look();
+        let claimed = account.store.claim_skipping(self.limit(), &closed).await?;
+        tracing::debug!(account = %account.name, rows = claimed.len(), "claimed");
+        Ok(self.taken(claimed, looking))
+    }
+
+    /// What was claimed, all of it of one folder, as work under way; `None` if that is nothing.
+    fn taken<'a>(&'a self, claimed: Vec<Claimed>, looking: Looking<'a>) -> Option<Taken<'a>> {
+        let folder = claimed.first()?.job.folder;
+        Some((claimed, looking, self.account.upward.works_on(folder)))
+    }
+
+    /// Folders that nothing is claimed of now.
+    fn closed(&self) -> Closed {
+        let account = &self.account;
+        let mut closed = Closed::default();
+        closed.folders(account.folders_without_root());
+        closed.folders(account.remote.folders_without_root());
+        closed.folders(account.remote.folders_to_wait_for());
+        // What comes down is decided from a listing of this run, or not at all.
+        let down = account.folders.iter().filter(|f| f.comes_down() && !account.remote.is_listed(f.id));
+        closed.folders(down.map(|f| f.id));
+        let (workers, folders) = (account.config.upload.workers, account.folders.len());
+        closed.folders(with_enough_workers(&account.upward.at_work(), workers, folders));
+        closed
+    }
+
+    fn limit(&self) -> Claim {
+        let ceilings = self.account.pack_ceilings();
+        Claim {
+            max_files: pack::files(ceilings),
+            max_bytes: ceilings.body,
+            small: self.account.config.upload.chunk_size,
+            now: now_ms(),
+        }
+    }
+
+    /// While the account is full: what needs no room, as deletions and downloads; then the others, for what is to be said of them without a call.
+    async fn claim_empty(&self) -> Result<Option<Taken<'_>>, Fatal> {
+        let account = &self.account;
+        let _turn = rest(account.claim_turn.lock()).await;
+        let mut changed = account.store.changed();
+        changed.borrow_and_update();
+        let mut closed = self.closed();
+        rename_proposals::close(account, &mut closed).await?;
+        let looking = account.upward.look();
+        let mut claimed = account.store.claim_empty(self.limit(), &closed).await?;
+        if claimed.is_empty() {
+            claimed = account.store.claim_skipping(self.limit(), &closed).await?;
+        }
+        if let Some(taken) = self.taken(claimed, looking) {
+            return Ok(Some(taken));
+        }
+        rest(async {
+            tokio::select! {
+                () = tokio::time::sleep(Duration::from_secs(2)) => {}
+                _ = changed.changed() => {}
+            }
+        })
+        .await;
+        Ok(None)
+    }
+
+    /// Observes and decides, on a blocking thread; small files are read there, too.
+    async fn look(&self, claimed: Vec<Claimed>, full: bool) -> Result<Vec<Looked>, Fatal> {
+        let account = Arc::clone(&self.account);
+        blocking(move || {
+            let mut memory = MEMORY;
+            let views = account.remote.views_blocking(&account, &claimed)?;
+            let rows = claimed.into_iter().zip(views);
+            Ok(rows.map(|(claimed, view)| look(&account, claimed, view, &mut memory, full)).collect())
+        })
+        .await
+    }
+
+    /// Settles and stages what needs no upload; gives back what does.
+    async fn record(&self, looked: Vec<Looked>) -> Result<(Vec<Send>, Vec<Fetch>), Fatal> {
+        let (mut done, mut staged, mut sends, mut fetches) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for one in looked {
+            match one {
+                Looked::Done(job, settled) => done.push((job, settled)),
+                Looked::Stage(job, change) => staged.push((job, change)),
+                Looked::Send(send) => sends.push(*send),
+                Looked::Fetch(fetch) => fetches.push(*fetch),
+            }
+        }
+        let account = &self.account;
+        hash::keep(account).await?;
+        if account.upward.patterns.swap(false, Ordering::Relaxed) {
+            account.store.compare_anew().await?;
+        }
+        for (job, settled) in &done {
+            if matches!(settled, Settled::InSync(_) | Settled::InSyncDir(_)) {
+                account.live.settled(job.folder, 1);
+            }
+        }
+        if !done.is_empty() {
+            account.store.settle(done, now_ms()).await?;
+        }
+        if !staged.is_empty() {
+            account.store.stage(staged, now_ms()).await?;
+        }
+        Ok((sends, fetches))
+    }
+}
+
+/// When a row that failed is due again.
+pub(crate) fn later(attempts: u32, failure: &Failure) -> UnixMs {
+    let wait = match failure.next {
+        Next::Retry { after: Some(after) } => after,
+        // The path is being written: look again when it may have come to rest.
+        Next::Look => Duration::from_secs(1).saturating_mul(attempts.clamp(1, 30)),
+        Next::Later => retry::standing(attempts, chance()),
+        _ => retry::backoff(attempts, chance()),
+    };
+    now_ms().saturating_add(ms(wait))
+}
+
+/// What a failure of one row means for it. An account's trouble is not the row's fault: it goes back untouched.
+pub(crate) fn failed(job: &Job, failure: Failure) -> Settled {
+    match failure.next {
+        Next::Wedge => Settled::Wedge(failure),
+        Next::Account => Settled::Release,
+        Next::Look | Next::Later | Next::Retry { .. } => Settled::PutOff { at: later(job.attempts, &failure), failure },
+    }
+}
+
+/// What a failure of sending a file means for its row.
+pub(crate) fn unsent(send: &Send, failure: Failure) -> Settled {
+    if failure.next == Next::Wedge && failure.code == "too_large" {
+        return Settled::Refused(failure, send.stat);
+    }
+    failed(&send.job, failure)
+}

@@ -1,0 +1,3 @@
+//! Rules for a whole account.
+
+pub mod asking;

@@ -1,0 +1,6 @@
+//! Rules for deletions: the guard, the last look before a call, and how long the trash keeps what it has.
+
+pub mod burst;
+pub mod guard;
+pub mod last_look;
+pub mod trash_age;

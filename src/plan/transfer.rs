@@ -1,0 +1,3 @@
+//! Rules for transfers: how files share a call.
+
+pub mod pack;

@@ -1,0 +1,199 @@
+//! The folders of the account, and what goes when one of them goes.
+
+pub(super) mod approvals;
+pub(super) mod overlooked;
+pub(super) mod unsynced;
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::Store;
+use crate::model::FolderId;
+use crate::store::base::{dirs, hash_cache};
+use crate::store::db::error::{Step, StoreError};
+use crate::store::db::row;
+use crate::store::queue::install_intent;
+use crate::store::remote::compare::compare_again;
+use crate::store::remote::root;
+
+/// A folder as the database knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Folder {
+    /// Its number.
+    pub id: FolderId,
+    /// The root's identity on the disk, once [`Store::set_root_id`] has told it.
+    pub root_id: Option<String>,
+    /// Why its deletions wait for a person.
+    pub held: Option<String>,
+    /// Whether both sides have yet to meet: true from its creation (or a changed remote path) until [`Store::set_root_id`], across restarts.
+    pub fresh: bool,
+}
+
+impl Store {
+    /// Finds the folder of a local directory, or creates it. A changed remote path is a new meeting, and so is a mode that passes deletions which
+    /// the last one did not: what was known of the old pair is dropped in the same step, and nothing on disk or in Dropbox is touched.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn folder(&self, local: &str, remote: &str, mode: &str) -> Result<Folder, StoreError> {
+        let (local, remote, mode) = (local.to_owned(), remote.to_owned(), mode.to_owned());
+        let _asking = self.inner.comparisons.ask();
+        self.write_rows(usize::MAX, move |conn| find_or_create(conn, &local, &remote, &mode)).await
+    }
+
+    /// The folder of a local directory and a remote path, if there is one.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn known_folder(&self, local: &str, remote: &str) -> Result<Option<Folder>, StoreError> {
+        let (local, remote) = (local.to_owned(), remote.to_owned());
+        self.read(move |conn| {
+            let mut select =
+                conn.prepare_cached("SELECT id, root_id, held FROM folder WHERE local = ?1 AND remote = ?2")?;
+            let found = select.query_row([local, remote], |row| {
+                let root_id: Option<String> = row.get(1)?;
+                let fresh = root_id.is_none();
+                Ok(Folder { id: FolderId(row.get(0)?), root_id, held: row.get(2)?, fresh })
+            });
+            Ok(found.optional()?)
+        })
+        .await
+    }
+
+    /// Both sides have met, on this root.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn set_root_id(&self, folder: FolderId, root_id: &str) -> Result<(), StoreError> {
+        let root_id = root_id.to_owned();
+        self.write(move |conn| {
+            conn.prepare_cached("UPDATE folder SET root_id = ?2 WHERE id = ?1")?.execute(params![folder.0, root_id])?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Notes why the folder's deletions wait for a person, or that they no longer do.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn set_held(&self, folder: FolderId, why: Option<&str>) -> Result<(), StoreError> {
+        let why = why.map(ToOwned::to_owned);
+        self.write_and_wake(move |conn| {
+            conn.prepare_cached("UPDATE folder SET held = ?2 WHERE id = ?1")?.execute(params![folder.0, why])?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Forgets what both sides agreed on, and all work: they meet anew, and nothing on disk or in Dropbox is touched.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn forget(&self, folder: FolderId) -> Result<(), StoreError> {
+        let _asking = self.inner.comparisons.ask();
+        self.write_rows(usize::MAX, move |conn| drop_rows(conn, folder)).await
+    }
+
+    /// The same disk has another device number after it was mounted anew: what is known of its files stays true.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn device_renamed(&self, folder: FolderId, from: u64, to: u64) -> Result<(), StoreError> {
+        self.write_rows(usize::MAX, move |conn| {
+            let numbers = params![folder.0, from.cast_signed(), to.cast_signed()];
+            conn.execute(
+                "UPDATE base SET dev = ?3 WHERE dev = ?2 AND dir IN (SELECT id FROM dir WHERE folder = ?1)",
+                numbers,
+            )?;
+            conn.execute("UPDATE base_dir SET dev = ?3 WHERE dev = ?2 AND folder = ?1", numbers)?;
+            conn.execute("UPDATE change SET dev = ?3 WHERE dev = ?2 AND folder = ?1", numbers)?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Drops what is known of all other folders: they left the configuration. Nothing on disk or in Dropbox is touched.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn forget_folders_except(&self, keep: &[FolderId]) -> Result<(), StoreError> {
+        let keep = keep.to_vec();
+        let _asking = self.inner.comparisons.ask();
+        self.write_rows(usize::MAX, move |conn| {
+            for folder in row::folders_without(conn, &keep)? {
+                drop_rows(conn, folder)?;
+                conn.execute("DELETE FROM odd WHERE folder = ?1", [folder.0])?;
+                conn.execute("DELETE FROM folder WHERE id = ?1", [folder.0])?;
+            }
+            // Numbers are never used twice, so that nobody would ever ask for these again.
+            conn.execute_batch(
+                "DELETE FROM meta WHERE key GLOB 'folder.[0-9]*.*' AND CAST(substr(key, 8) AS INTEGER) NOT IN (SELECT id FROM folder);
+                 DELETE FROM meta WHERE key GLOB 'listing.[0-9]*.*' AND CAST(substr(key, 9) AS INTEGER) NOT IN (SELECT id FROM remote_listing);",
+            )?;
+            Ok(())
+        })
+        .await
+    }
+}
+
+fn find_or_create(conn: &Connection, local: &str, remote: &str, mode: &str) -> Step<Folder> {
+    let known = conn
+        .prepare_cached("SELECT id, remote, root_id, held, mode FROM folder WHERE local = ?1")?
+        .query_row([local], |row| {
+            let folder = Folder { id: FolderId(row.get(0)?), root_id: row.get(2)?, held: row.get(3)?, fresh: false };
+            Ok((folder, row.get::<_, String>(1)?, row.get::<_, String>(4)?))
+        })
+        .optional()?;
+    let Some((mut folder, old_remote, old_mode)) = known else {
+        conn.execute("INSERT INTO folder (local, remote, mode) VALUES (?1, ?2, ?3)", [local, remote, mode])?;
+        let id = FolderId(conn.last_insert_rowid());
+        compare_again(conn)?;
+        return Ok(Folder { id, root_id: None, held: None, fresh: true });
+    };
+    if old_remote != remote {
+        drop_rows(conn, folder.id)?;
+        conn.execute(
+            "UPDATE folder SET remote = ?2, root_id = NULL, held = NULL, remote_id = NULL WHERE id = ?1",
+            params![folder.id.0, remote],
+        )?;
+        root::forget_loss(conn, folder.id)?;
+        (folder.root_id, folder.held) = (None, None);
+    }
+    if old_mode != mode {
+        // What only Dropbox has may concern it now.
+        compare_again(conn)?;
+        if acts_on_more(&old_mode, mode) {
+            drop_rows(conn, folder.id)?;
+        }
+        conn.execute("UPDATE folder SET mode = ?2 WHERE id = ?1", params![folder.id.0, mode])?;
+    }
+    folder.fresh = folder.root_id.is_none();
+    Ok(folder)
+}
+
+/// Whether the new mode passes deletions in a direction in which the old one let them be. What went missing there meanwhile was nobody's business
+/// then, so it is no deletion now: both sides meet anew.
+fn acts_on_more(old: &str, new: &str) -> bool {
+    let up = |mode: &str| matches!(mode, "two-way" | "mirror");
+    let down = |mode: &str| matches!(mode, "two-way" | "download");
+    up(new) && !up(old) || down(new) && !down(old)
+}
+
+/// Drops all that is known of a folder except the folder itself.
+pub(super) fn drop_rows(conn: &Connection, folder: FolderId) -> Step<()> {
+    let id = [folder.0];
+    // A batch whose call may be under way stays, even with nothing left in it: its job must end before another begins. What became of the
+    // changes of other folders in it is then looked up, since the server's answer counts entries that are no longer known.
+    conn.execute("DELETE FROM change WHERE folder = ?1", id)?;
+    conn.execute("DELETE FROM job WHERE folder = ?1", id)?;
+    hash_cache::keep_of_base(conn, folder)?;
+    conn.execute("DELETE FROM base WHERE dir IN (SELECT id FROM dir WHERE folder = ?1)", id)?;
+    dirs::drop_all(conn, folder)?;
+    conn.execute("DELETE FROM conflict WHERE folder = ?1", id)?;
+    // What a file of patterns hides was in sync once, and is told for as long as it is hidden: without base, no scan could tell it again.
+    conn.execute("DELETE FROM odd WHERE folder = ?1 AND code <> 'ignore_file'", id)?;
+    install_intent::drop_all(conn, folder)?;
+    conn.execute("DELETE FROM deletion WHERE folder = ?1", id)?;
+    conn.execute("UPDATE tally SET last_synced_at = NULL WHERE folder = ?1", id)?;
+    compare_again(conn)
+}
