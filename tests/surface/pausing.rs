@@ -74,15 +74,16 @@ fn a_pause_with_a_time_ends_by_itself() {
     let daemon = world.daemon();
     world.until_folder("in_sync");
     let began = std::time::Instant::now();
-    let (code, told) = said(&world, &["pause", "--for", "3s"]);
+    let (code, told) = said(&world, &["pause", "--for", "5s"]);
     assert_eq!(code, Some(0), "{told}");
-    assert!(told.contains("goes on in 2s") || told.contains("goes on in 3s"), "{told}");
+    // On a busy machine some of it has passed by now.
+    assert!((1..=5).any(|left| told.contains(&format!("goes on in {left}s"))), "{told}");
     world.write("a", "1");
     let status = world.until_status("a row", |s| s["accounts"][0]["folders"][0]["pending"]["uploads"] == 1);
     assert!(paused(&status), "{status}");
     assert!(status["accounts"][0]["reason"].as_str().unwrap().contains(" until 20"), "{status}");
     world.until("the file", |s| s.file("/T/a").is_some());
-    assert!(began.elapsed() >= std::time::Duration::from_secs(3), "{:?}", began.elapsed());
+    assert!(began.elapsed() >= std::time::Duration::from_secs(5), "{:?}", began.elapsed());
     world.until_folder("in_sync");
     assert_eq!(daemon.stop().0, Some(0));
     world.assert_clean();
