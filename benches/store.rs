@@ -1,5 +1,7 @@
 //! What the store's steps cost: `cargo bench --bench store`. Prints a table and asserts nothing.
 
+#![allow(clippy::disallowed_methods, reason = "a benchmark asks the clock itself")]
+
 use std::error::Error;
 use std::time::Instant;
 

@@ -27,6 +27,8 @@ use tokio_util::sync::CancellationToken;
 
 use patient::Patient;
 
+use crate::env;
+use crate::env::Instant;
 use crate::model::api::{Conflict, Done, Explained, PauseAnswer, PlanPage, Restored, Versions};
 use crate::model::listing::Listed;
 use crate::model::status::{Answered, Health, Held, Problem, Status, SyncAnswer};
@@ -281,7 +283,7 @@ pub fn serve(
                     });
                 }
                 Ok(_) => {
-                    if let Some(times) = refused.note(tokio::time::Instant::now()) {
+                    if let Some(times) = refused.note(env::instant()) {
                         tracing::warn!(
                             times,
                             "a program of another user connected to the control socket and was turned away"
@@ -291,12 +293,11 @@ pub fn serve(
                 Err(error) => {
                     // Out of file descriptors, most likely: others may give some back.
                     tracing::warn!(%error, "the control socket could not accept a connection");
-                    tokio::time::sleep(Duration::from_millis(200)).await;
+                    env::sleep(Duration::from_millis(200)).await;
                 }
             }
         }
-        let drained =
-            tokio::time::timeout(DRAIN_TIME, async { while connections.join_next().await.is_some() {} }).await;
+        let drained = env::timeout(DRAIN_TIME, async { while connections.join_next().await.is_some() {} }).await;
         if drained.is_err() {
             connections.abort_all();
         }
@@ -334,13 +335,13 @@ pub async fn answer_here(tx: mpsc::Sender<Request>, path: &str) -> Reply {
 /// Programs of other users that were turned away: told once a minute, however many they are.
 #[derive(Default)]
 struct Refused {
-    told: Option<tokio::time::Instant>,
+    told: Option<Instant>,
     since: u64,
 }
 
 impl Refused {
     /// One more. `Some`: it is to be told now, with how many came since the last time.
-    fn note(&mut self, now: tokio::time::Instant) -> Option<u64> {
+    fn note(&mut self, now: Instant) -> Option<u64> {
         self.since += 1;
         if self.told.is_some_and(|told| now.saturating_duration_since(told) < TELL_TIME) {
             return None;

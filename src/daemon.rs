@@ -29,7 +29,7 @@ pub use socket_note::noted_socket;
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -43,11 +43,13 @@ use crate::daemon::process::Left;
 pub use crate::daemon::process::Process;
 use crate::daemon::reopening::Reopening;
 use crate::daemon::tasks::Tasks;
-use crate::engine::account::{Account, Fatal};
+use crate::engine::account::Account;
+use crate::engine::blocking::Fatal;
 use crate::engine::heartbeat::on_the_disk;
 pub(crate) use crate::engine::lock::Lock;
-use crate::engine::metrics::lock as lock_of;
 use crate::engine::open::OpenError;
+use crate::env;
+use crate::env::lock as lock_of;
 use crate::model::status::Status;
 use crate::store::StoreError;
 
@@ -112,7 +114,7 @@ pub async fn run(
             Life::Full => {
                 tokio::select! {
                     () = stop.cancelled() => return End::InSync,
-                    () = tokio::time::sleep(FULL_WAIT) => {}
+                    () = env::sleep(FULL_WAIT) => {}
                 }
             }
         }
@@ -157,7 +159,7 @@ async fn one_life(
     let progress = Arc::new(Progress {
         accounts: opened.accounts.clone(),
         failed: Mutex::new(opened.failed.clone()),
-        started: Instant::now(),
+        started: env::instant(),
     });
     reopening.begin(&progress, options.once);
     let (tx, requests) = mpsc::channel(64);
@@ -284,7 +286,7 @@ async fn sit_out(
     loop {
         tokio::select! {
             () = stop.cancelled() => return true,
-            () = tokio::time::sleep(FULL_WAIT) => {}
+            () = env::sleep(FULL_WAIT) => {}
         }
         let mut room = true;
         for account in accounts {
@@ -317,7 +319,7 @@ async fn close(
     let mut left = Left { accounts: accounts.clone(), tasks, servers: vec![server] };
     process.beats.end_work();
     left.tasks.iter_mut().for_each(JoinSet::abort_all);
-    let drained = tokio::time::timeout(DRAIN, async {
+    let drained = env::timeout(DRAIN, async {
         for set in &mut left.tasks {
             while set.join_next().await.is_some() {}
         }

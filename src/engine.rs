@@ -2,6 +2,7 @@
 
 pub(crate) mod account;
 pub(crate) mod approvals;
+pub(crate) mod blocking;
 pub(crate) mod commit;
 pub(crate) mod folder;
 pub(crate) mod gate;

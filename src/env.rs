@@ -1,11 +1,93 @@
-//! The wall clock, read in one place. Decisions take the time as an argument.
+//! The clock, chance, waiting and threads that may block: the only room that asks for them.
+//!
+//! Decisions take the time as an argument; everything else asks here, and clippy (`clippy.toml`) bans the ways around. So what a run of the program
+//! depends on beside the disk, the wire and the database goes through these functions, and a simulator can put its own clock and its own chance
+//! behind them. They are functions and not methods of a value, since a value would be one more argument of everything.
 
-use std::sync::OnceLock;
+#![expect(clippy::disallowed_methods, reason = "this is the one room that asks")]
+
+use std::future::Future;
+use std::hash::RandomState;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tokio::time::Instant;
+use tokio::task::JoinHandle;
+use tokio::time::{Sleep, Timeout};
+
+/// A moment of the clock that only goes forward. Tests can pause it.
+pub(crate) use tokio::time::Instant;
 
 use crate::model::UnixMs;
+
+/// The moment that it is, on the clock that only goes forward.
+pub(crate) fn instant() -> Instant {
+    Instant::now()
+}
+
+/// The moment that it is, on the wall clock, as people read it.
+pub(crate) fn timestamp() -> jiff::Timestamp {
+    jiff::Timestamp::now()
+}
+
+/// Waits for as long.
+pub(crate) fn sleep(duration: Duration) -> Sleep {
+    tokio::time::sleep(duration)
+}
+
+/// Waits until then.
+pub(crate) fn sleep_until(at: Instant) -> Sleep {
+    tokio::time::sleep_until(at)
+}
+
+/// Waits for something, but no longer than that.
+pub(crate) fn timeout<F: Future>(duration: Duration, future: F) -> Timeout<F> {
+    tokio::time::timeout(duration, future)
+}
+
+/// Runs something that blocks on the threads made for that.
+pub(crate) fn spawn_blocking<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
+    tokio::task::spawn_blocking(f)
+}
+
+/// Runs something that blocks for a moment, where it stands: other tasks of this thread are taken over by another one, if there is one.
+pub(crate) fn blocks<T>(f: impl FnOnce() -> T) -> T {
+    use tokio::runtime::{Handle, RuntimeFlavor};
+    match Handle::try_current().map(|handle| handle.runtime_flavor()) {
+        Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(f),
+        _ => f(),
+    }
+}
+
+/// Fills `bytes` with random bits.
+///
+/// # Errors
+/// The system gives none.
+pub(crate) fn fill_random(bytes: &mut [u8]) -> Result<(), getrandom::Error> {
+    getrandom::fill(bytes)
+}
+
+/// 64 random bits.
+///
+/// # Errors
+/// The system gives none.
+pub(crate) fn random_u64() -> Result<u64, getrandom::Error> {
+    getrandom::u64()
+}
+
+/// A way to hash that nobody outside can foresee.
+pub(crate) fn random_state() -> RandomState {
+    RandomState::new()
+}
+
+/// A poisoned lock only says that some other thread panicked; what is locked here is never left half changed.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The moment to sleep until for rows that come due then; a row that comes due without a time wakes whoever waits.
+pub(crate) fn until(at: Option<UnixMs>) -> Instant {
+    at.map_or_else(|| instant() + Duration::from_hours(1), moment)
+}
 
 /// Milliseconds since 1970.
 pub(crate) fn now_ms() -> UnixMs {

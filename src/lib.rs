@@ -84,17 +84,17 @@
 //! |---|---|---|
 //! | [`model`] | data only | std, serde, sha2 |
 //! | [`plan`] | pure rules: no clock, disk, network, async | model |
-//! | [`store`] | SQLite, all SQL | model |
-//! | [`local`] | the disk, through one confined handle a root | model |
-//! | [`dropbox`] | the wire: client, tokens, credentials, errors, rate gates | model |
-//! | [`control`] | the local socket | model |
+//! | [`store`] | SQLite, all SQL | env, model |
+//! | [`local`] | the disk, through one confined handle a root | env, model |
+//! | [`dropbox`] | the wire: client, tokens, credentials, errors, rate gates | env, model |
+//! | [`control`] | the local socket | env, model |
 //! | [`config`] | files and environment to one checked value | model |
 //! | [`logging`] | where log lines go | config |
-//! | [`env`](mod@env) | the clock | model |
+//! | [`env`](mod@env) | the clock, chance, waiting, threads that may block | model |
 //! | [`engine`] | what one account does: its tasks, and what they share | config, dropbox, env, local, model, plan, store |
 //! | [`api`] | the answers to what people and programs ask | as `engine`, and control, engine |
 //! | [`daemon`] | the process: opening, locks, the service manager, the end of `run --once` | as `api`, and api |
-//! | [`cli`] | one file a command | api, config, control, daemon, dropbox, logging, model |
+//! | [`cli`] | one file a command | api, config, control, daemon, dropbox, env, logging, model |
 //!
 //! Another test knows every circle of files that still stands, and lets none be added.
 //!
@@ -123,6 +123,8 @@
 //! - **`cli` knows `control`**: the client reads the lists' page type where the server writes it.
 //! - **Packs are read once**: files up to 64 KiB stay in memory between hashing and sending (at most 2 MiB a worker); larger ones are read twice,
 //!   and the server compares the body with the hash of the first reading.
+
+#![cfg_attr(test, allow(clippy::disallowed_methods))]
 
 pub mod api;
 pub mod cli;

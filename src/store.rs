@@ -27,6 +27,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64};
 use rusqlite::{Connection, OptionalExtension};
 use tokio::sync::watch;
 
+use crate::env;
 use crate::store::db::error::{Fault, Step};
 use crate::store::db::reader::Readers;
 use crate::store::db::writer::Writer;
@@ -238,7 +239,7 @@ impl Store {
         f: impl FnOnce(&Connection) -> Step<R> + Send + 'static,
     ) -> Result<R, StoreError> {
         let store = self.clone();
-        let read = tokio::task::spawn_blocking(move || store.read_blocking(f)).await;
+        let read = env::spawn_blocking(move || store.read_blocking(f)).await;
         read.unwrap_or_else(|e| Err(Fault::Said(format!("a read did not end: {e}")).at(self.path())))
     }
 

@@ -12,17 +12,17 @@ mod circles;
 /// Each room and the rooms that it may name.
 const MAY: &[(&str, &[&str])] = &[
     ("main", &["cli"]),
-    ("cli", &["api", "config", "control", "daemon", "dropbox", "logging", "model"]),
+    ("cli", &["api", "config", "control", "daemon", "dropbox", "env", "logging", "model"]),
     ("daemon", &["api", "config", "control", "dropbox", "engine", "env", "local", "model", "plan", "store"]),
     ("api", &["config", "control", "dropbox", "engine", "env", "local", "model", "plan", "store"]),
     ("engine", &["config", "dropbox", "env", "local", "model", "plan", "store"]),
     ("env", &["model"]),
     ("config", &["model"]),
-    ("control", &["model"]),
+    ("control", &["env", "model"]),
     ("logging", &["config"]),
-    ("store", &["model"]),
-    ("local", &["model"]),
-    ("dropbox", &["model"]),
+    ("store", &["env", "model"]),
+    ("local", &["env", "model"]),
+    ("dropbox", &["env", "model"]),
     ("plan", &["model"]),
     ("model", &[]),
 ];

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use crate::control::Page;
-use crate::engine::account::{Account, Fatal};
+use crate::engine::account::Account;
 use crate::engine::approvals::shown;
+use crate::engine::blocking::Fatal;
 use crate::model::status::Held;
 
 /// Everything that is held.

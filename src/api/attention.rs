@@ -4,7 +4,7 @@ use crate::engine::account::Account;
 use crate::engine::folder::{Folder, FolderNow};
 use crate::engine::gather::remote;
 use crate::engine::gather::remote::Lane;
-use crate::engine::metrics::lock;
+use crate::env::lock;
 use crate::env::{now_ms, rfc3339};
 use crate::model::RelPath;
 use crate::model::attention::{

@@ -4,7 +4,6 @@
 //! scan under way, rates, a wave of Dropbox's that is being weighed) is not known here.
 
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -14,11 +13,13 @@ use crate::api::status::Progress;
 use crate::config::{self, Config};
 use crate::control::{self, Reply};
 use crate::dropbox::{Credentials, Dropbox, Source, Tokens, install_tls_provider};
-use crate::engine::account::{Account, Fatal};
+use crate::engine::account::Account;
 use crate::engine::approvals;
+use crate::engine::blocking::Fatal;
 use crate::engine::folder::attach;
 use crate::engine::gather::remote::RemoteCache;
 use crate::engine::open::{OpenError, Parts, assemble, settings};
+use crate::env;
 use crate::env::now_ms;
 use crate::plan::delete::guard;
 use crate::store::Store;
@@ -47,7 +48,7 @@ pub async fn get(config: &Config, path: &str) -> Result<Reply, OfflineError> {
     if accounts.is_empty() {
         return Err(OfflineError::NeverRun);
     }
-    let progress = Arc::new(Progress { accounts, failed: Mutex::default(), started: Instant::now() });
+    let progress = Arc::new(Progress { accounts, failed: Mutex::default(), started: env::instant() });
     let (tx, questions) = mpsc::channel(1);
     tokio::select! {
         biased;
@@ -70,7 +71,7 @@ async fn one(
     stop: &CancellationToken,
 ) -> Result<Option<Account>, OfflineError> {
     let path = config.daemon.state_dir.join(&account.name).join("state.db");
-    let opened = tokio::task::spawn_blocking(move || Store::open_read_only(&path)).await;
+    let opened = env::spawn_blocking(move || Store::open_read_only(&path)).await;
     let opened = opened.map_err(|e| closed(e.to_string()))?.map_err(|e| closed(e.to_string()))?;
     let Some(store) = opened else { return Ok(None) };
     let (mut folders, mut looks) = (Vec::new(), Vec::new());

@@ -17,14 +17,16 @@ use crate::api::locate::Place;
 use crate::api::restore;
 use crate::api::status::Progress;
 use crate::control::{Entries, EntriesOf, Request};
-use crate::engine::account::Fatal;
 use crate::engine::approvals;
 use crate::engine::approvals::Verdict;
+use crate::engine::blocking::Fatal;
+use crate::engine::blocking::blocking;
+use crate::engine::folder::Look;
 use crate::engine::heartbeat::{Beats, rest};
-use crate::engine::intake::{Look, blocking};
-use crate::engine::metrics::lock;
 use crate::engine::work::preview;
 use crate::engine::work::preview::Viewed;
+use crate::env;
+use crate::env::lock;
 use crate::env::{ms, now_ms};
 use crate::model::api::PauseAnswer;
 use crate::model::status::{Answered, SyncAnswer};
@@ -271,7 +273,7 @@ async fn sync(
     };
     for mut scan in scans {
         // Whoever would scan may have ended, on a full disk or for a damaged database.
-        while stands_still().is_none() && tokio::time::timeout(ONCE_MORE, &mut scan).await.is_err() {}
+        while stands_still().is_none() && env::timeout(ONCE_MORE, &mut scan).await.is_err() {}
     }
     if let Some(why) = stands_still() {
         let outcome = "unfinished".to_owned();
@@ -327,7 +329,7 @@ async fn settled(target: &Place, asked: u64) -> Result<Result<u64, String>, Fata
             _ = changed.changed() => {}
             _ = trouble.changed() => {}
             // What goes on in memory only (a hold, a root) rings no bell of the store's.
-            () = tokio::time::sleep(Duration::from_secs(1)) => {}
+            () = env::sleep(Duration::from_secs(1)) => {}
         }
     }
 }

@@ -13,11 +13,13 @@ use crate::api::locate::Place;
 use crate::api::status::Progress;
 use crate::control::Unable;
 use crate::dropbox::{FileMetadata, Lineage};
-use crate::engine::account::Fatal;
-use crate::engine::intake::{Look, blocking};
+use crate::engine::blocking::Fatal;
+use crate::engine::blocking::blocking;
+use crate::engine::folder::Look;
 use crate::engine::local_removal;
 use crate::engine::work::download;
 use crate::engine::work::download::Fetch;
+use crate::env;
 use crate::env::{now_ms, rfc3339};
 use crate::local::{self, Left, Refused};
 use crate::model::api::{Restored, Version, Versions};
@@ -55,7 +57,7 @@ pub(crate) async fn versions(progress: &Progress, path: &Path) -> Able<Versions>
     let note = if place.path.is_root() {
         None
     } else {
-        let asked = tokio::time::timeout(PATIENCE, revisions(&place, None)).await;
+        let asked = env::timeout(PATIENCE, revisions(&place, None)).await;
         match asked.unwrap_or_else(|_| Err(Failure::retry("offline", "Dropbox has not answered in time"))) {
             Ok((deleted, entries, _)) => {
                 let first = entries.iter().enumerate().map(|(i, entry)| of_dropbox(entry, i == 0 && !deleted));

@@ -1,7 +1,7 @@
 //! The status, put together from the store's counts and what goes on in memory. Nothing here waits for disk or network for long.
 
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -10,8 +10,10 @@ use crate::api::attention::Depth;
 use crate::engine::account::Account;
 use crate::engine::approvals;
 use crate::engine::folder::Folder;
-use crate::engine::metrics::lock;
 use crate::engine::open::Unopened;
+use crate::env;
+use crate::env::Instant;
+use crate::env::lock;
 use crate::env::{month, now_ms, rfc3339};
 use crate::model::attention::{self as model, FolderStands, Work};
 use crate::model::status::{
@@ -40,7 +42,7 @@ impl Progress {
             let busy = status.accounts.iter().any(|a| a.state != AccountState::Idle);
             to.send_replace(status);
             let pause = if busy { EVERY } else { EVERY * 4 };
-            tokio::time::sleep(pause).await;
+            env::sleep(pause).await;
             if to.is_closed() {
                 return std::future::pending().await;
             }
@@ -165,7 +167,7 @@ fn folder_status(account: &Account, folder: &Folder, stands: FolderStands, summa
     };
     let pending = model::pending(folder.mode, account.remote.is_listed(folder.id), &work);
     // Taken each time, and shown only while something moves: the mean of the last seconds is no news at the end.
-    let rate = account.live.rate(folder.id, Instant::now());
+    let rate = account.live.rate(folder.id, env::instant());
     let moves = stands.state == FolderState::Syncing;
     FolderStatus {
         local: folder.local.to_string_lossy().into_owned(),

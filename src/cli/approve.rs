@@ -1,13 +1,13 @@
 //! `ferrybox approve`.
 
 use clap::Args;
-use jiff::Timestamp;
 use serde::Serialize;
 
 use super::client::Client;
 use super::render::{ago, counted, escape};
 use super::{Common, OK, block_on, print};
 use crate::control::Page;
+use crate::env;
 use crate::model::status::{Answered, Held};
 
 /// Let a held mass deletion (or a held listing) through, make a remote folder again that is gone, or list what is held
@@ -78,7 +78,7 @@ fn list(common: &Common, json: bool) -> anyhow::Result<u8> {
                 _ => ("deletion", "deletions"),
             };
             let count = counted(set.deletions, one, many);
-            let since = ago(&set.since, Timestamp::now());
+            let since = ago(&set.since, env::timestamp());
             let mut text = format!("{}  {} in {}, held since {since}\n", set.token, count, escape(&set.folder));
             for path in &set.sample {
                 text.push_str(&format!("    {}\n", escape(path)));

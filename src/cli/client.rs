@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 use super::{State, Unfinished, Usage};
 use crate::config::{Config, Daemon};
 use crate::daemon::{self, OfflineError};
+use crate::env;
 
 const TIME: Duration = Duration::from_secs(15);
 /// A status of thousands of folders has a few MiB.
@@ -56,7 +57,7 @@ impl Client {
     /// A question that the daemon answers at once.
     pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
         let asked = self.request(Method::GET, path, Body::empty());
-        let bytes = match tokio::time::timeout(TIME, asked).await.map_err(|_| self.silent())? {
+        let bytes = match env::timeout(TIME, asked).await.map_err(|_| self.silent())? {
             Err(error) if error.is::<NotRunning>() => self.offline(path, error).await?,
             answered => answered?,
         };
@@ -84,8 +85,7 @@ impl Client {
         wait: bool,
     ) -> anyhow::Result<T> {
         let asked = self.request(Method::POST, path, Body::from(serde_json::to_vec(body)?));
-        let bytes =
-            if wait { asked.await? } else { tokio::time::timeout(TIME, asked).await.map_err(|_| self.silent())?? };
+        let bytes = if wait { asked.await? } else { env::timeout(TIME, asked).await.map_err(|_| self.silent())?? };
         serde_json::from_slice(&bytes).context("the daemon's answer is not understood; is it of another version?")
     }
 

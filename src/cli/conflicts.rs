@@ -8,6 +8,7 @@ use super::client::Client;
 use super::pages::Listed;
 use super::render::{ago, escape};
 use super::{Common, OK, block_on, print};
+use crate::env;
 use crate::model::api::Conflict;
 
 /// List the conflicted copies that were made and are not resolved
@@ -37,7 +38,7 @@ impl Conflicts {
         if self.json {
             print(&format!("{}\n", serde_json::to_string_pretty(&listed)?))?;
         } else if !listed.items.is_empty() {
-            print(&table(&listed, Timestamp::now()))?;
+            print(&table(&listed, env::timestamp()))?;
         } else if !common.quiet {
             print("No conflicts.\n")?;
         }

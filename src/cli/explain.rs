@@ -11,6 +11,7 @@ use super::history;
 use super::place::asking;
 use super::render::{BOLD, DIM, PLAIN, ago, bytes, counted, escape, next};
 use super::{Common, FAILED, OK, block_on, print};
+use crate::env;
 use crate::model::api::{ChangeOf, Explained, RowOf, ViewOf};
 
 /// Tell one path's whole story: what is here, what is in Dropbox, what is to be done and why not
@@ -38,7 +39,7 @@ impl Explain {
         if self.json {
             print(&format!("{}\n", serde_json::to_string_pretty(&explained)?))?;
         } else {
-            print(&text(&explained, Timestamp::now()))?;
+            print(&text(&explained, env::timestamp()))?;
         }
         Ok(if explained.known { OK } else { FAILED })
     }

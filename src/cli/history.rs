@@ -11,6 +11,7 @@ use super::pages::Listed;
 use super::place::asking;
 use super::render::{ago, bytes, escape, word};
 use super::{Common, OK, block_on, print};
+use crate::env;
 use crate::model::api::Done;
 
 /// List what was done, the newest first
@@ -45,7 +46,7 @@ impl History {
         if self.json {
             print(&format!("{}\n", serde_json::to_string_pretty(&listed)?))?;
         } else if !listed.items.is_empty() {
-            print(&format!("{}{}", table(&listed.items, Timestamp::now()), listed.rest()))?;
+            print(&format!("{}{}", table(&listed.items, env::timestamp()), listed.rest()))?;
         } else if !common.quiet {
             print("Nothing was done yet.\n")?;
         }

@@ -2,7 +2,6 @@
 
 use std::io::{self, BufRead as _, IsTerminal as _};
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
 use clap::Args;
@@ -11,6 +10,7 @@ use super::render::escape;
 use super::{Common, OK, Unfinished, Usage, block_on, client, print, reload, unlink};
 use crate::config::{Account, Config, Edit, LoadOptions, Loaded};
 use crate::dropbox::{self, Dropbox, LinkError, Linked, Pkce, Settings, Source, Tokens};
+use crate::env;
 
 /// The account's name, if nobody says another.
 const USUAL: &str = "personal";
@@ -341,5 +341,5 @@ fn no_app_key() -> Usage {
 
 /// Seconds since 1970.
 fn now_s() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
+    env::now_ms().div_euclid(1000)
 }

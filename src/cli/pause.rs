@@ -10,6 +10,7 @@ use super::client::Client;
 use super::render::{ago, escape};
 use super::{Common, OK, block_on, print};
 use crate::config::parse_duration;
+use crate::env;
 use crate::model::api::PauseAnswer;
 
 /// Stop uploading, committing and listing for a while; changes are still noticed
@@ -74,7 +75,7 @@ pub(super) fn change(
     if json {
         print(&format!("{}\n", serde_json::to_string_pretty(&answers)?))?;
     } else if !common.quiet {
-        let now = Timestamp::now();
+        let now = env::timestamp();
         print(&answers.iter().map(|answer| line(answer, now)).collect::<String>())?;
     }
     Ok(OK)

@@ -8,6 +8,7 @@ use super::client::Client;
 use super::pages::Listed;
 use super::render::{ago, escape};
 use super::{Common, OK, block_on, print};
+use crate::env;
 use crate::model::status::Problem;
 
 /// List the paths that are not in sync, and why
@@ -34,7 +35,7 @@ impl Problems {
         if self.json {
             print(&format!("{}\n", serde_json::to_string_pretty(&listed)?))?;
         } else if !listed.items.is_empty() {
-            print(&table(&listed, Timestamp::now()))?;
+            print(&table(&listed, env::timestamp()))?;
         } else if !common.quiet {
             print("No problems.\n")?;
         }

@@ -1,13 +1,15 @@
 //! What `ferrybox run` and `sync --wait` show: bars or plain lines on a terminal, events in the log elsewhere.
 
 use std::collections::HashMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use tokio::sync::watch;
 
 use super::render::{bytes, counted, escape, seconds, word, work};
 use super::status::lines;
+use crate::env;
+use crate::env::Instant;
 use crate::logging;
 use crate::model::attention::Severity;
 use crate::model::status::{AccountState, FolderState, FolderStatus, Pending, Status};
@@ -60,7 +62,7 @@ async fn show_bars(status: &mut watch::Receiver<Status>, all: &MultiProgress) {
                 bar.tick();
             }
         }
-        tokio::time::sleep(BAR_TIME).await;
+        env::sleep(BAR_TIME).await;
     }
     for bar in bars.values() {
         // As it stands: what is left at the end is left.
@@ -109,7 +111,7 @@ async fn show_lines(status: &mut watch::Receiver<Status>) {
                 // Nobody reads: the daemon works on.
                 return;
             }
-            last = Some(Said { when: Instant::now(), text, states });
+            last = Some(Said { when: env::instant(), text, states });
         }
     }
 }
@@ -133,7 +135,7 @@ async fn show_events(status: &mut watch::Receiver<Status>) {
                 });
                 if news {
                     event(&account.name, folder);
-                    last.insert(key, Told { when: Instant::now(), state: folder.state, pending: folder.pending });
+                    last.insert(key, Told { when: env::instant(), state: folder.state, pending: folder.pending });
                 }
             }
         }

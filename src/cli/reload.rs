@@ -1,6 +1,6 @@
 //! `ferrybox reload`, and what `add`, `remove`, `link` and `unlink` tell a running daemon.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::Args;
 use serde_json::json;
@@ -9,6 +9,7 @@ use super::client::{Client, NotRunning, is_running};
 use super::render::escape;
 use super::{Common, OK, Unfinished, block_on, print};
 use crate::daemon::Lock;
+use crate::env;
 
 /// How long a daemon may take to start over, and how often it is looked for meanwhile.
 const STARTING_OVER: Duration = Duration::from_secs(15);
@@ -39,7 +40,7 @@ impl Reload {
 
 fn a_moment() -> anyhow::Result<()> {
     block_on(async {
-        tokio::time::sleep(A_MOMENT).await;
+        env::sleep(A_MOMENT).await;
         Ok(())
     })
 }
@@ -49,9 +50,9 @@ fn a_moment() -> anyhow::Result<()> {
 pub(super) fn tell(common: &Common) -> anyhow::Result<()> {
     let Ok(loaded) = common.load_lightly() else { return Ok(()) };
     let daemon = &loaded.config.daemon;
-    let until = Instant::now() + STARTING_OVER;
+    let until = env::instant() + STARTING_OVER;
     // While the daemon starts over for another change, its socket is away for a moment.
-    let starts_over = || Instant::now() < until && Lock::is_held_at(&daemon.state_dir.join("lock"));
+    let starts_over = || env::instant() < until && Lock::is_held_at(&daemon.state_dir.join("lock"));
     loop {
         if !is_running(daemon) {
             if starts_over() {

@@ -12,6 +12,7 @@ use super::client::Client;
 use super::place::{asking, in_a_folder};
 use super::render::{ago, bytes, counted, escape};
 use super::{Common, OK, PROBLEMS, block_on, print};
+use crate::env;
 use crate::model::api::{Restored, Version, Versions};
 
 /// Put an earlier version back, from the folder's trash or from Dropbox's revisions
@@ -65,7 +66,7 @@ impl Restore {
                 if self.json {
                     print(&format!("{}\n", serde_json::to_string_pretty(&found)?))?;
                 } else {
-                    print(&listed(&found, Timestamp::now()))?;
+                    print(&listed(&found, env::timestamp()))?;
                 }
                 if self.list {
                     return Ok(OK);

@@ -17,6 +17,7 @@ use super::render::escape;
 use super::{Common, FAILED, OK, PROBLEMS, STATE, UNFINISHED, USAGE, Usage, check_folders, progress};
 use crate::config::Config;
 use crate::daemon::{self, End, Process, ReloadAsked, RunOptions, notify};
+use crate::env;
 use crate::model::status::Status;
 
 /// The same number on every system that this runs on.
@@ -201,7 +202,7 @@ impl Supervisor<'_> {
             }
         };
         // The view sees that no more statuses come, and draws the last one.
-        drop(tokio::time::timeout(Duration::from_millis(500), view.join_next()).await);
+        drop(env::timeout(Duration::from_millis(500), view.join_next()).await);
         Ok(match next {
             Some(next) if !ending && end == End::InSync => Life::Again(next),
             _ if ending => Life::Stopped(end),

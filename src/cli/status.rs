@@ -13,6 +13,7 @@ use super::render::{
     word, work,
 };
 use super::{Common, OK, block_on, print};
+use crate::env;
 use crate::model::status::{AccountStatus, FolderStatus, Status as Snapshot};
 
 /// Transfers shown below a folder; the rest is a number.
@@ -46,7 +47,7 @@ impl Status {
                 if !self.watch {
                     return Ok(OK);
                 }
-                tokio::time::sleep(Duration::from_secs(1)).await;
+                env::sleep(Duration::from_secs(1)).await;
             }
         })
     }
@@ -60,11 +61,11 @@ impl Status {
         }
         let status: Snapshot = serde_json::from_value(status)?;
         if !self.watch {
-            return print(&text(&status, Timestamp::now()));
+            return print(&text(&status, env::timestamp()));
         }
         if std::io::stdout().is_terminal() {
             // Home, the new text, and whatever was below it cleared: no flicker.
-            let text = text(&status, Timestamp::now()).replace('\n', "\x1b[K\n");
+            let text = text(&status, env::timestamp()).replace('\n', "\x1b[K\n");
             return print(&format!("\x1b[H{text}\x1b[J"));
         }
         let lines = lines(&status);

@@ -15,6 +15,7 @@ use super::place::in_a_folder;
 use super::progress::{self, View};
 use super::render::{counted, escape};
 use super::{Common, FAILED, OK, PROBLEMS, UNFINISHED, block_on, print};
+use crate::env;
 use crate::model::status::{Status, SyncAnswer};
 
 /// Between two looks at the status while a person waits.
@@ -101,7 +102,7 @@ async fn watched<T>(
                 }
                 tx.send_replace(status);
             }
-            tokio::time::sleep(SHOW_EVERY).await;
+            env::sleep(SHOW_EVERY).await;
         }
     };
     let answer = tokio::select! {

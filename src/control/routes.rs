@@ -1,5 +1,6 @@
 //! The routes, and errors as RFC 9457 problems.
 
+use crate::env;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -120,7 +121,7 @@ impl Daemon {
         };
         let late = async {
             match within {
-                Some(time) => tokio::time::sleep(time).await,
+                Some(time) => env::sleep(time).await,
                 None => std::future::pending().await,
             }
         };
@@ -369,7 +370,7 @@ async fn sync(State(daemon): State<Daemon>, body: Body) -> Result<Response, Prob
 
 /// A JSON body, or none at all.
 async fn json_body<T: Default + for<'de> Deserialize<'de>>(body: Body) -> Result<T, Problem> {
-    let bytes = match tokio::time::timeout(REQUEST_TIME, to_bytes(body, BODY)).await {
+    let bytes = match env::timeout(REQUEST_TIME, to_bytes(body, BODY)).await {
         Ok(Ok(bytes)) => bytes,
         Ok(Err(_)) => {
             let text = format!("the body is broken or larger than {BODY} bytes");

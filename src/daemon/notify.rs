@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use sd_notify::NotifyState;
 use tokio::task::JoinSet;
@@ -14,7 +14,9 @@ use tokio::task::JoinSet;
 use crate::api::status::Progress;
 use crate::daemon::process::Process;
 use crate::engine::account::Account;
-use crate::engine::metrics::lock;
+use crate::env;
+use crate::env::Instant;
+use crate::env::lock;
 use crate::model::status::{AccountState, FolderState, Status};
 
 /// The watchdog is fed at least this often, and a status may take that long.
@@ -67,11 +69,11 @@ async fn describe(process: &Process) {
     loop {
         if let Some(progress) = process.now()
             // A status that does not come is no news; the pulse judges.
-            && let Ok(Ok(status)) = tokio::time::timeout(EVERY, progress.status()).await
+            && let Ok(Ok(status)) = env::timeout(EVERY, progress.status()).await
         {
             tell(&[NotifyState::Status(&line(&status))]);
         }
-        tokio::time::sleep(STATUS).await;
+        env::sleep(STATUS).await;
     }
 }
 
@@ -99,7 +101,7 @@ async fn feed(process: &Process) {
             None => tell(&[NotifyState::Watchdog]),
             Some(what) => tracing::error!(%what, "stuck: the watchdog is not fed"),
         }
-        tokio::time::sleep((within / 4).min(EVERY)).await;
+        env::sleep((within / 4).min(EVERY)).await;
     }
 }
 
@@ -120,7 +122,7 @@ impl Pulses {
             return since.elapsed() > within;
         }
         let (store, name) = (account.store.clone(), account.name.clone());
-        self.since.insert(name.clone(), Instant::now());
+        self.since.insert(name.clone(), env::instant());
         self.under_way.spawn(async move {
             // An error is an answer: whoever does work meets it, too.
             let _ = store.pulse().await;

@@ -13,10 +13,12 @@ use tokio_util::sync::CancellationToken;
 use crate::api::requests::ReloadAsked;
 use crate::api::status::Progress;
 use crate::dropbox::Gates;
-use crate::engine::account::{Account, Fatal};
+use crate::engine::account::Account;
+use crate::engine::blocking::Fatal;
 use crate::engine::heartbeat::{Beat, Beats};
 use crate::engine::lock::{Lock, LockError};
-use crate::engine::metrics::lock;
+use crate::env;
+use crate::env::lock;
 
 /// After this long it is said that something of the last life is still waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -162,7 +164,7 @@ impl Process {
             accounts.iter().flat_map(|account| &account.folders).for_each(|folder| *lock(&folder.lock) = None);
         };
         let told = async {
-            tokio::time::sleep(PATIENCE).await;
+            env::sleep(PATIENCE).await;
             tracing::warn!(
                 "something on the disk that was begun before is still under way: starting over waits for its end"
             );

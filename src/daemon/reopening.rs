@@ -1,13 +1,14 @@
 //! Accounts whose state could not be opened at the start are tried again while the others work, with growing pauses.
 
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::status::Progress;
 use crate::config::Config;
 use crate::daemon::open;
 use crate::daemon::process::Process;
-use crate::engine::metrics::lock;
+use crate::env;
+use crate::env::Instant;
+use crate::env::lock;
 use crate::env::{chance, ms, now_ms};
 use crate::plan::time::retry;
 
@@ -33,7 +34,7 @@ impl Reopening {
     fn wait(&mut self, progress: &Progress) {
         self.tries = self.tries.saturating_add(1);
         let pause = retry::steady(self.tries, chance());
-        self.at = Some(Instant::now() + pause);
+        self.at = Some(env::instant() + pause);
         let next = now_ms().saturating_add(ms(pause));
         lock(&progress.failed).iter_mut().for_each(|failed| failed.next = next);
     }
@@ -46,7 +47,7 @@ impl Reopening {
     /// Comes back when it is time for the next try.
     pub(crate) async fn until(&self) {
         match self.at {
-            Some(at) => tokio::time::sleep_until(at).await,
+            Some(at) => env::sleep_until(at).await,
             None => std::future::pending::<()>().await,
         }
     }

@@ -9,7 +9,8 @@ use crate::api::attention;
 use crate::api::attention::Depth;
 use crate::daemon::End;
 use crate::engine::account::Account;
-use crate::engine::metrics::lock;
+use crate::env;
+use crate::env::lock;
 use crate::env::now_ms;
 use crate::store::StoreError;
 
@@ -89,7 +90,7 @@ async fn watch(account: &Account) -> Result<End, StoreError> {
         tokio::select! {
             _ = changed.changed() => {}
             _ = trouble.changed() => {}
-            () = tokio::time::sleep(Duration::from_secs(1)) => {}
+            () = env::sleep(Duration::from_secs(1)) => {}
         }
     }
 }

@@ -6,18 +6,20 @@ use std::task::Poll;
 use std::time::Duration;
 
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::Instant;
 
 use crate::daemon::End;
-use crate::engine::account::{Account, Fatal};
+use crate::engine::account::Account;
+use crate::engine::blocking::Fatal;
 use crate::engine::commit::committer::Committer;
 use crate::engine::gate::identify;
 use crate::engine::heartbeat::rest;
 use crate::engine::intake::Intake;
 use crate::engine::listing::reconciler;
-use crate::engine::metrics::lock;
 use crate::engine::work::worker::Uploader;
+use crate::env;
+use crate::env::Instant;
 use crate::env::chance;
+use crate::env::lock;
 use crate::plan::time::retry;
 
 /// How a task ended.
@@ -36,7 +38,7 @@ impl Own {
     fn wait(&mut self) {
         let wait = retry::backoff(self.failures, chance()).max(Duration::from_secs(1));
         self.failures = self.failures.saturating_add(1);
-        self.again = Some(Instant::now() + wait);
+        self.again = Some(env::instant() + wait);
     }
 }
 
@@ -84,7 +86,7 @@ impl Tasks {
         let again = self.0.iter().filter_map(|own| own.again).min();
         let timer = async {
             match again {
-                Some(at) => tokio::time::sleep_until(at).await,
+                Some(at) => env::sleep_until(at).await,
                 None => std::future::pending().await,
             }
         };
@@ -125,7 +127,7 @@ impl Tasks {
 
     /// Lets those work again whose time has come.
     async fn try_again(&mut self) {
-        let now = Instant::now();
+        let now = env::instant();
         for own in self.0.iter_mut().filter(|own| own.again.is_some_and(|at| at <= now)) {
             // As after a start: nobody holds a row.
             if let Err(error) = own.account.store.release_claims().await {

@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::Mutex;
-use tokio::time::Instant;
 use url::Url;
 
 use super::credentials::Credentials;
@@ -18,6 +17,8 @@ use super::error::{AuthError, CallError, Transport};
 use crate::dropbox::auth::token_call::{TokenError, token_call};
 use crate::dropbox::client::gate::growing;
 use crate::dropbox::client::refusals::ALONE;
+use crate::env;
+use crate::env::Instant;
 
 /// How long before its end a token is renewed; a quarter of its life where that is less.
 const LEAD: Duration = Duration::from_secs(300);
@@ -107,7 +108,7 @@ impl Tokens {
 
     /// A token for one call.
     pub(super) async fn ticket(&self, counter: &Counter<'_>) -> Result<Ticket, CallError> {
-        let asked = Instant::now();
+        let asked = env::instant();
         let mut state = self.state.lock().await;
         if let Some(dead) = &state.dead {
             return Err(dead.clone().into());
@@ -131,7 +132,7 @@ impl Tokens {
     /// Has a token at hand for the next call, if one is to be had. The one call that finds out whether a pause after refusals is over is not made by
     /// this, and is not used up.
     pub(super) async fn prepare(&self, counter: &Counter<'_>) {
-        let asked = Instant::now();
+        let asked = env::instant();
         let mut state = self.state.lock().await;
         if state.dead.is_none() && state.pause.is_none() {
             // The call itself says what is wrong.
@@ -144,7 +145,7 @@ impl Tokens {
         if matches!(state.credentials, Credentials::Access { .. }) {
             return Ok(());
         }
-        let now = Instant::now();
+        let now = env::instant();
         let needed = state.access.as_ref().is_none_or(|a| a.renew_at <= now);
         let holds = state.access.as_ref().is_some_and(|a| a.ends_at > now);
         let patient = holds && state.early.is_some_and(|until| until > now);
@@ -152,7 +153,7 @@ impl Tokens {
             match self.renew(state, counter, asked).await {
                 Err(CallError::Auth(e)) => return Err(e.into()),
                 // The old token still holds: no reason to stop.
-                Err(_) if holds => state.early = Some(Instant::now() + PAUSE),
+                Err(_) if holds => state.early = Some(env::instant() + PAUSE),
                 Err(e) => return Err(e),
                 Ok(()) => {}
             }
@@ -162,7 +163,7 @@ impl Tokens {
 
     /// After a 401 with the token of `generation`: a newer one, if somebody has it already or it can be had.
     pub(super) async fn renewed(&self, generation: u64, tag: &str, counter: &Counter<'_>) -> Result<Ticket, CallError> {
-        let asked = Instant::now();
+        let asked = env::instant();
         let mut state = self.state.lock().await;
         if let Some(dead) = &state.dead {
             return Err(dead.clone().into());
@@ -185,7 +186,7 @@ impl Tokens {
         if let Ok(mut state) = self.state.try_lock()
             && !state.found_out
         {
-            state.pause = state.pause.map(|until| until.min(Instant::now()));
+            state.pause = state.pause.map(|until| until.min(env::instant()));
         }
     }
 
@@ -206,7 +207,7 @@ impl Tokens {
         let was_taken = self.accepted.load(Ordering::Relaxed) == generation.saturating_add(1);
         if state.generation == generation && !was_taken {
             state.unaccepted = state.unaccepted.saturating_add(1);
-            state.pause = Some(Instant::now() + growing(state.unaccepted - 1));
+            state.pause = Some(env::instant() + growing(state.unaccepted - 1));
             state.found_out = false;
             tracing::warn!(account = %self.account, tries = state.unaccepted, "a token was renewed, and refused as expired");
         }
@@ -241,7 +242,7 @@ impl Tokens {
             return Err(self.call_error(error.clone()));
         }
         if let Some((opens, error)) = &state.gate
-            && let Some(left) = opens.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
+            && let Some(left) = opens.checked_duration_since(env::instant()).filter(|left| !left.is_zero())
         {
             return Err(self.call_error(error.clone().with_wait(left)));
         }
@@ -254,7 +255,7 @@ impl Tokens {
         match token_call(counter.http, counter.api, &form, counter.patience).await {
             Ok(reply) => {
                 let life = Duration::from_secs(reply.expires_in.unwrap_or(USUAL_LIFE).min(30 * 86_400));
-                let now = Instant::now();
+                let now = env::instant();
                 let renew_at = now + life - LEAD.min(life / 4);
                 state.access = Some(Access { token: reply.access_token, renew_at, ends_at: now + life });
                 state.generation += 1;
@@ -265,7 +266,7 @@ impl Tokens {
                 Ok(())
             }
             Err(error) => {
-                let now = Instant::now();
+                let now = env::instant();
                 state.last = Some((now, error.clone()));
                 state.gate = error.wait().map(|wait| (now + wait, error.clone()));
                 let error = self.call_error(error);

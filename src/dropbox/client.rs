@@ -29,6 +29,7 @@ use crate::dropbox::client::reply::{Reply, Verdict, broken, parse};
 use crate::dropbox::client::settings::{PathRoot, Settings, SetupError};
 use crate::dropbox::routes::download::Opened;
 use crate::dropbox::routes::{Route, Style};
+use crate::env;
 use crate::model::Failure;
 
 mod request;
@@ -188,7 +189,7 @@ impl Dropbox {
     /// Somebody asked: what waits since it was refused again and again is tried once, now.
     pub fn hurry(&self) {
         self.0.tokens.hurry();
-        self.0.refusals.hurry(tokio::time::Instant::now());
+        self.0.refusals.hurry(env::instant());
     }
 
     /// Waits until a call of this class may be made.
@@ -196,7 +197,7 @@ impl Dropbox {
         if let Some(governor) = self.0.governor.get() {
             let wait = governor(class.name(), Going::Call);
             if !wait.is_zero() {
-                tokio::time::sleep(wait).await;
+                env::sleep(wait).await;
             }
         }
         self.0.gates.pass(class).await;
@@ -334,7 +335,7 @@ impl Dropbox {
         if let Some(governor) = inner.governor.get() {
             let wait = governor(Class::Commit.name(), Going::Look);
             if !wait.is_zero() {
-                tokio::time::sleep(wait).await;
+                env::sleep(wait).await;
             }
         }
         inner.gates.pass(Class::Commit).await;
@@ -354,7 +355,7 @@ impl Dropbox {
             // After the token, which may take its time: the gate may have closed meanwhile.
             self.pass(route.class).await;
             if is_rooted(route) {
-                inner.refusals.pass(tokio::time::Instant::now())?;
+                inner.refusals.pass(env::instant())?;
             }
             let reply = match self.send(route, &load, body.as_mut(), &ticket).await? {
                 Came::Open(response) => {
@@ -431,7 +432,7 @@ impl Dropbox {
             let response = request.send().await.map_err(|e| broken(e, &format!("during {}", route.name)))?;
             Reply::read(response, &Watch::new()).await
         };
-        let reply = tokio::time::timeout(patience, exchange).await.unwrap_or_else(|_| {
+        let reply = env::timeout(patience, exchange).await.unwrap_or_else(|_| {
             let text = format!("{}: no answer came for {patience:?}", route.name);
             Err(Transport::new(TransportKind::Timeout, text, false))
         })?;
@@ -472,7 +473,7 @@ impl Dropbox {
                     *known = told.filter(|told| known.as_ref() != Some(told));
                 }
                 if e.is("invalid_root") && is_rooted(route) {
-                    return inner.refusals.note((**e).clone(), tokio::time::Instant::now());
+                    return inner.refusals.note((**e).clone(), env::instant());
                 }
             }
             _ => {}
@@ -497,7 +498,7 @@ impl Dropbox {
             }
             *inner.counts.lock().unwrap_or_else(PoisonError::into_inner).entry(route.name).or_default() += 1;
         }
-        let started = tokio::time::Instant::now();
+        let started = env::instant();
         let exchange = async {
             let response = request.send().await.map_err(|e| broken(e, &format!("during {}", route.name)))?;
             watch.touch();
@@ -506,7 +507,7 @@ impl Dropbox {
             }
             // Once a reply has begun, it must come whole: a byte now and then is no movement.
             let whole = inner.settings.timeouts.commit.max(inner.settings.timeouts.call);
-            let reply = tokio::time::timeout(whole, Reply::read(response, &watch)).await.unwrap_or_else(|_| {
+            let reply = env::timeout(whole, Reply::read(response, &watch)).await.unwrap_or_else(|_| {
                 let text = format!("{}: the reply did not end within {whole:?}", route.name);
                 Err(Transport::new(TransportKind::Timeout, text, true))
             });

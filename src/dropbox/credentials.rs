@@ -16,6 +16,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
 use crate::dropbox::client::wire;
+use crate::env;
 use crate::model::Failure;
 
 /// How long a place may take to answer: a locked keyring may ask a person.
@@ -240,7 +241,7 @@ async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> 
         .name("credentials".to_owned())
         .spawn(move || drop(tell.send(work())))
         .map_err(|e| unavailable(format!("no thread could be started: {e}")))?;
-    match tokio::time::timeout(PATIENCE, told).await {
+    match env::timeout(PATIENCE, told).await {
         Ok(Ok(done)) => Ok(done),
         Ok(Err(_)) => Err(unavailable("reading it failed inside; please report this".to_owned())),
         Err(_) => Err(unavailable(format!(

@@ -9,23 +9,25 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config;
 use crate::dropbox::{Dropbox, Source};
+use crate::engine::blocking::Fatal;
 use crate::engine::folder::Folder;
+use crate::engine::folder::Look;
 use crate::engine::gate::account_state::Trouble;
 use crate::engine::gate::pause::Pause;
 use crate::engine::gather::remote::RemoteCache;
 use crate::engine::heartbeat::Beats;
-use crate::engine::intake::Look;
-use crate::engine::metrics::{Live, lock};
+use crate::engine::metrics::Live;
 use crate::engine::rename_proposals::Moves;
 use crate::engine::work::at_hand::AtHand;
 use crate::engine::work::upload::dedup_copy::Copies;
+use crate::env::lock;
 use crate::env::{ms, steady_ms};
 use crate::model::status::Space;
 use crate::model::{ContentHash, Failure, FolderId, RelPath, RemotePath, Stat, UnixMs};
 use crate::plan::time::governor::Governor;
 use crate::plan::time::wait::LONGEST_MS;
 use crate::plan::transfer::pack::Ceilings;
-use crate::store::{Store, StoreError};
+use crate::store::Store;
 
 /// What the tasks of one account share.
 pub(crate) struct Account {
@@ -180,17 +182,6 @@ pub(crate) struct Lane {
     pub(crate) since: Option<UnixMs>,
     /// Why its end is not known.
     pub(crate) reason: Option<String>,
-}
-
-/// What ends an account's tasks: the queue itself cannot be trusted or reached any more.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Fatal {
-    /// The state database failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// A task ended that never should.
-    #[error("{0}")]
-    Task(String),
 }
 
 impl Account {

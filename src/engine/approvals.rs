@@ -8,7 +8,8 @@
 
 use std::sync::Arc;
 
-use crate::engine::account::{Account, Fatal};
+use crate::engine::account::Account;
+use crate::engine::blocking::Fatal;
 use crate::engine::folder::{Folder, HeldSet};
 use crate::env::{now_ms, rfc3339};
 use crate::local::RootId;

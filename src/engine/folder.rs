@@ -1,5 +1,6 @@
 //! One synced folder: its root, its rules and what is wrong with it.
 
+pub(crate) mod answered;
 pub(crate) mod attach;
 pub(crate) mod patterns;
 pub(crate) mod unsynced;
@@ -7,14 +8,13 @@ pub(crate) mod unsynced;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
-use std::time::Instant;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::engine::heartbeat::Beat;
-use crate::engine::intake::Look;
 use crate::engine::lock::Lock;
-use crate::engine::metrics::lock;
+use crate::env::Instant;
+use crate::env::lock;
 use crate::local::{Gone, Root, RootId};
 use crate::model::listing::Question;
 use crate::model::{Base, Disk, Failure, FolderId, Local, Mode, RelPath, RemotePath, UnixMs};
@@ -58,6 +58,15 @@ pub(crate) struct Folder {
     pub(crate) unanswered: Mutex<Weak<()>>,
     /// The orders to its intake, which holds this while it runs.
     pub(crate) looks: tokio::sync::Mutex<mpsc::Receiver<Look>>,
+}
+
+/// An order to look at a subtree now.
+#[derive(Debug)]
+pub(crate) struct Look {
+    /// Where.
+    pub(crate) under: RelPath,
+    /// Told when the scan has ended.
+    pub(crate) done: Option<oneshot::Sender<()>>,
 }
 
 /// A folder's state in memory.

@@ -8,12 +8,14 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::task::JoinError;
 
-use crate::engine::metrics::lock;
+use crate::env;
+use crate::env::Instant;
+use crate::env::lock;
 use crate::local::{Attendant, attended};
 
 /// When something was last done.
@@ -41,7 +43,7 @@ impl Beat {
 /// Milliseconds since the first call, of a clock that nobody sets.
 fn millis() -> u64 {
     static START: OnceLock<Instant> = OnceLock::new();
-    u64::try_from(START.get_or_init(Instant::now).elapsed().as_millis()).unwrap_or(u64::MAX)
+    u64::try_from(START.get_or_init(env::instant).elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
 tokio::task_local! {
@@ -191,7 +193,7 @@ pub(crate) async fn on_the_disk_unless_silent<T: Send + 'static>(
     f: impl FnOnce() -> T + Send + 'static,
 ) -> Result<Option<T>, JoinError> {
     let Ok((beats, going)) = LOOP.try_with(Clone::clone) else {
-        return tokio::task::spawn_blocking(f).await.map(Some);
+        return env::spawn_blocking(f).await.map(Some);
     };
     let entry = beats.enter(format!("work on the disk of {}", going.what), true);
     // It may have to wait for a thread.
@@ -199,7 +201,7 @@ pub(crate) async fn on_the_disk_unless_silent<T: Send + 'static>(
     let _resting = going.rest();
     let steps = Arc::clone(&entry.going);
     let (tell, mut told) = tokio::sync::oneshot::channel();
-    let work = tokio::task::spawn_blocking(move || {
+    let work = env::spawn_blocking(move || {
         drop(queued);
         let done = attended(Arc::new(Attending(beats, Arc::clone(&entry.going))), f);
         // If nobody waits for it any more it goes here, with all that it holds: before the work counts as ended.
@@ -208,7 +210,7 @@ pub(crate) async fn on_the_disk_unless_silent<T: Send + 'static>(
     });
     let told = loop {
         let left = silence.saturating_sub(steps.beat.silence()).max(Duration::from_millis(1));
-        match tokio::time::timeout(left, &mut told).await {
+        match env::timeout(left, &mut told).await {
             Ok(told) => break told,
             Err(_) if steps.resting.load(Ordering::SeqCst) == 0 && steps.beat.silence() >= silence => return Ok(None),
             Err(_) => {}
@@ -234,7 +236,7 @@ mod tests {
 
     /// Waits until the clock that counts milliseconds has gone on.
     async fn a_moment() {
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        env::sleep(Duration::from_millis(5)).await;
     }
 
     #[tokio::test]
@@ -269,7 +271,7 @@ mod tests {
         let task = beats.drive("a loop".to_owned(), async move {
             let hangs = on_the_disk_unless_silent(limit, move || freed.recv().is_ok()).await.unwrap();
             let slow = move || {
-                let began = Instant::now();
+                let began = env::instant();
                 while began.elapsed() < limit * 3 {
                     std::thread::sleep(Duration::from_millis(5));
                     crate::local::piece();
@@ -311,7 +313,7 @@ mod tests {
         assert!(weak.upgrade().is_some());
         let waits = beats.work_has_ended();
         tokio::pin!(waits);
-        assert!(tokio::time::timeout(Duration::from_millis(50), &mut waits).await.is_err());
+        assert!(env::timeout(Duration::from_millis(50), &mut waits).await.is_err());
         free.send(()).unwrap();
         waits.await;
         assert!(weak.upgrade().is_none());

@@ -8,22 +8,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::sync::{mpsc, oneshot};
-use tokio::time::Instant;
+use tokio::sync::mpsc;
 
 use self::scanning::ScanRun;
-use crate::engine::account::{Account, Fatal};
+use crate::engine::account::Account;
+use crate::engine::blocking::Fatal;
+use crate::engine::blocking::blocking;
 use crate::engine::folder::Folder;
+use crate::engine::folder::Look;
 use crate::engine::folder::attach;
-use crate::engine::heartbeat::{on_the_disk, on_the_disk_unless_silent, rest, strike};
-use crate::engine::metrics::lock;
+use crate::engine::heartbeat::{rest, strike};
 use crate::engine::overlooked::Overlooked;
 use crate::engine::{local_removal, rename_proposals};
-use crate::env::{chance, moment, ms, now_ms};
+use crate::env;
+use crate::env::Instant;
+use crate::env::{chance, ms, now_ms};
 use crate::local::{Ignored, Seen, Watcher};
 use crate::model::{Due, Local, RelPath};
 use crate::plan::time::debounce;
-use crate::store::StoreError;
 
 mod scanning;
 #[cfg(test)]
@@ -43,15 +45,6 @@ const ROOT_CHECK: Duration = Duration::from_secs(2);
 /// How often a `.ferryboxignore` that cannot be read is tried again: at first, and at last.
 const RULES: Duration = Duration::from_secs(2);
 const RULES_AT_MOST: Duration = Duration::from_mins(1);
-
-/// An order to look at a subtree now.
-#[derive(Debug)]
-pub(crate) struct Look {
-    /// Where.
-    pub(crate) under: RelPath,
-    /// Told when the scan has ended.
-    pub(crate) done: Option<oneshot::Sender<()>>,
-}
 
 /// One folder's intake.
 pub(crate) struct Intake {
@@ -84,7 +77,7 @@ const SEEN_LIMIT: usize = 65_536;
 impl Intake {
     /// Watching begins with the first step; watches are placed by the first scan.
     pub(crate) fn new(account: Arc<Account>, folder: Arc<Folder>) -> Self {
-        let now = Instant::now();
+        let now = env::instant();
         Self {
             account,
             folder,
@@ -117,11 +110,11 @@ impl Intake {
         let next = rest(async {
             tokio::select! {
                 biased;
-                () = tokio::time::sleep_until(self.next_check) => Next::Check,
+                () = env::sleep_until(self.next_check) => Next::Check,
                 Some(look) = looks.recv() => Next::Look(look),
-                () = tokio::time::sleep_until(self.next_scan) => Next::Scan,
+                () = env::sleep_until(self.next_scan) => Next::Scan,
                 seen = self.seen.recv(), if self.watcher.is_some() => {
-                    tokio::time::sleep(GATHER).await;
+                    env::sleep(GATHER).await;
                     // Whoever sends this says so when it ends, unless it panics.
                     Next::Seen(seen.unwrap_or_else(|| Seen::Dead("its thread broke off".to_owned())))
                 }
@@ -162,7 +155,7 @@ impl Intake {
                 self.account.store.poke();
             }
         }
-        self.next_check = Instant::now() + ROOT_CHECK;
+        self.next_check = env::instant() + ROOT_CHECK;
         self.check_rules().await?;
         self.overlooked.step(&self.account, &self.folder).await?;
         Ok(())
@@ -171,12 +164,12 @@ impl Intake {
     /// Nothing is synced where a `.ferryboxignore` cannot be read, and no event says that it can be again: it is tried again now and then. What
     /// was missed meanwhile is found by the scan of its directory, which is where it is read.
     async fn check_rules(&mut self) -> Result<(), Fatal> {
-        if Instant::now() < self.next_rules {
+        if env::instant() < self.next_rules {
             return Ok(());
         }
         let unreadable = self.folder.rules.unreadable();
         self.rules_pause = if unreadable.is_empty() { RULES } else { (self.rules_pause * 2).min(RULES_AT_MOST) };
-        self.next_rules = Instant::now() + self.rules_pause;
+        self.next_rules = env::instant() + self.rules_pause;
         for dir in unreadable {
             self.scan(dir).await?;
         }
@@ -283,7 +276,7 @@ impl Intake {
 
     /// Another watcher takes its place, and a scan finds what was missed. One that dies young again and again is not worth a scan each time.
     async fn restart_watcher(&mut self, reason: &str) -> Result<(), Fatal> {
-        let now = Instant::now();
+        let now = env::instant();
         let young = self.died.replace(now).is_some_and(|last| now - last < YOUNG);
         let next = if young { "the folder is scanned every minute instead" } else { "another one was started" };
         tracing::warn!(account = %self.account.name, %reason, "the watcher died; {next}");
@@ -327,7 +320,7 @@ impl Intake {
     /// Scans one subtree and enqueues what differs from base.
     async fn scan(&mut self, under: RelPath) -> Result<(), Fatal> {
         let whole = under.is_root();
-        if whole && self.watcher.is_none() && Instant::now() >= self.next_watch {
+        if whole && self.watcher.is_none() && env::instant() >= self.next_watch {
             // What kept it from being watched may be over.
             self.watch().await?;
         }
@@ -353,7 +346,7 @@ impl Intake {
             let rescan = self.account.config.watch.rescan;
             let wait = if degraded { POLL.min(rescan) } else { rescan };
             // Jitter: many daemons on one host should not scan in step.
-            self.next_scan = Instant::now() + wait.mul_f64(0.9 + chance() * 0.2);
+            self.next_scan = env::instant() + wait.mul_f64(0.9 + chance() * 0.2);
             // After the purge: on a full disk this fails, and that makes room.
             if outcome.is_ok() {
                 self.account.store.prune_hashes(now_ms()).await?;
@@ -387,52 +380,4 @@ fn start_watcher(folder: &Arc<Folder>, tx: mpsc::Sender<Seen>) -> Option<Arc<Wat
             None
         }
     }
-}
-
-/// Runs something that blocks on the threads made for that; a panic there ends the program, not just a task.
-pub(crate) async fn blocking<T: Send + 'static>(
-    f: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
-) -> Result<T, Fatal> {
-    match on_the_disk(f).await {
-        Ok(outcome) => outcome.map_err(Fatal::Store),
-        Err(error) => Err(Fatal::Task(format!("a task on the disk died: {error}"))),
-    }
-}
-
-/// A disk that makes no step for as long does not answer.
-const SILENCE: Duration = Duration::from_secs(10);
-
-/// As [`blocking`], for who looks after several folders: `None` while this one's disk does not answer, which holds up no other folder. `f` only looks,
-/// since what it finds may be lost.
-pub(crate) async fn answered<T: Send + 'static>(
-    folder: &Arc<Folder>,
-    f: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
-) -> Result<Option<T>, Fatal> {
-    if lock(&folder.unanswered).strong_count() > 0 {
-        return Ok(None);
-    }
-    let asked = Arc::new(());
-    let unanswered = Arc::downgrade(&asked);
-    let work = move || {
-        let outcome = f();
-        drop(asked);
-        outcome
-    };
-    match on_the_disk_unless_silent(SILENCE, work).await {
-        Ok(Some(outcome)) => outcome.map(Some).map_err(Fatal::Store),
-        Ok(None) => {
-            *lock(&folder.unanswered) = unanswered;
-            tracing::warn!(
-                folder = folder.id.0,
-                "the folder's disk does not answer: what waits there waits, and other folders go on"
-            );
-            Ok(None)
-        }
-        Err(error) => Err(Fatal::Task(format!("a task on the disk died: {error}"))),
-    }
-}
-
-/// When the next rows come due, as a moment to sleep until.
-pub(crate) fn until(at: Option<i64>) -> Instant {
-    at.map_or_else(|| Instant::now() + Duration::from_hours(1), moment)
 }

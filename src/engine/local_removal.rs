@@ -5,16 +5,17 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
 
 use tokio::runtime::Handle;
 
-use crate::engine::account::{Account, Fatal};
+use crate::engine::account::Account;
+use crate::engine::blocking::Fatal;
+use crate::engine::blocking::blocking;
 use crate::engine::folder::Folder;
 use crate::engine::gather::hash;
-use crate::engine::intake::blocking;
-use crate::engine::metrics::lock;
 use crate::engine::rescue;
+use crate::env;
+use crate::env::lock;
 use crate::env::{ms, now_ms};
 use crate::local::{Going, Keep, Refused, Removed, Root};
 use crate::model::{
@@ -129,7 +130,7 @@ pub(crate) fn purge(account: &Account, folder: &Folder) -> Result<(), StoreError
 fn go_on(account: &Account, folder: &Folder) -> Result<(Lived, Result<(), StoreError>), StoreError> {
     let (store, handle) = (&account.store, Handle::current());
     let key = format!("folder.{}.lived", folder.id.0);
-    let last = lock(&folder.purged).replace(Instant::now());
+    let last = lock(&folder.purged).replace(env::instant());
     let ran = last.map(|last| ms(last.elapsed()));
     let known = handle.block_on(store.meta(&key))?.as_deref().and_then(Lived::parse);
     let lived = known.map_or_else(|| Lived::begin(now_ms()), |known| known.go_on(now_ms(), ran));

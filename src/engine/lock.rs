@@ -1,10 +1,11 @@
 //! One daemon a state directory, one daemon a folder: kernel-held locks, gone with the process that held them.
 
+use crate::env;
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Read as _, Seek as _, Write as _};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::io::Errno;
@@ -152,7 +153,7 @@ impl Lock {
         if !found.is_file() || found.nlink() != 1 {
             return Err(LockError::Strange(path.to_owned()));
         }
-        let began = Instant::now();
+        let began = env::instant();
         loop {
             match flock(&file, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => break,

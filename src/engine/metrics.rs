@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use crate::env::Instant;
+use crate::env::lock;
 use crate::model::{FolderId, RelPath, status};
 
 /// Rates are means over this long.
@@ -87,11 +89,6 @@ impl Drop for Uploading<'_> {
     fn drop(&mut self) {
         self.0.uploading.fetch_sub(self.1, Ordering::Relaxed);
     }
-}
-
-/// A poisoned lock only says that some other thread panicked; these maps are never left half changed.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Live {

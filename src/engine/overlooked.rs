@@ -6,10 +6,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::engine::account::{Account, Fatal};
+use crate::engine::account::Account;
+use crate::engine::blocking::Fatal;
+use crate::engine::blocking::blocking;
 use crate::engine::folder::Folder;
 use crate::engine::gather::remote::Gate;
-use crate::engine::intake::blocking;
 use crate::engine::work::preview;
 use crate::env::now_ms;
 use crate::local::Kind;

@@ -5,14 +5,17 @@ mod alike;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use self::alike::{Large, alike};
-use crate::engine::account::{Account, Fatal};
+use crate::engine::account::Account;
+use crate::engine::blocking::Fatal;
+use crate::engine::blocking::blocking;
 use crate::engine::commit::cycles::seems_moved;
 use crate::engine::folder::{Folder, stands};
-use crate::engine::intake::blocking;
-use crate::engine::metrics::lock;
+use crate::env;
+use crate::env::Instant;
+use crate::env::lock;
 use crate::env::{ms, now_ms};
 use crate::local::{Kind, Root};
 use crate::model::{Base, Closed, FolderId, Job, Local, RelPath, Settled, Stat, WriteMode};
@@ -102,7 +105,7 @@ impl Moves {
 
     /// A folder's directory was moved.
     pub(crate) fn moved(&self, folder: FolderId) {
-        lock(&self.0).moved.insert(folder, Instant::now());
+        lock(&self.0).moved.insert(folder, env::instant());
     }
 
     /// Folders in which a directory was moved a moment ago, and whose listing does not show that yet: all that could be said of its files is that it is
@@ -143,7 +146,7 @@ impl Moves {
         if state.refused.len() >= REMEMBERED {
             state.refused.clear();
         }
-        state.refused.insert((folder, from.clone(), to.clone()), Refusal { at: Instant::now(), copy });
+        state.refused.insert((folder, from.clone(), to.clone()), Refusal { at: env::instant(), copy });
     }
 
     pub(crate) fn refusal(&self, folder: FolderId, from: &RelPath, to: &RelPath) -> Option<Refusal> {
@@ -170,7 +173,7 @@ impl Moves {
         }
         // Should it be back, and go again, that begins again.
         state.gone.retain(|_, since| since.elapsed() < within.saturating_mul(GONE_AGAIN));
-        state.gone.entry((folder, dir)).or_insert_with(Instant::now).elapsed() < within
+        state.gone.entry((folder, dir)).or_insert_with(env::instant).elapsed() < within
     }
 
     /// All that is proposed, by folder and new path.
@@ -472,7 +475,7 @@ fn respelled(
     if !folder.passes_deletions() || account.moves.refusal(folder.id, &from, &to).is_some() {
         return Ok(was.then_some(Settled::Again(None)));
     }
-    account.moves.propose(folder.id, to, Proposal { from, dir: true, how: How::Move, since: Instant::now() });
+    account.moves.propose(folder.id, to, Proposal { from, dir: true, how: How::Move, since: env::instant() });
     Ok(Some(Settled::Wait(now_ms() + SOON_MS)))
 }
 
@@ -496,7 +499,7 @@ fn choose(
     how: How,
     alone: bool,
 ) -> Result<Option<(RelPath, Proposal)>, Unread> {
-    let since = Instant::now();
+    let since = env::instant();
     let mut how = how;
     let pairs = above(&from, &to);
     for (old, new) in pairs.into_iter().rev() {

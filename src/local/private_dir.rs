@@ -13,6 +13,7 @@ use rustix::fs::{
 use rustix::io::{Errno, Result};
 
 use super::root::{Handle, stat_from};
+use crate::env;
 use crate::local::error::{io_failure, is_absence, write_failure};
 use crate::model::{Failure, RelPath, Stat};
 
@@ -174,7 +175,7 @@ pub(super) fn is_same(seen: &Stat, now: Option<&rustix::fs::Stat>) -> bool {
 /// Letters that nobody guesses, for a name of ours.
 pub(super) fn random_name(prefix: &str) -> std::result::Result<String, Failure> {
     let mut bits = [0; 8];
-    getrandom::fill(&mut bits)
+    env::fill_random(&mut bits)
         .map_err(|error| Failure::retry("resources", format!("the system gives no random numbers: {error}")))?;
     Ok(format!("{prefix}{:016x}", u64::from_be_bytes(bits)))
 }

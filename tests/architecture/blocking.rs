@@ -14,6 +14,7 @@ const APART: &[&str] = &[
     "apart",
     "answered",
     "block_in_place",
+    "blocks",
     "blocking",
     "on_the_disk",
     "on_the_disk_unless_silent",
@@ -351,7 +352,8 @@ fn found(sources: &[(String, String)]) -> Vec<(String, usize, String, String)> {
             .filter(|(_, f)| !f.is_async && f.blocks.is_none())
             .filter_map(|(i, f)| {
                 let call = f.calls.iter().find(|call| !call.apart && !call.in_async && blocks(&all, f, call));
-                let named = f.name.ends_with("_blocking").then(|| "it says so".to_owned());
+                let named = (f.name.ends_with("_blocking") && !APART.contains(&f.name.as_str()))
+                    .then(|| "it says so".to_owned());
                 Some((i, named.or_else(|| call.map(|call| call.name.clone()))?))
             })
             .collect();

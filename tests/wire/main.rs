@@ -1,6 +1,7 @@
 //! The wire against a scripted server: what is sent, and what each kind of reply becomes.
 
 #![allow(
+    clippy::disallowed_methods,
     clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,

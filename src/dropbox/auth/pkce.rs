@@ -14,6 +14,7 @@ use crate::dropbox::client::settings::{Settings, SetupError};
 use crate::dropbox::client::wire;
 use crate::dropbox::credentials::{CredentialError, Credentials, file};
 use crate::dropbox::error::{CallError, Transport};
+use crate::env;
 
 /// How long a link that was begun can be finished by another process, in seconds. Dropbox's codes expire within minutes, too.
 const KEPT_S: i64 = 600;
@@ -32,7 +33,7 @@ impl Pkce {
     /// [`SetupError::Random`] when the system gives no random bytes.
     pub fn new() -> Result<Self, SetupError> {
         let mut bytes = [0; 32];
-        getrandom::fill(&mut bytes).map_err(|e| SetupError::Random(e.to_string()))?;
+        env::fill_random(&mut bytes).map_err(|e| SetupError::Random(e.to_string()))?;
         Ok(Self::from_verifier(URL_SAFE_NO_PAD.encode(bytes)))
     }
 

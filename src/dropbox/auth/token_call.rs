@@ -11,6 +11,7 @@ use crate::dropbox::client::body::Watch;
 use crate::dropbox::client::reply::{Reply, broken};
 use crate::dropbox::client::wire;
 use crate::dropbox::error::{CallError, Throttled, Transport, TransportKind, tame};
+use crate::env;
 
 const ROUTE: &str = "oauth2/token";
 /// Those of the form's fields that nobody else may read.
@@ -84,7 +85,7 @@ pub(crate) async fn token_call(
             http.post(url).form(form).send().await.map_err(|e| broken(e, "while the token was asked for"))?;
         Reply::read(response, &Watch::new()).await
     };
-    let mut reply = tokio::time::timeout(patience, call).await.map_err(|_| {
+    let mut reply = env::timeout(patience, call).await.map_err(|_| {
         let text = format!("the token server did not answer within {} s", patience.as_secs());
         Transport::new(TransportKind::Timeout, text, false)
     })??;

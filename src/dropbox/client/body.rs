@@ -12,8 +12,9 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
-use tokio::time::Instant;
 
+use crate::env;
+use crate::env::Instant;
 use crate::model::{ContentHash, ContentHasher};
 
 /// What is handed to the socket at once: 64 KiB.
@@ -121,7 +122,7 @@ impl Flow {
             };
             // It cannot fail: a slice is never larger than the burst. Asked again now and then, since the speed may change.
             match limiter.check_n(kib) {
-                Ok(Err(_)) => tokio::time::sleep(Duration::from_millis(5)).await,
+                Ok(Err(_)) => env::sleep(Duration::from_millis(5)).await,
                 _ => left -= slice,
             }
         }
@@ -148,11 +149,11 @@ pub(crate) struct Watch {
 
 impl Watch {
     pub(crate) fn new() -> Self {
-        Self { moved: Arc::new(Mutex::new(Instant::now())), broken: Arc::default() }
+        Self { moved: Arc::new(Mutex::new(env::instant())), broken: Arc::default() }
     }
 
     pub(crate) fn touch(&self) {
-        *self.moved.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        *self.moved.lock().unwrap_or_else(PoisonError::into_inner) = env::instant();
     }
 
     /// The stream's own error, if it gave one.
@@ -164,10 +165,10 @@ impl Watch {
     pub(crate) async fn stalled(&self, idle: Duration) {
         loop {
             let until = *self.moved.lock().unwrap_or_else(PoisonError::into_inner) + idle;
-            if until <= Instant::now() {
+            if until <= env::instant() {
                 return;
             }
-            tokio::time::sleep_until(until).await;
+            env::sleep_until(until).await;
         }
     }
 }
@@ -208,7 +209,7 @@ impl Sending {
             // Waiting for our own limit is not a stall of the network. It cannot fail: a slice is never larger than the burst.
             while limiter.check_n(kib).is_ok_and(|now| now.is_err()) {
                 self.watch.touch();
-                tokio::time::sleep(Duration::from_millis(5)).await;
+                env::sleep(Duration::from_millis(5)).await;
             }
         }
         self.left -= slice.len() as u64;

@@ -1,10 +1,11 @@
 //! Gates: a reply that asks to wait closes the gate of its class of calls until then, for every worker of the account.
 
+use crate::env;
+use crate::env::Instant;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::time::Instant;
 
 /// The least and the most that a server's word is followed.
 const FLOOR: Duration = Duration::from_secs(1);
@@ -68,7 +69,7 @@ impl Gates {
         loop {
             let until = *self.0.lock().unwrap_or_else(PoisonError::into_inner).of(class);
             match until {
-                Some(until) if until > Instant::now() => tokio::time::sleep_until(until).await,
+                Some(until) if until > env::instant() => env::sleep_until(until).await,
                 _ => return,
             }
         }
@@ -76,7 +77,7 @@ impl Gates {
 
     /// Closes the class's gate for that long from now; one that is closed for longer stays so.
     pub(crate) fn close(&self, class: Class, after: Duration) {
-        let until = Instant::now() + after;
+        let until = env::instant() + after;
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let gate = all.of(class);
         *gate = (*gate).max(Some(until));
@@ -94,8 +95,8 @@ impl Gates {
         let all = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let last =
             [all.start, all.append, all.commit, all.download, all.list, all.other].into_iter().flatten().max()?;
-        let left = last.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())?;
-        Timestamp::now().checked_add(left).ok()
+        let left = last.checked_duration_since(env::instant()).filter(|left| !left.is_zero())?;
+        env::timestamp().checked_add(left).ok()
     }
 }
 
@@ -103,7 +104,7 @@ impl Gates {
     /// Which classes wait, and until when.
     pub(crate) fn waiting(&self) -> Vec<(&'static str, Timestamp)> {
         let all = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
+        let now = env::instant();
         [
             (Class::Start, all.start),
             (Class::Append, all.append),
@@ -115,7 +116,7 @@ impl Gates {
         .into_iter()
         .filter_map(|(what, until)| {
             let left = until?.checked_duration_since(now).filter(|left| !left.is_zero())?;
-            Some((what.name(), Timestamp::now().checked_add(left).ok()?))
+            Some((what.name(), env::timestamp().checked_add(left).ok()?))
         })
         .collect()
     }
@@ -128,7 +129,7 @@ pub(crate) fn retry_after(value: &str, date: Option<&str>) -> Option<Duration> {
         return seconds.is_finite().then(|| bounded(seconds));
     }
     let at = http_date(value)?;
-    let now = date.and_then(http_date).unwrap_or_else(Timestamp::now);
+    let now = date.and_then(http_date).unwrap_or_else(env::timestamp);
     Some(bounded(at.duration_since(now).as_secs_f64()))
 }
 

@@ -3,11 +3,10 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use super::gate::growing;
 use crate::dropbox::error::{ApiError, CallError, RootError};
 use crate::dropbox::routes::Route;
+use crate::env::Instant;
 
 /// For so long one call alone finds out whether a pause was long enough.
 pub(crate) const ALONE: Duration = Duration::from_secs(5);

@@ -12,6 +12,7 @@ use crate::dropbox::auth::token_call::address;
 use crate::dropbox::client::body::{Body, Watch, sending};
 use crate::dropbox::error::{AuthError, CallError, Transport, TransportKind};
 use crate::dropbox::routes::{Patience, Route, Style};
+use crate::env;
 
 impl Dropbox {
     pub(super) fn request(
@@ -88,6 +89,6 @@ impl Dropbox {
                 };
             }
         };
-        tokio::time::timeout(limit, exchange).await.unwrap_or_else(|_| Err(late(limit, "no answer came")))
+        env::timeout(limit, exchange).await.unwrap_or_else(|_| Err(late(limit, "no answer came")))
     }
 }

@@ -1,5 +1,6 @@
 //! Credentials in a file: ours, for nobody else, whole or not at all.
 
+use crate::env;
 use std::fs::{DirBuilder, File};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
@@ -109,7 +110,7 @@ fn write(path: &Path, json: &SecretString) -> io::Result<()> {
 
 fn beside(path: &Path, dir: &Path) -> io::Result<PathBuf> {
     let name = path.file_name().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the path names no file"))?;
-    let random = getrandom::u64().map_err(|e| io::Error::other(e.to_string()))?;
+    let random = env::random_u64().map_err(|e| io::Error::other(e.to_string()))?;
     Ok(dir.join(format!(".{}.{random:016x}.new", name.to_string_lossy())))
 }
 

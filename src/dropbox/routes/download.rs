@@ -19,6 +19,7 @@ use crate::dropbox::client::reply::{broken, parse};
 use crate::dropbox::client::wire;
 use crate::dropbox::error::{CallError, Transport, TransportKind};
 use crate::dropbox::routes;
+use crate::env;
 use crate::model::RemotePath;
 
 const RESULT: &str = "dropbox-api-result";
@@ -109,7 +110,7 @@ impl Download {
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, CallError> {
         let Opened { response, flow, idle } = &mut self.opened;
         loop {
-            let next = tokio::time::timeout(*idle, response.chunk()).await.map_err(|_| {
+            let next = env::timeout(*idle, response.chunk()).await.map_err(|_| {
                 let text = format!("{}: nothing moved for {idle:?}", routes::DOWNLOAD.name);
                 Transport::new(TransportKind::Timeout, text, false)
             })?;

@@ -10,17 +10,19 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::dropbox::{EntryError, FileMetadata, Metadata};
-use crate::engine::account::{Account, Fatal, Lane};
+use crate::engine::account::{Account, Lane};
+use crate::engine::blocking::Fatal;
 use crate::engine::commit::deletions::Deletions;
 use crate::engine::commit::preflight;
 use crate::engine::commit::renames::{Mover, echo, is_done};
 use crate::engine::commit::resolve::Judge;
 use crate::engine::gate::call_budget;
 use crate::engine::heartbeat::{rest, strike};
-use crate::engine::intake::until;
 use crate::engine::local_removal;
-use crate::engine::metrics::lock;
 use crate::engine::work::upload::dedup_copy;
+use crate::env;
+use crate::env::lock;
+use crate::env::until;
 use crate::env::{ms, now_ms};
 use crate::model::{Batch, BatchKind, Change, ChangeId, Closed, Failure, FolderId, Outcome};
 use crate::plan::commit::batch::{Limits, Waiting, When, when};
@@ -180,7 +182,7 @@ impl Committer {
         }
         rest(async {
             tokio::select! {
-                () = tokio::time::sleep_until(until(next)) => Ok(()),
+                () = env::sleep_until(until(next)) => Ok(()),
                 _ = changed.changed() => Ok(()),
                 ended = self.beside.ended() => ended,
             }

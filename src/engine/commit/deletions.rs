@@ -4,15 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::Instant;
-
-use crate::engine::account::{Account, Fatal};
+use crate::engine::account::Account;
+use crate::engine::blocking::Fatal;
 use crate::engine::commit::last_look;
 use crate::engine::commit::pending_renames::{Elsewhere, MayBe};
 use crate::engine::folder::Folder;
-use crate::engine::intake::answered;
+use crate::engine::folder::answered::answered;
 use crate::engine::listing::inbound_guard;
 use crate::engine::{approvals, rename_proposals};
+use crate::env;
+use crate::env::Instant;
 use crate::env::now_ms;
 use crate::local::Kind;
 use crate::model::{Batch, ChangeId, FolderId, RelPath, UnixMs};
@@ -167,7 +168,7 @@ impl Deletions {
                         approvals::unapproved(&account, folder, &mut agreed.upto).await?;
                     // Folders follow their files, and nobody is asked about them.
                     let files = account.store.staged_deletes_after(folder.id, ChangeId(i64::MIN)).await?;
-                    let counted = Counted { mark, at: Instant::now(), asked, files, moved, held: None };
+                    let counted = Counted { mark, at: env::instant(), asked, files, moved, held: None };
                     self.counted.insert(folder.id, counted.clone());
                     counted
                 }
@@ -264,7 +265,7 @@ impl Deletions {
             let Some(back) = looked else { return Ok(false) };
             account.store.withdraw(back, now_ms()).await?;
         }
-        self.looked.insert(folder.id, Instant::now());
+        self.looked.insert(folder.id, env::instant());
         Ok(true)
     }
 

@@ -4,9 +4,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::engine::account::{Account, Fatal};
+use crate::engine::account::Account;
+use crate::engine::blocking::Fatal;
 use crate::engine::folder::Folder;
-use crate::engine::intake::answered;
+use crate::engine::folder::answered::answered;
 use crate::engine::local_removal;
 use crate::env::now_ms;
 use crate::local::Root;

@@ -7,11 +7,14 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::engine::account::{Account, Fatal};
+use crate::engine::account::Account;
+use crate::engine::blocking::Fatal;
 use crate::engine::folder::Folder;
-use crate::engine::intake::answered;
+use crate::engine::folder::answered::answered;
+use crate::env;
+use crate::env::Instant;
 use crate::env::now_ms;
 use crate::model::{FolderId, JobId, Local, UnixMs};
 use crate::store::{StoreError, Unlooked};
@@ -84,7 +87,7 @@ impl Round {
         }
         self.after = JobId(i64::MIN);
         let moved = std::mem::take(&mut self.moved);
-        self.clean = (!moved).then(|| (Instant::now(), self.upto));
+        self.clean = (!moved).then(|| (env::instant(), self.upto));
         // A page that was read before a deletion says nothing of that one: its row may have been where the file is now.
         Some(if moved {
             MayBe::Yes

@@ -15,9 +15,12 @@ use std::sync::Arc;
 use futures_util::stream::{FuturesOrdered, StreamExt as _};
 
 use crate::dropbox::CallError;
-use crate::engine::account::{Account, Fatal};
+use crate::engine::account::Account;
+use crate::engine::blocking::Fatal;
+use crate::engine::blocking::blocking;
 use crate::engine::folder::Folder;
-use crate::engine::intake::{answered, blocking};
+use crate::engine::folder::answered::answered;
+use crate::env;
 use crate::env::now_ms;
 use crate::model::listing::{Entry, Page, Question, What};
 use crate::model::{Batch, Change, ChangeId, Failure, Outcome, RelPath, RemoteChange, RemotePath, UnixMs};
@@ -162,7 +165,7 @@ impl Known {
         let (account, store, folder, dir) =
             (Arc::clone(account), account.store.clone(), Arc::clone(folder), dir.clone());
         blocking(move || {
-            let by = RandomState::new();
+            let by = env::random_state();
             let odd = store.has_odd_keys_blocking(folder.id, &dir)?;
             let mut keys = HashSet::new();
             let mut failed = None;

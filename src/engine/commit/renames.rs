@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::engine::account::{Account, Fatal};
+use crate::engine::account::Account;
+use crate::engine::blocking::Fatal;
+use crate::engine::blocking::blocking;
 use crate::engine::commit::cycles::{Proposed, seems_moved, step, with_room};
 use crate::engine::folder::{Folder, stands};
-use crate::engine::intake::blocking;
 use crate::engine::rename_proposals::{MOMENTS, Proposal, old};
 use crate::engine::work::upload::dedup_copy::has_source;
 use crate::env::now_ms;

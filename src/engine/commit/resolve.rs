@@ -6,10 +6,12 @@ use std::sync::Mutex;
 use futures_util::stream::{FuturesOrdered, StreamExt};
 
 use crate::dropbox::{CallError, EntryError, FileMetadata, Metadata};
-use crate::engine::account::{Account, Fatal};
+use crate::engine::account::Account;
+use crate::engine::blocking::Fatal;
+use crate::engine::blocking::blocking;
 use crate::engine::folder::stands;
-use crate::engine::intake::blocking;
-use crate::engine::metrics::lock;
+use crate::env;
+use crate::env::lock;
 use crate::env::{chance, day, ms, now_ms};
 use crate::model::{
     Base, Batch, Change, ChangeId, DirStat, Failure, FolderId, Local, Next, Outcome, RelPath, RemoteChange, RemotePath,
@@ -216,7 +218,7 @@ impl<'a> Judge<'a> {
                 Err(error) => {
                     unreadable = if error.is_unreadable() { unreadable + 1 } else { 0 };
                     account.ready().await;
-                    tokio::time::sleep(retry::backoff(failed, chance())).await;
+                    env::sleep(retry::backoff(failed, chance())).await;
                     failed = failed.saturating_add(1);
                 }
             }

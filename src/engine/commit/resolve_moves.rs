@@ -1,8 +1,8 @@
 //! What became of moves and copies.
 
 use crate::dropbox::{EntryError, FileMetadata, Metadata};
+use crate::engine::blocking::blocking;
 use crate::engine::commit::resolve::Judge;
-use crate::engine::intake::blocking;
 use crate::engine::work::upload::dedup_copy;
 use crate::env::now_ms;
 use crate::model::{Batch, Change, ChangeId, Failure, Outcome, Relocation, RemoteChange};

@@ -13,11 +13,11 @@ use tokio::sync::mpsc;
 
 use crate::config;
 use crate::engine::folder::Folder;
+use crate::engine::folder::Look;
 use crate::engine::folder::unsynced;
 use crate::engine::heartbeat::{Beat, on_the_disk};
-use crate::engine::intake::Look;
-use crate::engine::metrics::lock;
 use crate::engine::open::OpenError;
+use crate::env::lock;
 use crate::local::{Root, RootId};
 use crate::model::{Failure, Mode};
 use crate::plan::name::ignore::Rules;

@@ -11,7 +11,8 @@ use tokio::sync::watch;
 
 use crate::dropbox::CallError;
 use crate::engine::account::Account;
-use crate::engine::metrics::lock;
+use crate::env;
+use crate::env::lock;
 use crate::env::{chance, moment, ms, now_ms};
 use crate::model::attention::needs_a_person;
 use crate::model::status::AccountState;
@@ -249,7 +250,7 @@ async fn wait_out(trouble: &watch::Sender<Option<Trouble>>) {
         match until {
             Some(until) => {
                 tokio::select! {
-                    () = tokio::time::sleep_until(moment(until)) => {}
+                    () = env::sleep_until(moment(until)) => {}
                     _ = trouble.changed() => {}
                 }
             }

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use crate::dropbox::Dropbox;
-use crate::engine::account::{Account, Fatal};
+use crate::engine::account::Account;
+use crate::engine::blocking::Fatal;
 use crate::env::{month, now_ms};
 use crate::model::Failure;
 use crate::plan::commit::budget::{Commits, commits, limit};

@@ -1,13 +1,16 @@
 //! Who the account is: asked before anything of it is touched, again after it was linked anew; and what is watched while it waits.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::dropbox::{CallError, Credentials, Dropbox, Tokens};
-use crate::engine::account::{Account, Fatal, Who};
+use crate::engine::account::{Account, Who};
+use crate::engine::blocking::Fatal;
+use crate::engine::blocking::blocking;
 use crate::engine::gate::lane_lock;
-use crate::engine::intake::blocking;
 use crate::engine::state_file;
+use crate::env;
+use crate::env::Instant;
 use crate::model::Failure;
 use crate::model::status::{AccountState, Space};
 use crate::plan::account::asking::{ACCOUNT_EVERY, Ask, Asking};
@@ -28,7 +31,7 @@ pub(crate) async fn run(account: &Account) -> Result<(), Fatal> {
     .await?;
     let mut refused = Refused::default();
     let mut at_full: Option<Space> = None;
-    let began = Instant::now();
+    let began = env::instant();
     let mut asking = Asking::new(Duration::ZERO);
     let (mut trouble, mut quota) = (account.trouble.subscribe(), account.upward.quota.subscribe());
     loop {
@@ -59,7 +62,7 @@ pub(crate) async fn run(account: &Account) -> Result<(), Fatal> {
         };
         let mut at_once = None;
         tokio::select! {
-            () = tokio::time::sleep(pause) => {}
+            () = env::sleep(pause) => {}
             _ = trouble.changed() => continue,
             _ = quota.changed() => continue,
             () = account.recheck.notified() => at_once = Some(if full { Ask::Room } else { Ask::Account }),
@@ -191,7 +194,7 @@ impl Refused {
         if !self.last.as_ref().is_some_and(|last| last.same(found)) {
             *self = Self { last: Some(found.clone()), ..Self::default() };
         }
-        self.until.is_none_or(|until| until <= Instant::now())
+        self.until.is_none_or(|until| until <= env::instant())
     }
 
     /// What is to be said again: the old token is still tried once in a while, and that it is refused is not why the account waits.
@@ -201,7 +204,7 @@ impl Refused {
 
     fn again(&mut self, refused: bool) {
         self.tries = self.tries.saturating_add(1);
-        self.until = Some(Instant::now() + retry::relink(self.tries, refused));
+        self.until = Some(env::instant() + retry::relink(self.tries, refused));
     }
 }
 

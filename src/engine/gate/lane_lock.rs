@@ -13,7 +13,7 @@ use std::sync::{Mutex, OnceLock};
 
 use sha2::{Digest as _, Sha256};
 
-use crate::engine::metrics::lock;
+use crate::env::lock;
 
 /// Lanes that this process holds: by the lock's name, for which account of the configuration.
 fn held() -> &'static Mutex<BTreeMap<String, (String, Hold)>> {

@@ -3,7 +3,9 @@
 //! While it lasts nothing is claimed, committed or listed. What is under way comes to its end: a request with content, a commit job that the
 //! server has taken. Watching and scanning go on, so that every change is known when the work does.
 
-use crate::engine::account::{Account, Fatal};
+use crate::engine::account::Account;
+use crate::engine::blocking::Fatal;
+use crate::env;
 use crate::env::{moment, now_ms, rfc3339};
 use crate::model::UnixMs;
 use crate::model::api::PauseAnswer;
@@ -118,7 +120,7 @@ impl Account {
                 Some(pause) if pause.lasts(now_ms()) => {
                     let end = async {
                         match pause.until {
-                            Some(until) => tokio::time::sleep_until(moment(until)).await,
+                            Some(until) => env::sleep_until(moment(until)).await,
                             None => std::future::pending().await,
                         }
                     };

@@ -11,9 +11,11 @@
 
 use std::collections::HashMap;
 use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::engine::metrics::lock;
+use crate::env;
+use crate::env::Instant;
+use crate::env::lock;
 
 /// More paths than this are remembered as "all of them".
 const MANY: usize = 50_000;
@@ -72,7 +74,7 @@ impl Echo {
     pub(crate) fn set_out(&self, keys: impl IntoIterator<Item = String>) {
         let mut state = lock(&self.0);
         for key in keys {
-            state.halfway.entry(key).or_insert_with(Instant::now);
+            state.halfway.entry(key).or_insert_with(env::instant);
         }
     }
 

@@ -1,8 +1,9 @@
 //! What files hold, without reading them where that is known already.
 
-use crate::engine::account::{Account, Fatal};
+use crate::engine::account::Account;
+use crate::engine::blocking::Fatal;
 use crate::engine::folder::Folder;
-use crate::engine::metrics::lock;
+use crate::env::lock;
 use crate::env::now_ms;
 use crate::local::{self, Root};
 use crate::model::{ContentHash, ContentHasher, Failure, RelPath, Stat};

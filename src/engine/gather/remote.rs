@@ -11,7 +11,7 @@ pub(crate) use roots::{Lost, NoFolder};
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 
@@ -19,7 +19,9 @@ use crate::config;
 use crate::engine::account::Account;
 use crate::engine::folder::Folder;
 use crate::engine::gather::fence::Echo;
-use crate::engine::metrics::lock;
+use crate::env;
+use crate::env::Instant;
+use crate::env::lock;
 use crate::env::now_ms;
 use crate::model::key::{is_sure, loose_key_of};
 use crate::model::listing::Question;
@@ -241,7 +243,7 @@ impl Lane {
     pub(crate) fn compares_again(&self) -> bool {
         let mut again = lock(&self.again);
         let before = again.len();
-        again.retain(|at| *at > Instant::now());
+        again.retain(|at| *at > env::instant());
         again.len() < before
     }
 
@@ -492,7 +494,7 @@ impl RemoteCache {
         let waits: &[Duration] = if later { &SETTLING } else { &[Duration::ZERO] };
         let mut again = lock(&lane.again);
         if again.len() < SETTLING.len() * 2 {
-            again.extend(waits.iter().map(|wait| Instant::now() + *wait));
+            again.extend(waits.iter().map(|wait| env::instant() + *wait));
         }
         drop(again);
         lane.nudge.notify_one();

@@ -5,12 +5,12 @@ use std::hash::{BuildHasher as _, Hash as _, Hasher as _, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use crate::dropbox::{CallError, Dropbox};
 use crate::engine::gather::remote::{Lane, NoFolder};
 use crate::engine::listing::inbound_guard;
 use crate::engine::listing::inbound_guard::Brake;
+use crate::env;
+use crate::env::Instant;
 use crate::env::now_ms;
 use crate::model::Disk;
 use crate::model::key::loose_key_of;
@@ -91,7 +91,7 @@ impl Follower {
             brake: Brake::default(),
             root: None,
             pages: HashSet::new(),
-            by: RandomState::new(),
+            by: env::random_state(),
             lost: None,
             began: None,
             refused: None,
@@ -289,7 +289,7 @@ impl Follower {
         if !unknown || self.refused.is_some_and(|at| at.elapsed() < BELIEVED) {
             return error.is("reset");
         }
-        self.refused = Some(Instant::now());
+        self.refused = Some(env::instant());
         true
     }
 

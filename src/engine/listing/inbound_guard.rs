@@ -16,6 +16,7 @@ use std::sync::Arc;
 use crate::engine::account::Account;
 use crate::engine::approvals;
 use crate::engine::gather::remote::{HeldChanges, Lane};
+use crate::env;
 use crate::env::now_ms;
 use crate::model::{FolderId, RelPath};
 use crate::plan::delete::burst::{Passed, Recent};
@@ -164,7 +165,7 @@ pub(crate) async fn let_go_of(store: &Store, lane: &Arc<Lane>) -> Result<(), Sto
 async fn forget(store: &Store, lane: &Arc<Lane>, which: fn(&Fate) -> bool) -> Result<(), StoreError> {
     loop {
         let (at, of) = (store.clone(), Arc::clone(lane));
-        let read = tokio::task::spawn_blocking(move || {
+        let read = env::spawn_blocking(move || {
             let mut some = Vec::new();
             let mut each = |change: Inbound, moved: bool| {
                 if !moved && which(&change.fate) && some.len() < AT_ONCE {
@@ -186,7 +187,7 @@ async fn forget(store: &Store, lane: &Arc<Lane>, which: fn(&Fate) -> bool) -> Re
 /// The files that a person has agreed may go here, with their revisions in base: the guard is told. `None`: that could not be read.
 async fn let_through(store: &Store, lane: &Arc<Lane>) -> Result<Option<BTreeMap<FolderId, LetThrough>>, StoreError> {
     let (at, of) = (store.clone(), Arc::clone(lane));
-    let read = tokio::task::spawn_blocking(move || {
+    let read = env::spawn_blocking(move || {
         let mut gone = Vec::new();
         let mut each = |change: Inbound, moved: bool| {
             if !moved && change.fate == Fate::Gone {
@@ -275,7 +276,7 @@ async fn weigh_with(
     beyond: Beyond,
 ) -> Result<Option<(Weighed, u64)>, StoreError> {
     let (at, of) = (store.clone(), Arc::clone(lane));
-    let read = tokio::task::spawn_blocking(move || {
+    let read = env::spawn_blocking(move || {
         let mut waves: BTreeMap<FolderId, (Wave, Vec<String>, Passed)> = BTreeMap::new();
         let (mut seal, mut away) = (Seal::new("changes"), Vec::new());
         let mut each = |change: Inbound, moved: bool| {

@@ -8,12 +8,14 @@ use std::time::Duration;
 
 use futures_util::future::try_join_all;
 use tokio::sync::watch;
-use tokio::time::Instant;
 
 use crate::dropbox::{CallError, Changes, TransportKind};
-use crate::engine::account::{Account, Fatal};
+use crate::engine::account::Account;
+use crate::engine::blocking::Fatal;
 use crate::engine::gather::remote::Lane;
 use crate::engine::listing::follower::{Follower, Stepped, Stuck};
+use crate::env;
+use crate::env::Instant;
 use crate::env::chance;
 use crate::model::status::AccountState;
 use crate::model::{Next, RemotePath};
@@ -32,7 +34,7 @@ const BUSY_ABOVE: Duration = Duration::from_millis(200);
 /// Follows all listings of the account, for ever.
 pub(crate) async fn run(account: Arc<Account>) -> Result<(), Fatal> {
     let patience = async {
-        tokio::time::sleep(account.config.listing.patience).await;
+        env::sleep(account.config.listing.patience).await;
         for lane in &account.remote.lanes {
             lane.set(|now| now.let_go = true);
             lane.roots_looked_at(&account.store);
@@ -75,7 +77,7 @@ async fn follow(account: &Account, lane: &Arc<Lane>) -> Result<(), Fatal> {
         // Whoever asks for a comparison from here on is seen by the wait that follows the step.
         comparisons.borrow_and_update();
         let asked = lane.asked();
-        memory.called_at = Some(Instant::now());
+        memory.called_at = Some(env::instant());
         let stepped = follower.step().await;
         let stepped = match stepped {
             // The first look of a run does not wait for a change: what happened meanwhile is fetched, however little it is.
@@ -107,7 +109,7 @@ async fn follow(account: &Account, lane: &Arc<Lane>) -> Result<(), Fatal> {
                         lane,
                         "page after page comes without anything new, and more is to come, so that it is asked slowly",
                     );
-                    tokio::time::sleep(wait).await;
+                    env::sleep(wait).await;
                 }
                 None => {
                     let text = "many pages in a row brought nothing new; it is asked again after a pause".to_owned();
@@ -202,14 +204,14 @@ async fn pause(account: &Account, lane: &Lane, memory: &mut Memory, stuck: Stuck
     }
     fails(lane, &text);
     account.store.poke();
-    rest(lane, Instant::now() + pause.wait, pause.own).await;
+    rest(lane, env::instant() + pause.wait, pause.own).await;
     Ok(())
 }
 
 /// Waits until then; where it is our own patience only, a person may end it.
 async fn rest(lane: &Lane, until: Instant, own: bool) {
     tokio::select! {
-        () = tokio::time::sleep_until(until) => {}
+        () = env::sleep_until(until) => {}
         () = lane.ask.notified(), if own => {}
     }
 }
@@ -224,7 +226,7 @@ async fn restarted(account: &Account, lane: &Lane, memory: &mut Memory, why: &st
         if memory.course.restarts > FAILURES {
             let_go(account, lane);
         }
-        rest(lane, Instant::now() + wait, true).await;
+        rest(lane, env::instant() + wait, true).await;
     }
 }
 
@@ -244,11 +246,11 @@ async fn wait(
     }
     let listing = account.store.listing(lane.id).await?;
     let began = lane.echo.begin();
-    let polling = Instant::now().max(memory.longpoll_at.unwrap_or_else(Instant::now));
+    let polling = env::instant().max(memory.longpoll_at.unwrap_or_else(env::instant));
     let wakes = wakes(Outlook {
-        comparison: lane.next_comparison().map(|at| at.saturating_duration_since(std::time::Instant::now())),
+        comparison: lane.next_comparison().map(|at| at.saturating_duration_since(env::instant())),
         halfway: lane.echo.halfway(),
-        unsure: (memory.course.restarts > 0).then(|| polling.saturating_duration_since(Instant::now())),
+        unsure: (memory.course.restarts > 0).then(|| polling.saturating_duration_since(env::instant())),
         held: listing.held.is_some(),
     });
     let said = tokio::select! {
@@ -277,7 +279,7 @@ async fn wait(
     memory.course.served();
     let took = polling.elapsed();
     if !said.changes {
-        memory.longpoll_at = Some(Instant::now() + memory.course.polled(None, took, said.backoff));
+        memory.longpoll_at = Some(env::instant() + memory.course.polled(None, took, said.backoff));
         if listing.next.is_none() {
             let moved = lane.echo.ended(began);
             account.store.touch_below(lane.id, moved).await?;
@@ -285,10 +287,10 @@ async fn wait(
         return Ok(Stepped::Went(0));
     }
     // Until the page has come it is not known whether there is anything.
-    memory.longpoll_at = Some(Instant::now() + server_pause(said.backoff));
+    memory.longpoll_at = Some(env::instant() + server_pause(said.backoff));
     let stepped = follower.fetch().await?;
     let brought = stepped != Stepped::Went(0);
-    memory.longpoll_at = Some(Instant::now() + memory.course.polled(Some(brought), took, said.backoff));
+    memory.longpoll_at = Some(env::instant() + memory.course.polled(Some(brought), took, said.backoff));
     Ok(stepped)
 }
 
@@ -303,7 +305,7 @@ fn weigh_again(account: &Account, gone_on: &Lane) {
 async fn sleep_until(wakes: Option<(Duration, Wake)>) -> Wake {
     match wakes {
         Some((left, wake)) => {
-            tokio::time::sleep(left).await;
+            env::sleep(left).await;
             wake
         }
         None => std::future::pending().await,
@@ -312,7 +314,7 @@ async fn sleep_until(wakes: Option<(Duration, Wake)>) -> Wake {
 
 async fn changes(account: &Account, memory: &Memory, cursor: &str) -> Result<Changes, CallError> {
     if let Some(at) = memory.longpoll_at {
-        tokio::time::sleep_until(at).await;
+        env::sleep_until(at).await;
     }
     let listing = &account.config.listing;
     account.dropbox.longpoll(cursor, listing.longpoll.mul_f64(1.0 - chance() / 4.0)).await
@@ -326,13 +328,13 @@ async fn comparison(account: &Account, lane: &Lane) {
         // The database's own failures are met by whoever works.
         let comparing = account.store.listing(lane.id).await.is_ok_and(|listing| listing.comparing);
         if comparing && lane.held().is_none() && lane.echo.halfway().is_none() {
-            tokio::time::sleep(SETTLING).await;
+            env::sleep(SETTLING).await;
             return;
         }
         if changed.changed().await.is_err() {
             return std::future::pending().await;
         }
-        tokio::time::sleep(SETTLING).await;
+        env::sleep(SETTLING).await;
     }
 }
 
@@ -357,16 +359,16 @@ async fn wait_above(
 ) -> Result<Stepped, Stuck> {
     if let Some(cursor) = memory.above.clone() {
         let longpoll = account.config.listing.longpoll.mul_f64(1.0 - chance() / 4.0);
-        let look_at = Instant::now() + memory.course.missing();
+        let look_at = env::instant() + memory.course.missing();
         let poll = async {
             if let Some(at) = memory.longpoll_at {
-                tokio::time::sleep_until(at).await;
+                env::sleep_until(at).await;
             }
-            (Instant::now(), account.dropbox.longpoll(&cursor, longpoll).await)
+            (env::instant(), account.dropbox.longpoll(&cursor, longpoll).await)
         };
         let (began, said) = tokio::select! {
             said = poll => said,
-            () = tokio::time::sleep_until(look_at) => return Ok(Stepped::Missing),
+            () = env::sleep_until(look_at) => return Ok(Stepped::Missing),
             () = lane.ask.notified() => return Ok(Stepped::Missing),
             () = lane.nudge.notified() => return Ok(Stepped::Missing),
             _ = comparisons.changed() => return Ok(Stepped::Missing),
@@ -379,16 +381,16 @@ async fn wait_above(
         match said {
             Ok(Changes { changes: false, backoff }) => {
                 let wait = memory.course.polled(None, began.elapsed(), backoff);
-                memory.longpoll_at = Some(Instant::now() + wait);
+                memory.longpoll_at = Some(env::instant() + wait);
             }
             Ok(Changes { backoff, .. }) => {
                 memory.above = None;
-                memory.longpoll_at = Some(Instant::now() + server_pause(backoff).max(BUSY_ABOVE));
-                tokio::time::sleep(BUSY_ABOVE).await;
+                memory.longpoll_at = Some(env::instant() + server_pause(backoff).max(BUSY_ABOVE));
+                env::sleep(BUSY_ABOVE).await;
             }
             Err(error) if error.is("reset") => {
                 memory.above = None;
-                tokio::time::sleep_until(look_at).await;
+                env::sleep_until(look_at).await;
             }
             Err(error) => return Err(Stuck::Call(error)),
         }

@@ -1,10 +1,12 @@
 //! Names that Dropbox may take for one, side by side in a directory.
 
 use std::collections::HashMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::{Moves, Unread, listed};
-use crate::engine::metrics::lock;
+use crate::env;
+use crate::env::Instant;
+use crate::env::lock;
 use crate::local::{Kind, Root};
 use crate::model::key::loose_key_of;
 use crate::model::{FolderId, RelPath};
@@ -38,7 +40,7 @@ pub(super) fn alike(
     if let Some(large) = lock(&moves.0).large.as_ref().filter(|l| l.of == of && l.at.elapsed() < LISTING_LASTS) {
         return Ok(large.by_key.get(&key).map(|entries| others(entries)).unwrap_or_default());
     }
-    let at = Instant::now();
+    let at = env::instant();
     let entries = listed(root, &of.1)?;
     let found = others(&entries);
     if entries.len() > LARGE {

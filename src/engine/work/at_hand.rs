@@ -8,7 +8,7 @@ use std::fs::File;
 use std::sync::Mutex;
 
 use crate::engine::account::Account;
-use crate::engine::metrics::lock;
+use crate::env::lock;
 use crate::local::Incoming;
 use crate::model::{Base, ContentHash, FolderId, RelPath, Relocation};
 use crate::plan::reconcile::Wanted;

@@ -9,17 +9,18 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt};
-use tokio::time::Instant;
 
 use crate::dropbox::{Download, Version};
-use crate::engine::account::{Account, Fatal};
+use crate::engine::account::Account;
+use crate::engine::blocking::Fatal;
+use crate::engine::blocking::blocking;
 use crate::engine::folder::Folder;
 use crate::engine::folder::patterns;
-use crate::engine::intake::blocking;
 use crate::engine::work::at_hand;
 use crate::engine::work::two_way::respelled;
 use crate::engine::work::worker::failed;
 use crate::engine::{local_removal, rename_proposals};
+use crate::env;
 use crate::env::now_ms;
 use crate::local::{Going, Incoming, Placed, Refused};
 use crate::model::{Base, ContentHash, Failure, Job, Local, RelPath, Settled, UnixMs};
@@ -59,7 +60,7 @@ pub(crate) async fn all(account: &Arc<Account>, fetches: Vec<Fetch>) -> Result<(
     loop {
         let late = async {
             match due {
-                Some(due) => tokio::time::sleep_until(due).await,
+                Some(due) => env::sleep_until(due).await,
                 None => std::future::pending().await,
             }
         };
@@ -75,9 +76,9 @@ pub(crate) async fn all(account: &Arc<Account>, fetches: Vec<Fetch>) -> Result<(
                 account.live.settled(job.folder, 1);
             }
             done.push((job, settled));
-            due.get_or_insert_with(|| Instant::now() + KNOWN_AFTER);
+            due.get_or_insert_with(|| env::instant() + KNOWN_AFTER);
         }
-        if done.len() >= MANY || due.is_some_and(|due| due <= Instant::now()) {
+        if done.len() >= MANY || due.is_some_and(|due| due <= env::instant()) {
             account.store.settle(std::mem::take(&mut done), now_ms()).await?;
             due = None;
         }
@@ -272,7 +273,7 @@ async fn bytes(
         let to = Arc::clone(incoming);
         let offset = at;
         let some = some.clone();
-        tokio::task::block_in_place(|| to.write_at(offset, &some))?;
+        env::blocks(|| to.write_at(offset, &some))?;
         done.fetch_add(some.len() as u64, Ordering::Relaxed);
         at = next;
     }

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use crate::engine::account::Account;
 use crate::engine::folder::Folder;
-use crate::engine::metrics::lock;
 use crate::engine::work::upload::dedup_copy;
 use crate::engine::work::worker::touches_marked;
+use crate::env::lock;
 use crate::env::{booted_ms, now_ms};
 use crate::local::Gone;
 use crate::model::{Agreed, Base, Failure, Local, RelPath, Remote, Stat};

@@ -13,14 +13,17 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::engine::account::{Account, AtWork, Fatal, Looking};
+use crate::engine::account::{Account, AtWork, Looking};
+use crate::engine::blocking::Fatal;
+use crate::engine::blocking::blocking;
 use crate::engine::gather::hash;
 use crate::engine::heartbeat::{rest, strike};
-use crate::engine::intake::{blocking, until};
 use crate::engine::rename_proposals;
 use crate::engine::work::download;
 use crate::engine::work::download::Fetch;
 use crate::engine::work::upload::{dedup_copy, large, pack};
+use crate::env;
+use crate::env::until;
 use crate::env::{chance, ms, now_ms};
 use crate::model::{Claimed, Closed, Failure, Job, Next, RemoteChange, Settled, UnixMs};
 use crate::plan::time::retry;
@@ -138,7 +141,7 @@ impl Uploader {
             };
             rest(async {
                 tokio::select! {
-                    () = tokio::time::sleep_until(again.map_or(wait, |again| wait.min(until(Some(again))))) => {}
+                    () = env::sleep_until(again.map_or(wait, |again| wait.min(until(Some(again))))) => {}
                     _ = changed.changed() => {}
                 }
             })
@@ -199,7 +202,7 @@ impl Uploader {
         }
         rest(async {
             tokio::select! {
-                () = tokio::time::sleep(Duration::from_secs(2)) => {}
+                () = env::sleep(Duration::from_secs(2)) => {}
                 _ = changed.changed() => {}
             }
         })

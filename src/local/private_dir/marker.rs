@@ -9,6 +9,7 @@ use std::str::FromStr;
 use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, openat, renameat, renameat_with, statat, unlinkat};
 use rustix::io::Errno;
 
+use crate::env;
 use crate::local::Root;
 use crate::local::error::{failure, io_failure, is_absence};
 use crate::local::private_dir::{OWN, own_dir};
@@ -29,7 +30,7 @@ impl RootId {
     /// The system has no random numbers.
     pub fn new() -> Result<Self, Failure> {
         let mut bits = [0; 16];
-        getrandom::fill(&mut bits)
+        env::fill_random(&mut bits)
             .map_err(|error| Failure::retry("resources", format!("the system gives no random numbers: {error}")))?;
         Ok(Self(format!("{:032x}", u128::from_be_bytes(bits))))
     }

@@ -11,8 +11,9 @@ use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
 use futures_util::Stream;
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::task::JoinHandle;
 
+use crate::env;
 use crate::local::{Root, stat_of};
 use crate::model::{Failure, RelPath, Stat};
 
@@ -111,7 +112,7 @@ impl FileRange {
 }
 
 fn start(mut rest: Rest) -> Reading {
-    spawn_blocking(move || {
+    env::spawn_blocking(move || {
         let chunk = rest.read();
         (rest, chunk)
     })

@@ -9,6 +9,7 @@ use std::os::unix::fs::FileExt;
 use rustix::fs::{AtFlags, Mode, OFlags, mkdirat, openat, unlinkat};
 use rustix::io::Errno;
 
+use crate::env;
 use crate::local::error::{failure, io_failure};
 use crate::local::{Root, stat_of};
 use crate::model::{Failure, RelPath, Stat};
@@ -48,7 +49,7 @@ impl Root {
         let doing = "copying a file that is never at rest into `.ferrybox/tmp`";
         let (file, source) = self.open_file(path)?;
         let mut bits = [0; 8];
-        getrandom::fill(&mut bits)
+        env::fill_random(&mut bits)
             .map_err(|error| Failure::retry("resources", format!("the system gives no random numbers: {error}")))?;
         let name = format!("{PREFIX}{:016x}", u64::from_be_bytes(bits));
         let dir = tmp(self).map_err(|error| failure(doing, error))?;

@@ -1,9 +1,10 @@
 //! The one thread that writes. It gathers what has queued into one transaction, so that one fsync pays for many steps.
 
+use crate::env;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -108,7 +109,7 @@ impl Writer {
         let end = rx.await.map_err(|_| self.gone())?;
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread {
-            let joined = tokio::task::spawn_blocking(move || thread.join()).await;
+            let joined = env::spawn_blocking(move || thread.join()).await;
             if !matches!(joined, Ok(Ok(()))) {
                 return Err(self.gone());
             }
@@ -169,7 +170,7 @@ fn transaction(
     bell: &watch::Sender<u64>,
     path: &Path,
 ) -> Option<Request> {
-    let began = Instant::now();
+    let began = env::instant();
     let begun = conn.execute_batch("BEGIN IMMEDIATE").map_err(|e| of_sqlite(path, &e));
     let (mut answers, mut ring, mut lost, mut held_over) = (Vec::new(), false, None, None);
     let mut next = Some(first);

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use tokio::task::{JoinError, JoinSet};
 
 use super::tell;
-use crate::engine::account::{Account, Fatal};
+use crate::engine::account::Account;
+use crate::engine::blocking::Fatal;
 use crate::engine::heartbeat::rest;
 use crate::engine::local_removal;
 use crate::env::now_ms;

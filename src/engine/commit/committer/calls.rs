@@ -2,15 +2,14 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use super::{Committer, Results};
 use crate::config::{LoneFile, Route};
 use crate::dropbox::{CallError, DeleteEntry, EntryError, FinishEntry, Launch, Poll, RelocateEntry, TransportKind};
-use crate::engine::account::Fatal;
+use crate::engine::blocking::Fatal;
 use crate::engine::commit::resolve::Judge;
-use crate::engine::metrics::lock;
+use crate::env;
 use crate::env::chance;
+use crate::env::lock;
 use crate::model::{Batch, BatchKind, Change, Failure, RemoteChange};
 use crate::plan::commit::job;
 use crate::plan::commit::job::{Limits, Next, Said, Useless};
@@ -59,7 +58,7 @@ impl Committer {
                 Err(error) => broken(&error),
             });
         }
-        let now = Instant::now();
+        let now = env::instant();
         let v2 = account.config.commit.route == Route::FinishBatchV2 || self.fallback.is_used(now.into_std());
         if v2 {
             let reply = account.judge(account.dropbox.finish_batch_v2(&entries).await);
@@ -124,7 +123,7 @@ impl Committer {
     pub(super) async fn poll(&self, batch: &Batch, job: &str) -> Result<Results, Fatal> {
         let account = &self.account;
         lock(&account.lane).job_id = Some(job.to_owned());
-        let (began, limits) = (Instant::now(), Limits::of(account.config.commit.job_deadline));
+        let (began, limits) = (env::instant(), Limits::of(account.config.commit.job_deadline));
         let (mut running, mut failed, mut useless) = (0_u32, 0, Useless::default());
         loop {
             let dropbox = &account.dropbox;
@@ -169,7 +168,7 @@ impl Committer {
                     }
                     account.note(&error.failure());
                     account.ready().await;
-                    tokio::time::sleep(retry::backoff(failed, chance())).await;
+                    env::sleep(retry::backoff(failed, chance())).await;
                     failed = failed.saturating_add(1);
                 }
                 Ok(None) => {
@@ -190,7 +189,7 @@ impl Committer {
         let account = &self.account;
         lock(&account.lane).reason =
             Some(format!("{why}, and it may still run in Dropbox; nothing else is committed meanwhile"));
-        let (began, limits) = (Instant::now(), Limits::of(account.config.commit.job_deadline));
+        let (began, limits) = (env::instant(), Limits::of(account.config.commit.job_deadline));
         let mut asked = 0;
         while !self.has_ended(batch, said, asked, (began.elapsed(), limits)).await {
             asked += 1;
@@ -214,7 +213,7 @@ impl Committer {
                 return true;
             }
         };
-        tokio::time::sleep(pause).await;
+        env::sleep(pause).await;
         false
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Lane, LaneNow, RemoteCache};
 use crate::engine::gather::fence::Echo;
-use crate::engine::metrics::lock;
+use crate::env::lock;
 use crate::env::{now_ms, rfc3339};
 use crate::model::status::{Answered, Held};
 use crate::model::{FolderId, UnixMs};

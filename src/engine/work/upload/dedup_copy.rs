@@ -4,15 +4,18 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::dropbox::FileMetadata;
-use crate::engine::account::{Account, Fatal};
+use crate::engine::account::Account;
+use crate::engine::blocking::Fatal;
+use crate::engine::blocking::blocking;
 use crate::engine::folder::Folder;
 use crate::engine::gather::hash;
-use crate::engine::intake::blocking;
-use crate::engine::metrics::lock;
 use crate::engine::work::worker::{Send, Source, failed};
+use crate::env;
+use crate::env::Instant;
+use crate::env::lock;
 use crate::env::{ms, now_ms};
 use crate::model::key::may_be_one;
 use crate::model::{
@@ -69,7 +72,7 @@ impl Copies {
         if refused.len() >= REMEMBERED {
             refused.clear();
         }
-        refused.insert((folder, path.clone()), Instant::now());
+        refused.insert((folder, path.clone()), env::instant());
     }
 
     fn is_refused(&self, folder: FolderId, path: &RelPath) -> bool {

@@ -14,8 +14,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use futures_util::stream::{self, StreamExt};
 
 use crate::dropbox::{Body, CallError};
-use crate::engine::account::{Account, Fatal};
-use crate::engine::intake::blocking;
+use crate::engine::account::Account;
+use crate::engine::blocking::Fatal;
+use crate::engine::blocking::blocking;
 use crate::engine::work::upload::{session_pool, transfer};
 use crate::engine::work::worker::{Send, unsent};
 use crate::env::now_ms;

@@ -10,8 +10,9 @@ use std::sync::atomic::Ordering;
 use crate::dropbox::{
     AppendEntry, Body, CallError, EntryError, Transport, TransportKind, append_batch_fixed_len, append_batch_header_len,
 };
-use crate::engine::account::{Account, Fatal};
-use crate::engine::intake::blocking;
+use crate::engine::account::Account;
+use crate::engine::blocking::Fatal;
+use crate::engine::blocking::blocking;
 use crate::engine::work::upload::{session_pool, transfer};
 use crate::engine::work::worker::{Send, Source, failed, unsent};
 use crate::env::now_ms;

@@ -4,8 +4,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::dropbox::{CallError, TransportKind};
-use crate::engine::account::{Account, Fatal};
-use crate::engine::metrics::lock;
+use crate::engine::account::Account;
+use crate::engine::blocking::Fatal;
+use crate::env::lock;
 use crate::env::{chance, ms, now_ms};
 use crate::model::{Closed, Failure, Next, UnixMs};
 use crate::plan::time::retry;

@@ -9,6 +9,7 @@ use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
 
 use crate::engine::folder::Folder;
 use crate::engine::work::worker::{Send, Source};
+use crate::env;
 use crate::local::{Changed, FileRange};
 use crate::model::{Failure, RelPath, Stat};
 
@@ -63,8 +64,7 @@ impl Piece {
             Self::Disk { folder, path, stat, range } => {
                 let (folder, path, stat, range) = (Arc::clone(folder), path.clone(), *stat, range.clone());
                 stream::once(async move {
-                    let opened =
-                        tokio::task::spawn_blocking(move || FileRange::open(&folder.root, &path, &stat, range)).await;
+                    let opened = env::spawn_blocking(move || FileRange::open(&folder.root, &path, &stat, range)).await;
                     opened.map_err(io::Error::other)?.map_err(io::Error::other)
                 })
                 .try_flatten()

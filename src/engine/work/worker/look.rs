@@ -4,19 +4,20 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::{Looked, SOON_MS, Send, Source, failed};
-use crate::engine::account::{Account, Fatal};
+use crate::engine::account::Account;
+use crate::engine::blocking::Fatal;
 use crate::engine::commit::resolve::case_clash;
 use crate::engine::folder;
 use crate::engine::folder::{Folder, stands};
 use crate::engine::folder::{patterns, unsynced};
 use crate::engine::gather::hash;
 use crate::engine::gather::remote::View;
-use crate::engine::metrics::lock;
 use crate::engine::rename_proposals;
 use crate::engine::rename_proposals::Instead;
 use crate::engine::work::preview::not_sent;
 use crate::engine::work::two_way::{Meeting, Met};
 use crate::engine::work::upload::dedup_copy;
+use crate::env::lock;
 use crate::env::{ms, now_ms, rfc3339};
 use crate::local::{self, SmallRead};
 use crate::model::{
