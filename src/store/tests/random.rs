@@ -136,11 +136,14 @@ async fn run(op: &Op, home: &mut Home, model: &mut Model) {
         }
         Op::Wake { dir } => {
             let dir = rel(DIRS[*dir]);
-            for (_, row) in model.rows.iter_mut().filter(|(path, _)| rel(path).is_under(&dir)) {
+            for (path, row) in model.rows.iter_mut().filter(|(path, _)| rel(path).is_under(&dir)) {
                 if row.failed || row.state == "due" && row.due_at > now {
                     row.fresh = true;
                     row.due_at = row.due_at.min(now);
                     row.state = if row.state == "wedged" { "due" } else { row.state };
+                    // Tries are the row's: its change in an open batch has none now, either.
+                    let open = model.batch.iter_mut().flat_map(|batch| &mut batch.changes);
+                    open.filter(|change| change.path.as_str() == path).for_each(|change| change.tries = 0);
                 }
             }
             home.store.wake(folder, &dir, now).await.unwrap();
