@@ -28,7 +28,7 @@ units:
 docs:
     bash .ci/run docs
 
-# Run all tests; with a program and a part of a name, those: `just test sync two_way::`.
+# Run all tests; with a program and a part of a name, those: `just test engine two_way::`.
 test program="" *names:
     {{ if program == "" { "bash .ci/run tests" } else { "cargo test --test " + program + " " + names } }}
 

@@ -1,9 +1,9 @@
 //! Sides that must meet (group C).
 
+mod case_renames;
 mod causes;
 mod crossing;
 mod dates;
-mod letters;
 mod listings;
 mod long_names;
 mod moving;

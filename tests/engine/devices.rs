@@ -1,10 +1,7 @@
 //! Two daemons with two folders on one account: whatever both do at once, all three sides end equal, and nobody's last word is lost.
 //!
-//! `cargo test --test devices -- --ignored`; `FERRYBOX_LONG=1` runs 2,000 operations a side, `FERRYBOX_SEED=N` another course.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::disallowed_methods)]
+//! `cargo test --test engine devices:: -- --ignored`; `FERRYBOX_LONG=1` runs 2,000 operations a side, `FERRYBOX_SEED=N` another course.
 
-#[path = "../harness/mod.rs"]
-mod harness;
 mod mix;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,8 +9,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use crate::harness::{self, Daemon, World, look_for};
 use ferrybox_standin::{Effect, Fault, Settings, Standin, ViolationKind, When};
-use harness::{Daemon, World, look_for};
 
 /// The sides are equal when they have been for so long.
 const QUIET: Duration = Duration::from_secs(3);
@@ -222,7 +219,7 @@ fn approve(device: &Device) {
 }
 
 #[test]
-#[ignore = "a random course, to be run in numbers (FERRYBOX_SEED): cargo test --test devices -- --ignored"]
+#[ignore = "a random course, to be run in numbers (FERRYBOX_SEED): cargo test --test engine devices:: -- --ignored"]
 fn p5_two_devices_end_equal_and_lose_nothing() {
     let long = std::env::var_os("FERRYBOX_LONG").is_some();
     let seed = std::env::var("FERRYBOX_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(1);

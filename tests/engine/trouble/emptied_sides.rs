@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use super::pause;
 use crate::harness::World;
 use crate::harness::namespace::Namespace;
-use crate::pause;
 use ferrybox_standin::{Effect, Fault, Standin};
 use serde_json::Value;
 

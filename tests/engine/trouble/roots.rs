@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use super::pause;
 use crate::harness::namespace::Namespace;
 use crate::harness::{World, text};
-use crate::pause;
 use ferrybox_standin::Standin;
 
 fn mirror() -> World {

@@ -1,6 +1,6 @@
 //! H8: things are renamed all the time while the daemon runs.
 //!
-//! `cargo test --test sync moves_storm`; with `FERRYBOX_LONG=1` ten thousand renames in a tree of a thousand files, `FERRYBOX_SEED=N` another course.
+//! `cargo test --test engine moves_storm`; with `FERRYBOX_LONG=1` ten thousand renames in a tree of a thousand files, `FERRYBOX_SEED=N` another course.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::disallowed_methods)]
 
 use std::collections::BTreeMap;

@@ -20,7 +20,7 @@ use serde_json::Value;
 
 /// Run in a namespace by the tests below it: a disk of its own, until that is unmounted.
 #[test]
-#[ignore = "the inner half of the tests of this file, which run it in a namespace: cargo test --test sync folding"]
+#[ignore = "the inner half of the tests of this file, which run it in a namespace: cargo test --test engine folding_disk"]
 fn inside_serves_a_folding_disk() {
     let named = |name: &str| std::env::var(name).unwrap();
     crate::harness::folding::serve(Path::new(&named("FUSE_FROM")), Path::new(&named("FUSE_AT")));
@@ -50,7 +50,7 @@ impl Folding {
         fs::write(from.join("Seen"), "").unwrap();
         let mut server = namespace
             .command(std::env::current_exe().unwrap())
-            .args(["--ignored", "--exact", "folding::inside_serves_a_folding_disk"])
+            .args(["--ignored", "--exact", "sync::folding_disk::inside_serves_a_folding_disk"])
             .env("FUSE_FROM", &from)
             .env("FUSE_AT", &world.folder)
             .spawn()

@@ -1,7 +1,7 @@
 //! A mix of what people and programs do, on two devices at once, each with its own rhythm: saves of every kind, whole trees that come, move and go,
 //! names of every kind. Nothing heals by a rescan here: what the events do not bring has to be missed by somebody.
 //!
-//! `cargo test --test devices mix -- --ignored`; `FERRYBOX_SEED=N`, `FERRYBOX_MIX=trees`, `FERRYBOX_OPERATIONS=N` a side, `FERRYBOX_BUSY=N` loops beside,
+//! `cargo test --test engine devices::mix -- --ignored`; `FERRYBOX_SEED=N`, `FERRYBOX_MIX=trees`, `FERRYBOX_OPERATIONS=N` a side, `FERRYBOX_BUSY=N` loops beside,
 //! `FERRYBOX_FAULTS=1`.
 
 use std::fs;
@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use ferrybox_standin::{Effect, Fault, ViolationKind, When};
 
+use super::{Device, Dice, QUIET, approve, device};
 use crate::harness::{World, look_for, views};
-use crate::{Device, Dice, QUIET, approve, device};
 
 #[derive(Debug, Clone, Copy)]
 enum Act {
@@ -346,7 +346,7 @@ fn course(seed: u64, mix: &[(Act, u64)], operations: u64, longest: u64, faults: 
 }
 
 #[test]
-#[ignore = "a random course, to be run in numbers (FERRYBOX_SEED): cargo test --test devices mix -- --ignored"]
+#[ignore = "a random course, to be run in numbers (FERRYBOX_SEED): cargo test --test engine devices::mix -- --ignored"]
 fn c2_a_mix_of_everything_on_two_busy_devices_ends_equal() {
     let trees = std::env::var("FERRYBOX_MIX").is_ok_and(|mix| mix == "trees");
     let mix: &[(Act, u64)] = if trees { &TREES } else { &PEOPLE };

@@ -4,8 +4,8 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
-mod account;
-mod cli;
+mod account_states;
+mod commands;
 mod config;
 mod control;
 mod explaining;
@@ -13,4 +13,4 @@ mod listing;
 mod lists;
 mod ls;
 mod pausing;
-mod units;
+mod service;

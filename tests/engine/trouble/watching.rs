@@ -180,7 +180,7 @@ fn f15_an_unmount_below_the_root_is_looked_at_and_takes_nothing_along() {
 
 /// Run in a namespace by the test below it: a file system of its own, until that is unmounted.
 #[test]
-#[ignore = "the inner half of f12_a_file_system_that_tells_nothing_is_scanned, which runs it in a namespace: cargo test --test trouble f12"]
+#[ignore = "the inner half of f12_a_file_system_that_tells_nothing_is_scanned, which runs it in a namespace: cargo test --test engine f12"]
 fn inside_serves_files_by_fuse() {
     let named = |name: &str| std::env::var(name).unwrap();
     crate::harness::fuse::serve(Path::new(&named("FUSE_FROM")), Path::new(&named("FUSE_AT")));
@@ -192,7 +192,7 @@ fn served(namespace: &Namespace, world: &World, from: &Path, at: &Path) -> Child
     fs::write(from.join("a"), "1").unwrap();
     let mut server = namespace
         .command(std::env::current_exe().unwrap())
-        .args(["--ignored", "--exact", "watching::inside_serves_files_by_fuse"])
+        .args(["--ignored", "--exact", "trouble::watching::inside_serves_files_by_fuse"])
         .env("FUSE_FROM", from)
         .env("FUSE_AT", at)
         .spawn()
