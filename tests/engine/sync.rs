@@ -3,7 +3,6 @@
 mod adopting;
 mod copies;
 mod copies_in_trouble;
-mod corners;
 mod daemon;
 mod deletions;
 mod down;
@@ -18,6 +17,7 @@ mod moves_in_trouble;
 mod moves_storm;
 mod moves_swapped;
 mod name_folding;
+mod names;
 mod readonly;
 mod restore;
 mod several_daemons;

@@ -263,3 +263,51 @@ fn h9_a_deletion_waits_for_the_move_that_it_is_half_of_and_for_nothing_else() {
     assert_eq!(daemon.stop().0, Some(0));
     world.assert_clean();
 }
+
+#[test]
+fn a_file_that_becomes_a_directory_and_back_is_followed_while_it_runs() {
+    let mut world = World::new();
+    world.mode = "mirror";
+    world.write("a", "file");
+    world.write("keep", "1");
+    let daemon = world.daemon();
+    world.until("the file", |s| s.file("/T/a").is_some());
+    std::fs::remove_file(world.folder.join("a")).unwrap();
+    world.write("a/x", "inside");
+    world.until("the directory", |s| s.file("/T/a/x").is_some());
+    std::fs::remove_file(world.folder.join("a/x")).unwrap();
+    std::fs::remove_dir(world.folder.join("a")).unwrap();
+    world.write("a", "file again");
+    world.until("the deletion below", |s| s.file("/T/a/x").is_none());
+    drop(daemon);
+    world.assert_clean();
+}
+
+#[test]
+fn deletions_that_never_stop_do_not_wait_for_ever() {
+    const PACE: std::time::Duration = std::time::Duration::from_millis(700);
+    let mut world = World::new();
+    world.mode = "mirror";
+    for i in 0..60 {
+        world.write(&format!("{i}"), format!("{i}"));
+    }
+    let daemon = world.daemon();
+    world.until("the files", |s| s.files().len() == 60);
+    // One at a time, as a spool does it: the first are passed on while the last are yet to come.
+    let made = std::sync::atomic::AtomicU32::new(0);
+    std::thread::scope(|scope| {
+        let spool = scope.spawn(|| {
+            for i in 0..40 {
+                std::fs::remove_file(world.folder.join(format!("{i}"))).unwrap();
+                made.store(i + 1, std::sync::atomic::Ordering::Relaxed);
+                if world.standin.wait_for_blocking(PACE, |s| s.files().len() < 60) {
+                    return;
+                }
+            }
+        });
+        spool.join().unwrap();
+    });
+    assert!(made.into_inner() < 40, "they waited until all were made");
+    drop(daemon);
+    world.assert_clean();
+}

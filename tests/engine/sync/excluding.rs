@@ -264,3 +264,16 @@ fn t4_what_was_deleted_while_it_was_left_out_is_deleted_nowhere_else() {
         }
     }
 }
+
+#[test]
+fn an_ignore_file_that_cannot_be_read_is_a_problem_and_not_a_silence() {
+    let world = World::new();
+    world.write("d/.ferryboxignore", vec![b'#'; (1 << 20) + 1]);
+    world.write("d/x", "1");
+    let out = world.once();
+    assert_eq!(out.status.code(), Some(3), "{}", text(&out));
+    world.write("d/.ferryboxignore", "nothing\n");
+    world.once_in_sync();
+    assert!(world.standin.file("/T/d/x").is_some());
+    world.assert_clean();
+}
