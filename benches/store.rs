@@ -6,7 +6,8 @@ use std::error::Error;
 use std::time::Instant;
 
 use ferrybox::model::{
-    Base, BatchKind, Closed, ContentHash, Due, Outcome, RelPath, RemoteChange, RemotePath, Settled, Stat, WriteMode,
+    Base, BatchKind, Closed, ContentHash, Due, Mode, Outcome, RelPath, RemoteChange, RemotePath, Settled, Stat,
+    WriteMode,
 };
 use ferrybox::store::{Claim, Store};
 
@@ -44,7 +45,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     if let Some(rows) = std::env::var("FERRYBOX_BENCH_HISTORY").ok().and_then(|n| n.parse().ok()) {
         store.set_history(rows);
     }
-    let folder = store.folder("/l", "/r", "mirror").await?.id;
+    let folder = store.folder("/l", "/r", Mode::Mirror).await?.id;
     let limit = Claim { max_files: 1000, max_bytes: u64::MAX, small: 1 << 22, now: 1 };
 
     for what in ["enqueue, new rows", "enqueue, the same rows again"] {

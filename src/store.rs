@@ -83,7 +83,7 @@ impl Store {
     /// One process a file: whoever opens it makes sure of that, with a lock beside it.
     ///
     /// # Errors
-    /// [`StoreError::NotOurs`] and [`StoreError::Newer`] leave the file as it was; [`StoreError::Corrupt`] when it is damaged; others as everywhere.
+    /// [`StoreError::NotOurs`], [`StoreError::Newer`] and [`StoreError::BeforeFirstRelease`] leave the file as it was; [`StoreError::Corrupt`] when it is damaged; others as everywhere.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let conn = crate::store::db::schema::open_writer(path)?;
         queue::recover(&conn).map_err(|fault| fault.at(path))?;

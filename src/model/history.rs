@@ -52,8 +52,8 @@ impl Deed {
         }
     }
 
-    /// The deed that a word means.
-    pub fn of_word(word: &str) -> Self {
+    /// The deed that a word means; `None` if no deed has it.
+    pub fn of_word(word: &str) -> Option<Self> {
         const ALL: [Deed; 11] = [
             Deed::Uploaded,
             Deed::Deleted,
@@ -67,7 +67,7 @@ impl Deed {
             Deed::FolderCreated,
             Deed::Restored,
         ];
-        ALL.into_iter().find(|deed| deed.word() == word).unwrap_or(Self::Other)
+        ALL.into_iter().find(|deed| deed.word() == word)
     }
 }
 
@@ -78,9 +78,9 @@ mod tests {
     #[test]
     fn words_are_read_as_they_were_written() {
         for deed in [Deed::Uploaded, Deed::FolderCreated, Deed::FolderDeleted, Deed::Conflict] {
-            assert_eq!(Deed::of_word(deed.word()), deed);
+            assert_eq!(Deed::of_word(deed.word()), Some(deed));
             assert_eq!(serde_json::to_value(deed).unwrap(), deed.word());
         }
-        assert_eq!(Deed::of_word("flown"), Deed::Other);
+        assert_eq!(Deed::of_word("flown"), None);
     }
 }

@@ -146,7 +146,7 @@ pub struct Relocation {
 }
 
 impl Relocation {
-    /// The smallest file that is copied for its content, in bytes; `migrations/10-copies/up.sql` writes the same. The reason is in
+    /// The smallest file that is copied for its content, in bytes; `migrations/0001_schema.sql` writes the same. The reason is in
     /// [`plan::copies`](crate::plan::rename::dedup_copy).
     pub const SMALLEST_ALIKE: u64 = 1 << 20;
 

@@ -7,7 +7,7 @@ pub(super) mod unsynced;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::Store;
-use crate::model::FolderId;
+use crate::model::{FolderId, Mode};
 use crate::store::base::{dirs, hash_cache};
 use crate::store::db::error::{Step, StoreError};
 use crate::store::db::row;
@@ -22,8 +22,6 @@ pub struct Folder {
     pub id: FolderId,
     /// The root's identity on the disk, once [`Store::set_root_id`] has told it.
     pub root_id: Option<String>,
-    /// Why its deletions wait for a person.
-    pub held: Option<String>,
     /// Whether both sides have yet to meet: true from its creation (or a changed remote path) until [`Store::set_root_id`], across restarts.
     pub fresh: bool,
 }
@@ -34,10 +32,10 @@ impl Store {
     ///
     /// # Errors
     /// When the database cannot be written.
-    pub async fn folder(&self, local: &str, remote: &str, mode: &str) -> Result<Folder, StoreError> {
-        let (local, remote, mode) = (local.to_owned(), remote.to_owned(), mode.to_owned());
+    pub async fn folder(&self, local: &str, remote: &str, mode: Mode) -> Result<Folder, StoreError> {
+        let (local, remote) = (local.to_owned(), remote.to_owned());
         let _asking = self.inner.comparisons.ask();
-        self.write_rows(usize::MAX, move |conn| find_or_create(conn, &local, &remote, &mode)).await
+        self.write_rows(usize::MAX, move |conn| find_or_create(conn, &local, &remote, mode)).await
     }
 
     /// The folder of a local directory and a remote path, if there is one.
@@ -47,12 +45,11 @@ impl Store {
     pub async fn known_folder(&self, local: &str, remote: &str) -> Result<Option<Folder>, StoreError> {
         let (local, remote) = (local.to_owned(), remote.to_owned());
         self.read(move |conn| {
-            let mut select =
-                conn.prepare_cached("SELECT id, root_id, held FROM folder WHERE local = ?1 AND remote = ?2")?;
+            let mut select = conn.prepare_cached("SELECT id, root_id FROM folder WHERE local = ?1 AND remote = ?2")?;
             let found = select.query_row([local, remote], |row| {
                 let root_id: Option<String> = row.get(1)?;
                 let fresh = root_id.is_none();
-                Ok(Folder { id: FolderId(row.get(0)?), root_id, held: row.get(2)?, fresh })
+                Ok(Folder { id: FolderId(row.get(0)?), root_id, fresh })
             });
             Ok(found.optional()?)
         })
@@ -67,19 +64,6 @@ impl Store {
         let root_id = root_id.to_owned();
         self.write(move |conn| {
             conn.prepare_cached("UPDATE folder SET root_id = ?2 WHERE id = ?1")?.execute(params![folder.0, root_id])?;
-            Ok(())
-        })
-        .await
-    }
-
-    /// Notes why the folder's deletions wait for a person, or that they no longer do.
-    ///
-    /// # Errors
-    /// When the database cannot be written.
-    pub async fn set_held(&self, folder: FolderId, why: Option<&str>) -> Result<(), StoreError> {
-        let why = why.map(ToOwned::to_owned);
-        self.write_and_wake(move |conn| {
-            conn.prepare_cached("UPDATE folder SET held = ?2 WHERE id = ?1")?.execute(params![folder.0, why])?;
             Ok(())
         })
         .await
@@ -136,36 +120,39 @@ impl Store {
     }
 }
 
-fn find_or_create(conn: &Connection, local: &str, remote: &str, mode: &str) -> Step<Folder> {
+fn find_or_create(conn: &Connection, local: &str, remote: &str, mode: Mode) -> Step<Folder> {
     let known = conn
-        .prepare_cached("SELECT id, remote, root_id, held, mode FROM folder WHERE local = ?1")?
+        .prepare_cached("SELECT id, remote, root_id, mode FROM folder WHERE local = ?1")?
         .query_row([local], |row| {
-            let folder = Folder { id: FolderId(row.get(0)?), root_id: row.get(2)?, held: row.get(3)?, fresh: false };
-            Ok((folder, row.get::<_, String>(1)?, row.get::<_, String>(4)?))
+            let folder = Folder { id: FolderId(row.get(0)?), root_id: row.get(2)?, fresh: false };
+            Ok((folder, row.get::<_, String>(1)?, row::mode(row, 3)?))
         })
         .optional()?;
     let Some((mut folder, old_remote, old_mode)) = known else {
-        conn.execute("INSERT INTO folder (local, remote, mode) VALUES (?1, ?2, ?3)", [local, remote, mode])?;
+        conn.execute(
+            "INSERT INTO folder (local, remote, mode) VALUES (?1, ?2, ?3)",
+            [local, remote, &mode.to_string()],
+        )?;
         let id = FolderId(conn.last_insert_rowid());
         compare_again(conn)?;
-        return Ok(Folder { id, root_id: None, held: None, fresh: true });
+        return Ok(Folder { id, root_id: None, fresh: true });
     };
     if old_remote != remote {
         drop_rows(conn, folder.id)?;
         conn.execute(
-            "UPDATE folder SET remote = ?2, root_id = NULL, held = NULL, remote_id = NULL WHERE id = ?1",
+            "UPDATE folder SET remote = ?2, root_id = NULL, remote_id = NULL WHERE id = ?1",
             params![folder.id.0, remote],
         )?;
         root::forget_loss(conn, folder.id)?;
-        (folder.root_id, folder.held) = (None, None);
+        folder.root_id = None;
     }
     if old_mode != mode {
         // What only Dropbox has may concern it now.
         compare_again(conn)?;
-        if acts_on_more(&old_mode, mode) {
+        if acts_on_more(old_mode, mode) {
             drop_rows(conn, folder.id)?;
         }
-        conn.execute("UPDATE folder SET mode = ?2 WHERE id = ?1", params![folder.id.0, mode])?;
+        conn.execute("UPDATE folder SET mode = ?2 WHERE id = ?1", params![folder.id.0, mode.to_string()])?;
     }
     folder.fresh = folder.root_id.is_none();
     Ok(folder)
@@ -173,9 +160,9 @@ fn find_or_create(conn: &Connection, local: &str, remote: &str, mode: &str) -> S
 
 /// Whether the new mode passes deletions in a direction in which the old one let them be. What went missing there meanwhile was nobody's business
 /// then, so it is no deletion now: both sides meet anew.
-fn acts_on_more(old: &str, new: &str) -> bool {
-    let up = |mode: &str| matches!(mode, "two-way" | "mirror");
-    let down = |mode: &str| matches!(mode, "two-way" | "download");
+fn acts_on_more(old: Mode, new: Mode) -> bool {
+    let up = |mode| matches!(mode, Mode::TwoWay | Mode::Mirror);
+    let down = |mode| matches!(mode, Mode::TwoWay | Mode::Download);
     up(new) && !up(old) || down(new) && !down(old)
 }
 

@@ -223,7 +223,7 @@ fn page(
             id: r.get(0)?,
             folder: FolderId(r.get(1)?),
             path: row::rel(r, 2)?,
-            what: Deed::of_word(r.get_ref(3)?.as_str()?),
+            what: row::deed(r, 3)?,
             size: r.get::<_, Option<i64>>(4)?.map(row::uint),
             rev: r.get(5)?,
             place: r.get(6)?,

@@ -18,8 +18,8 @@ use tempfile::TempDir;
 
 use super::{Claim, Store};
 use crate::model::{
-    Base, BatchKind, Claimed, Closed, ContentHash, Due, FolderId, Job, RelPath, RemoteChange, RemotePath, Stat, UnixMs,
-    WriteMode,
+    Base, BatchKind, Claimed, Closed, ContentHash, Due, FolderId, Job, Mode, RelPath, RemoteChange, RemotePath, Stat,
+    UnixMs, WriteMode,
 };
 use crate::store::db::error::StoreError;
 
@@ -33,7 +33,7 @@ struct Home {
 async fn home() -> Home {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(&dir.path().join("a.db")).unwrap();
-    let folder = store.folder("/l", "/r", "mirror").await.unwrap().id;
+    let folder = store.folder("/l", "/r", Mode::Mirror).await.unwrap().id;
     Home { dir, store, folder }
 }
 
@@ -125,7 +125,7 @@ impl Home {
               (SELECT count(*) FROM job WHERE folder = f.id AND state = 'wedged'),
               (SELECT count(*) FROM job WHERE folder = f.id AND state <> 'wedged' AND code IS NOT NULL),
               (SELECT sum(size) FROM job WHERE folder = f.id AND state <> 'wedged'),
-              (SELECT count(*) FROM change WHERE folder = f.id AND kind IN ('upload', 'folder')),
+              (SELECT count(*) FROM change WHERE folder = f.id AND kind NOT IN ('delete', 'trash')),
               (SELECT count(*) FROM change WHERE folder = f.id AND kind IN ('delete', 'trash')),
               (SELECT count(*) FROM odd WHERE folder = f.id),
               (SELECT count(*) FROM conflict WHERE folder = f.id)) FROM folder f ORDER BY f.id";

@@ -44,7 +44,7 @@ pub(crate) async fn open(
 async fn meet(store: &Store, config: &config::Folder, looks: mpsc::Receiver<Look>) -> Result<Folder, OpenError> {
     let usage = |text: String| OpenError::Usage(format!("folder {}: {text}", config.local.display()));
     let local = config.local.to_string_lossy();
-    let known = store.folder(&local, config.remote.as_str(), &config.mode.to_string()).await?;
+    let known = store.folder(&local, config.remote.as_str(), config.mode).await?;
     let folder = unmet(store, config, &known, looks).await?;
     if !folder.root.is_open() {
         // Asked once more for the reason; should it be back in this moment, the better.

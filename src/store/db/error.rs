@@ -45,6 +45,14 @@ pub enum StoreError {
         /// The newest that this program knows.
         known: i64,
     },
+    /// A ferrybox of before the first release wrote it, with tables of its own.
+    #[error("the database {} is of a ferrybox from before the first release (its schema {found}), which this one cannot read, and was left untouched: move it away with its -wal and -shm files and start again; a new one is built by comparing both sides, and nothing is deleted", path.display())]
+    BeforeFirstRelease {
+        /// The database.
+        path: PathBuf,
+        /// Its schema, by the numbers of that time.
+        found: i64,
+    },
     /// Some other program's database.
     #[error("{} is another program's database and was left untouched: point ferrybox at a directory of its own", path.display())]
     NotOurs {

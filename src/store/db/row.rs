@@ -4,7 +4,8 @@ use rusqlite::types::{Type, Value};
 use rusqlite::{Connection, Row};
 
 use super::error::Step;
-use crate::model::{Base, ContentHash, FolderId, RelPath, RemotePath, Stat};
+use crate::model::history::Deed;
+use crate::model::{Base, BatchKind, ContentHash, FolderId, Mode, RelPath, RemotePath, Stat};
 
 /// A count or size for SQLite, which has no unsigned numbers.
 pub(crate) fn int(n: u64) -> i64 {
@@ -49,6 +50,57 @@ pub(crate) fn rel(row: &Row<'_>, i: usize) -> rusqlite::Result<RelPath> {
 pub(crate) fn remote(row: &Row<'_>, i: usize) -> rusqlite::Result<RemotePath> {
     RemotePath::parse(row.get_ref(i)?.as_str()?).map_err(|e| refused(i, e))
 }
+
+/// A batch's kind, as the database writes it.
+pub(crate) fn word(kind: BatchKind) -> &'static str {
+    match kind {
+        BatchKind::Upload => "upload",
+        BatchKind::Delete => "delete",
+        BatchKind::Folder => "folder",
+        BatchKind::Trash => "trash",
+        BatchKind::Move => "move",
+        BatchKind::Copy => "copy",
+    }
+}
+
+/// The column `i` as the kind of a change or a batch.
+pub(crate) fn kind(row: &Row<'_>, i: usize) -> rusqlite::Result<BatchKind> {
+    known(row, i, "kind of change", |word| match word {
+        "upload" => Some(BatchKind::Upload),
+        "delete" => Some(BatchKind::Delete),
+        "folder" => Some(BatchKind::Folder),
+        "trash" => Some(BatchKind::Trash),
+        "move" => Some(BatchKind::Move),
+        "copy" => Some(BatchKind::Copy),
+        _ => None,
+    })
+}
+
+/// The column `i` as the state of a row of the queue.
+pub(crate) fn state(row: &Row<'_>, i: usize) -> rusqlite::Result<&'static str> {
+    known(row, i, "state", |word| ["due", "claimed", "staged", "wedged"].into_iter().find(|known| *known == word))
+}
+
+/// The column `i` as a deed of the history.
+pub(crate) fn deed(row: &Row<'_>, i: usize) -> rusqlite::Result<Deed> {
+    known(row, i, "deed", Deed::of_word)
+}
+
+/// The column `i` as a folder's mode.
+pub(crate) fn mode(row: &Row<'_>, i: usize) -> rusqlite::Result<Mode> {
+    known(row, i, "mode", |word| word.parse().ok())
+}
+
+/// What the word in the column `i` means. One that this program does not know was written by none of its versions: newer databases are not opened.
+fn known<T>(row: &Row<'_>, i: usize, what: &str, meaning: impl Fn(&str) -> Option<T>) -> rusqlite::Result<T> {
+    let word = text(row, i)?;
+    meaning(word).ok_or_else(|| refused(i, Unknown(format!("it holds the unknown {what} {word:?}"))))
+}
+
+/// A word that no version of this program writes there.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Unknown(String);
 
 /// Five columns from `i`: size, `mtime_ns`, `ctime_ns`, ino, dev.
 pub(crate) fn stat(row: &Row<'_>, i: usize) -> rusqlite::Result<Stat> {

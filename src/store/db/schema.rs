@@ -5,16 +5,19 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use include_dir::{Dir, include_dir};
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
-use rusqlite_migration::Migrations;
+use rusqlite_migration::{M, Migrations};
 
 use super::error::{StoreError, of_sqlite};
+use super::row;
 
-static MIGRATIONS: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/migrations");
+/// The steps of the schema, oldest first: what a database of schema `n` lacks is `STEPS[n..]`. A step that a release has had never changes.
+pub(crate) const STEPS: &[&str] = &[include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/0001_schema.sql"))];
 
-/// The `application_id` of our databases; `migrations/01-first/up.sql` writes it.
-const OURS: i64 = 0x4665_7242;
+/// The `application_id` of our databases; `migrations/0001_schema.sql` writes it.
+const OURS: i64 = 0x4662_6f78;
+/// The `application_id` of databases from before the first release, whose schemas 1 to 14 have nothing to do with ours of the same number.
+const BEFORE_FIRST_RELEASE: i64 = 0x4665_7242;
 /// A database below this many bytes is checked at every start.
 const CHECKED_ALWAYS: u64 = 64 << 20;
 /// No ferrybox of any time has as many migrations.
@@ -23,7 +26,11 @@ const CLEAN: &str = "store.clean_shutdown";
 
 /// The newest schema that this program knows.
 pub(crate) fn known() -> i64 {
-    i64::try_from(MIGRATIONS.dirs().count()).unwrap_or(i64::MAX)
+    newest(STEPS)
+}
+
+fn newest(steps: &[&str]) -> i64 {
+    i64::try_from(steps.len()).unwrap_or(i64::MAX)
 }
 
 /// Whether the file, and those that SQLite keeps beside it, are ours to believe: regular files that nobody else can write. None need be there.
@@ -61,6 +68,11 @@ pub(crate) fn vouch(path: &Path) -> Result<(), StoreError> {
 
 /// Opens the writer's connection on a database that is ours, sound and of this program's schema; creates it if there is none.
 pub(crate) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
+    open_writer_with(path, STEPS)
+}
+
+/// As [`open_writer`], for a program whose schema has these steps.
+pub(crate) fn open_writer_with(path: &Path, steps: &[&str]) -> Result<Connection, StoreError> {
     let io = |e: std::io::Error| StoreError::Io { path: path.to_owned(), what: e.to_string() };
     vouch(path)?;
     // Made by us so that nobody else may read it; SQLite gives the same rights to its -wal and -shm.
@@ -70,7 +82,7 @@ pub(crate) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
     let sql = |e: rusqlite::Error| of_sqlite(path, &e);
 
     // Never by its length: all of a young database may still lie in its -wal.
-    let version = inspect(path)?;
+    let version = inspect_for(path, newest(steps))?;
     let mut conn = Connection::open_with_flags(path, flags(OpenFlags::SQLITE_OPEN_READ_WRITE)).map_err(sql)?;
     settle_in(&conn).map_err(sql)?;
     let journal: String = conn.query_row("PRAGMA journal_mode = WAL", [], |r| r.get(0)).map_err(sql)?;
@@ -86,13 +98,13 @@ pub(crate) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
     };
     if version > 0 {
         check(&conn, path, bytes).map_err(of_damage)?;
-        if version < known() {
+        if version < newest(steps) {
             keep_copy(&conn, path, version)?;
         }
     }
-    migrate(&mut conn, path).map_err(of_damage)?;
+    migrate(&mut conn, path, steps).map_err(of_damage)?;
     if version > 0 {
-        check_definitions(&conn, path)?;
+        check_definitions(&conn, path, steps)?;
         conn.execute(RECOUNTED, []).map_err(sql)?;
     }
     conn.execute("INSERT INTO meta VALUES (?1, '0') ON CONFLICT (key) DO UPDATE SET value = '0'", [CLEAN])
@@ -148,6 +160,11 @@ fn flags(way: OpenFlags) -> OpenFlags {
 /// Looks at a file without writing to it: its schema if it is ours. A transaction that a crash cut off before there was a log of changes, while the
 /// database was made, is taken back: no connection can read it otherwise.
 pub(crate) fn inspect(path: &Path) -> Result<i64, StoreError> {
+    inspect_for(path, known())
+}
+
+/// As [`inspect`], for a program that knows schemas up to `known`.
+fn inspect_for(path: &Path, known: i64) -> Result<i64, StoreError> {
     vouch(path)?;
     let header = |way: OpenFlags| -> rusqlite::Result<(i64, i64, i64)> {
         let conn = Connection::open_with_flags(path, flags(way))?;
@@ -165,6 +182,9 @@ pub(crate) fn inspect(path: &Path) -> Result<i64, StoreError> {
         read => read,
     };
     let (id, found, tables) = read.map_err(|e| of_sqlite(path, &e))?;
+    if id == BEFORE_FIRST_RELEASE {
+        return Err(StoreError::BeforeFirstRelease { path: path.to_owned(), found });
+    }
     if id != OURS {
         // A crash before the first migration leaves a file with a header and nothing in it.
         let empty = id == 0 && found == 0 && tables == 0;
@@ -173,8 +193,8 @@ pub(crate) fn inspect(path: &Path) -> Result<i64, StoreError> {
     if found <= 0 || found > OLDEST_ABSURD {
         return Err(StoreError::Corrupt { path: path.to_owned(), what: format!("its schema cannot be {found}") });
     }
-    if found > known() {
-        return Err(StoreError::Newer { path: path.to_owned(), found, known: known() });
+    if found > known {
+        return Err(StoreError::Newer { path: path.to_owned(), found, known });
     }
     Ok(found)
 }
@@ -203,7 +223,8 @@ fn check(conn: &Connection, path: &Path, bytes: u64) -> Result<(), StoreError> {
     if found != "ok" {
         return Err(StoreError::Corrupt { path: path.to_owned(), what: found });
     }
-    // What no checksum guards: the counts must be those of the rows.
+    // What no checksum guards: the kinds must be words that this program knows, and the counts must be those of the rows.
+    known_kinds(conn).map_err(sql)?;
     let wrong: i64 = conn.query_row(MISCOUNTED, [], |r| r.get(0)).map_err(sql)?;
     if wrong == 0 {
         return Ok(());
@@ -211,19 +232,25 @@ fn check(conn: &Connection, path: &Path, bytes: u64) -> Result<(), StoreError> {
     Err(StoreError::Corrupt { path: path.to_owned(), what: "its counts are not those of its rows".to_owned() })
 }
 
-/// Folders whose counts are wrong.
+/// A change of a kind that no lane takes would wait for ever.
+fn known_kinds(conn: &Connection) -> rusqlite::Result<()> {
+    let mut select = conn.prepare("SELECT kind FROM change UNION SELECT kind FROM batch")?;
+    select.query_map([], |r| row::kind(r, 0))?.try_for_each(|kind| kind.map(|_| ()))
+}
+
 /// Sums that met the end of what a number holds (a server lied about sizes) have lost count: they are counted again.
 const RECOUNTED: &str = "UPDATE tally SET
       bytes = (SELECT CAST(total(size) AS INTEGER) FROM dir JOIN base ON base.dir = dir.id WHERE dir.folder = tally.folder),
       pending_bytes = (SELECT CAST(total(size) AS INTEGER) FROM job WHERE job.folder = tally.folder AND state <> 'wedged')
    WHERE bytes = 9223372036854775807 OR pending_bytes = 9223372036854775807";
+/// Folders whose counts are wrong.
 const MISCOUNTED: &str = "SELECT count(*) FROM tally WHERE
       due <> (SELECT count(*) FROM job WHERE job.folder = tally.folder AND state = 'due')
    OR claimed <> (SELECT count(*) FROM job WHERE job.folder = tally.folder AND state = 'claimed')
    OR staged <> (SELECT count(*) FROM job WHERE job.folder = tally.folder AND state = 'staged')
    OR wedged <> (SELECT count(*) FROM job WHERE job.folder = tally.folder AND state = 'wedged')
    OR failing <> (SELECT count(*) FROM job WHERE job.folder = tally.folder AND state <> 'wedged' AND code IS NOT NULL)
-   OR staged_uploads <> (SELECT count(*) FROM change WHERE change.folder = tally.folder AND kind IN ('upload', 'folder', 'move', 'copy'))
+   OR staged_uploads <> (SELECT count(*) FROM change WHERE change.folder = tally.folder AND kind NOT IN ('delete', 'trash'))
    OR staged_deletes <> (SELECT count(*) FROM change WHERE change.folder = tally.folder AND kind IN ('delete', 'trash'))
    OR gone <> (SELECT count(*) FROM job WHERE job.folder = tally.folder AND code = 'gone_in_dropbox')
    OR up + down + both + other_here + other_there
@@ -233,10 +260,10 @@ const MISCOUNTED: &str = "SELECT count(*) FROM tally WHERE
    OR files <> (SELECT count(*) FROM dir JOIN base ON base.dir = dir.id WHERE dir.folder = tally.folder)";
 
 /// The tables must be written as this program writes them: a letter that has changed in their definitions is found by no check of SQLite's.
-fn check_definitions(conn: &Connection, path: &Path) -> Result<(), StoreError> {
+fn check_definitions(conn: &Connection, path: &Path, steps: &[&str]) -> Result<(), StoreError> {
     let sql = |e: rusqlite::Error| of_sqlite(path, &e);
     let mut fresh = Connection::open_in_memory().map_err(sql)?;
-    migrate(&mut fresh, path)?;
+    migrate(&mut fresh, path, steps)?;
     let definitions = |conn: &Connection| {
         // Those that SQLite makes by itself have no text, or come and go.
         let mut select = conn.prepare(
@@ -261,7 +288,7 @@ fn keep_copy(conn: &Connection, path: &Path, version: i64) -> Result<(), StoreEr
     conn.backup("main", copy, None).map_err(|e| of_sqlite(copy, &e))
 }
 
-fn migrate(conn: &mut Connection, path: &Path) -> Result<(), StoreError> {
+fn migrate(conn: &mut Connection, path: &Path, steps: &[&str]) -> Result<(), StoreError> {
     let told = |error: rusqlite_migration::Error| match error {
         rusqlite_migration::Error::RusqliteError { err, .. } => of_sqlite(path, &err),
         other => StoreError::Other {
@@ -269,5 +296,5 @@ fn migrate(conn: &mut Connection, path: &Path) -> Result<(), StoreError> {
             what: format!("its schema could not be brought up to date: {other}"),
         },
     };
-    Migrations::from_directory(&MIGRATIONS).and_then(|steps| steps.to_latest(conn)).map_err(told)
+    Migrations::from_iter(steps.iter().map(|step| M::up(step))).to_latest(conn).map_err(told)
 }

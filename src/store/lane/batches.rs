@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::changes::{LATELY, folders_below, kind_of, of_batch, word};
+use super::changes::{LATELY, folders_below, of_batch};
 use super::{moves, uploads};
 use crate::model::key::key_of;
 use crate::model::{
@@ -12,7 +12,7 @@ use crate::model::{
 };
 use crate::store::base::{by_content, dirs};
 use crate::store::db::error::{Fault, Step, StoreError};
-use crate::store::db::row;
+use crate::store::db::row::{self, word};
 use crate::store::history::Log;
 use crate::store::lane::cycles;
 use crate::store::queue::settle;
@@ -74,13 +74,13 @@ impl Store {
         self.read(|conn| {
             let mut select = conn.prepare_cached("SELECT id, kind, async_job_id, entries FROM batch ORDER BY id")?;
             let heads = select
-                .query_map([], |r| Ok((r.get(0)?, r.get::<_, String>(1)?, r.get(2)?, row::count(r, 3)?)))?
+                .query_map([], |r| Ok((r.get(0)?, row::kind(r, 1)?, r.get(2)?, row::count(r, 3)?)))?
                 .collect::<Result<Vec<_>, _>>()?;
             heads
                 .into_iter()
                 .map(|(id, kind, async_job_id, entries)| {
                     let entries = usize::try_from(entries).unwrap_or(usize::MAX);
-                    Ok(Batch { id, kind: kind_of(&kind)?, async_job_id, entries, changes: of_batch(conn, id)? })
+                    Ok(Batch { id, kind, async_job_id, entries, changes: of_batch(conn, id)? })
                 })
                 .collect()
         })

@@ -7,8 +7,8 @@ use crate::model::{
     Base, BatchKind, Change, ChangeId, ContentHash, FolderId, Job, JobId, RelPath, Relocation, RemoteChange,
     RemotePath, UnixMs, WriteMode,
 };
-use crate::store::db::error::{Fault, Step, StoreError};
-use crate::store::db::row;
+use crate::store::db::error::{Step, StoreError};
+use crate::store::db::row::{self, word};
 use crate::store::queue::settle;
 use crate::store::{Store, base};
 
@@ -35,31 +35,6 @@ pub struct Ready {
     pub newest: Option<UnixMs>,
     /// When the next of those that were put off may be committed.
     pub next_not_before: Option<UnixMs>,
-}
-
-/// A batch's kind, as the database writes it.
-pub(crate) fn word(kind: BatchKind) -> &'static str {
-    match kind {
-        BatchKind::Upload => "upload",
-        BatchKind::Delete => "delete",
-        BatchKind::Folder => "folder",
-        BatchKind::Trash => "trash",
-        BatchKind::Move => "move",
-        BatchKind::Copy => "copy",
-    }
-}
-
-/// The kind that a word of the database means.
-pub(crate) fn kind_of(word: &str) -> Step<BatchKind> {
-    match word {
-        "upload" => Ok(BatchKind::Upload),
-        "delete" => Ok(BatchKind::Delete),
-        "folder" => Ok(BatchKind::Folder),
-        "trash" => Ok(BatchKind::Trash),
-        "move" => Ok(BatchKind::Move),
-        "copy" => Ok(BatchKind::Copy),
-        other => Err(Fault::Damaged(format!("it holds a change of the unknown kind {other:?}"))),
-    }
 }
 
 impl Store {
@@ -393,7 +368,7 @@ pub(crate) fn of_batch(conn: &Connection, batch: i64) -> Step<Vec<Change>> {
 
 fn change(r: &Row<'_>) -> Step<Change> {
     let to = row::remote(r, 7)?;
-    let what = match kind_of(&r.get::<_, String>(6)?)? {
+    let what = match row::kind(r, 6)? {
         BatchKind::Upload => RemoteChange::Upload {
             session: r.get(9)?,
             size: row::count(r, 10)?,

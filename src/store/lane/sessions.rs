@@ -33,21 +33,6 @@ impl Store {
         .await
     }
 
-    /// Puts sessions back that were taken and not used; they keep their age.
-    ///
-    /// # Errors
-    /// When the database cannot be written.
-    pub async fn return_sessions(&self, sessions: Vec<Session>) -> Result<(), StoreError> {
-        self.write_and_wake(move |conn| {
-            let mut insert = conn.prepare_cached("INSERT INTO session VALUES (?1, ?2) ON CONFLICT (id) DO NOTHING")?;
-            for session in &sessions {
-                insert.execute(params![session.id, session.born_at])?;
-            }
-            Ok(())
-        })
-        .await
-    }
-
     /// A session that was born then is not there: those of the pool that came with it are not used either.
     ///
     /// # Errors
@@ -62,14 +47,6 @@ impl Store {
             Ok(())
         })
         .await
-    }
-
-    /// Takes up to `n` sessions out of the pool, oldest first. Those born before `born_after` are dropped: they are too old to begin with.
-    ///
-    /// # Errors
-    /// When the database cannot be written.
-    pub async fn take_sessions(&self, n: usize, born_after: UnixMs) -> Result<Vec<Session>, StoreError> {
-        self.write(move |conn| take(conn, n, born_after)).await
     }
 
     /// How many sessions of the pool were born at `born_after` or later.
@@ -120,6 +97,7 @@ pub(crate) fn young(conn: &Connection, born_after: UnixMs) -> Step<u64> {
     Ok(select.query_row([born_after], |r| row::count(r, 0))?)
 }
 
+/// Takes up to `n` sessions out of the pool, oldest first. Those born before `born_after` are dropped: they are too old to begin with.
 pub(crate) fn take(conn: &Connection, n: usize, born_after: UnixMs) -> Step<Vec<Session>> {
     conn.prepare_cached("DELETE FROM session WHERE born_at < ?1")?.execute([born_after])?;
     let mut select = conn.prepare_cached("SELECT id, born_at FROM session ORDER BY born_at, id LIMIT ?1")?;

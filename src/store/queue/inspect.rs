@@ -1,5 +1,6 @@
 //! Looking at rows without taking them: for `explain` and `plan`.
 
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::model::{FolderId, RelPath, UnixMs};
@@ -34,7 +35,7 @@ pub struct RowSeen {
 /// A staged change of one row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChangeSeen {
-    /// `upload` or `delete`.
+    /// Its word: `upload`, `delete` and so on.
     pub kind: String,
     /// The remote path it touches.
     pub to: String,
@@ -61,14 +62,17 @@ fn seen(r: &Row<'_>) -> rusqlite::Result<RowSeen> {
     let (code, text): (Option<String>, Option<String>) = (r.get(7)?, r.get(8)?);
     Ok(RowSeen {
         path: row::rel(r, 0)?,
-        state: r.get(1)?,
+        state: row::state(r, 1)?.to_owned(),
         generation: r.get(2)?,
         attempts: row::tries(r, 3)?,
         size: row::count(r, 4)?,
         since: r.get(5)?,
         due_at: r.get(6)?,
         failure: code.zip(text),
-        change: r.get(9)?,
+        change: match r.get_ref(9)? {
+            ValueRef::Null => None,
+            _ => Some(row::word(row::kind(r, 9)?).to_owned()),
+        },
     })
 }
 
@@ -150,7 +154,7 @@ fn change_of(conn: &Connection, folder: FolderId, path: &RelPath) -> Step<Option
     )?;
     let found = select.query_row(params![folder.0, path.as_str()], |r| {
         Ok(ChangeSeen {
-            kind: r.get(0)?,
+            kind: row::word(row::kind(r, 0)?).to_owned(),
             to: r.get(1)?,
             rev: r.get(2)?,
             size: row::count(r, 3)?,

@@ -13,9 +13,6 @@ use crate::store::remote::view;
 use crate::store::remote::view::WalkAt;
 use crate::store::remote::{Listing, ListingId, TreeId};
 
-/// The schema in which the remote cache came as it is read here.
-const SINCE: i64 = 13;
-
 /// A connection that can only look at the remote cache.
 pub struct ReadOnly {
     conn: Connection,
@@ -23,17 +20,17 @@ pub struct ReadOnly {
 }
 
 impl ReadOnly {
-    /// Opens the database of an account; `None` if there is none yet, or it is older than the remote cache. Blocks.
+    /// Opens the database of an account; `None` if there is none yet, or nothing is in it. Blocks.
     ///
     /// # Errors
-    /// [`StoreError::NotOurs`], [`StoreError::Newer`], and what reading can fail with.
+    /// [`StoreError::NotOurs`], [`StoreError::Newer`], [`StoreError::BeforeFirstRelease`], and what reading can fail with.
     pub fn open(path: &Path) -> Result<Option<Self>, StoreError> {
         match path.try_exists() {
             Ok(true) => {}
             Ok(false) => return Ok(None),
             Err(e) => return Err(StoreError::Io { path: path.to_owned(), what: e.to_string() }),
         }
-        if schema::inspect(path)? < SINCE {
+        if schema::inspect(path)? == 0 {
             return Ok(None);
         }
         let conn = schema::open_reader(path).map_err(|e| Fault::from(e).at(path))?;

@@ -89,21 +89,6 @@ impl Store {
         })
     }
 
-    /// What is at one key, and whether it is there at all.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
-    pub async fn remote_entry(&self, id: ListingId, key: String) -> Result<Option<Listed>, StoreError> {
-        self.read(move |conn| {
-            let listing = remote::get(conn, id)?;
-            let Some(tree) = listing.seen() else { return Ok(None) };
-            one(conn, tree.id, &key)
-        })
-        .await
-    }
-}
-
-impl Store {
     /// The marks of the entry with this key; if there is none, the read-only mark of the nearest folder above it. Blocks.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use super::{Home, based};
 use crate::model::listing::{Entry, FileFacts, FolderFacts, Marks, Page, What};
-use crate::model::{Base, ContentHash, Disk, RemotePath, Settled};
+use crate::model::{Base, ContentHash, Disk, Mode, RemotePath, Settled};
 use crate::plan::listing::{collapsed, holds, rule};
 use crate::store::remote::compare::{SLICE, carry_out, slice};
 use crate::store::{Compared, ListingId, Naming, Place, Store};
@@ -144,20 +144,20 @@ async fn what_only_dropbox_has_gets_rows_where_things_come_down_and_nowhere_else
     assert_eq!(home.found(), ["gone 3", "older 3"], "a backup asks for nothing that only Dropbox has");
     home.clear();
     // Another mode: what only Dropbox has concerns it now. It passes more deletions, so that nothing is agreed on before both have met.
-    home.store.folder("/l", "/r", "two-way").await.unwrap();
+    home.store.folder("/l", "/r", Mode::TwoWay).await.unwrap();
     assert_eq!(home.store.base(home.folder, &super::rel("same")).await, Ok(None));
     home.agreed(&agreed).await;
     home.compare(id, true).await;
     let expected = ["Empty 0", "Far 0", "Far/away 90", "gone 0", "older 70", "sub/New 80"];
     assert_eq!(home.found(), expected);
     // Once more: the same rows.
-    home.store.folder("/l", "/r", "download").await.unwrap();
+    home.store.folder("/l", "/r", Mode::Download).await.unwrap();
     home.compare(id, true).await;
     assert_eq!(home.found(), expected);
     home.counts_agree();
     assert_eq!(home.compare(id, true).await, 0, "nothing is left to compare");
     // The same mode again is no reason to begin anew; a base that is forgotten is.
-    home.store.folder("/l", "/r", "download").await.unwrap();
+    home.store.folder("/l", "/r", Mode::Download).await.unwrap();
     assert_eq!(home.compare(id, true).await, 0);
     home.store.forget(home.folder).await.unwrap();
     home.compare(id, true).await;
@@ -172,7 +172,7 @@ async fn what_the_disk_cannot_hold_gets_no_row() {
     let folders = |disk| vec![Compared { disk, ..home.compared(true).remove(0) }];
     while home.store.compare_listing(id, folders(Disk::Windows), NAMING, 9).await.unwrap().more {}
     assert!(home.found().is_empty());
-    home.store.folder("/l", "/r", "download").await.unwrap();
+    home.store.folder("/l", "/r", Mode::Download).await.unwrap();
     while home.store.compare_listing(id, folders(Disk::Plain), NAMING, 9).await.unwrap().more {}
     assert_eq!(home.found(), ["12:30 1", "why? 0", "why?/x 1"]);
 }
@@ -356,7 +356,7 @@ async fn a_folder_above_the_synced_one_takes_it_along() {
 #[tokio::test]
 async fn another_folders_base_is_none_of_this_ones() {
     let home = super::home().await;
-    let other = home.store.folder("/m", "/R/sub", "mirror").await.unwrap().id;
+    let other = home.store.folder("/m", "/R/sub", Mode::Mirror).await.unwrap().id;
     home.agreed(&[("a", None)]).await;
     let id = home.listed(vec![folder("/R"), file("/R/a", "r1", 3), folder("/R/sub"), file("/R/sub/b", "1", 2)]).await;
     let remote = |text: &str| RemotePath::parse(text).unwrap();

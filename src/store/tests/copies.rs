@@ -2,7 +2,7 @@
 
 use super::{Home, all, based, home, plan, rel, remote};
 use crate::model::{Base, BatchKind, ContentHash, FolderId, Job, Outcome, Relocation, RemoteChange, Settled};
-use crate::model::{Failure, Stat};
+use crate::model::{Failure, Mode, Stat};
 
 const LARGE: u64 = Relocation::SMALLEST_ALIKE;
 
@@ -41,7 +41,7 @@ async fn staged(home: &Home, pairs: &[(&str, &str)]) {
 #[tokio::test]
 async fn the_same_content_is_found_in_all_folders_the_own_one_first() {
     let home = home().await;
-    let other = home.store.folder("/l2", "/r2", "backup").await.unwrap().id;
+    let other = home.store.folder("/l2", "/r2", Mode::Backup).await.unwrap().id;
     synced(&home, other, "a", of(LARGE, 1)).await;
     synced(&home, home.folder, "z", of(LARGE, 1)).await;
     synced(&home, home.folder, "d/another", of(LARGE, 2)).await;

@@ -3,6 +3,8 @@ use std::io::{Seek, SeekFrom, Write};
 use rusqlite::Connection;
 
 use super::*;
+use crate::store::ReadOnly;
+use crate::store::db::schema;
 
 #[tokio::test]
 async fn a_new_file_is_ours_private_and_opens_again() {
@@ -20,10 +22,10 @@ async fn a_new_file_is_ours_private_and_opens_again() {
     let store = Store::open(&path).unwrap();
     assert_eq!(store.meta("cursor").await.unwrap().as_deref(), Some("x"));
     assert_eq!(store.meta("nothing").await.unwrap(), None);
-    let again = store.folder("/l", "/r", "backup").await.unwrap();
+    let again = store.folder("/l", "/r", Mode::Backup).await.unwrap();
     assert_eq!((again.id, again.fresh), (home.folder, true), "nobody has told its root's identity yet");
     store.set_root_id(again.id, "root").await.unwrap();
-    assert!(!store.folder("/l", "/r", "backup").await.unwrap().fresh);
+    assert!(!store.folder("/l", "/r", Mode::Backup).await.unwrap().fresh);
 }
 
 /// A2, A3: a crash is the same as a restart.
@@ -54,7 +56,7 @@ async fn a_newer_schema_is_refused() {
         .unwrap();
     let before = std::fs::read(&path).unwrap();
     let refused = Store::open(&path).unwrap_err();
-    assert_eq!(refused, StoreError::Newer { path: path.clone(), found: 99, known: crate::store::db::schema::known() });
+    assert_eq!(refused, StoreError::Newer { path: path.clone(), found: 99, known: schema::known() });
     assert!(refused.to_string().contains("newer ferrybox"), "{refused}");
     assert_eq!(std::fs::read(&path).unwrap(), before);
 }
@@ -143,27 +145,108 @@ async fn queries_on_the_hot_ways_use_their_indexes() {
     }
 }
 
-/// R6: what is no longer asked for was off nearly everywhere, and a million entries are not listed anew for it.
-#[test]
-fn r6_a_question_that_asked_for_nothing_that_is_gone_stays_the_same() {
-    let conn = Connection::open_in_memory().unwrap();
-    conn.execute_batch("CREATE TABLE remote_listing (question TEXT)").unwrap();
-    let old = |on: &str| {
-        let flag = |name: &str| format!("\"{name}\":{}", name == on);
-        format!(
-            "{{\"limit\":2000,{},{},\"include_has_explicit_shared_members\":false,\"include_mounted_folders\":true,\
-             \"include_property_groups\":[],\"include_non_downloadable_files\":true,{}}}",
-            flag("include_deleted"),
-            flag("include_media_info"),
-            flag("include_restorable_info")
-        )
+/// What a later step of the schema may do: a column, with a value that it takes from the rows that are there.
+const LATER: &str = "ALTER TABLE folder ADD COLUMN later TEXT; UPDATE folder SET later = local || '!'";
+
+#[tokio::test]
+async fn an_older_database_is_copied_aside_and_brought_up_to_date() {
+    use std::os::unix::fs::PermissionsExt;
+    let home = home().await;
+    home.enqueue(&["a"]).await;
+    let path = home.store.path().to_owned();
+    home.store.close().await.unwrap();
+    let of_next: Vec<&str> = schema::STEPS.iter().copied().chain([LATER]).collect();
+    let (old, new) = (schema::known(), schema::known() + 1);
+
+    // A step that fails leaves the database at its schema, and so does a second one that fails.
+    let broken: Vec<&str> =
+        of_next.iter().copied().chain(["UPDATE folder SET later = 1; INSERT INTO nowhere VALUES (1)"]).collect();
+    assert!(schema::open_writer_with(&path, &broken).is_err());
+    let version = |path: &std::path::Path| -> i64 {
+        Connection::open(path).unwrap().query_row("PRAGMA user_version", [], |r| r.get(0)).unwrap()
     };
-    let now = serde_json::to_string(&crate::model::listing::Question::default()).unwrap();
-    for on in ["", "include_deleted", "include_media_info", "include_restorable_info"] {
-        conn.execute("DELETE FROM remote_listing", []).unwrap();
-        conn.execute("INSERT INTO remote_listing VALUES (?1)", [old(on)]).unwrap();
-        conn.execute_batch(include_str!("../../../migrations/14-questions/up.sql")).unwrap();
-        let kept: String = conn.query_row("SELECT question FROM remote_listing", [], |r| r.get(0)).unwrap();
-        assert_eq!(kept == now, on.is_empty(), "{kept}");
+    assert!(version(&path) <= new);
+
+    let conn = schema::open_writer_with(&path, &of_next).unwrap();
+    let later: String = conn.query_row("SELECT later FROM folder", [], |r| r.get(0)).unwrap();
+    assert_eq!((later.as_str(), version(&path)), ("/l!", new));
+    assert_eq!(conn.query_row("SELECT count(*) FROM job", [], |r| r.get::<_, i64>(0)), Ok(1));
+    drop(conn);
+    drop(schema::open_writer_with(&path, &of_next).unwrap());
+
+    // The copy is private, of the old schema, and what this program opens.
+    let copy = path.with_file_name(format!("a.db.before-schema-{new}"));
+    assert_eq!(std::fs::symlink_metadata(&copy).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(version(&copy), old);
+    let before = Store::open(&copy).unwrap();
+    assert_eq!(before.rows_after(home.folder, &RelPath::root(), "", 9).await.unwrap().len(), 1);
+
+    let refused = Store::open(&path).unwrap_err();
+    assert_eq!(refused, StoreError::Newer { path, found: new, known: old });
+}
+
+/// The numbers of that time mean other tables: such a database is neither newer nor damaged, and it is left alone.
+#[tokio::test]
+async fn a_database_from_before_the_first_release_is_refused_and_left_alone() {
+    let home = home().await;
+    let path = home.store.path().to_owned();
+    home.store.close().await.unwrap();
+    for schema in [1, 2, 14] {
+        Connection::open(&path)
+            .unwrap()
+            .execute_batch(&format!(
+                "PRAGMA application_id = 0x46657242; PRAGMA user_version = {schema}; PRAGMA wal_checkpoint(TRUNCATE)"
+            ))
+            .unwrap();
+        let before = std::fs::read(&path).unwrap();
+        let refused = Store::open(&path).unwrap_err();
+        assert_eq!(refused, StoreError::BeforeFirstRelease { path: path.clone(), found: schema });
+        assert!(refused.to_string().contains("move it away"), "{refused}");
+        assert_eq!(Store::open_read_only(&path).unwrap_err(), refused);
+        assert_eq!(ReadOnly::open(&path).map(|_| ()), Err(refused));
+        assert_eq!(std::fs::read(&path).unwrap(), before);
     }
+}
+
+/// The kinds have no list in the schema: a word that nothing in the program knows is damage wherever it is read, and no default.
+#[tokio::test]
+async fn an_unknown_kind_is_damage() {
+    let home = home().await;
+    home.batch(&["a"]).await;
+    home.synced(&["b"]).await;
+    let damaged = |error: StoreError, word: &str| {
+        assert!(matches!(&error, StoreError::Corrupt { what, .. } if what.contains(word)), "{error}");
+    };
+    let write = async |sql: &'static str| home.store.write(move |conn| Ok(conn.execute_batch(sql)?)).await.unwrap();
+
+    write("UPDATE batch SET kind = 'glide'").await;
+    damaged(home.store.open_batches().await.unwrap_err(), "unknown kind of change \"glide\"");
+    write("UPDATE batch SET kind = 'upload'; UPDATE change SET kind = 'swim'").await;
+    damaged(home.store.open_batches().await.unwrap_err(), "unknown kind of change \"swim\"");
+    damaged(home.store.row_of(home.folder, &rel("a")).await.unwrap_err(), "unknown kind of change \"swim\"");
+    damaged(home.store.rows_after(home.folder, &RelPath::root(), "", 9).await.unwrap_err(), "\"swim\"");
+    let path = home.store.path().to_owned();
+    home.store.clone().close().await.unwrap();
+    damaged(Store::open(&path).unwrap_err(), "unknown kind of change \"swim\"");
+
+    Connection::open(&path)
+        .unwrap()
+        .execute_batch(
+            "UPDATE change SET kind = 'upload'; UPDATE history SET what = 'flown'; UPDATE folder SET mode = 'sideways';
+             PRAGMA ignore_check_constraints = ON; UPDATE job SET state = 'lost' WHERE path = 'a'",
+        )
+        .unwrap();
+    damaged(Store::open(&path).unwrap_err(), "CHECK constraint failed in job");
+    let store = Store::open_read_only(&path).unwrap().unwrap();
+    damaged(store.row_of(home.folder, &rel("a")).await.unwrap_err(), "unknown state \"lost\"");
+    damaged(store.history(None, 0, 9).await.unwrap_err(), "unknown deed \"flown\"");
+    drop(store);
+
+    let conn = Connection::open(&path).unwrap();
+    conn.execute_batch("UPDATE job SET state = 'staged'").unwrap();
+    // The counts are those of a row that was lost.
+    conn.execute_batch("UPDATE tally SET staged = (SELECT count(*) FROM job), due = 0").unwrap();
+    drop(conn);
+    let store = Store::open(&path).unwrap();
+    damaged(store.folder("/l", "/r", Mode::Mirror).await.unwrap_err(), "unknown mode \"sideways\"");
 }

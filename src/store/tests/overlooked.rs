@@ -5,7 +5,7 @@ use crate::store::KnownAt;
 async fn two_way() -> Home {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(&dir.path().join("a.db")).unwrap();
-    let folder = store.folder("/l", "/r", "two-way").await.unwrap().id;
+    let folder = store.folder("/l", "/r", Mode::TwoWay).await.unwrap().id;
     Home { dir, store, folder }
 }
 

@@ -1,5 +1,6 @@
 use super::*;
 use crate::model::{ChangeId, Failure, Outcome, Settled};
+use crate::store::lane::sessions;
 
 fn no(code: &str) -> Failure {
     Failure::wedge(code, "It cannot be. Change it.")
@@ -299,7 +300,7 @@ async fn another_remote_path_is_a_new_meeting() {
     let home = home().await;
     home.synced(&["a", "d/b"]).await;
     home.store.set_root_id(home.folder, "root").await.unwrap();
-    let other = home.store.folder("/l2", "/r2", "backup").await.unwrap();
+    let other = home.store.folder("/l2", "/r2", Mode::Backup).await.unwrap();
     home.store.enqueue(other.id, vec![due("o", 1, 0)], 0).await.unwrap();
     // A claim is of one folder, a batch of all.
     let staged = home.claim(0).await.into_iter().map(|c| (c.job.clone(), upload(&c.job, 1))).collect();
@@ -307,7 +308,7 @@ async fn another_remote_path_is_a_new_meeting() {
     home.batch(&["c"]).await;
     home.store.set_odd(home.folder, &rel("d"), vec![("d/x".to_owned(), no("name"))], 1).await.unwrap();
     assert_eq!(home.store.open_batches().await.unwrap()[0].changes.len(), 2, "of both folders");
-    let again = home.store.folder("/l", "/elsewhere", "mirror").await.unwrap();
+    let again = home.store.folder("/l", "/elsewhere", Mode::Mirror).await.unwrap();
     assert!(again.fresh && again.id == home.folder && again.root_id.is_none());
     assert_eq!(home.rows(), ["o 1 staged 0 -"]);
     let open = home.store.open_batches().await.unwrap();
@@ -329,7 +330,11 @@ async fn another_remote_path_is_a_new_meeting() {
     assert!(begun.is_err(), "its job must end before another begins");
     home.store.settle_batch(open[0].id, vec![], 20).await.unwrap();
     assert!(home.store.open_batches().await.unwrap().is_empty());
-    assert_ne!(home.store.folder("/l2", "/r2", "backup").await.unwrap().id, other.id, "numbers are never used twice");
+    assert_ne!(
+        home.store.folder("/l2", "/r2", Mode::Backup).await.unwrap().id,
+        other.id,
+        "numbers are never used twice"
+    );
     home.counts_agree();
 }
 
@@ -340,12 +345,12 @@ async fn sessions_leave_the_pool_once_and_die_of_age() {
     home.store.add_sessions(vec!["b".into(), "a".into()], 20).await.unwrap();
     home.store.add_sessions(vec!["c".into()], 30).await.unwrap();
     assert_eq!(home.store.sessions(15).await, Ok(3));
-    let taken = home.store.take_sessions(2, 15).await.unwrap();
+    let take = async |n| home.store.write(move |conn| sessions::take(conn, n, 15)).await.unwrap();
+    let taken = take(2).await;
     assert_eq!(taken.iter().map(|s| s.id.as_str()).collect::<Vec<_>>(), ["a", "b"]);
     assert_eq!(home.store.sessions(0).await, Ok(1), "the old one is gone");
-    home.store.return_sessions(taken[..1].to_vec()).await.unwrap();
-    let rest = home.store.take_sessions(9, 15).await.unwrap();
-    assert_eq!(rest.iter().map(|s| (s.id.as_str(), s.born_at)).collect::<Vec<_>>(), [("a", 20), ("c", 30)]);
+    let rest = take(9).await;
+    assert_eq!(rest.iter().map(|s| (s.id.as_str(), s.born_at)).collect::<Vec<_>>(), [("c", 30)]);
     let count = |month: &'static str, route: &'static str, below| home.store.count_transport(month, route, below);
     assert_eq!(count("2026-11", "append", 3).await, Ok(true));
     assert_eq!(count("2026-11", "append", 3).await, Ok(true));

@@ -49,6 +49,28 @@ fn n5_a_newer_database_is_refused_and_left_alone() {
     world.assert_clean();
 }
 
+/// What was written before the first release has schemas 2 to 14 of other tables: no damage, and nothing that a newer ferrybox could read.
+#[test]
+fn n5_a_database_from_before_the_first_release_is_refused_and_left_alone() {
+    let world = mirror(3);
+    // The header's user_version and application_id.
+    overwrite(&database(&world), 60, &14_u32.to_be_bytes());
+    overwrite(&database(&world), 68, b"FerB");
+    let before = fs::read(database(&world)).unwrap();
+    let out = world.once();
+    assert_eq!(out.status.code(), Some(74), "{}", text(&out));
+    assert!(text(&out).contains("before the first release") && text(&out).contains("move it away"), "{}", text(&out));
+    assert_eq!(fs::read(database(&world)).unwrap(), before);
+    assert_eq!(kept_aside(&world), 0);
+    // What the message says to do.
+    for ending in ["", "-wal", "-shm"] {
+        let _ = fs::remove_file(world.state().join(format!("test/state.db{ending}")));
+    }
+    world.once_in_sync();
+    assert_eq!((world.deletions(), world.standin.files().len()), (0, 3));
+    world.assert_clean();
+}
+
 #[test]
 fn n1_a_database_that_is_gone_is_built_from_both_sides() {
     let world = mirror(40);

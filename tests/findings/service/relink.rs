@@ -42,7 +42,7 @@ fn s6_refused_credentials_are_tried_again_with_growing_pauses_and_others_at_once
 fn spoil(database: &std::path::Path) {
     std::fs::create_dir_all(database.parent().unwrap()).unwrap();
     let conn = rusqlite::Connection::open(database).unwrap();
-    conn.execute_batch("PRAGMA application_id = 1181053506; PRAGMA user_version = 999; CREATE TABLE x (y);").unwrap();
+    conn.execute_batch("PRAGMA application_id = 0x46626f78; PRAGMA user_version = 999; CREATE TABLE x (y);").unwrap();
     drop(conn);
     for (path, mode) in [(database, 0o600), (database.parent().unwrap(), 0o700)] {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();

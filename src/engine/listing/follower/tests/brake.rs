@@ -1,7 +1,7 @@
 //! E12: a mass restore, or a program that encrypts everything, is known here and brought down only when a person agrees.
 
 use super::*;
-use crate::model::{Base, Disk, Due, FolderId, Settled, Stat};
+use crate::model::{Base, Disk, Due, FolderId, Mode, Settled, Stat};
 use crate::store::{Claim, Compared};
 
 /// A folder that brings things down, in sync with 100 files.
@@ -9,7 +9,7 @@ async fn in_sync(standin: &Standin, store: &Store) -> (Follower, FolderId) {
     for i in 0..100 {
         standin.write(&format!("/T/f{i:02}"), format!("mine {i}"));
     }
-    let folder = store.folder("/l", "/T", "two-way").await.unwrap().id;
+    let folder = store.folder("/l", "/T", Mode::TwoWay).await.unwrap().id;
     let mut follower = follower(store, client(standin, standin), "/T").await;
     let remote = RemotePath::parse("/T").unwrap();
     let lane = Lane::new(
