@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 mod blocking;
 #[path = "architecture/circles.rs"]
 mod circles;
+#[path = "architecture/documents.rs"]
+mod documents;
 
 /// Each room and the rooms that it may name.
 const MAY: &[(&str, &[&str])] = &[

@@ -31,7 +31,7 @@ impl Namespace {
         assert!(
             set_up == Some(true),
             "no user namespaces here ({ended:?}): allow them (sysctl kernel.unprivileged_userns_clone=1, or \
-             kernel.apparmor_restrict_unprivileged_userns=0), or run the tests as root; docs/service.md says more"
+             kernel.apparmor_restrict_unprivileged_userns=0), or run the tests as root; CONTRIBUTING.md says more"
         );
         Self { holder }
     }
