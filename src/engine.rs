@@ -4,6 +4,7 @@ pub(crate) mod account;
 pub(crate) mod approvals;
 pub(crate) mod blocking;
 pub(crate) mod commit;
+pub(crate) mod drive;
 pub(crate) mod folder;
 pub(crate) mod gate;
 pub(crate) mod gather;

@@ -11,6 +11,7 @@ use crate::daemon::End;
 use crate::engine::account::Account;
 use crate::engine::blocking::Fatal;
 use crate::engine::commit::committer::Committer;
+use crate::engine::drive::drive;
 use crate::engine::gate::identify;
 use crate::engine::heartbeat::rest;
 use crate::engine::intake::Intake;
@@ -63,14 +64,14 @@ impl Tasks {
             let name = |what: &str| format!("{what} of account {}", account.name);
             for folder in &account.folders {
                 let what = name(&format!("the watching of folder {}", folder.id.0));
-                let intake = Intake::new(Arc::clone(account), Arc::clone(folder)).run();
+                let intake = drive(Intake::new(Arc::clone(account), Arc::clone(folder)));
                 own.tasks.spawn(account.beats.drive(what, intake));
             }
             for _ in 0..account.config.upload.workers.max(1) {
-                let worker = Uploader::new(Arc::clone(account)).run();
+                let worker = drive(Uploader::new(Arc::clone(account)));
                 own.tasks.spawn(account.beats.drive(name("a worker"), worker));
             }
-            let committer = Committer::new(Arc::clone(account)).run();
+            let committer = drive(Committer::new(Arc::clone(account)));
             own.tasks.spawn(account.beats.drive(name("the committer"), committer));
             // These wait for Dropbox nearly always: only their work on the disk is listened to.
             let listing = rest(reconciler::run(Arc::clone(account)));

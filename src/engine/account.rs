@@ -53,7 +53,7 @@ pub(crate) struct Account {
     pub(crate) ceilings: Mutex<Ceilings>,
     pub(crate) lane: Mutex<Lane>,
     /// One worker at a time decides what to claim.
-    pub(crate) claim_turn: tokio::sync::Mutex<()>,
+    pub(crate) claim_turn: Arc<tokio::sync::Mutex<()>>,
     /// Sessions are taken from the pool by one worker at a time; the number says how many others wait for.
     pub(crate) pool_turn: tokio::sync::Mutex<()>,
     pub(crate) sessions_wanted: std::sync::atomic::AtomicU64,

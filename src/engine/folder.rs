@@ -57,7 +57,7 @@ pub(crate) struct Folder {
     /// Lives while its disk has not answered what was waited for no longer.
     pub(crate) unanswered: Mutex<Weak<()>>,
     /// The orders to its intake, which holds this while it runs.
-    pub(crate) looks: tokio::sync::Mutex<mpsc::Receiver<Look>>,
+    pub(crate) looks: Arc<tokio::sync::Mutex<mpsc::Receiver<Look>>>,
 }
 
 /// An order to look at a subtree now.

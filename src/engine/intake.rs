@@ -14,10 +14,10 @@ use self::scanning::ScanRun;
 use crate::engine::account::Account;
 use crate::engine::blocking::Fatal;
 use crate::engine::blocking::blocking;
+use crate::engine::drive::{Step, Task};
 use crate::engine::folder::Folder;
 use crate::engine::folder::Look;
 use crate::engine::folder::attach;
-use crate::engine::heartbeat::{rest, strike};
 use crate::engine::overlooked::Overlooked;
 use crate::engine::{local_removal, rename_proposals};
 use crate::env;
@@ -26,6 +26,8 @@ use crate::env::{chance, ms, now_ms};
 use crate::local::{Ignored, Seen, Watcher};
 use crate::model::{Due, Local, RelPath};
 use crate::plan::time::debounce;
+use tokio::sync::OwnedMutexGuard;
+use tokio::sync::mpsc::error::TryRecvError;
 
 mod scanning;
 #[cfg(test)]
@@ -61,18 +63,71 @@ pub(crate) struct Intake {
     next_rules: Instant,
     rules_pause: Duration,
     overlooked: Overlooked,
-}
-
-/// What an intake has to do next.
-enum Next {
-    Check,
-    Look(Look),
-    Scan,
-    Seen(Seen),
+    /// The orders, once no earlier intake of the folder holds them, and the one that is to be carried out next.
+    orders: Option<OwnedMutexGuard<mpsc::Receiver<Look>>>,
+    order: Option<Look>,
+    /// An event, and when it has waited long enough for those that come with it.
+    event: Option<(Seen, Instant)>,
 }
 
 /// Events that the watcher may hold back; more are a rescan.
 const SEEN_LIMIT: usize = 65_536;
+
+impl Task for Intake {
+    /// The look at a folder goes on whatever becomes of the account; but an earlier intake of the folder ends first.
+    async fn gate(&mut self) -> Result<(), Fatal> {
+        if self.orders.is_none() {
+            self.orders = Some(Arc::clone(&self.folder.looks).lock_owned().await);
+            self.watch().await?;
+        }
+        Ok(())
+    }
+
+    /// A whole scan, an order, a look at the root, or one gathering of events.
+    async fn step(&mut self) -> Result<Step, Fatal> {
+        self.folder.beat.strike();
+        let now = env::instant();
+        self.receive();
+        if now >= self.next_check {
+            self.check_root().await?;
+        } else if let Some(order) = self.order.take() {
+            self.carry_out(order).await?;
+        } else if now >= self.next_scan {
+            self.scan(RelPath::root()).await?;
+        } else if let Some((seen, _)) = self.event.take_if(|(_, ready)| *ready <= now) {
+            self.take(seen).await?;
+        } else {
+            let ready = self.event.as_ref().map(|(_, ready)| *ready);
+            let until = [Some(self.next_check), Some(self.next_scan), ready].into_iter().flatten().min();
+            return Ok(Step::Idle { until: until.unwrap_or(now) });
+        }
+        Ok(Step::Worked)
+    }
+
+    async fn news(&mut self) -> Result<(), Fatal> {
+        let order = async {
+            match &mut self.orders {
+                Some(orders) => orders.recv().await,
+                None => None,
+            }
+        };
+        tokio::select! {
+            biased;
+            Some(order) = order => self.order = Some(order),
+            seen = self.seen.recv(), if self.watcher.is_some() && self.event.is_none() => {
+                self.event = Some(gathering(seen));
+            }
+            else => std::future::pending().await,
+        }
+        Ok(())
+    }
+}
+
+/// Whoever sends events says so when it ends, unless it panics.
+fn gathering(seen: Option<Seen>) -> (Seen, Instant) {
+    let seen = seen.unwrap_or_else(|| Seen::Dead("its thread broke off".to_owned()));
+    (seen, env::instant() + GATHER)
+}
 
 impl Intake {
     /// Watching begins with the first step; watches are placed by the first scan.
@@ -90,53 +145,38 @@ impl Intake {
             next_rules: now,
             rules_pause: RULES,
             overlooked: Overlooked::default(),
+            orders: None,
+            order: None,
+            event: None,
         }
     }
 
-    /// Scans once, then follows the events for ever.
-    pub(crate) async fn run(mut self) -> Result<(), Fatal> {
-        let folder = Arc::clone(&self.folder);
-        let mut looks = folder.looks.lock().await;
-        self.watch().await?;
-        loop {
-            folder.beat.strike();
-            strike();
-            self.step(&mut looks).await?;
+    /// Takes what has come meanwhile, without a wait.
+    fn receive(&mut self) {
+        if self.order.is_none()
+            && let Some(orders) = &mut self.orders
+        {
+            self.order = orders.try_recv().ok();
+        }
+        if self.event.is_none() && self.watcher.is_some() {
+            self.event = match self.seen.try_recv() {
+                Ok(seen) => Some(gathering(Some(seen))),
+                Err(TryRecvError::Disconnected) => Some(gathering(None)),
+                Err(TryRecvError::Empty) => None,
+            };
         }
     }
 
-    /// One unit of work: a whole scan, an order, a look at the root, or one gathering of events.
-    async fn step(&mut self, looks: &mut mpsc::Receiver<Look>) -> Result<(), Fatal> {
-        let next = rest(async {
-            tokio::select! {
-                biased;
-                () = env::sleep_until(self.next_check) => Next::Check,
-                Some(look) = looks.recv() => Next::Look(look),
-                () = env::sleep_until(self.next_scan) => Next::Scan,
-                seen = self.seen.recv(), if self.watcher.is_some() => {
-                    env::sleep(GATHER).await;
-                    // Whoever sends this says so when it ends, unless it panics.
-                    Next::Seen(seen.unwrap_or_else(|| Seen::Dead("its thread broke off".to_owned())))
-                }
-            }
-        })
-        .await;
-        match next {
-            Next::Check => self.check_root().await,
-            Next::Look(look) => {
-                // Whoever asks wants to know of the root as it is now.
-                self.check_root().await?;
-                // Events that the kernel has already told of come first, or the answer would be older than the question.
-                self.drain().await?;
-                self.scan(look.under).await?;
-                if let Some(done) = look.done {
-                    let _ = done.send(());
-                }
-                Ok(())
-            }
-            Next::Scan => self.scan(RelPath::root()).await,
-            Next::Seen(seen) => self.take(seen).await,
+    async fn carry_out(&mut self, order: Look) -> Result<(), Fatal> {
+        // Whoever asks wants to know of the root as it is now.
+        self.check_root().await?;
+        // Events that the kernel has already told of come first, or the answer would be older than the question.
+        self.drain().await?;
+        self.scan(order.under).await?;
+        if let Some(done) = order.done {
+            let _ = done.send(());
         }
+        Ok(())
     }
 
     /// A root that vanished may have sent no event, and one that comes back sends none: both are looked for.
@@ -177,9 +217,9 @@ impl Intake {
     }
 
     async fn drain(&mut self) -> Result<(), Fatal> {
-        match self.seen.try_recv() {
-            Ok(seen) => self.take(seen).await,
-            Err(_) => Ok(()),
+        match self.event.take().map(|(seen, _)| seen).or_else(|| self.seen.try_recv().ok()) {
+            Some(seen) => self.take(seen).await,
+            None => Ok(()),
         }
     }
 

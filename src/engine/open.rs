@@ -98,7 +98,7 @@ pub(crate) async fn assemble(
         paused: watch::channel(paused).0,
         ceilings: Mutex::new(ceilings),
         lane: Mutex::new(Lane::default()),
-        claim_turn: tokio::sync::Mutex::new(()),
+        claim_turn: Arc::default(),
         pool_turn: tokio::sync::Mutex::new(()),
         sessions_wanted: std::sync::atomic::AtomicU64::new(0),
         connections: Semaphore::new(config.upload.workers.max(1)),

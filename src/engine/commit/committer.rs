@@ -16,11 +16,11 @@ use crate::engine::commit::deletions::Deletions;
 use crate::engine::commit::preflight;
 use crate::engine::commit::renames::{Mover, echo, is_done};
 use crate::engine::commit::resolve::Judge;
+use crate::engine::drive::{Step, Task};
 use crate::engine::gate::call_budget;
-use crate::engine::heartbeat::{rest, strike};
+use crate::engine::heartbeat::rest;
 use crate::engine::local_removal;
 use crate::engine::work::upload::dedup_copy;
-use crate::env;
 use crate::env::lock;
 use crate::env::until;
 use crate::env::{ms, now_ms};
@@ -33,6 +33,7 @@ use crate::plan::commit::pace::Pace;
 use crate::plan::time::wait::is_ahead;
 use crate::store::Ready;
 use beside::Beside;
+use tokio::sync::watch;
 
 /// Moves that have to wait for others at work in their paths are looked at again after this long, in ms.
 const LOOK_AGAIN_MS: i64 = 100;
@@ -63,6 +64,9 @@ enum Results {
 /// The committer of one account.
 pub(crate) struct Committer {
     account: Arc<Account>,
+    bell: watch::Receiver<u64>,
+    /// What was under way at the last stop is settled.
+    has_settled: bool,
     deletions: Deletions,
     mover: Mover,
     /// What is made on the disk only.
@@ -78,42 +82,20 @@ pub(crate) struct Committer {
     fallback: Fallback,
 }
 
-impl Committer {
-    pub(crate) fn new(account: Arc<Account>) -> Self {
-        let pace = Pace::new(account.config.commit.max_entries);
-        let deletions = Deletions::new(Arc::clone(&account));
-        Self {
-            deletions,
-            mover: Mover::new(Arc::clone(&account)),
-            beside: Beside::default(),
-            account,
-            pace,
-            not_before: 0,
-            others: false,
-            unreadable: false,
-            fallback: Fallback::default(),
-        }
+impl Task for Committer {
+    async fn gate(&mut self) -> Result<(), Fatal> {
+        self.account.may_work().await;
+        Ok(())
     }
 
-    /// Settles what was under way at the last stop, then commits for ever.
-    pub(crate) async fn run(mut self) -> Result<(), Fatal> {
-        rest(self.account.may_work()).await;
-        for batch in self.account.store.open_batches().await? {
-            tracing::info!(account = %self.account.name, entries = batch.entries, "finding out what became of a batch of the last run");
-            self.finish(batch, true).await?;
+    /// One batch, if there is one whose time has come.
+    async fn step(&mut self) -> Result<Step, Fatal> {
+        if !self.has_settled {
+            self.settle_left_over().await?;
+            return Ok(Step::Worked);
         }
-        loop {
-            self.step().await?;
-        }
-    }
-
-    /// One unit of work: one batch, or a wait for one.
-    async fn step(&mut self) -> Result<(), Fatal> {
         let account = Arc::clone(&self.account);
-        rest(account.may_work()).await;
-        strike();
-        let mut changed = account.store.changed();
-        changed.borrow_and_update();
+        self.bell.borrow_and_update();
         let now = now_ms();
         let full = account.is_full();
         let removing = self.beside.is_busy()?;
@@ -136,7 +118,7 @@ impl Committer {
                     Commits::All => {}
                     Commits::Nothing => continue,
                     Commits::Empty => match account.store.begin_empty_batch(self.pace.entries, &away, now).await? {
-                        Some(batch) => return self.finish(batch, false).await,
+                        Some(batch) => return self.finish(batch, false).await.map(|()| Step::Worked),
                         None => continue,
                     },
                 }
@@ -172,22 +154,53 @@ impl Committer {
                         if let Some(batch) = account.store.begin_batch(kind, limit, skip, now_ms()).await? {
                             if kind == BatchKind::Trash {
                                 self.beside.begin(&account, batch);
-                                return Ok(());
+                                return Ok(Step::Worked);
                             }
-                            return self.finish(batch, false).await;
+                            return self.finish(batch, false).await.map(|()| Step::Worked);
                         }
                     }
                 }
             }
         }
-        rest(async {
-            tokio::select! {
-                () = env::sleep_until(until(next)) => Ok(()),
-                _ = changed.changed() => Ok(()),
-                ended = self.beside.ended() => ended,
-            }
-        })
-        .await
+        Ok(Step::Idle { until: until(next) })
+    }
+
+    async fn news(&mut self) -> Result<(), Fatal> {
+        tokio::select! {
+            biased;
+            ended = self.beside.ended() => ended,
+            _ = self.bell.changed() => Ok(()),
+        }
+    }
+}
+
+impl Committer {
+    pub(crate) fn new(account: Arc<Account>) -> Self {
+        let pace = Pace::new(account.config.commit.max_entries);
+        let deletions = Deletions::new(Arc::clone(&account));
+        Self {
+            deletions,
+            mover: Mover::new(Arc::clone(&account)),
+            beside: Beside::default(),
+            bell: account.store.changed(),
+            has_settled: false,
+            account,
+            pace,
+            not_before: 0,
+            others: false,
+            unreadable: false,
+            fallback: Fallback::default(),
+        }
+    }
+
+    /// Settles what was under way at the last stop.
+    async fn settle_left_over(&mut self) -> Result<(), Fatal> {
+        for batch in self.account.store.open_batches().await? {
+            tracing::info!(account = %self.account.name, entries = batch.entries, "finding out what became of a batch of the last run");
+            self.finish(batch, true).await?;
+        }
+        self.has_settled = true;
+        Ok(())
     }
 
     async fn uploads_when(&self, ready: &Ready, now: i64) -> Result<When, Fatal> {

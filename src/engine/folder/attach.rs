@@ -129,7 +129,7 @@ async fn unmet(
         beat: Beat::default(),
         purged: Mutex::default(),
         unanswered: Mutex::default(),
-        looks: tokio::sync::Mutex::new(looks),
+        looks: Arc::new(tokio::sync::Mutex::new(looks)),
     })
 }
 

@@ -16,24 +16,30 @@ use std::time::Duration;
 use crate::engine::account::{Account, AtWork, Looking};
 use crate::engine::blocking::Fatal;
 use crate::engine::blocking::blocking;
+use crate::engine::drive::{Step, Task};
 use crate::engine::gather::hash;
-use crate::engine::heartbeat::{rest, strike};
+use crate::engine::heartbeat::rest;
 use crate::engine::rename_proposals;
 use crate::engine::work::download;
 use crate::engine::work::download::Fetch;
 use crate::engine::work::upload::{dedup_copy, large, pack};
 use crate::env;
+use crate::env::Instant;
 use crate::env::until;
 use crate::env::{chance, ms, now_ms};
 use crate::model::{Claimed, Closed, Failure, Job, Next, RemoteChange, Settled, UnixMs};
 use crate::plan::time::retry;
 use crate::plan::transfer::pack::{GATHER_MS, Queue, SCAN_MS, claim_at, with_enough_workers};
 use crate::store::Claim;
+use tokio::sync::{OwnedMutexGuard, watch};
 
 /// What one worker may hold of such files, in bytes.
 const MEMORY: u64 = 2 << 20;
 /// What is not known yet is looked at again after this long, in ms.
 const SOON_MS: UnixMs = 300;
+
+/// How often a full account is looked at again without news.
+const WHILE_FULL: Duration = Duration::from_secs(2);
 
 /// What looking at one row gave.
 pub(crate) enum Looked {
@@ -46,168 +52,165 @@ pub(crate) enum Looked {
 /// Rows that were claimed, and what their claim is for others.
 type Taken<'a> = (Vec<Claimed>, Looking<'a>, AtWork<'a>);
 
+/// What a look at the queue came to.
+enum Claiming<'a> {
+    Taken(Taken<'a>),
+    /// Nothing is due before that.
+    NotBefore(Instant),
+    /// Not now: the account waits, or somebody else was faster.
+    Nothing,
+}
+
 /// One worker.
 pub(crate) struct Uploader {
     account: Arc<Account>,
+    bell: watch::Receiver<u64>,
+    /// One worker at a time looks at the queue, and keeps its turn while it waits for rows: each change wakes one worker, and not all of them.
+    turn: Option<OwnedMutexGuard<()>>,
 }
 
-impl Uploader {
-    pub(crate) fn new(account: Arc<Account>) -> Self {
-        Self { account }
-    }
-
-    /// Works for ever.
-    pub(crate) async fn run(self) -> Result<(), Fatal> {
-        loop {
-            self.step().await?;
+impl Task for Uploader {
+    async fn gate(&mut self) -> Result<(), Fatal> {
+        self.account.may_work().await;
+        if self.turn.is_none() {
+            self.turn = Some(Arc::clone(&self.account.claim_turn).lock_owned().await);
         }
+        Ok(())
     }
 
-    /// One unit of work: one claim, from looking to staging.
-    async fn step(&self) -> Result<(), Fatal> {
-        let account = &self.account;
-        strike();
-        rest(account.may_work()).await;
+    /// One claim, from looking to staging.
+    async fn step(&mut self) -> Result<Step, Fatal> {
+        let account = Arc::clone(&self.account);
+        self.bell.borrow_and_update();
         let full = account.is_full();
         if !full && account.upward.put_off.swap(false, Ordering::Relaxed) {
             account.store.due_now(now_ms()).await?;
         }
-        let claimed = if full { self.claim_empty().await? } else { self.claim().await? };
-        let Some((claimed, looking, at_work)) = claimed else { return Ok(()) };
+        let claiming = if full { claim_empty(&account).await? } else { claim(&account).await? };
+        let (claimed, looking, at_work) = match claiming {
+            Claiming::Taken(taken) => taken,
+            Claiming::NotBefore(until) => return Ok(Step::Idle { until }),
+            Claiming::Nothing => {
+                self.turn = None;
+                return Ok(Step::Worked);
+            }
+        };
+        self.turn = None;
         let under_way = account.live.uploading(claimed.len());
         let looked = self.look(claimed, full).await?;
         let (sends, fetches) = self.record(looked).await?;
         // Not before: a move that was found takes the place of its deletion only where it is written down.
         drop(looking);
-        let mut sends = rest(dedup_copy::instead(account, sends)).await?;
+        let mut sends = rest(dedup_copy::instead(&account, sends)).await?;
         // What can only be sent waits for calls, as it waits for room.
         if full && account.is_spent() {
-            look::put_off(account, std::mem::take(&mut sends)).await?;
+            look::put_off(&account, std::mem::take(&mut sends)).await?;
         }
         let chunk = account.config.upload.chunk_size;
         let (large, small): (Vec<_>, Vec<_>) = sends.into_iter().partition(|s| s.len() > chunk);
         if !small.is_empty() {
-            rest(pack::send(account, small)).await?;
+            rest(pack::send(&account, small)).await?;
         }
         for send in large {
-            rest(large::send(account, send)).await?;
+            rest(large::send(&account, send)).await?;
         }
         drop(under_way);
         if !fetches.is_empty() {
-            rest(download::all(account, fetches)).await?;
+            rest(download::all(&account, fetches)).await?;
         }
         // Before the others are told: there may be room for one of them.
         drop(at_work);
         account.store.poke();
+        Ok(Step::Worked)
+    }
+
+    async fn news(&mut self) -> Result<(), Fatal> {
+        // The store outlives its tasks.
+        let _ = self.bell.changed().await;
         Ok(())
     }
+}
 
-    /// Waits for its turn and for due rows, then claims a pack of small files or one large one. `None`: nothing is claimed.
-    async fn claim(&self) -> Result<Option<Taken<'_>>, Fatal> {
-        let account = &self.account;
-        let _turn = rest(account.claim_turn.lock()).await;
-        let mut changed = account.store.changed();
-        let ceilings = account.pack_ceilings();
-        let files = pack::files(ceilings);
-        let mut closed;
-        loop {
-            strike();
-            changed.borrow_and_update();
-            closed = self.closed();
-            let moving = rename_proposals::close(account, &mut closed).await?;
-            // Their end is not always a change of the database.
-            let again = moving.then(|| now_ms().saturating_add(SOON_MS));
-            let now = now_ms();
-            let due = account.store.due_summary(now, account.config.upload.chunk_size, &closed).await?;
-            let gather = match due.next_due_at {
-                _ if account.scanning() => SCAN_MS,
-                Some(at) if at <= now + GATHER_MS => GATHER_MS,
-                _ => 0,
-            };
-            let queue = Queue {
-                small: due.due_small,
-                bytes: due.due_bytes,
-                large: due.due_large,
-                oldest_due: due.oldest_due,
-                gather,
-            };
-            if account.is_full() || account.paused().is_some() || account.is_troubled() {
-                return Ok(None);
-            }
-            let wait = match claim_at(queue, files, ceilings.body, now) {
-                Some(at) if at <= now => break,
-                Some(at) => until(Some(at)),
-                None => until(due.next_due_at),
-            };
-            rest(async {
-                tokio::select! {
-                    () = env::sleep_until(again.map_or(wait, |again| wait.min(until(Some(again))))) => {}
-                    _ = changed.changed() => {}
-                }
-            })
-            .await;
-        }
-        let looking = account.upward.look();
-        let claimed = account.store.claim_skipping(self.limit(), &closed).await?;
-        tracing::debug!(account = %account.name, rows = claimed.len(), "claimed");
-        Ok(self.taken(claimed, looking))
+/// Claims a pack of small files or one large one, if any are due.
+async fn claim(account: &Account) -> Result<Claiming<'_>, Fatal> {
+    let ceilings = account.pack_ceilings();
+    let files = pack::files(ceilings);
+    let mut closed = closed(account);
+    let moving = rename_proposals::close(account, &mut closed).await?;
+    // Their end is not always a change of the database.
+    let again = moving.then(|| now_ms().saturating_add(SOON_MS));
+    let now = now_ms();
+    let due = account.store.due_summary(now, account.config.upload.chunk_size, &closed).await?;
+    let gather = match due.next_due_at {
+        _ if account.scanning() => SCAN_MS,
+        Some(at) if at <= now + GATHER_MS => GATHER_MS,
+        _ => 0,
+    };
+    let queue =
+        Queue { small: due.due_small, bytes: due.due_bytes, large: due.due_large, oldest_due: due.oldest_due, gather };
+    if account.is_full() || account.paused().is_some() || account.is_troubled() {
+        return Ok(Claiming::Nothing);
     }
-
-    /// What was claimed, all of it of one folder, as work under way; `None` if that is nothing.
-    fn taken<'a>(&'a self, claimed: Vec<Claimed>, looking: Looking<'a>) -> Option<Taken<'a>> {
-        let folder = claimed.first()?.job.folder;
-        Some((claimed, looking, self.account.upward.works_on(folder)))
+    let wait = match claim_at(queue, files, ceilings.body, now) {
+        Some(at) if at <= now => None,
+        Some(at) => Some(until(Some(at))),
+        None => Some(until(due.next_due_at)),
+    };
+    if let Some(wait) = wait {
+        return Ok(Claiming::NotBefore(again.map_or(wait, |again| wait.min(until(Some(again))))));
     }
+    let looking = account.upward.look();
+    let claimed = account.store.claim_skipping(limit(account), &closed).await?;
+    tracing::debug!(account = %account.name, rows = claimed.len(), "claimed");
+    Ok(taken(account, claimed, looking).map_or(Claiming::Nothing, Claiming::Taken))
+}
 
-    /// Folders that nothing is claimed of now.
-    fn closed(&self) -> Closed {
-        let account = &self.account;
-        let mut closed = Closed::default();
-        closed.folders(account.folders_without_root());
-        closed.folders(account.remote.folders_without_root());
-        closed.folders(account.remote.folders_to_wait_for());
-        // What comes down is decided from a listing of this run, or not at all.
-        let down = account.folders.iter().filter(|f| f.comes_down() && !account.remote.is_listed(f.id));
-        closed.folders(down.map(|f| f.id));
-        let (workers, folders) = (account.config.upload.workers, account.folders.len());
-        closed.folders(with_enough_workers(&account.upward.at_work(), workers, folders));
-        closed
+/// What was claimed, all of it of one folder, as work under way; `None` if that is nothing.
+fn taken<'a>(account: &'a Account, claimed: Vec<Claimed>, looking: Looking<'a>) -> Option<Taken<'a>> {
+    let folder = claimed.first()?.job.folder;
+    Some((claimed, looking, account.upward.works_on(folder)))
+}
+
+/// Folders that nothing is claimed of now.
+fn closed(account: &Account) -> Closed {
+    let mut closed = Closed::default();
+    closed.folders(account.folders_without_root());
+    closed.folders(account.remote.folders_without_root());
+    closed.folders(account.remote.folders_to_wait_for());
+    // What comes down is decided from a listing of this run, or not at all.
+    let down = account.folders.iter().filter(|f| f.comes_down() && !account.remote.is_listed(f.id));
+    closed.folders(down.map(|f| f.id));
+    let (workers, folders) = (account.config.upload.workers, account.folders.len());
+    closed.folders(with_enough_workers(&account.upward.at_work(), workers, folders));
+    closed
+}
+
+fn limit(account: &Account) -> Claim {
+    let ceilings = account.pack_ceilings();
+    Claim {
+        max_files: pack::files(ceilings),
+        max_bytes: ceilings.body,
+        small: account.config.upload.chunk_size,
+        now: now_ms(),
     }
+}
 
-    fn limit(&self) -> Claim {
-        let ceilings = self.account.pack_ceilings();
-        Claim {
-            max_files: pack::files(ceilings),
-            max_bytes: ceilings.body,
-            small: self.account.config.upload.chunk_size,
-            now: now_ms(),
-        }
+/// While the account is full: what needs no room, as deletions and downloads; then the others, for what is to be said of them without a call.
+async fn claim_empty(account: &Account) -> Result<Claiming<'_>, Fatal> {
+    let mut closed = closed(account);
+    rename_proposals::close(account, &mut closed).await?;
+    let looking = account.upward.look();
+    let mut claimed = account.store.claim_empty(limit(account), &closed).await?;
+    if claimed.is_empty() {
+        claimed = account.store.claim_skipping(limit(account), &closed).await?;
     }
+    let later = env::instant() + WHILE_FULL;
+    Ok(taken(account, claimed, looking).map_or(Claiming::NotBefore(later), Claiming::Taken))
+}
 
-    /// While the account is full: what needs no room, as deletions and downloads; then the others, for what is to be said of them without a call.
-    async fn claim_empty(&self) -> Result<Option<Taken<'_>>, Fatal> {
-        let account = &self.account;
-        let _turn = rest(account.claim_turn.lock()).await;
-        let mut changed = account.store.changed();
-        changed.borrow_and_update();
-        let mut closed = self.closed();
-        rename_proposals::close(account, &mut closed).await?;
-        let looking = account.upward.look();
-        let mut claimed = account.store.claim_empty(self.limit(), &closed).await?;
-        if claimed.is_empty() {
-            claimed = account.store.claim_skipping(self.limit(), &closed).await?;
-        }
-        if let Some(taken) = self.taken(claimed, looking) {
-            return Ok(Some(taken));
-        }
-        rest(async {
-            tokio::select! {
-                () = env::sleep(Duration::from_secs(2)) => {}
-                _ = changed.changed() => {}
-            }
-        })
-        .await;
-        Ok(None)
+impl Uploader {
+    pub(crate) fn new(account: Arc<Account>) -> Self {
+        Self { bell: account.store.changed(), account, turn: None }
     }
 
     /// Observes and decides, on a blocking thread; small files are read there, too.
