@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::harness::cache::{cached, filled, ls, until_equal};
-use crate::harness::{World, text};
+use crate::harness::{World, socket, text};
 use ferrybox_standin::{AccountSpec, Settings};
 use serde_json::{Value, json};
 
@@ -48,14 +48,7 @@ fn entries_are_paged_over_the_socket() {
     let world = filled(Settings::default(), 30);
     let _daemon = world.daemon();
     until_equal(&world);
-    let get = |query: &str| -> Value {
-        use std::io::{Read as _, Write as _};
-        let mut socket = std::os::unix::net::UnixStream::connect(world.socket()).unwrap();
-        write!(socket, "GET /v1/entries?{query} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
-        let mut answer = String::new();
-        socket.read_to_string(&mut answer).unwrap();
-        serde_json::from_str(answer.split("\r\n\r\n").nth(1).unwrap()).unwrap()
-    };
+    let get = |query: &str| -> Value { socket::get(&world.socket(), &format!("/v1/entries?{query}")).unwrap().1 };
     let (mut all, mut after) = (Vec::new(), String::new());
     loop {
         let page = get(&format!("path=/t&recursive=true&limit=7&after={}", after.replace('/', "%2F")));

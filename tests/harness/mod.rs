@@ -18,6 +18,7 @@ mod poll;
 pub mod preload;
 pub mod renames;
 pub mod restless;
+pub mod socket;
 pub mod views;
 
 pub use poll::{PATIENCE, look_for};
@@ -234,9 +235,9 @@ web = "{url}"
     pub fn until_status(&self, what: &str, mut done: impl FnMut(&serde_json::Value) -> bool) -> serde_json::Value {
         let mut last = String::new();
         let found = look_for(PATIENCE, || {
-            let out = self.command(&["status", "--json"]).output().unwrap();
-            last = text(&out);
-            serde_json::from_slice(&out.stdout).ok().filter(&mut done)
+            let status = socket::get(&self.socket(), "/v1/status").filter(|(code, _)| *code == 200)?.1;
+            last = status.to_string();
+            Some(status).filter(&mut done)
         });
         found.unwrap_or_else(|| panic!("in vain: {what}\n{last}\n{}", self.log()))
     }
