@@ -108,7 +108,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     let since = Instant::now();
     for i in 0..200 {
-        store.set_meta("cursor", &i.to_string()).await?;
+        store.set_account_id(&i.to_string()).await?;
     }
     told("one commit after another", 200, since);
     let bytes = std::fs::symlink_metadata(&path)?.len();

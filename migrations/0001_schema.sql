@@ -8,11 +8,18 @@
 
 PRAGMA application_id = 0x46626f78; -- "Fbox"
 
--- Single values. Keys that begin with "store." belong to the store itself.
-CREATE TABLE meta (
-  key   TEXT NOT NULL PRIMARY KEY,
-  value TEXT NOT NULL
-) STRICT, WITHOUT ROWID;
+-- What is known of the account as a whole: one row.
+CREATE TABLE account (
+  id           INTEGER PRIMARY KEY CHECK (id = 1),
+  clean        INTEGER NOT NULL DEFAULT 0, -- 1: the last process closed the database; 0: it is open, or was when the process died
+  account_id   TEXT,              -- Dropbox's id of the account, once it has said it: another account's credentials are refused
+  namespace    TEXT,              -- the namespace that paths were in at the last start; NULL: never asked
+  paused_since INTEGER,           -- when a person paused the account; NULL: it is not paused
+  paused_until INTEGER,           -- when that ends; NULL: when somebody says so
+  ceilings     TEXT,              -- what one call was learned to take, as the JSON of `Ceilings`; NULL: nothing yet
+  CHECK (paused_since IS NOT NULL OR paused_until IS NULL)
+) STRICT;
+INSERT INTO account (id) VALUES (1);
 
 ---------------------------------------------------------------------------------------------------------------------------------------------------
 -- Folders
@@ -25,9 +32,44 @@ CREATE TABLE folder (
   remote    TEXT NOT NULL,
   mode      TEXT NOT NULL,
   root_id   TEXT,                 -- the root's identity on the disk; NULL until both sides have met
-  remote_id TEXT                  -- Dropbox's id of the remote folder, once a listing has shown it; NULL: never seen. A folder of another id at
+  remote_id TEXT,                 -- Dropbox's id of the remote folder, once a listing has shown it; NULL: never seen. A folder of another id at
                                   -- its path is another folder
+  remote_lost INTEGER NOT NULL DEFAULT 0, -- 1: the remote folder was gone, or another one, when it was last looked at
+  -- What database and root remember of each other; written each time that the root is found.
+  place     TEXT,                 -- the path at which the root was met, links resolved, so that a disk that is not mounted is waited for
+  dev       INTEGER,              -- the root's device and inode
+  ino       INTEGER,
+  run_mark  TEXT,                 -- the mark that the last run wrote into the root; an older copy of either side has another one
+  next_mark TEXT,                 -- the mark that was about to be written: a crash may have left either in the root
+  emptied   INTEGER NOT NULL DEFAULT 0, -- 1: the root was seen without its marker since both sides last met
+  rules     TEXT,                 -- what the configuration ignores and excludes, as JSON, when what it hides was last forgotten; NULL: never
+  trash_ms  INTEGER,              -- for how long the local trash was under this program's eyes, and the wall clock when that was counted
+  trash_at  INTEGER,
+  -- Deletions that wait for a person.
+  held_since INTEGER,             -- when they were first held; NULL: none are
+  held_salt TEXT,                 -- a random word that their token is made with, so that no token serves twice
+  held_all  INTEGER,              -- so many files at most were all that the folder had; NULL: they are held for their number
+  approved_upto INTEGER,          -- a person has agreed to the staged deletions with numbers up to this one; NULL: to none
+  CHECK ((held_since IS NULL) = (held_salt IS NULL)),
+  CHECK (held_since IS NOT NULL OR held_all IS NULL),
+  CHECK ((trash_ms IS NULL) = (trash_at IS NULL) AND coalesce(trash_ms, 0) >= 0)
 ) STRICT;
+
+-- Files that may go from the disk without being asked about by the guard for deletions: they went in Dropbox, and that was weighed there. A row is
+-- written with the word that the comparison is under way, and goes when none of the folder's deletions wait any more.
+CREATE TABLE consent (
+  folder INTEGER NOT NULL REFERENCES folder (id) ON DELETE CASCADE,
+  file   INTEGER NOT NULL,        -- a digest of the path and of the revision that it is about: the 64 bits of a number, read as signed
+  moved  INTEGER NOT NULL,        -- 0: a person has agreed; 1: the file is in another listing of the account by now
+  PRIMARY KEY (folder, file, moved)
+) STRICT, WITHOUT ROWID;
+
+-- Files of patterns that came down from Dropbox, until a person saves them here. Written before the file is in its place.
+CREATE TABLE ignore_file_arrival (
+  folder INTEGER NOT NULL REFERENCES folder (id) ON DELETE CASCADE,
+  path   TEXT NOT NULL,
+  PRIMARY KEY (folder, path)
+) STRICT, WITHOUT ROWID;
 
 -- Counts for each folder, kept by triggers so that the status never counts rows. They are compared with the rows when the database is opened.
 -- A server may lie about sizes: a sum of bytes that reaches the end of what a number holds stays there until it is counted again at the next opening.
@@ -294,6 +336,17 @@ CREATE TABLE part (
   PRIMARY KEY (job, at)
 ) STRICT, WITHOUT ROWID;
 
+-- Revisions that are about to be put in their place here: a file that a kill left there, before its row was settled, is known to be Dropbox's and no
+-- edit. Written before the file, gone when the path's row is settled.
+CREATE TABLE install_intent (
+  folder       INTEGER NOT NULL REFERENCES folder (id) ON DELETE CASCADE,
+  path         TEXT NOT NULL,
+  content_hash BLOB NOT NULL CHECK (length(content_hash) = 32),
+  rev          TEXT NOT NULL,
+  file_id      TEXT NOT NULL,    -- Dropbox's id of the file
+  PRIMARY KEY (folder, path)
+) STRICT, WITHOUT ROWID;
+
 -- Upload sessions that were opened ahead and not used yet.
 CREATE TABLE session (
   id      TEXT NOT NULL PRIMARY KEY,
@@ -386,7 +439,14 @@ CREATE TABLE remote_listing (
   live       INTEGER,              -- the tree that readers see; NULL until a first listing was complete
   next       INTEGER,              -- the tree that is being listed: the first one, or the one after a reset; NULL: none
   held       TEXT,                 -- why the complete next tree is not believed; 'approved': a person lets it through; NULL: it is not held
-  compare_at TEXT                  -- base is being compared with the whole live tree, and this was the last row: 'dir/name'; NULL: it is not
+  compare_at TEXT,                 -- base is being compared with the whole live tree, and this was the last row: 'dir/name'; NULL: it is not
+  narrowed   INTEGER NOT NULL DEFAULT 0, -- 1: it is asked for less than before, and base has yet to let go of what its answer lacks
+  elsewhere  INTEGER NOT NULL DEFAULT 0, -- 1: the live tree is another namespace's than the one that calls are made in
+  unplaced   INTEGER NOT NULL DEFAULT 0, -- 1: an entry without a usable path was refused while the tree was being filled, so that what the tree
+                                   -- lacks may be there all the same
+  passing    INTEGER NOT NULL DEFAULT 0, -- 1: the comparison under way was let through, and may make its rows
+  approved   TEXT,                 -- the token of the held changes that a person lets through; NULL: no word, or it was carried out
+  recent     TEXT                  -- what came down lately, by folder, as JSON: many small waves count as a large one; NULL: nothing
 ) STRICT;
 
 -- One tree.
@@ -443,6 +503,13 @@ CREATE TABLE remote_touched (
   below   INTEGER NOT NULL,        -- 1: everything below it, too
   key     TEXT NOT NULL DEFAULT '', -- the server's key of it
   PRIMARY KEY (listing, path)
+) STRICT, WITHOUT ROWID;
+
+-- Paths that Dropbox named as deleted, with everything below them, while its listing has a doubt (`unplaced`, or an entry refused above them).
+CREATE TABLE remote_deleted (
+  listing INTEGER NOT NULL REFERENCES remote_listing (id) ON DELETE CASCADE,
+  key     TEXT NOT NULL,
+  PRIMARY KEY (listing, key)
 ) STRICT, WITHOUT ROWID;
 
 -- Entries that cannot be paths here, and why. For people.

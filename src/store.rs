@@ -10,6 +10,7 @@
 //! in a *batch* and settles that. A *wedged* row waits for its path to change. Each change of a path adds one to its row's generation, and a row
 //! goes only if its generation is still the one that the work began with: what changed meanwhile is looked at again.
 
+mod account;
 mod base;
 mod db;
 mod folder;
@@ -24,7 +25,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64};
 
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::Connection;
 use tokio::sync::watch;
 
 use crate::env;
@@ -33,11 +34,14 @@ use crate::store::db::reader::Readers;
 use crate::store::db::writer::Writer;
 use crate::store::remote::compare::Comparisons;
 
+pub use crate::store::account::Pause;
 pub use crate::store::db::error::StoreError;
 pub use crate::store::db::schema::set_aside;
 pub use crate::store::folder::Folder;
 pub use crate::store::folder::approvals::Unlooked;
+pub use crate::store::folder::consent::{HeldDeletions, MayGo};
 pub use crate::store::folder::overlooked::KnownAt;
+pub use crate::store::folder::state::{RootMemory, TrashClock};
 pub use crate::store::lane::changes::Ready;
 pub use crate::store::lane::moves::{Looked, Planned, RowBelow};
 pub use crate::store::lane::sessions::Session;
@@ -46,6 +50,7 @@ pub use crate::store::queue::counts::FolderSummary;
 pub use crate::store::queue::inspect::{ChangeSeen, RowSeen};
 pub use crate::store::queue::install_intent::Placing;
 pub use crate::store::queue::problems::{Conflict, ProblemRow};
+pub use crate::store::remote::approval::{InboundWord, Passing};
 pub use crate::store::remote::compare::{Compared, Fate, Holds, Naming, Ran, Respelled};
 pub use crate::store::remote::inbound::Inbound;
 pub use crate::store::remote::page::Applied;
@@ -140,35 +145,6 @@ impl Store {
     /// Wakes those who wait on [`Store::changed`] without a change of the database: something in memory that they look at has changed.
     pub fn poke(&self) {
         self.inner.writer.poke();
-    }
-
-    /// A value that was set before.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
-    pub async fn meta(&self, key: &str) -> Result<Option<String>, StoreError> {
-        let key = key.to_owned();
-        self.read(move |conn| {
-            let mut select = conn.prepare_cached("SELECT value FROM meta WHERE key = ?1")?;
-            Ok(select.query_row([key], |row| row.get(0)).optional()?)
-        })
-        .await
-    }
-
-    /// Keeps a value. Keys that begin with `store.` are the store's own.
-    ///
-    /// # Errors
-    /// When the database cannot be written.
-    pub async fn set_meta(&self, key: &str, value: &str) -> Result<(), StoreError> {
-        let (key, value) = (key.to_owned(), value.to_owned());
-        self.write(move |conn| {
-            conn.prepare_cached(
-                "INSERT INTO meta VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-            )?
-            .execute([key, value])?;
-            Ok(())
-        })
-        .await
     }
 
     /// Rows that were claimed are due again, as after a start: whoever held them has ended.

@@ -172,8 +172,8 @@ async fn database(dir: &Path) -> Result<Store, OpenError> {
 
 /// A database that does not know whose it is gets it from the file beside it: it is a new one in an old one's place.
 async fn whose(store: Store, known: Option<String>) -> Result<Store, OpenError> {
-    if let (None, Some(account_id)) = (store.meta("account_id").await?, known) {
-        store.set_meta("account_id", &account_id).await?;
+    if let (None, Some(account_id)) = (store.account_id().await?, known) {
+        store.set_account_id(&account_id).await?;
     }
     Ok(store)
 }

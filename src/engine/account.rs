@@ -218,7 +218,7 @@ impl Account {
     pub(crate) async fn learn(&self, ceilings: Ceilings) -> Result<(), Fatal> {
         *lock(&self.ceilings) = ceilings;
         if let Ok(text) = serde_json::to_string(&ceilings) {
-            self.store.set_meta("ceilings", &text).await?;
+            self.store.set_ceilings(&text).await?;
         }
         Ok(())
     }

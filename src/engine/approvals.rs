@@ -14,69 +14,19 @@ use crate::engine::folder::{Folder, HeldSet};
 use crate::env::{now_ms, rfc3339};
 use crate::local::RootId;
 use crate::model::status::{Answered, Held};
-use crate::model::{ChangeId, FolderId, UnixMs};
+use crate::model::{ChangeId, UnixMs};
 use crate::plan::delete::guard;
-use crate::plan::delete::guard::{Before, LetThrough};
-use crate::store::{Store, StoreError};
+use crate::plan::delete::guard::Before;
+use crate::store::{HeldDeletions, MayGo};
 
 /// Paths that are shown of a held set.
 const SAMPLE: usize = 5;
 /// Rows read at once.
 const PAGE: usize = 1000;
 
-fn key(folder: &Folder, what: &str) -> String {
-    format!("folder.{}.{what}", folder.id.0)
-}
-
-/// The key of what was let through before it was staged.
-fn through(folder: FolderId) -> String {
-    format!("folder.{}.let_through", folder.0)
-}
-
-/// The key of what only moved to another listing, before it was staged.
-fn moved(folder: FolderId) -> String {
-    format!("folder.{}.moved_on", folder.0)
-}
-
-/// These go here because they are in another listing of the account by now, and the guard does not ask about them: the value to be written for that.
-pub(crate) async fn moved_on(
-    store: &Store,
-    folder: FolderId,
-    files: LetThrough,
-) -> Result<(String, Option<String>), StoreError> {
-    joined(store, moved(folder), files).await
-}
-
-/// A person has agreed that these go here because they went in Dropbox, and the guard asks no second time: the value to be written for that.
-pub(crate) async fn let_through(
-    store: &Store,
-    folder: FolderId,
-    files: LetThrough,
-) -> Result<(String, Option<String>), StoreError> {
-    joined(store, through(folder), files).await
-}
-
-async fn joined(store: &Store, key: String, mut files: LetThrough) -> Result<(String, Option<String>), StoreError> {
-    if let Some(text) = store.meta(&key).await? {
-        files.join(LetThrough::from_text(&text));
-    }
-    Ok((key, Some(files.to_text())))
-}
-
-/// Nothing that was let through waits any more.
-pub(crate) async fn forget_let_through(account: &Account, folder: FolderId) -> Result<(), Fatal> {
-    for key in [through(folder), moved(folder)] {
-        if account.store.meta(&key).await?.is_some() {
-            account.store.unset_meta(&key).await?;
-        }
-    }
-    Ok(())
-}
-
 /// A person has agreed to the staged deletions up to this one.
 pub(crate) async fn approved(account: &Account, folder: &Folder) -> Result<ChangeId, Fatal> {
-    let upto = account.store.meta(&key(folder, "approved")).await?;
-    Ok(ChangeId(upto.and_then(|n| n.parse().ok()).unwrap_or(i64::MIN)))
+    Ok(account.store.approved_upto(folder.id).await?.unwrap_or(ChangeId(i64::MIN)))
 }
 
 /// Staged deletions of files that no person has agreed to.
@@ -101,12 +51,7 @@ pub(crate) async fn unapproved(
     if all == 0 {
         return Ok(Unapproved { asked: 0, moved: 0 });
     }
-    let mut known = Vec::new();
-    for key in [through(folder.id), moved(folder.id)] {
-        known.push(store.meta(&key).await?.map(|text| LetThrough::from_text(&text)).unwrap_or_default());
-    }
-    let [through, moved] = known.as_slice() else { return Ok(Unapproved { asked: all, moved: 0 }) };
-    if through.is_empty() && moved.is_empty() {
+    if !store.has_consents(folder.id).await? {
         return Ok(Unapproved { asked: all, moved: 0 });
     }
     // Read before the pages: what is staged meanwhile may have a path that they have passed already, and is looked at the next time.
@@ -117,11 +62,14 @@ pub(crate) async fn unapproved(
         let Some((_, path, _)) = page.last() else { break };
         after = path.to_string();
         // Directories follow their files.
-        for (_, path, rev) in page.iter().filter(|(id, _, rev)| *id > upto && !rev.is_empty()) {
-            if through.has(path.as_str(), rev) {
-                continue;
+        let files = page.iter().filter(|(id, _, rev)| *id > upto && !rev.is_empty());
+        let files = files.map(|(_, path, rev)| guard::digest(path.as_str(), rev)).collect();
+        for may_go in store.consents(folder.id, files).await? {
+            match may_go {
+                Some(MayGo::Agreed) => {}
+                Some(MayGo::Moved) => found.moved += 1,
+                None => found.asked += 1,
             }
-            *if moved.has(path.as_str(), rev) { &mut found.moved } else { &mut found.asked } += 1;
         }
     }
     if found == (Unapproved { asked: 0, moved: 0 }) {
@@ -136,24 +84,16 @@ pub(crate) async fn hold(account: &Account, folder: &Folder, why: &guard::Held, 
     if was.is_none() {
         tracing::warn!(account = %account.name, folder = folder.id.0, reason = %why.reason, "deletions are held");
     }
-    let salt = match account.store.meta(&key(folder, "held")).await? {
-        Some(salt) => salt,
-        None => {
-            let random = RootId::new().map_err(|failure| Fatal::Task(failure.text))?;
-            let salt = format!("{now} {random}");
-            account.store.set_meta(&key(folder, "held"), &salt).await?;
-            salt
-        }
+    let known = account.store.held_deletions(folder.id).await?;
+    let (since, salt) = match &known {
+        Some(known) => (known.since, known.salt.clone()),
+        None => (now, RootId::new().map_err(|failure| Fatal::Task(failure.text))?.to_string()),
     };
-    let all = why.all.map(|most| most.to_string());
-    if account.store.meta(&key(folder, "held_all")).await? != all {
-        match &all {
-            Some(most) => account.store.set_meta(&key(folder, "held_all"), most).await?,
-            None => account.store.unset_meta(&key(folder, "held_all")).await?,
-        }
+    let stands = HeldDeletions { since, salt, all: why.all };
+    if known.as_ref() != Some(&stands) {
+        account.store.hold_deletions(folder.id, stands.clone()).await?;
     }
-    let since = salt.split(' ').next().and_then(|n| n.parse().ok()).unwrap_or(now);
-    let set = sealed(account, folder, &salt).await?;
+    let set = sealed(account, folder, &stands.salt).await?;
     let token = set.token;
     let held = HeldSet {
         deletions: set.deletions,
@@ -175,23 +115,19 @@ pub(crate) async fn hold(account: &Account, folder: &Folder, why: &guard::Held, 
 
 /// Whether deletions of this folder were held, by this run or the last one, and nobody has decided yet.
 pub(crate) async fn is_open(account: &Account, folder: &Folder) -> Result<bool, Fatal> {
-    Ok(account.store.meta(&key(folder, "held")).await?.is_some())
+    Ok(account.store.held_deletions(folder.id).await?.is_some())
 }
 
 /// What of them was held before, and why.
 pub(crate) async fn before(account: &Account, folder: &Folder) -> Result<Before, Fatal> {
-    if !is_open(account, folder).await? {
-        return Ok(Before::Nothing);
-    }
-    let all = account.store.meta(&key(folder, "held_all")).await?;
-    Ok(all.and_then(|most| most.parse().ok()).map_or(Before::TooMany, Before::All))
+    let known = account.store.held_deletions(folder.id).await?;
+    Ok(known.map_or(Before::Nothing, |known| known.all.map_or(Before::TooMany, Before::All)))
 }
 
 /// Nothing is held (any more).
 pub(crate) async fn lift(account: &Account, folder: &Folder) -> Result<(), Fatal> {
     if folder.now().held.is_some() || is_open(account, folder).await? {
-        account.store.unset_meta(&key(folder, "held")).await?;
-        account.store.unset_meta(&key(folder, "held_all")).await?;
+        account.store.lift_hold(folder.id).await?;
         folder.set(|now| now.held = None);
         account.store.poke();
     }
@@ -244,9 +180,9 @@ pub(crate) async fn judge(
             if folder.now().held.is_none_or(|held| held.token != token) {
                 continue;
             }
-            let Some(salt) = account.store.meta(&key(folder, "held")).await? else { continue };
+            let Some(known) = account.store.held_deletions(folder.id).await? else { continue };
             // The set as it is in this moment, not as it was shown.
-            let set = sealed(account, folder, &salt).await?;
+            let set = sealed(account, folder, &known.salt).await?;
             if set.token != token {
                 return Ok(Err(
                     "the held deletions have changed since this token was given: look at them again with `ferrybox approve`".to_owned()
@@ -254,7 +190,7 @@ pub(crate) async fn judge(
             }
             match verdict {
                 Verdict::Approve => {
-                    account.store.set_meta(&key(folder, "approved"), &set.last.0.to_string()).await?;
+                    account.store.approve_deletions(folder.id, set.last).await?;
                 }
                 Verdict::Reject => {
                     account.store.forget_deletions(folder.id, set.last, folder.comes_down(), now_ms()).await?;

@@ -22,7 +22,7 @@ use crate::model::{
     Batch, BatchKind, Change, ChangeId, Failure, FolderId, Local, Outcome, RelPath, Remote, RemoteChange, UnixMs,
 };
 use crate::plan::delete::trash_age::Lived;
-use crate::store::StoreError;
+use crate::store::{StoreError, TrashClock};
 
 /// A directory whose content is on its way out is tried again after this long, in ms.
 const DIR_AGAIN_MS: UnixMs = 500;
@@ -129,12 +129,11 @@ pub(crate) fn purge(account: &Account, folder: &Folder) -> Result<(), StoreError
 /// The count of the time that the folder's trash was under this program's eyes, and whether it could be written down.
 fn go_on(account: &Account, folder: &Folder) -> Result<(Lived, Result<(), StoreError>), StoreError> {
     let (store, handle) = (&account.store, Handle::current());
-    let key = format!("folder.{}.lived", folder.id.0);
     let last = lock(&folder.purged).replace(env::instant());
     let ran = last.map(|last| ms(last.elapsed()));
-    let known = handle.block_on(store.meta(&key))?.as_deref().and_then(Lived::parse);
+    let known = handle.block_on(store.trash_clock(folder.id))?.map(|clock| Lived { count: clock.ms, wall: clock.at });
     let lived = known.map_or_else(|| Lived::begin(now_ms()), |known| known.go_on(now_ms(), ran));
-    let noted = handle.block_on(store.set_meta(&key, &lived.text()));
+    let noted = handle.block_on(store.set_trash_clock(folder.id, TrashClock { ms: lived.count, at: lived.wall }));
     Ok((lived, noted))
 }
 

@@ -79,7 +79,7 @@ pub(crate) async fn assemble(
     let governor = govern(&dropbox, &account.name);
     call_budget::meter(&dropbox, &store, account.data_transport_budget);
     let paused = pause::remembered(&store).await?;
-    let ceilings = store.meta("ceilings").await?;
+    let ceilings = store.ceilings().await?;
     let ceilings = ceilings.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     Ok(Account {

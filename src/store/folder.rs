@@ -1,7 +1,10 @@
 //! The folders of the account, and what goes when one of them goes.
 
 pub(super) mod approvals;
+pub(super) mod consent;
+pub(super) mod ignore_files;
 pub(super) mod overlooked;
+pub(super) mod state;
 pub(super) mod unsynced;
 
 use rusqlite::{Connection, OptionalExtension, params};
@@ -13,7 +16,6 @@ use crate::store::db::error::{Step, StoreError};
 use crate::store::db::row;
 use crate::store::queue::install_intent;
 use crate::store::remote::compare::compare_again;
-use crate::store::remote::root;
 
 /// A folder as the database knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,14 +58,15 @@ impl Store {
         .await
     }
 
-    /// Both sides have met, on this root.
+    /// Both sides have met, on this root, which stands at this place.
     ///
     /// # Errors
     /// When the database cannot be written.
-    pub async fn set_root_id(&self, folder: FolderId, root_id: &str) -> Result<(), StoreError> {
-        let root_id = root_id.to_owned();
+    pub async fn set_root_id(&self, folder: FolderId, root_id: &str, place: &str) -> Result<(), StoreError> {
+        let (root_id, place) = (root_id.to_owned(), place.to_owned());
         self.write(move |conn| {
-            conn.prepare_cached("UPDATE folder SET root_id = ?2 WHERE id = ?1")?.execute(params![folder.0, root_id])?;
+            conn.prepare_cached("UPDATE folder SET root_id = ?2, place = ?3 WHERE id = ?1")?
+                .execute(params![folder.0, root_id, place])?;
             Ok(())
         })
         .await
@@ -75,7 +78,11 @@ impl Store {
     /// When the database cannot be written.
     pub async fn forget(&self, folder: FolderId) -> Result<(), StoreError> {
         let _asking = self.inner.comparisons.ask();
-        self.write_rows(usize::MAX, move |conn| drop_rows(conn, folder)).await
+        self.write_rows(usize::MAX, move |conn| {
+            conn.execute("UPDATE folder SET emptied = 0 WHERE id = ?1", [folder.0])?;
+            drop_rows(conn, folder)
+        })
+        .await
     }
 
     /// The same disk has another device number after it was mounted anew: what is known of its files stays true.
@@ -91,6 +98,7 @@ impl Store {
             )?;
             conn.execute("UPDATE base_dir SET dev = ?3 WHERE dev = ?2 AND folder = ?1", numbers)?;
             conn.execute("UPDATE change SET dev = ?3 WHERE dev = ?2 AND folder = ?1", numbers)?;
+            conn.execute("UPDATE folder SET dev = ?3 WHERE dev = ?2 AND id = ?1", numbers)?;
             Ok(())
         })
         .await
@@ -109,11 +117,6 @@ impl Store {
                 conn.execute("DELETE FROM odd WHERE folder = ?1", [folder.0])?;
                 conn.execute("DELETE FROM folder WHERE id = ?1", [folder.0])?;
             }
-            // Numbers are never used twice, so that nobody would ever ask for these again.
-            conn.execute_batch(
-                "DELETE FROM meta WHERE key GLOB 'folder.[0-9]*.*' AND CAST(substr(key, 8) AS INTEGER) NOT IN (SELECT id FROM folder);
-                 DELETE FROM meta WHERE key GLOB 'listing.[0-9]*.*' AND CAST(substr(key, 9) AS INTEGER) NOT IN (SELECT id FROM remote_listing);",
-            )?;
             Ok(())
         })
         .await
@@ -140,10 +143,9 @@ fn find_or_create(conn: &Connection, local: &str, remote: &str, mode: Mode) -> S
     if old_remote != remote {
         drop_rows(conn, folder.id)?;
         conn.execute(
-            "UPDATE folder SET remote = ?2, root_id = NULL, remote_id = NULL WHERE id = ?1",
+            "UPDATE folder SET remote = ?2, root_id = NULL, remote_id = NULL, remote_lost = 0 WHERE id = ?1",
             params![folder.id.0, remote],
         )?;
-        root::forget_loss(conn, folder.id)?;
         folder.root_id = None;
     }
     if old_mode != mode {

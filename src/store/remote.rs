@@ -4,6 +4,7 @@
 //! complete and believed. Every reader finds an entry through `remote_dir`, so a folder that is taken out there is gone for all of them at
 //! once, however much lies below it; [`Store::free_remote`] frees the rows later, in slices.
 
+pub(super) mod approval;
 pub(super) mod compare;
 pub(super) mod inbound;
 pub(super) mod key;
@@ -148,7 +149,7 @@ impl Store {
                 if asked != *question {
                     begin_anew(conn, ListingId(id))?;
                     if less(&asked, question) {
-                        conn.execute("INSERT OR IGNORE INTO meta VALUES (?1, '')", [narrowed(ListingId(id))])?;
+                        conn.execute("UPDATE remote_listing SET narrowed = 1 WHERE id = ?1", [id])?;
                     }
                     conn.execute("UPDATE remote_listing SET question = ?2 WHERE id = ?1", params![id, question])?;
                 }
@@ -252,7 +253,7 @@ impl Store {
     /// When the database cannot be written.
     pub async fn believe_narrowed(&self, id: ListingId) -> Result<(), StoreError> {
         self.write_and_wake(move |conn| {
-            conn.execute("DELETE FROM meta WHERE key = ?1", [narrowed(id)])?;
+            conn.execute("UPDATE remote_listing SET narrowed = 0 WHERE id = ?1", [id.0])?;
             Ok(())
         })
         .await
@@ -332,7 +333,7 @@ pub(super) fn get(conn: &Connection, id: ListingId) -> Step<Listing> {
         "SELECT scope, live, next, held, (compare_at IS NOT NULL OR EXISTS (SELECT 1 FROM remote_touched WHERE listing = l.id))
                 -- Our own moves look like deletions until base knows of them.
                 AND NOT EXISTS (SELECT 1 FROM change WHERE kind IN ('move', 'copy') AND alike = 0),
-                compare_at IS NOT NULL, EXISTS (SELECT 1 FROM meta WHERE key = 'listing.' || l.id || '.narrowed'),
+                compare_at IS NOT NULL, narrowed,
                 instr(question, '\"include_mounted_folders\":false') > 0
            FROM remote_listing l WHERE id = ?1",
     )?;
@@ -353,11 +354,6 @@ pub(super) fn get(conn: &Connection, id: ListingId) -> Step<Listing> {
     };
     let tree_of = |id: Option<i64>| id.map(|id| tree(conn, TreeId(id))).transpose();
     Ok(Listing { id, scope, live: tree_of(live)?, next: tree_of(next)?, held, comparing, whole, narrowed, hides })
-}
-
-/// The key of the mark that a listing is asked for less than before.
-fn narrowed(id: ListingId) -> String {
-    format!("listing.{}.narrowed", id.0)
 }
 
 fn tree(conn: &Connection, id: TreeId) -> Step<Tree> {

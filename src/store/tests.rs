@@ -11,6 +11,7 @@ mod problems;
 mod random;
 mod remote;
 mod steps;
+mod typed;
 mod uploads;
 mod writing;
 

@@ -238,7 +238,7 @@ impl Deletions {
             }
             let summary = account.store.summary(folder.id).await?;
             if summary.due + summary.claimed == 0 && account.store.staged_deletions(folder.id).await? == 0 {
-                approvals::forget_let_through(&account, folder.id).await?;
+                account.store.forget_consents(folder.id).await?;
                 self.open.remove(&folder.id);
             }
         }

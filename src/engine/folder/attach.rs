@@ -100,7 +100,7 @@ async fn unmet(
         .map_err(|e| usage(e.to_string()))?
         .excluding(&config.exclude)
         .with_own_files(config.own_ignore_files);
-    let place = store.meta(&key(known.id.0, "place")).await?.map(PathBuf::from);
+    let place = store.root_memory(known.id).await?.place.map(PathBuf::from);
     let met = known.root_id.is_some();
     let root = match (Root::open(&config.local), place) {
         (Ok(root), Some(place)) if met && root.path() != place => Root::awaited(&config.local, place),
@@ -161,7 +161,7 @@ async fn meet_again(store: &Store, folder: &Arc<Folder>) -> Result<bool, StoreEr
 /// Remembers that the root was seen without its marker, across restarts.
 async fn note_emptied(store: &Store, folder: &Folder) -> Result<(), StoreError> {
     if folder.emptied.swap(false, Ordering::Relaxed) {
-        store.set_meta(&key(folder.id.0, "emptied"), "1").await?;
+        store.root_emptied(folder.id).await?;
     }
     Ok(())
 }
@@ -192,8 +192,8 @@ async fn mark(store: &Store, folder: &Folder) -> Result<Result<(), Failure>, Sto
             Err(failure) => return Ok(Err(failure)),
         },
     };
-    store.set_root_id(folder.id, id.as_ref().map_or(UNMARKED, RootId::as_str)).await?;
-    store.set_meta(&key(folder.id.0, "place"), &folder.root.path().to_string_lossy()).await?;
+    let place = folder.root.path().to_string_lossy();
+    store.set_root_id(folder.id, id.as_ref().map_or(UNMARKED, RootId::as_str), &place).await?;
     *lock(&folder.root_id) = id;
     Ok(Ok(()))
 }
@@ -201,17 +201,13 @@ async fn mark(store: &Store, folder: &Folder) -> Result<Result<(), Failure>, Sto
 /// Compares what database and root remember of each other. If one of them is an older copy, what was agreed on is forgotten: both sides are
 /// compared by content then, and nothing is deleted.
 async fn compare_memories(store: &Store, folder: &Folder) -> Result<Result<(), Failure>, StoreError> {
-    let name = |what| key(folder.id.0, what);
-    let dev = folder.root.dev().to_string();
-    match store.meta(&name("dev")).await? {
-        Some(last) if last != dev => {
-            if let (Ok(last), now) = (last.parse(), folder.root.dev()) {
-                store.device_renamed(folder.id, last, now).await?;
-            }
-            store.set_meta(&name("dev"), &dev).await?;
+    let known = store.root_memory(folder.id).await?;
+    match known.dev {
+        Some(last) if last != folder.root.dev() => {
+            store.device_renamed(folder.id, last, folder.root.dev()).await?;
         }
         Some(_) => {}
-        None => store.set_meta(&name("dev"), &dev).await?,
+        None => store.set_root_device(folder.id, folder.root.dev()).await?,
     }
     if lock(&folder.root_id).is_none() {
         return Ok(Ok(()));
@@ -220,19 +216,18 @@ async fn compare_memories(store: &Store, folder: &Folder) -> Result<Result<(), F
         Ok(found) => found,
         Err(failure) => return Ok(Err(failure)),
     };
-    let (last, next) = (store.meta(&name("run")).await?, store.meta(&name("next_run")).await?);
+    let (last, next) = (&known.mark, &known.next_mark);
     let fits = match &found {
         None => last.is_none(),
-        Some(found) => [&last, &next].into_iter().any(|mark| mark.as_deref() == Some(found.as_str())),
+        Some(found) => [last, next].into_iter().any(|mark| mark.as_deref() == Some(found.as_str())),
     };
-    let ino = folder.root.ino().to_string();
-    let moved = store.meta(&name("ino")).await?.is_some_and(|last| last != ino);
-    let emptied = store.meta(&name("emptied")).await?.is_some();
+    let ino = folder.root.ino();
+    let moved = known.ino.is_some_and(|last| last != ino);
     let why = if !fits && (last.is_some() || next.is_some()) {
         Some("the folder or the state database is an older copy than the other (restored from a backup?)")
     } else if moved {
         Some("the folder is another directory with the same marker, so it may be a copy that is still being made")
-    } else if emptied {
+    } else if known.emptied {
         Some("the folder had lost its marker, so it may be a copy that is still being made")
     } else {
         None
@@ -240,22 +235,17 @@ async fn compare_memories(store: &Store, folder: &Folder) -> Result<Result<(), F
     if let Some(why) = why {
         tracing::warn!(folder = folder.id.0, %why, "both sides are compared anew, and nothing is deleted");
         store.forget(folder.id).await?;
-        store.unset_meta(&name("emptied")).await?;
     }
-    store.set_meta(&name("ino"), &ino).await?;
     // The intent first: a crash between the two leaves a mark that the database expects.
-    let Ok(mark) = RootId::new() else { return Ok(Ok(())) };
-    store.set_meta(&name("next_run"), mark.as_str()).await?;
+    let mark = RootId::new().ok();
+    store.begin_run(folder.id, ino, mark.as_ref().map(RootId::as_str)).await?;
+    let Some(mark) = mark else { return Ok(Ok(())) };
     match folder.root.set_run_mark(&mark) {
-        Ok(()) => store.set_meta(&name("run"), mark.as_str()).await?,
+        Ok(()) => store.run_marked(folder.id).await?,
         // A full or read-only disk: the last mark stays on both sides.
         Err(failure) => tracing::debug!(folder = folder.id.0, reason = %failure.text, "the run's mark was not written"),
     }
     Ok(Ok(()))
-}
-
-fn key(folder: i64, what: &str) -> String {
-    format!("folder.{folder}.{what}")
 }
 
 /// Whether a path of the configuration is the folder's own.

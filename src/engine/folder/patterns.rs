@@ -13,13 +13,9 @@ use crate::model::{Base, Failure, FolderId, Job, Local, RelPath};
 use crate::plan::name::ignore::IGNORE_FILE;
 use crate::store::{Store, StoreError};
 
-fn key(folder: FolderId, path: &RelPath) -> String {
-    format!("folder.{}.came.{path}", folder.0)
-}
-
 /// A file is about to come down: one of patterns is remembered.
 pub(crate) async fn note_arrival(store: &Store, folder: FolderId, path: &RelPath) -> Result<(), StoreError> {
-    if path.name() == IGNORE_FILE { store.set_meta(&key(folder, path), "").await } else { Ok(()) }
+    if path.name() == IGNORE_FILE { store.ignore_file_arrives(folder, path).await } else { Ok(()) }
 }
 
 /// The same on a thread that may block.
@@ -40,13 +36,7 @@ pub(crate) fn look(store: &Store, job: &Job, base: Option<&Base>, local: &Local)
     if !own || store.placing_blocking(folder, path)?.is_some() {
         return Ok(());
     }
-    let handle = Handle::current();
-    let key = key(folder, path);
-    if handle.block_on(store.meta(&key))?.is_some() {
-        handle.block_on(store.set_metas(vec![(key, None)]))?;
-    }
-    handle.block_on(store.set_odd(folder, path, Vec::new(), now_ms()))?;
-    Ok(())
+    Handle::current().block_on(store.own_ignore_file(folder, path, now_ms()))
 }
 
 /// After a scan of `under`: a file of patterns that came down is a problem for as long as it hides anything. `hidden`: what files of patterns hide
@@ -61,7 +51,7 @@ pub(crate) fn tell(
     let now = now_ms();
     let own = folder.rules.has_own_files();
     for (at, in_sync) in hidden.iter().filter(|(_, in_sync)| **in_sync > 0 && !own) {
-        if handle.block_on(store.meta(&key(folder.id, at)))?.is_some() {
+        if store.ignore_file_arrived_blocking(folder.id, at)? {
             let failure = Failure::wedge("ignore_file", text(*in_sync));
             handle.block_on(store.set_odd(folder.id, at, vec![(at.to_string(), failure)], now))?;
         }

@@ -52,14 +52,13 @@ pub(crate) fn settled(why: &Why, job: &Job, agreed: bool, down: bool, news: bool
 /// Forgets what was agreed on where the configuration's rules say, or said at the last start, that nothing is synced. Until this has ended, the old
 /// rules stand in the database: a crash in the middle costs that it is done again.
 pub(crate) async fn forget(store: &Store, folder: &Folder, config: &config::Folder) -> Result<(), StoreError> {
-    let key = format!("folder.{}.unsynced", folder.id.0);
     let said = Said {
         ignore: config.ignore.clone(),
         exclude: config.exclude.iter().map(|path| path.as_str().to_owned()).collect(),
         silent_symlinks: !config.report_symlinks,
         own_files: config.own_ignore_files,
     };
-    let old: Said = store.meta(&key).await?.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+    let old: Said = store.rules(folder.id).await?.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
     if old == said {
         return Ok(());
     }
@@ -100,7 +99,7 @@ pub(crate) async fn forget(store: &Store, folder: &Folder, config: &config::Fold
     // And what was given up may be no problem any more.
     store.wake(folder.id, &RelPath::root(), now_ms()).await?;
     if let Ok(text) = serde_json::to_string(&said) {
-        store.set_meta(&key, &text).await?;
+        store.set_rules(folder.id, &text).await?;
     }
     Ok(())
 }

@@ -120,13 +120,13 @@ fn until(at: Option<i64>) -> Duration {
 /// One try. `true` once the account is known.
 pub(crate) async fn step(account: &Account) -> Result<bool, Fatal> {
     let Ok(found) = account.judge(account.dropbox.current_account().await) else { return Ok(false) };
-    match account.store.meta("account_id").await? {
+    match account.store.account_id().await? {
         Some(known) if is_anothers(account, &known, &found.account_id).await? => {
             mismatch(account, &found.email);
             return Ok(false);
         }
         Some(_) => {}
-        None => account.store.set_meta("account_id", &found.account_id).await?,
+        None => account.store.set_account_id(&found.account_id).await?,
     }
     let (database, account_id) = (account.store.path().to_owned(), found.account_id.clone());
     blocking(move || {
@@ -237,7 +237,7 @@ async fn relinked(account: &Account, refused: &mut Refused) -> Result<(), Fatal>
             return Ok(());
         }
     };
-    let anothers = match account.store.meta("account_id").await? {
+    let anothers = match account.store.account_id().await? {
         Some(known) => is_anothers(account, &known, &who.account_id).await?,
         None => false,
     };

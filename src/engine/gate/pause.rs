@@ -9,35 +9,12 @@ use crate::env;
 use crate::env::{moment, now_ms, rfc3339};
 use crate::model::UnixMs;
 use crate::model::api::PauseAnswer;
+pub(crate) use crate::store::Pause;
 use crate::store::{Store, StoreError};
 
-/// Where the database keeps it: when it began, and when it ends (`-`: when somebody says so).
-const KEY: &str = "paused";
-
-/// A pause.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Pause {
-    /// Since when.
-    pub(crate) since: UnixMs,
-    /// Until when; `None`: until somebody ends it.
-    pub(crate) until: Option<UnixMs>,
-}
-
-impl Pause {
-    fn lasts(self, now: UnixMs) -> bool {
-        self.until.is_none_or(|until| until > now)
-    }
-
-    fn text(self) -> String {
-        let until = self.until.map_or_else(|| "-".to_owned(), |until| until.to_string());
-        format!("{} {until}", self.since)
-    }
-
-    fn parse(text: &str) -> Option<Self> {
-        let (since, until) = text.split_once(' ')?;
-        let until = if until == "-" { None } else { Some(until.parse().ok()?) };
-        Some(Self { since: since.parse().ok()?, until })
-    }
+/// Whether a pause has not come to its end.
+fn lasts(pause: Pause, now: UnixMs) -> bool {
+    pause.until.is_none_or(|until| until > now)
 }
 
 /// The pause that the database knows of.
@@ -45,14 +22,13 @@ impl Pause {
 /// # Errors
 /// When the database cannot be read.
 pub(crate) async fn remembered(store: &Store) -> Result<Option<Pause>, StoreError> {
-    let text = store.meta(KEY).await?;
-    Ok(text.and_then(|text| Pause::parse(&text)).filter(|pause| pause.lasts(now_ms())))
+    Ok(store.pause().await?.filter(|pause| lasts(*pause, now_ms())))
 }
 
 impl Account {
     /// The pause that lasts now.
     pub(crate) fn paused(&self) -> Option<Pause> {
-        self.paused.borrow().filter(|pause| pause.lasts(now_ms()))
+        self.paused.borrow().filter(|pause| lasts(*pause, now_ms()))
     }
 
     /// Why nothing goes on, and what to do, while a pause lasts.
@@ -74,7 +50,7 @@ impl Account {
         let since = self.paused().map_or_else(now_ms, |pause| pause.since);
         let pause = Pause { since, until };
         // Written first: whoever is told of a pause can rely on it.
-        self.store.set_meta(KEY, &pause.text()).await?;
+        self.store.set_pause(Some(pause)).await?;
         self.paused.send_replace(Some(pause));
         tracing::info!(account = %self.name, until = until.map(rfc3339), "paused");
         self.store.poke();
@@ -83,7 +59,7 @@ impl Account {
 
     /// Ends the pause. An account that is not paused stays as it is.
     pub(crate) async fn resume(&self) -> Result<PauseAnswer, Fatal> {
-        self.store.unset_meta(KEY).await?;
+        self.store.set_pause(None).await?;
         let changed = self.paused().is_some();
         self.paused.send_replace(None);
         if changed {
@@ -98,7 +74,7 @@ impl Account {
         let mut paused = self.paused.subscribe();
         let now = now_ms();
         // The sender lives as long as the account.
-        let _ = paused.wait_for(|pause| pause.is_some_and(|pause| pause.lasts(now))).await;
+        let _ = paused.wait_for(|pause| pause.is_some_and(|pause| lasts(pause, now))).await;
     }
 
     /// As [`Account::ready`], for work that a pause holds up.
@@ -117,7 +93,7 @@ impl Account {
         loop {
             let pause = *paused.borrow_and_update();
             match pause {
-                Some(pause) if pause.lasts(now_ms()) => {
+                Some(pause) if lasts(pause, now_ms()) => {
                     let end = async {
                         match pause.until {
                             Some(until) => env::sleep_until(moment(until)).await,
@@ -132,7 +108,8 @@ impl Account {
                 Some(_) => {
                     // Several tasks wait; the first one says that it is over.
                     let now = now_ms();
-                    let over = self.paused.send_if_modified(|pause| pause.take_if(|pause| !pause.lasts(now)).is_some());
+                    let over =
+                        self.paused.send_if_modified(|pause| pause.take_if(|pause| !lasts(*pause, now)).is_some());
                     if over {
                         tracing::info!(account = %self.name, "the time of the pause is over");
                         self.store.poke();
@@ -149,14 +126,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pause_is_read_as_it_was_written() {
-        for pause in [Pause { since: 5, until: None }, Pause { since: 5, until: Some(9) }] {
-            assert_eq!(Pause::parse(&pause.text()), Some(pause));
-        }
-        for damaged in ["", "5", "x -", "5 soon"] {
-            assert_eq!(Pause::parse(damaged), None, "{damaged:?}");
-        }
-        assert!(Pause { since: 5, until: None }.lasts(i64::MAX));
-        assert!(!Pause { since: 5, until: Some(9) }.lasts(9));
+    fn a_pause_lasts_until_its_end() {
+        assert!(lasts(Pause { since: 5, until: None }, i64::MAX));
+        assert!(lasts(Pause { since: 5, until: Some(9) }, 8));
+        assert!(!lasts(Pause { since: 5, until: Some(9) }, 9));
     }
 }

@@ -14,16 +14,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::engine::account::Account;
-use crate::engine::approvals;
 use crate::engine::gather::remote::{HeldChanges, Lane};
 use crate::env;
 use crate::env::now_ms;
 use crate::model::{FolderId, RelPath};
 use crate::plan::delete::burst::{Passed, Recent};
-use crate::plan::delete::guard::{LetThrough, Limits, Seal, Wave, inbound};
+use crate::plan::delete::guard::{Limits, Seal, Wave, digest, inbound};
 use crate::plan::listing::holds;
 use crate::plan::rename::elsewhere::Elsewhere;
-use crate::store::{Fate, Inbound, Naming, Store, StoreError, Tree, TreeId};
+use crate::store::{Fate, Inbound, InboundWord, Naming, Passing, Store, StoreError, Tree, TreeId};
 
 /// So many files that go are looked for in no other listing, unless they are held.
 const FEW: u64 = 20;
@@ -31,8 +30,6 @@ const FEW: u64 = 20;
 const SAMPLE: usize = 5;
 /// Files of a rejected wave that are put back in one step.
 const AT_ONCE: usize = 20_000;
-/// In the place of a token: that comparison is under way.
-const RUNNING: &str = "running";
 
 /// What one listing's brake remembers between steps.
 #[derive(Debug, Default)]
@@ -43,23 +40,13 @@ pub(crate) struct Brake {
     weighed: Option<(TreeId, u64)>,
 }
 
-/// The key of a person's word on a listing's changes.
-pub(crate) fn approved(lane: &Lane) -> String {
-    format!("listing.{}.approved", lane.id.0)
-}
-
-/// The key of what came down of late, by folder.
-pub(crate) fn recent(lane: &Lane) -> String {
-    format!("listing.{}.recent", lane.id.0)
-}
-
 /// What a comparison comes to.
 struct Weighed {
     held: Option<HeldChanges>,
     waves: BTreeMap<FolderId, Passed>,
     recent: BTreeMap<i64, Recent>,
     /// What goes because it was moved to another listing of the account: the guard is not to take it for a deletion either.
-    moved: BTreeMap<FolderId, LetThrough>,
+    moved: BTreeMap<FolderId, Vec<u64>>,
 }
 
 impl Brake {
@@ -74,26 +61,26 @@ impl Brake {
         if self.cleared || !lane.folders.iter().any(|f| f.down) {
             return Ok(true);
         }
-        let word = store.meta(&approved(lane)).await?;
-        if word.as_deref() == Some(RUNNING) {
+        let word = store.inbound_word(lane.id).await?;
+        if word.passing {
             self.cleared = true;
             return Ok(true);
         }
         // Read before it is weighed: what comes meanwhile is weighed again.
         let pages = store.pages_of_listings().await?;
-        if self.weighed == Some((live.id, pages)) && word.is_none() {
+        if self.weighed == Some((live.id, pages)) && word.approved.is_none() {
             return Ok(false);
         }
         let Some(Weighed { held, waves, recent: mut late, moved }) = weigh(store, lane, limits).await? else {
             return Ok(false);
         };
         match held {
-            Some(held) if word.as_deref() != Some(held.token.as_str()) => {
+            Some(held) if word.approved.as_deref() != Some(held.token.as_str()) => {
                 if lane.held().as_ref().map(|h| &h.token) != Some(&held.token) {
                     tracing::warn!(scope = %lane.scope, why = %held.reason, "changes of Dropbox's are held");
                 }
-                if word.is_some() {
-                    store.unset_meta(&approved(lane)).await?;
+                if word.approved.is_some() {
+                    store.end_inbound(lane.id).await?;
                 }
                 lane.set(|now| now.held = Some(held));
                 self.weighed = Some((live.id, pages));
@@ -103,31 +90,21 @@ impl Brake {
             held => {
                 if held.is_some() {
                     let Some(through) = let_through(store, lane).await? else { return Ok(false) };
-                    // In one step: what was agreed to is never without the word that it is under way.
-                    let mut values = vec![(approved(lane), Some(RUNNING.to_owned())), (recent(lane), None)];
-                    for (folder, files) in through {
-                        values.push(approvals::let_through(store, folder, files).await?);
-                    }
-                    for (folder, files) in moved {
-                        values.push(approvals::moved_on(store, folder, files).await?);
-                    }
-                    store.set_metas(values).await?;
+                    let passing =
+                        Passing { remembered: true, forget_recent: true, recent: None, agreed: through, moved };
+                    store.pass_inbound(lane.id, passing).await?;
                 } else {
-                    let mut values = Vec::new();
-                    if !moved.is_empty() {
-                        // What is let through is remembered until the comparison has made its rows.
-                        values.push((approved(lane), Some(RUNNING.to_owned())));
-                    }
-                    for (folder, files) in moved {
-                        values.push(approvals::moved_on(store, folder, files).await?);
-                    }
+                    // What goes without being asked about is remembered until the comparison has made its rows.
+                    let mut passing = Passing { remembered: !moved.is_empty(), moved, ..Passing::default() };
                     if !waves.is_empty() {
                         for (folder, wave) in waves {
                             late.entry(folder.0).or_default().pass(wave);
                         }
-                        values.extend(serde_json::to_string(&late).ok().map(|text| (recent(lane), Some(text))));
+                        passing.recent = serde_json::to_string(&late).ok();
                     }
-                    store.set_metas(values).await?;
+                    if passing != Passing::default() {
+                        store.pass_inbound(lane.id, passing).await?;
+                    }
                 }
                 lane.set(|now| now.held = None);
                 self.cleared = true;
@@ -139,10 +116,9 @@ impl Brake {
     /// There is nothing to compare (any more): the next wave is weighed anew.
     pub(crate) async fn ended(&mut self, store: &Store, lane: &Lane) -> Result<(), StoreError> {
         if lane.folders.iter().any(|f| f.down) {
-            let word = approved(lane);
             // Also if an earlier run let it through and ended before it said so here: the word would pass for consent to whatever comes next.
-            if self.cleared || store.meta(&word).await?.as_deref() == Some(RUNNING) {
-                store.unset_meta(&word).await?;
+            if self.cleared || store.inbound_word(lane.id).await?.passing {
+                store.end_inbound(lane.id).await?;
             }
         }
         *self = Self::default();
@@ -185,7 +161,7 @@ async fn forget(store: &Store, lane: &Arc<Lane>, which: fn(&Fate) -> bool) -> Re
 }
 
 /// The files that a person has agreed may go here, with their revisions in base: the guard is told. `None`: that could not be read.
-async fn let_through(store: &Store, lane: &Arc<Lane>) -> Result<Option<BTreeMap<FolderId, LetThrough>>, StoreError> {
+async fn let_through(store: &Store, lane: &Arc<Lane>) -> Result<Option<BTreeMap<FolderId, Vec<u64>>>, StoreError> {
     let (at, of) = (store.clone(), Arc::clone(lane));
     let read = env::spawn_blocking(move || {
         let mut gone = Vec::new();
@@ -204,11 +180,11 @@ async fn let_through(store: &Store, lane: &Arc<Lane>) -> Result<Option<BTreeMap<
 fn at_their_revisions(
     store: &Store,
     files: Vec<(FolderId, RelPath)>,
-) -> Result<BTreeMap<FolderId, LetThrough>, StoreError> {
-    let mut through: BTreeMap<FolderId, LetThrough> = BTreeMap::new();
+) -> Result<BTreeMap<FolderId, Vec<u64>>, StoreError> {
+    let mut through: BTreeMap<FolderId, Vec<u64>> = BTreeMap::new();
     for (folder, path) in files {
         if let Some(base) = store.base_blocking(folder, &path)? {
-            through.entry(folder).or_default().add(path.as_str(), &base.rev);
+            through.entry(folder).or_default().push(digest(path.as_str(), &base.rev));
         }
     }
     Ok(through)
@@ -218,7 +194,7 @@ fn at_their_revisions(
 pub(crate) async fn is_running(account: &Account, folder: FolderId) -> Result<bool, StoreError> {
     let lane = account.remote.lanes.iter().find(|lane| lane.folders.iter().any(|f| f.folder == folder));
     let Some(lane) = lane else { return Ok(false) };
-    Ok(account.store.meta(&approved(lane)).await?.is_some())
+    Ok(account.store.inbound_word(lane.id).await? != InboundWord::default())
 }
 
 /// Whether what is gone is looked for in the account's other listings, too: that reads all of them.
@@ -308,7 +284,7 @@ async fn weigh_with(
     });
     let Ok(read) = read.await else { return Ok(None) };
     let (waves, token, moved) = read?;
-    let late = store.meta(&recent(lane)).await?;
+    let late = store.recent_inbound(lane.id).await?;
     let all_gone = waves.values().map(|(wave, ..)| wave.gone).sum();
     let late: BTreeMap<i64, Recent> = late.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
     let mut weighed = Weighed { held: None, waves: BTreeMap::new(), recent: late, moved };

@@ -1,6 +1,5 @@
 //! The guard: a mass deletion waits for a person.
 
-use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use sha2::{Digest, Sha256};
@@ -167,49 +166,9 @@ impl Seal {
     }
 }
 
-/// Files whose deletion a person has agreed to before anything was staged for it: each at the revision that was agreed on then, so that another
-/// content under the same name is not meant. Eight bytes a file.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct LetThrough(BTreeSet<u64>);
-
-impl LetThrough {
-    /// This file at this revision may go.
-    pub fn add(&mut self, path: &str, rev: &str) {
-        self.0.insert(digest(path, rev));
-    }
-
-    /// Whether it may.
-    pub fn has(&self, path: &str, rev: &str) -> bool {
-        self.0.contains(&digest(path, rev))
-    }
-
-    /// Whether nothing was let through.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// Those of another set may go, too.
-    pub fn join(&mut self, other: Self) {
-        self.0.extend(other.0);
-    }
-
-    /// As it is kept: 16 hexadecimal digits a file.
-    pub fn to_text(&self) -> String {
-        let mut text = String::with_capacity(self.0.len() * 16);
-        for file in &self.0 {
-            let _ = write!(text, "{file:016x}");
-        }
-        text
-    }
-
-    /// What [`LetThrough::to_text`] wrote; of anything else, nothing is let through.
-    pub fn from_text(text: &str) -> Self {
-        let digits = |at: usize| u64::from_str_radix(text.get(at..at + 16)?, 16).ok();
-        Self((0..text.len()).step_by(16).map(digits).collect::<Option<_>>().unwrap_or_default())
-    }
-}
-
-fn digest(path: &str, rev: &str) -> u64 {
+/// A file at a revision, as it is remembered where its deletion is agreed to before anything was staged for it: another content under the same name is
+/// not meant. Eight bytes for each file.
+pub fn digest(path: &str, rev: &str) -> u64 {
     let mut seal = Seal::new(path);
     seal.word(rev);
     seal.0.finalize().iter().take(8).fold(0, |sum, byte| sum << 8 | u64::from(*byte))
@@ -290,16 +249,11 @@ mod tests {
     }
 
     #[test]
-    fn what_was_let_through_is_these_files_at_these_revisions() {
-        let mut through = LetThrough::default();
-        through.add("a", "1");
-        through.add("b", "2");
-        let kept = LetThrough::from_text(&through.to_text());
-        assert_eq!(kept, through);
-        assert!(kept.has("a", "1") && kept.has("b", "2"));
-        assert!(!kept.has("a", "2") && !kept.has("c", "1") && !kept.has("a1", ""));
-        for damaged in ["xyz", "0123456789abcdeg", "0123456789abcdef0"] {
-            assert!(LetThrough::from_text(damaged).is_empty(), "{damaged}");
+    fn what_is_let_through_is_this_file_at_this_revision() {
+        let one = digest("a", "1");
+        assert_eq!(one, digest("a", "1"));
+        for (path, rev) in [("a", "2"), ("c", "1"), ("a1", ""), ("", "a1")] {
+            assert_ne!(digest(path, rev), one, "{path:?} {rev:?}");
         }
     }
 

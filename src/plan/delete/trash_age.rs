@@ -37,17 +37,6 @@ impl Lived {
     pub fn is_old(self, seen: i64, days: u32) -> bool {
         self.count.saturating_sub(seen) >= i64::from(days).saturating_mul(DAY_MS)
     }
-
-    /// As it is written down.
-    pub fn text(self) -> String {
-        format!("{} {}", self.count, self.wall)
-    }
-
-    /// What was written down.
-    pub fn parse(text: &str) -> Option<Self> {
-        let (count, wall) = text.split_once(' ')?;
-        Some(Self { count: count.parse().ok().filter(|count| *count >= 0)?, wall: wall.parse().ok()? })
-    }
 }
 
 #[cfg(test)]
@@ -99,14 +88,5 @@ mod tests {
     fn days_are_whole_and_none_means_at_once() {
         let lived = Lived { count: 30 * DAY_MS, wall: NOW };
         assert!(lived.is_old(0, 30) && !lived.is_old(1, 30) && lived.is_old(30 * DAY_MS, 0));
-    }
-
-    #[test]
-    fn what_was_written_down_is_read_again() {
-        let lived = Lived { count: 5, wall: -7 };
-        assert_eq!(Lived::parse(&lived.text()), Some(lived));
-        for wrong in ["", "5", "x 7", "-1 7", "5 x"] {
-            assert_eq!(Lived::parse(wrong), None, "{wrong}");
-        }
     }
 }

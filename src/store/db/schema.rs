@@ -22,7 +22,6 @@ const BEFORE_FIRST_RELEASE: i64 = 0x4665_7242;
 const CHECKED_ALWAYS: u64 = 64 << 20;
 /// No ferrybox of any time has as many migrations.
 const OLDEST_ABSURD: i64 = 10_000;
-const CLEAN: &str = "store.clean_shutdown";
 
 /// The newest schema that this program knows.
 pub(crate) fn known() -> i64 {
@@ -107,8 +106,12 @@ pub(crate) fn open_writer_with(path: &Path, steps: &[&str]) -> Result<Connection
         check_definitions(&conn, path, steps)?;
         conn.execute(RECOUNTED, []).map_err(sql)?;
     }
-    conn.execute("INSERT INTO meta VALUES (?1, '0') ON CONFLICT (key) DO UPDATE SET value = '0'", [CLEAN])
-        .map_err(sql)?;
+    if conn.execute("UPDATE account SET clean = 0", []).map_err(sql)? != 1 {
+        return Err(StoreError::Corrupt {
+            path: path.to_owned(),
+            what: "its row of the account is missing".to_owned(),
+        });
+    }
     Ok(conn)
 }
 
@@ -149,7 +152,7 @@ pub fn set_aside(path: &Path, mark: &str) -> Result<PathBuf, StoreError> {
 /// The last words of the writer.
 pub(crate) fn end(conn: &Connection) -> rusqlite::Result<()> {
     conn.execute_batch("PRAGMA optimize")?;
-    conn.execute("UPDATE meta SET value = '1' WHERE key = ?1", [CLEAN])?;
+    conn.execute("UPDATE account SET clean = 1", [])?;
     conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
 }
 
@@ -212,11 +215,8 @@ fn settle_in(conn: &Connection) -> rusqlite::Result<()> {
 
 fn check(conn: &Connection, path: &Path, bytes: u64) -> Result<(), StoreError> {
     let sql = |e: rusqlite::Error| of_sqlite(path, &e);
-    let clean = conn
-        .query_row("SELECT value FROM meta WHERE key = ?1", [CLEAN], |r| r.get::<_, String>(0))
-        .optional()
-        .map_err(sql)?;
-    if bytes >= CHECKED_ALWAYS && clean.as_deref() == Some("1") {
+    let clean: Option<bool> = conn.query_row("SELECT clean FROM account", [], |r| r.get(0)).optional().map_err(sql)?;
+    if bytes >= CHECKED_ALWAYS && clean == Some(true) {
         return Ok(());
     }
     let found: String = conn.query_row("PRAGMA quick_check(1)", [], |r| r.get(0)).map_err(sql)?;

@@ -6,6 +6,7 @@ use crate::model::{ChangeId, Failure, FolderId, JobId, RelPath, UnixMs};
 use crate::store::base::dirs;
 use crate::store::db::error::StoreError;
 use crate::store::db::row;
+use crate::store::folder::consent;
 use crate::store::queue::FRESH;
 use crate::store::queue::settle;
 use crate::store::{Store, base};
@@ -171,7 +172,7 @@ impl Store {
         .await
     }
 
-    /// Gives up the staged deletions with numbers up to `last` that are in no batch: base forgets the paths, so that the side that still has them
+    /// Gives up the staged deletions with numbers up to `last` that are in no batch, and none is held any more: base forgets the paths, so that the side that still has them
     /// keeps them. With `again` they are looked at once more, which puts them back on the other side; else their rows go, and nothing asks about
     /// them until something is there.
     ///
@@ -204,7 +205,7 @@ impl Store {
                     conn.prepare_cached("DELETE FROM job WHERE id = ?1")?.execute([job])?;
                 }
             }
-            Ok(())
+            consent::lift(conn, folder)
         })
         .await
     }
@@ -338,38 +339,6 @@ impl Store {
                 )?
                 .execute(params![folder.0, span.low, span.high, until])?;
             }
-            Ok(())
-        })
-        .await
-    }
-
-    /// Sets values, or forgets those that are `None`: all of them, or none.
-    ///
-    /// # Errors
-    /// When the database cannot be written.
-    pub async fn set_metas(&self, values: Vec<(String, Option<String>)>) -> Result<(), StoreError> {
-        self.write(move |conn| {
-            for (key, value) in &values {
-                match value {
-                    Some(value) => conn
-                        .prepare_cached("INSERT INTO meta (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = excluded.value")?
-                        .execute(params![key, value])?,
-                    None => conn.prepare_cached("DELETE FROM meta WHERE key = ?1")?.execute([key])?,
-                };
-            }
-            Ok(())
-        })
-        .await
-    }
-
-    /// Forgets a value.
-    ///
-    /// # Errors
-    /// When the database cannot be written.
-    pub async fn unset_meta(&self, key: &str) -> Result<(), StoreError> {
-        let key = key.to_owned();
-        self.write(move |conn| {
-            conn.prepare_cached("DELETE FROM meta WHERE key = ?1")?.execute([key])?;
             Ok(())
         })
         .await

@@ -30,10 +30,14 @@ impl Store {
             return Ok(());
         }
         self.write_rows(coming.len(), move |conn| {
-            let mut insert = conn.prepare_cached("INSERT OR REPLACE INTO meta VALUES (?1, ?2)")?;
+            // A folder that left the configuration meanwhile wants nothing any more.
+            let mut insert = conn.prepare_cached(
+                "INSERT OR REPLACE INTO install_intent (folder, path, content_hash, rev, file_id)
+                 SELECT id, ?2, ?3, ?4, ?5 FROM folder WHERE id = ?1",
+            )?;
             for (folder, path, placing) in &coming {
-                let value = format!("{} {} {}", placing.content_hash, placing.rev, placing.file_id);
-                insert.execute(params![key(*folder, path), value])?;
+                let Placing { content_hash, rev, file_id } = placing;
+                insert.execute(params![folder.0, path.as_str(), content_hash.0, rev, file_id])?;
             }
             Ok(())
         })
@@ -45,11 +49,14 @@ impl Store {
     /// # Errors
     /// When the database cannot be read.
     pub fn placing_blocking(&self, folder: FolderId, path: &RelPath) -> Result<Option<Placing>, StoreError> {
-        let key = key(folder, path);
-        self.read_blocking(move |conn| {
-            let mut select = conn.prepare_cached("SELECT value FROM meta WHERE key = ?1")?;
-            let value: Option<String> = select.query_row([key], |r| r.get(0)).optional()?;
-            Ok(value.as_deref().and_then(parse))
+        self.read_blocking(|conn| {
+            let mut select = conn.prepare_cached(
+                "SELECT content_hash, rev, file_id FROM install_intent WHERE folder = ?1 AND path = ?2",
+            )?;
+            let found = select.query_row(params![folder.0, path.as_str()], |r| {
+                Ok(Placing { content_hash: ContentHash(r.get(0)?), rev: r.get(1)?, file_id: r.get(2)? })
+            });
+            Ok(found.optional()?)
         })
     }
 
@@ -79,25 +86,15 @@ impl Store {
     }
 }
 
-fn key(folder: FolderId, path: &RelPath) -> String {
-    format!("store.placing.{}/{path}", folder.0)
-}
-
-fn parse(value: &str) -> Option<Placing> {
-    let mut words = value.splitn(3, ' ');
-    let content_hash = words.next()?.parse().ok()?;
-    Some(Placing { content_hash, rev: words.next()?.to_owned(), file_id: words.next()?.to_owned() })
-}
-
 /// The path's row is settled.
 pub(crate) fn settled(conn: &Connection, folder: FolderId, path: &RelPath) -> Step<()> {
-    conn.prepare_cached("DELETE FROM meta WHERE key = ?1")?.execute([key(folder, path)])?;
+    conn.prepare_cached("DELETE FROM install_intent WHERE folder = ?1 AND path = ?2")?
+        .execute(params![folder.0, path.as_str()])?;
     Ok(())
 }
 
 /// Nothing is agreed on in the folder any more.
 pub(crate) fn drop_all(conn: &Connection, folder: FolderId) -> Step<()> {
-    let (low, high) = (format!("store.placing.{}/", folder.0), format!("store.placing.{}0", folder.0));
-    conn.execute("DELETE FROM meta WHERE key >= ?1 AND key < ?2", params![low, high])?;
+    conn.execute("DELETE FROM install_intent WHERE folder = ?1", [folder.0])?;
     Ok(())
 }

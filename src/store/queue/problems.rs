@@ -292,7 +292,7 @@ pub(crate) fn tell_once(conn: &Connection, job: JobId) -> Step<()> {
     Ok(())
 }
 
-fn replace_odd(
+pub(crate) fn replace_odd(
     conn: &Connection,
     folder: FolderId,
     dir: &RelPath,

@@ -1,6 +1,6 @@
 //! The namespace that paths are in. A member who joins or leaves a team, or gets another root, has another tree under the same paths.
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, params};
 
 use crate::store::Store;
 use crate::store::db::error::{Step, StoreError};
@@ -17,17 +17,12 @@ impl Store {
     pub async fn set_namespace(&self, namespace: &str) -> Result<bool, StoreError> {
         let namespace = namespace.to_owned();
         self.write_rows(usize::MAX, move |conn| {
-            let before: Option<String> = conn
-                .prepare_cached("SELECT value FROM meta WHERE key = 'namespace'")?
-                .query_row([], |r| r.get(0))
-                .optional()?;
+            let before: Option<String> =
+                conn.prepare_cached("SELECT namespace FROM account")?.query_row([], |r| r.get(0))?;
             if before.as_ref() == Some(&namespace) {
                 return Ok(false);
             }
-            conn.prepare_cached(
-                "INSERT INTO meta VALUES ('namespace', ?1) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-            )?
-            .execute([namespace])?;
+            conn.prepare_cached("UPDATE account SET namespace = ?1")?.execute([namespace])?;
             if before.is_none() {
                 return Ok(false);
             }
@@ -37,7 +32,7 @@ impl Store {
                 .collect::<Result<_, _>>()?;
             for id in ids.into_iter().map(ListingId) {
                 begin_anew(conn, id)?;
-                conn.prepare_cached("INSERT OR IGNORE INTO meta VALUES (?1, '')")?.execute([elsewhere(id)])?;
+                conn.prepare_cached("UPDATE remote_listing SET elsewhere = 1 WHERE id = ?1")?.execute([id.0])?;
             }
             Ok(true)
         })
@@ -51,7 +46,8 @@ impl Store {
     /// When the database cannot be read.
     pub async fn lost_elsewhere(&self, id: ListingId) -> Result<Option<u64>, StoreError> {
         self.read(move |conn| {
-            let moved = conn.prepare_cached("SELECT 1 FROM meta WHERE key = ?1")?.exists([elsewhere(id)])?;
+            let moved =
+                conn.prepare_cached("SELECT 1 FROM remote_listing WHERE id = ?1 AND elsewhere = 1")?.exists([id.0])?;
             let listing = remote::get(conn, id)?;
             let (true, Some(live), Some(next)) = (moved, &listing.live, &listing.next) else { return Ok(None) };
             let mut lost = conn.prepare_cached(
@@ -67,10 +63,6 @@ impl Store {
 
 /// The listing's tree is that of the namespace that calls are made in.
 pub(crate) fn arrived(conn: &Connection, id: ListingId) -> Step<()> {
-    conn.prepare_cached("DELETE FROM meta WHERE key = ?1")?.execute([elsewhere(id)])?;
+    conn.prepare_cached("UPDATE remote_listing SET elsewhere = 0 WHERE id = ?1")?.execute([id.0])?;
     Ok(())
-}
-
-fn elsewhere(id: ListingId) -> String {
-    format!("listing.{}.elsewhere", id.0)
 }

@@ -2,7 +2,7 @@
 //!
 //! An entry that cannot be read is no deletion: what may be at its path is neither there nor absent. Where nobody knows the path of what was refused while
 //! a tree was being filled, nothing that the tree lacks is surely absent, until Dropbox lists again. A deletion that names its path is believed all the
-//! same. Those marks are in `meta`, since most listings have none.
+//! same.
 
 use std::collections::HashMap;
 
@@ -25,16 +25,6 @@ const ODD: i64 = 10_000;
 const NOWHERE: &str = "(an entry without a usable path)";
 const NOWHERE_WHY: &str = "Dropbox lists something and does not say at which path, so that anything it does not list may be there all the same: what is missing \
                            there is not deleted here until Dropbox has listed everything again; what you know to be gone you can delete here";
-
-/// The mark of a listing that refused something while its tree was being filled, nobody knows where.
-fn unplaced(id: ListingId) -> String {
-    format!("listing.{}.unplaced", id.0)
-}
-
-/// The beginning of the marks of what was named as deleted in spite of the doubt.
-fn gone_prefix(id: ListingId) -> String {
-    format!("listing.{}.gone.", id.0)
-}
 
 /// Everything above a path, the nearest first, and not the root.
 fn above(key: &str) -> impl Iterator<Item = &str> {
@@ -66,21 +56,20 @@ impl Store {
 /// Nothing of this listing was refused: it is listed from its beginning, or is no more.
 pub(crate) fn clear(conn: &Connection, id: ListingId) -> Step<()> {
     conn.execute("DELETE FROM remote_odd WHERE listing = ?1", [id.0])?;
-    conn.execute("DELETE FROM meta WHERE key = ?1", [unplaced(id)])?;
-    let prefix = gone_prefix(id);
-    // The letter after the last one of the prefix.
-    conn.execute("DELETE FROM meta WHERE key >= ?1 AND key < ?2", [&prefix, &prefix.replace("gone.", "gone/")])?;
+    conn.execute("DELETE FROM remote_deleted WHERE listing = ?1", [id.0])?;
+    conn.execute("UPDATE remote_listing SET unplaced = 0 WHERE id = ?1", [id.0])?;
     Ok(())
 }
 
 /// Whether anything was refused.
 pub(crate) fn any(conn: &Connection, id: ListingId) -> Step<bool> {
     let odd = conn.prepare_cached("SELECT 1 FROM remote_odd WHERE listing = ?1")?.exists([id.0])?;
-    Ok(odd || has_mark(conn, &unplaced(id))?)
+    Ok(odd || is_unplaced(conn, id)?)
 }
 
-fn has_mark(conn: &Connection, key: &str) -> Step<bool> {
-    Ok(conn.prepare_cached("SELECT 1 FROM meta WHERE key = ?1")?.exists([key])?)
+/// Whether something was refused while the tree was being filled, at a path that the page did not say.
+fn is_unplaced(conn: &Connection, id: ListingId) -> Step<bool> {
+    Ok(conn.prepare_cached("SELECT 1 FROM remote_listing WHERE id = ?1 AND unplaced = 1")?.exists([id.0])?)
 }
 
 /// Whether an entry that was refused may be of this path, of one above it or of one below it, so that the path may be there although the tree lacks it.
@@ -94,9 +83,9 @@ pub(crate) fn leaves_open(conn: &Connection, id: ListingId, key: &str) -> Step<b
     if at_or_below {
         return Ok(true);
     }
-    let prefix = gone_prefix(id);
+    let mut deleted = conn.prepare_cached("SELECT 1 FROM remote_deleted WHERE listing = ?1 AND key = ?2")?;
     for at in std::iter::once(key).chain(above(key)) {
-        if has_mark(conn, &format!("{prefix}{at}"))? {
+        if deleted.exists(params![id.0, at])? {
             return Ok(false);
         }
     }
@@ -106,16 +95,15 @@ pub(crate) fn leaves_open(conn: &Connection, id: ListingId, key: &str) -> Step<b
             return Ok(true);
         }
     }
-    has_mark(conn, &unplaced(id))
+    is_unplaced(conn, id)
 }
 
 /// Dropbox has said itself that this path is gone, with everything below it.
 pub(crate) fn gone(conn: &Connection, id: ListingId, key: &str) -> Step<()> {
-    let mark = format!("{}{key}", gone_prefix(id));
     // One mark for all of it.
-    conn.prepare_cached("DELETE FROM meta WHERE key >= ?1 AND key < ?2")?
-        .execute([format!("{mark}/"), format!("{mark}0")])?;
-    conn.prepare_cached("INSERT OR IGNORE INTO meta VALUES (?1, '')")?.execute([mark])?;
+    conn.prepare_cached("DELETE FROM remote_deleted WHERE listing = ?1 AND key >= ?2 AND key < ?3")?
+        .execute(params![id.0, format!("{key}/"), format!("{key}0")])?;
+    conn.prepare_cached("INSERT OR IGNORE INTO remote_deleted VALUES (?1, ?2)")?.execute(params![id.0, key])?;
     Ok(())
 }
 
@@ -153,12 +141,12 @@ pub(crate) fn note(conn: &Connection, id: ListingId, page: &Page, filling: bool,
         lost |= !noted && !page.entries.iter().any(|entry| entry.key.as_str() == one.text);
     }
     if filling && lost {
-        conn.execute("INSERT OR IGNORE INTO meta VALUES (?1, '')", [unplaced(id)])?;
+        conn.execute("UPDATE remote_listing SET unplaced = 1 WHERE id = ?1", [id.0])?;
         // A refused entry that came without its key stands for the mark.
         if page.refused.iter().all(|one| one.placed) {
             tell(conn, id, now)?;
         }
-    } else if forgotten > 0 && has_mark(conn, &unplaced(id))? {
+    } else if forgotten > 0 && is_unplaced(conn, id)? {
         // It may have been the one that stood for the mark, which stays: as long as anything is left to say, something is said.
         if !conn.prepare_cached("SELECT 1 FROM remote_odd WHERE listing = ?1")?.exists([id.0])? {
             tell(conn, id, now)?;

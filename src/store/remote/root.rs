@@ -78,7 +78,12 @@ impl Store {
     /// # Errors
     /// When the database cannot be written.
     pub async fn set_remote_lost(&self, folder: FolderId, lost: bool) -> Result<(), StoreError> {
-        self.set_metas(vec![(lost_key(folder), lost.then(String::new))]).await
+        self.write(move |conn| {
+            conn.prepare_cached("UPDATE folder SET remote_lost = ?2 WHERE id = ?1")?
+                .execute(params![folder.0, lost])?;
+            Ok(())
+        })
+        .await
     }
 
     /// Folders whose remote root was gone, or another one, when it was last looked at.
@@ -87,9 +92,7 @@ impl Store {
     /// When the database cannot be read.
     pub async fn lost_remote_roots(&self) -> Result<Vec<FolderId>, StoreError> {
         self.read(|conn| {
-            let mut select = conn.prepare_cached(
-                "SELECT id FROM folder WHERE EXISTS (SELECT 1 FROM meta WHERE key = 'folder.' || id || '.remote_lost')",
-            )?;
+            let mut select = conn.prepare_cached("SELECT id FROM folder WHERE remote_lost = 1")?;
             let rows = select.query_map([], |r| Ok(FolderId(r.get(0)?)))?;
             Ok(rows.collect::<Result<_, _>>()?)
         })
@@ -110,8 +113,7 @@ impl Store {
         let _asking = self.inner.comparisons.ask();
         self.write_rows(usize::MAX, move |conn| {
             drop_rows(conn, folder)?;
-            conn.execute("UPDATE folder SET remote_id = ?2 WHERE id = ?1", params![folder.0, id])?;
-            forget_loss(conn, folder)?;
+            conn.execute("UPDATE folder SET remote_id = ?2, remote_lost = 0 WHERE id = ?1", params![folder.0, id])?;
             if let Some(listing) = gone {
                 conn.execute("UPDATE remote_tree SET listing = NULL WHERE listing = ?1", [listing.0])?;
                 conn.execute("DELETE FROM remote_touched WHERE listing = ?1", [listing.0])?;
@@ -137,17 +139,6 @@ impl Store {
         })
         .await
     }
-}
-
-/// The folder has another remote path, or a person has decided: that its remote root was lost says nothing any more.
-pub(crate) fn forget_loss(conn: &Connection, folder: FolderId) -> Step<()> {
-    conn.execute("DELETE FROM meta WHERE key = ?1", [lost_key(folder)])?;
-    Ok(())
-}
-
-/// The key of the mark that a folder's remote root is lost.
-fn lost_key(folder: FolderId) -> String {
-    format!("folder.{}.remote_lost", folder.0)
 }
 
 fn at(conn: &Connection, listing: ListingId, remote: &str) -> Step<AtRoot> {

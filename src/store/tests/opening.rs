@@ -10,21 +10,19 @@ use crate::store::db::schema;
 async fn a_new_file_is_ours_private_and_opens_again() {
     use std::os::unix::fs::PermissionsExt;
     let home = home().await;
-    home.store.set_meta("cursor", "x").await.unwrap();
+    home.store.set_account_id("x").await.unwrap();
     let path = home.store.path().to_owned();
     home.store.close().await.unwrap();
     assert_eq!(std::fs::symlink_metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     let conn = Connection::open(&path).unwrap();
-    let clean: String =
-        conn.query_row("SELECT value FROM meta WHERE key = 'store.clean_shutdown'", [], |r| r.get(0)).unwrap();
-    assert_eq!(clean, "1");
+    assert_eq!(conn.query_row("SELECT clean FROM account", [], |r| r.get::<_, bool>(0)), Ok(true));
     drop(conn);
     let store = Store::open(&path).unwrap();
-    assert_eq!(store.meta("cursor").await.unwrap().as_deref(), Some("x"));
-    assert_eq!(store.meta("nothing").await.unwrap(), None);
+    assert_eq!(store.account_id().await.unwrap().as_deref(), Some("x"));
+    assert_eq!(store.read(|conn| Ok(conn.query_row("SELECT clean FROM account", [], |r| r.get(0))?)).await, Ok(false));
     let again = store.folder("/l", "/r", Mode::Backup).await.unwrap();
     assert_eq!((again.id, again.fresh), (home.folder, true), "nobody has told its root's identity yet");
-    store.set_root_id(again.id, "root").await.unwrap();
+    store.set_root_id(again.id, "root", "/l").await.unwrap();
     assert!(!store.folder("/l", "/r", Mode::Backup).await.unwrap().fresh);
 }
 

@@ -1,6 +1,8 @@
 use super::*;
 use crate::model::{ChangeId, Failure, Outcome, Settled};
+use crate::store::folder::consent;
 use crate::store::lane::sessions;
+use crate::store::{HeldDeletions, MayGo, Placing};
 
 fn no(code: &str) -> Failure {
     Failure::wedge(code, "It cannot be. Change it.")
@@ -295,11 +297,22 @@ async fn deletions_are_counted_for_a_day() {
     home.counts_agree();
 }
 
+/// Something of everything that is remembered of a folder.
+async fn remember(store: &Store, folder: FolderId) {
+    let held = HeldDeletions { since: 1, salt: "x".to_owned(), all: Some(2) };
+    store.hold_deletions(folder, held).await.unwrap();
+    store.ignore_file_arrives(folder, &rel(".ferryboxignore")).await.unwrap();
+    let placing = Placing { content_hash: ContentHash([7; 32]), rev: "r".to_owned(), file_id: "id:x".to_owned() };
+    store.placing(vec![(folder, rel("x"), placing)]).await.unwrap();
+    let agreed = [(folder, vec![u64::MAX])].into();
+    store.write(move |conn| consent::add(conn, &agreed, MayGo::Agreed)).await.unwrap();
+}
+
 #[tokio::test]
 async fn another_remote_path_is_a_new_meeting() {
     let home = home().await;
     home.synced(&["a", "d/b"]).await;
-    home.store.set_root_id(home.folder, "root").await.unwrap();
+    home.store.set_root_id(home.folder, "root", "/l").await.unwrap();
     let other = home.store.folder("/l2", "/r2", Mode::Backup).await.unwrap();
     home.store.enqueue(other.id, vec![due("o", 1, 0)], 0).await.unwrap();
     // A claim is of one folder, a batch of all.
@@ -315,13 +328,14 @@ async fn another_remote_path_is_a_new_meeting() {
     assert_eq!((open.len(), open[0].entries, open[0].changes.len()), (1, 2, 1));
     assert_eq!(home.store.summary(home.folder).await.unwrap(), crate::store::FolderSummary::default());
     home.counts_agree();
-    let (gone, kept) = (format!("folder.{}.let_through", other.id.0), format!("folder.{}.held", home.folder.0));
-    let values = [&gone, &kept, "listing.77.recent", "account_id"].map(|key| (key.to_owned(), Some("x".to_owned())));
-    home.store.set_metas(values.to_vec()).await.unwrap();
+    remember(&home.store, home.folder).await;
+    remember(&home.store, other.id).await;
     home.store.forget_folders_except(&[home.folder]).await.unwrap();
-    // What was remembered of a folder, or of a listing, goes with it (Q2).
-    assert_eq!((home.store.meta(&gone).await, home.store.meta("listing.77.recent").await), (Ok(None), Ok(None)));
-    assert!(home.store.meta(&kept).await.unwrap().is_some() && home.store.meta("account_id").await.unwrap().is_some());
+    // What was remembered of a folder goes with it (Q2).
+    assert!(home.store.held_deletions(home.folder).await.unwrap().is_some());
+    for of in ["consent", "ignore_file_arrival", "install_intent"] {
+        assert_eq!(home.texts(&format!("SELECT CAST(folder AS TEXT) FROM {of}")), [home.folder.0.to_string()], "{of}");
+    }
     assert!(home.rows().is_empty());
     let open = home.store.open_batches().await.unwrap();
     assert_eq!((open.len(), open[0].entries, open[0].changes.len()), (1, 2, 0));

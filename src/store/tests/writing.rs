@@ -4,7 +4,7 @@ use super::*;
 use crate::store::db::error::Fault;
 
 fn put(conn: &rusqlite::Connection, key: &str) -> super::super::Step<()> {
-    conn.execute("INSERT INTO meta VALUES (?1, 'v')", [key])?;
+    conn.execute("INSERT INTO session VALUES (?1, 1)", [key])?;
     Ok(())
 }
 
@@ -50,7 +50,7 @@ async fn a_failing_step_does_not_undo_its_neighbours() {
             let (one, two, three, ()) = tokio::join!(one, two, three, release);
             assert_eq!((one, three), (Ok(()), Ok(())));
             assert!(matches!(two, Err(StoreError::Other { what, .. }) if what == "no"));
-            let kept = home.texts("SELECT key FROM meta WHERE key NOT LIKE 'store.%' ORDER BY key");
+            let kept = home.texts("SELECT id FROM session ORDER BY id");
             assert_eq!(kept, ["one", "three"]);
             assert_eq!(*bell.borrow(), rung + 1, "one commit for the three");
         })
@@ -77,8 +77,8 @@ async fn a_commit_that_fails_is_told_to_all_who_share_it() {
             };
             let (one, two, ()) = tokio::join!(one, two, release);
             assert!(one.is_err() && one == two, "{one:?} {two:?}");
-            assert_eq!(home.store.meta("one").await.unwrap(), None);
-            home.store.set_meta("after", "v").await.unwrap();
+            assert_eq!(home.texts("SELECT id FROM session"), [""; 0]);
+            home.store.set_account_id("after").await.unwrap();
         })
         .await;
 }
@@ -106,7 +106,7 @@ async fn after_the_close_nobody_writes() {
     let home = home().await;
     let other = home.store.clone();
     home.store.close().await.unwrap();
-    assert!(matches!(other.set_meta("a", "b").await, Err(StoreError::Other { .. })));
+    assert!(matches!(other.set_account_id("a").await, Err(StoreError::Other { .. })));
     assert!(other.close().await.is_err());
 }
 
@@ -115,7 +115,7 @@ async fn who_waits_is_woken_by_what_concerns_them() {
     let home = home().await;
     let mut changed = home.store.changed();
     changed.mark_unchanged();
-    home.store.set_meta("a", "b").await.unwrap();
+    home.store.set_account_id("a").await.unwrap();
     assert!(!changed.has_changed().unwrap());
     home.enqueue(&["a"]).await;
     changed.changed().await.unwrap();
@@ -124,13 +124,13 @@ async fn who_waits_is_woken_by_what_concerns_them() {
 #[tokio::test]
 async fn a_large_step_that_fails_undoes_all_of_itself_and_nothing_else() {
     let home = home().await;
-    home.store.set_meta("before", "v").await.unwrap();
+    home.store.add_sessions(vec!["before".to_owned()], 1).await.unwrap();
     let failed = home.store.write_rows(1000, |conn| {
         put(conn, "half")?;
         put(conn, "before")
     });
-    let (failed, after) = tokio::join!(failed, home.store.set_meta("after", "v"));
+    let (failed, after) = tokio::join!(failed, home.store.add_sessions(vec!["after".to_owned()], 1));
     assert!(failed.is_err() && after.is_ok());
-    let kept = home.texts("SELECT key FROM meta WHERE key NOT LIKE 'store.%' ORDER BY key");
+    let kept = home.texts("SELECT id FROM session ORDER BY id");
     assert_eq!(kept, ["after", "before"]);
 }

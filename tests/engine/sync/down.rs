@@ -114,7 +114,7 @@ fn b2_a_kill_before_a_download_is_settled_makes_no_conflict() {
             assert_eq!(read(&world, name).as_deref(), next, "{case}");
             assert_eq!((copies, world.standin.data_transport_calls()), (0, 0), "{case}");
         }
-        assert_eq!(world.stored("SELECT key FROM meta WHERE key LIKE 'store.placing.%'"), [""; 0]);
+        assert_eq!(world.stored("SELECT path FROM install_intent"), [""; 0]);
         world.assert_clean();
     }
 }

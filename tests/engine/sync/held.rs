@@ -151,7 +151,7 @@ fn q10_a_wave_that_was_approved_once_is_not_asked_about_again() {
     });
     world.until_folder("in_sync");
     // It speaks for that wave only.
-    let kept = "SELECT key FROM meta WHERE key LIKE 'folder.%.let_through'";
+    let kept = "SELECT CAST(file AS TEXT) FROM consent";
     world.eventually("the end of it", || world.stored(kept).is_empty());
     assert_eq!(daemon.stop().0, Some(0));
     world.assert_equal();

@@ -116,8 +116,12 @@ fn the_trash_s_age_is_not_the_wall_clock_s() {
     }
     // The clock of the last run stood years ago: that is one day, and not thirty.
     let db = rusqlite::Connection::open(world.state().join("test/state.db")).unwrap();
-    let lived = || world.stored("SELECT value FROM meta WHERE key LIKE 'folder.%.lived'").remove(0);
-    let set = |text: &str| db.execute("UPDATE meta SET value = ?1 WHERE key LIKE 'folder.%.lived'", [text]).unwrap();
+    let lived = || world.stored("SELECT trash_ms || ' ' || trash_at FROM folder").remove(0);
+    let set = |text: &str| {
+        let (ms, at) = text.split_once(' ').unwrap();
+        db.execute("UPDATE folder SET trash_ms = CAST(?1 AS INTEGER), trash_at = CAST(?2 AS INTEGER)", [ms, at])
+            .unwrap()
+    };
     let count = |text: &str| text.split_once(' ').unwrap().0.parse::<i64>().unwrap();
     let before = count(&lived());
     set(&format!("{before} 0"));

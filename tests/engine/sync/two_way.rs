@@ -315,11 +315,10 @@ fn the_trash_is_purged_by_age_and_by_size() {
     assert_eq!(trash(&world), ["0"]);
     // As if it had been there for as long as it is kept.
     let db = rusqlite::Connection::open(world.state().join("test/state.db")).unwrap();
-    let later = format!("{} {}", 31_i64 * 24 * 3600 * 1000, 0);
     world.standin.delete("/T/f1");
     world.once_in_sync();
     assert_eq!(trash(&world), ["0", "1"]);
-    db.execute("UPDATE meta SET value = ?1 WHERE key LIKE 'folder.%.lived'", [later]).unwrap();
+    db.execute("UPDATE folder SET trash_ms = ?1, trash_at = 0", [31_i64 * 24 * 3600 * 1000]).unwrap();
     world.once_in_sync();
     assert_eq!(trash(&world), ["1"], "this one is seen there for the first time");
     world.extra = "[safety]\ntrash_size = 0\n".into();

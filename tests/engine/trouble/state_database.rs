@@ -106,12 +106,14 @@ fn n2_n4_damage_of_every_kind_is_moved_aside_and_nothing_is_deleted() {
         ("another program's", |p| overwrite(p, 68, b"LITE")),
         ("a letter of its tables", |p| {
             let bytes = fs::read(p).unwrap();
-            let at = bytes.windows(14).enumerate().filter(|(_, some)| *some == b"value TEXT NOT");
+            let at = bytes.windows(14).enumerate().filter(|(_, some)| *some == b"account_id   T");
             at.for_each(|(at, _)| overwrite(p, at as u64, b"w"));
         }),
         ("a letter of the account's id", |p| {
-            let (bytes, id) = (fs::read(p).unwrap(), b"account_iddbid:");
-            let at = bytes.windows(id.len()).position(|some| some == id).unwrap() + id.len();
+            let (bytes, id) = (fs::read(p).unwrap(), b"dbid:");
+            let found: Vec<_> = bytes.windows(id.len()).enumerate().filter(|(_, some)| *some == id).collect();
+            assert_eq!(found.len(), 1, "nothing but the row of the account has it");
+            let at = found[0].0 + id.len();
             overwrite(p, at as u64, &[bytes[at] ^ 1]);
         }),
     ];

@@ -7,7 +7,7 @@ use ferrybox_standin::{Effect, Fault};
 use crate::harness::{World, json, text, told};
 
 /// What is remembered of a lost remote root.
-const LOST: &str = "SELECT key FROM meta WHERE key GLOB 'folder.*.remote_lost'";
+const LOST: &str = "SELECT local FROM folder WHERE remote_lost = 1";
 
 /// Twelve files in sync, in this mode.
 fn twelve(mode: &'static str) -> World {

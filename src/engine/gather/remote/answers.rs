@@ -66,10 +66,10 @@ impl RemoteCache {
     ) -> Result<Option<status::Answered>, StoreError> {
         let Some(held) = lane.held().filter(|held| held.token == text) else { return Ok(None) };
         if approve {
-            store.set_meta(&inbound_guard::approved(lane), text).await?;
+            store.approve_inbound(lane.id, text).await?;
         } else {
             inbound_guard::put_back(store, lane).await?;
-            store.unset_meta(&inbound_guard::recent(lane)).await?;
+            store.forget_recent_inbound(lane.id).await?;
             lane.set(|now| now.held = None);
         }
         lane.nudge.notify_one();

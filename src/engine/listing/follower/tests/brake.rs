@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::model::{Base, Disk, Due, FolderId, Mode, Settled, Stat};
-use crate::store::{Claim, Compared};
+use crate::store::{Claim, Compared, InboundWord, Passing};
 
 /// A folder that brings things down, in sync with 100 files.
 async fn in_sync(standin: &Standin, store: &Store) -> (Follower, FolderId) {
@@ -67,8 +67,7 @@ fn restarted(follower: &Follower) -> Follower {
 async fn e12_a_word_that_an_earlier_run_left_is_no_consent_to_what_comes_next() {
     let (standin, _dir, store, _) = world(Settings::default()).await;
     let (follower, _) = in_sync(&standin, &store).await;
-    let word = crate::engine::listing::inbound_guard::approved(&follower.lane);
-    store.set_meta(&word, "running").await.unwrap();
+    store.pass_inbound(follower.lane.id, Passing { remembered: true, ..Passing::default() }).await.unwrap();
     encrypt(&standin, 60);
     // The first step of a run compares what it finds: nothing is left. Then it fetches.
     let mut follower = restarted(&follower);
@@ -76,7 +75,7 @@ async fn e12_a_word_that_an_earlier_run_left_is_no_consent_to_what_comes_next() 
     rest(&mut follower).await;
     assert_eq!(claimed(&store).await, [""; 0]);
     assert_eq!(follower.lane.held().map(|held| held.changes), Some(60));
-    assert_eq!(store.meta(&word).await.unwrap(), None);
+    assert_eq!(store.inbound_word(follower.lane.id).await.unwrap(), InboundWord::default());
 }
 
 #[tokio::test]
@@ -97,19 +96,19 @@ async fn e12_a_wave_of_changes_waits_for_a_person_across_restarts() {
     assert_eq!(follower.lane.held().map(|h| h.token), Some(held.token.clone()));
     // More of it is another wave: the old word does not cover it.
     encrypt(&standin, 61);
-    store.set_meta(&crate::engine::listing::inbound_guard::approved(&follower.lane), &held.token).await.unwrap();
+    store.approve_inbound(follower.lane.id, &held.token).await.unwrap();
     rest(&mut follower).await;
     let second = follower.lane.held().unwrap();
     assert_ne!(second.token, held.token);
     assert_eq!(claimed(&store).await, [""; 0]);
-    store.set_meta(&crate::engine::listing::inbound_guard::approved(&follower.lane), &second.token).await.unwrap();
+    store.approve_inbound(follower.lane.id, &second.token).await.unwrap();
     // A crash between the word and the work asks nobody again.
     follower.step().await.unwrap();
     let mut follower = restarted(&follower);
     rest(&mut follower).await;
     assert_eq!(claimed(&store).await.len(), 62);
     assert_eq!(follower.lane.held(), None);
-    assert_eq!(store.meta(&crate::engine::listing::inbound_guard::approved(&follower.lane)).await.unwrap(), None);
+    assert_eq!(store.inbound_word(follower.lane.id).await.unwrap(), InboundWord::default());
     assert!(standin.violations().is_empty(), "{:#?}", standin.violations());
 }
 
@@ -203,7 +202,7 @@ async fn e12_a_wave_in_slices_is_weighed_as_one_across_restarts() {
     assert!(held.reason.contains("after 40 others of late"), "{}", held.reason);
     assert_eq!(claimed(&store).await, [""; 0]);
     // What a person lets through is not held against what comes later.
-    store.set_meta(&crate::engine::listing::inbound_guard::approved(&follower.lane), &held.token).await.unwrap();
+    store.approve_inbound(follower.lane.id, &held.token).await.unwrap();
     rest(&mut follower).await;
     assert_eq!(claimed(&store).await.len(), 11);
     brought_down(&standin, &store).await;
