@@ -5,5 +5,7 @@ pub mod blame;
 pub mod budget;
 pub mod fallback;
 pub mod job;
+pub mod lost_reply;
+pub mod order;
 pub mod outcome;
 pub mod pace;

@@ -4,3 +4,4 @@ pub mod cycles;
 pub mod dedup_copy;
 pub mod detect;
 pub mod elsewhere;
+pub mod reply;

@@ -9,9 +9,10 @@ pub const fn limit(budget: u64, commits: bool) -> u64 {
 }
 
 /// Why uploads wait, if they do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Full {
     /// They do not.
+    #[default]
     No,
     /// The account has no room.
     Room,

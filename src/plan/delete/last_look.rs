@@ -3,7 +3,41 @@
 //! A deletion cannot be taken back by anyone who does not know of it. So every question must have been answered, and an answer that could not be
 //! had refuses: the path is looked at again from the beginning.
 
-use crate::model::{Base, Local};
+use crate::model::{Base, Local, UnixMs};
+
+/// What could not be judged, since the folder's root is away, is tried again after this long, in ms.
+pub const AGAIN_MS: UnixMs = 2_000;
+
+/// The folder's root on the disk, asked after the paths below it were looked at, on the handle that they were looked at through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Root {
+    /// It is the one that was synced.
+    Synced,
+    /// It can be looked into, and more was not asked, since nothing goes yet.
+    Open,
+    /// It is away or another one: of its paths nothing can be said.
+    Away,
+}
+
+/// What becomes of a staged deletion after the look at its path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// It goes, or waits on.
+    Stays,
+    /// It is no longer meant: its path is looked at again.
+    Withdrawn,
+    /// Nothing can be said: right before a call it leaves the batch for a while, and while it waits it stays as it is.
+    Unknown,
+}
+
+/// What becomes of a deletion that is [`still_meant`], or is not, below this root.
+pub fn fate(meant: bool, root: Root) -> Fate {
+    match (root, meant) {
+        (Root::Away, _) => Fate::Unknown,
+        (Root::Synced | Root::Open, true) => Fate::Stays,
+        (Root::Synced | Root::Open, false) => Fate::Withdrawn,
+    }
+}
 
 /// What is to be deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +97,20 @@ mod tests {
 
     fn base(rev: &str) -> Base {
         Base { stat: STAT, content_hash: ContentHash([0; 32]), rev: rev.to_owned(), file_id: None, remote: None }
+    }
+
+    #[test]
+    fn an_unmounted_disk_says_nothing_of_its_files() {
+        for (root, meant, expected) in [
+            (Root::Synced, true, Fate::Stays),
+            (Root::Synced, false, Fate::Withdrawn),
+            (Root::Open, true, Fate::Stays),
+            (Root::Open, false, Fate::Withdrawn),
+            (Root::Away, true, Fate::Unknown),
+            (Root::Away, false, Fate::Unknown),
+        ] {
+            assert_eq!(fate(meant, root), expected, "{root:?} {meant}");
+        }
     }
 
     /// Every combination of answers: only those with nothing open, and nothing there, let a deletion go.
