@@ -116,7 +116,12 @@ fn summary(
         ("staged", None) if change.is_some_and(|change| change.kind == "copy") => {
             format!("its content is in Dropbox already: it is copied there, and waits for that{also}")
         }
-        ("staged", None) => format!("sent; waits for its commit{also}"),
+        ("staged", None) => match place.folder.now().deletions_wait {
+            Some(why) if change.is_some_and(|change| matches!(change.kind.as_str(), "delete" | "trash")) => {
+                format!("its deletion waits: {why}{also}")
+            }
+            _ => format!("sent; waits for its commit{also}"),
+        },
         ("claimed", _) => "is being worked on".to_owned(),
         (_, Some(text)) => format!("is tried again at {}: {text}{also}", rfc3339(row.due_at)),
         (_, None) => format!("waits for its turn, not before {}{also}", rfc3339(row.due_at)),

@@ -76,6 +76,8 @@ pub(crate) struct FolderNow {
     pub(crate) root_trouble: Option<Failure>,
     /// Deletions wait for a person.
     pub(crate) held: Option<HeldSet>,
+    /// What staged deletions wait for, if they do.
+    pub(crate) deletions_wait: Option<&'static str>,
     /// Not everything is watched.
     pub(crate) degraded: Option<String>,
     /// Scans under way or asked for.

@@ -3,6 +3,7 @@
 //! The guard has consented; here each path is looked at once more, with the root vouched for in the same round. A file goes only if it is as it was
 //! agreed on, to the last stat; a directory only if nothing is in it.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -18,21 +19,17 @@ use crate::env;
 use crate::env::lock;
 use crate::env::{ms, now_ms};
 use crate::local::{Going, Keep, Refused, Removed, Root};
-use crate::model::{
-    Batch, BatchKind, Change, ChangeId, Failure, FolderId, Local, Outcome, RelPath, Remote, RemoteChange, UnixMs,
-};
+use crate::model::{Base, Batch, BatchKind, Change, ChangeId, FolderId, Local, Outcome, RelPath, RemoteChange, UnixMs};
+use crate::plan::delete::removal::{Facts, Target, Tried, is_replaced, may_go, outcome};
 use crate::plan::delete::trash_age::Lived;
 use crate::store::{StoreError, TrashClock};
-
-/// A directory whose content is on its way out is tried again after this long, in ms.
-const DIR_AGAIN_MS: UnixMs = 500;
 
 /// What became of the entries of a batch. Nothing here can fail as a whole but the database.
 pub(crate) async fn carry_out(account: &Arc<Account>, batch: &Batch) -> Result<Vec<(ChangeId, Outcome)>, Fatal> {
     let account = Arc::clone(account);
     let mut changes = batch.changes.clone();
     // Files first, then directories from the inside out.
-    changes.sort_by_key(|c| (is_dir(c), std::cmp::Reverse(c.path.components().count())));
+    changes.sort_by_key(|c| (target_of(c) == Target::Dir, Reverse(c.path.components().count())));
     blocking(move || changes.iter().map(|change| Ok((change.id, one(&account, change)?))).collect()).await
 }
 
@@ -57,13 +54,9 @@ pub(crate) async fn replaced(
     blocking(move || {
         for (id, outcome) in &mut outcomes {
             let Some((folder, path)) = paths.get(id).filter(|_| *outcome == Outcome::Settled(None)) else { continue };
-            let here = account.folder(*folder).is_some_and(|f| f.root.observe(path) != Local::Absent);
-            // In Dropbox, too, but only after a deletion here: after one there the cache may still show what went.
-            let there = trash && {
-                let view = account.remote.view_blocking(&account, *folder, path)?;
-                matches!(view.remote, Remote::File { .. } | Remote::Folder)
-            };
-            if here || there {
+            let here = account.folder(*folder).map_or(Local::Absent, |f| f.root.observe(path));
+            let there = if trash { Some(account.remote.view_blocking(&account, *folder, path)?.remote) } else { None };
+            if is_replaced(&here, there.as_ref()) {
                 *outcome = Outcome::Replaced;
             }
         }
@@ -137,26 +130,38 @@ fn go_on(account: &Account, folder: &Folder) -> Result<(Lived, Result<(), StoreE
     Ok((lived, noted))
 }
 
-fn is_dir(change: &Change) -> bool {
-    matches!(change.what, RemoteChange::Trash { rev: None, .. })
+/// What a removal is of: a file has a revision in base.
+pub(crate) fn target(rev: Option<&str>) -> Target {
+    if rev.is_some() { Target::File } else { Target::Dir }
+}
+
+fn target_of(change: &Change) -> Target {
+    match &change.what {
+        RemoteChange::Trash { rev: None, .. } => Target::Dir,
+        _ => Target::File,
+    }
 }
 
 fn one(account: &Account, change: &Change) -> Result<Outcome, StoreError> {
-    let again = Outcome::Look { at: now_ms(), failure: None };
-    let Some(folder) = account.folder(change.folder) else { return Ok(again) };
-    match still_gone(account, change.folder, &change.path, is_dir(change))? {
-        Some(true) => {}
-        Some(false) => return Ok(again),
-        None => return Ok(Outcome::Look { at: now_ms() + DIR_AGAIN_MS, failure: None }),
-    }
+    let Some(folder) = account.folder(change.folder) else { return Ok(outcome(Tried::Changed, now_ms())) };
+    let target = target_of(change);
+    let view = account.remote.view_blocking(account, change.folder, &change.path)?;
+    let base = if target == Target::File { account.store.base_blocking(change.folder, &change.path)? } else { None };
     let root = folder.root.pin();
-    if let Err(failure) = folder.vouch(&root) {
-        return Ok(Outcome::Look { at: now_ms(), failure: Some(failure) });
+    let facts = Facts { target, remote: &view.remote, root: folder.vouch(&root), synced: base.is_some() };
+    if let Err(outcome) = may_go(facts, now_ms()) {
+        return Ok(outcome);
     }
-    if is_dir(change) {
-        return directory(account, &root, folder, change);
-    }
-    let Some(base) = account.store.base_blocking(change.folder, &change.path)? else { return Ok(again) };
+    let tried = match (target, base) {
+        (Target::File, Some(base)) => file(account, &root, change, &base),
+        (Target::File, None) => Tried::Changed,
+        (Target::Dir, _) => directory(account, &root, folder, change)?,
+    };
+    Ok(outcome(tried, now_ms()))
+}
+
+/// Moves a file to the trash, if it is as base says to the last stat.
+fn file(account: &Account, root: &Root, change: &Change, base: &Base) -> Tried {
     let going = Going { when: now_ms(), holds: Some(base.content_hash) };
     match root.trash(&change.path, &Local::File(base.stat), going) {
         Ok(trashed) => {
@@ -164,29 +169,33 @@ fn one(account: &Account, change: &Change) -> Result<Outcome, StoreError> {
             if let Some(id) = &base.file_id {
                 account.at_hand.trashed(id, base.content_hash, change.folder, &trashed.place());
             }
-            Ok(Outcome::Settled(None))
+            Tried::Gone
         }
-        Err(Refused::Changed | Refused::Dir | Refused::InTheWay(_)) => Ok(again),
-        Err(Refused::Failed(failure)) => Ok(Outcome::Look { at: now_ms() + 10_000, failure: Some(failure) }),
+        Err(refused) => refused.into(),
     }
 }
 
-fn directory(account: &Account, root: &Root, folder: &Folder, change: &Change) -> Result<Outcome, StoreError> {
+fn directory(account: &Account, root: &Root, folder: &Folder, change: &Change) -> Result<Tried, StoreError> {
     Ok(match root.remove_dir(&change.path) {
-        Ok(Removed::Yes | Removed::Absent) => Outcome::Settled(None),
-        Ok(Removed::NotEmpty)
-            if holds_only_ours(root, folder, change)
-                || !account.store.moves_below_blocking(change.folder, &change.path)? =>
-        {
-            Outcome::Wedge(kept())
-        }
-        Ok(Removed::NotEmpty) => Outcome::Look { at: now_ms() + DIR_AGAIN_MS, failure: None },
-        Err(Refused::Failed(failure)) => Outcome::Look { at: now_ms() + 10_000, failure: Some(failure) },
-        Err(Refused::Changed | Refused::Dir | Refused::InTheWay(_)) => Outcome::Look { at: now_ms(), failure: None },
+        Ok(Removed::Yes | Removed::Absent) => Tried::Gone,
+        Ok(Removed::NotEmpty) => Tried::NotEmpty {
+            only_unsynced: holds_only_ours(root, folder, change),
+            undecided: account.store.moves_below_blocking(change.folder, &change.path)?,
+        },
+        Err(refused) => refused.into(),
     })
 }
 
-/// Whether everything in a directory is of the kind that is never synced: it will not go by itself.
+impl From<Refused> for Tried {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Changed | Refused::Dir | Refused::InTheWay(_) => Self::Changed,
+            Refused::Failed(failure) => Self::Failed(failure),
+        }
+    }
+}
+
+/// Whether everything in a directory is of the kind that is never synced.
 fn holds_only_ours(root: &Root, folder: &Folder, change: &Change) -> bool {
     let Ok(listing) = root.read_dir(&change.path) else { return false };
     let synced = |name: &str, kind: &crate::local::Kind| {
@@ -195,29 +204,4 @@ fn holds_only_ours(root: &Root, folder: &Folder, change: &Change) -> bool {
         change.path.child(name).is_ok_and(|path| folder.ignored(&path, is_dir).is_none()) && (is_dir || file)
     };
     listing.incomplete.is_none() && !listing.entries.iter().any(|(name, kind)| synced(name, kind))
-}
-
-/// The failure of a directory that stays although its folder is gone.
-fn kept() -> Failure {
-    Failure::wedge(
-        "dir_kept",
-        "its folder is gone in Dropbox, and here it stays because of what is in it and is not synced (ignored, of no synced kind, or a problem of its \
-         own): remove that if it is not needed",
-    )
-}
-
-/// Whether Dropbox still has nothing there, as far as the listing goes; `None`: it cannot say at the moment.
-pub(crate) fn still_gone(
-    account: &Account,
-    folder: FolderId,
-    path: &RelPath,
-    dir: bool,
-) -> Result<Option<bool>, StoreError> {
-    Ok(match account.remote.view_blocking(account, folder, path)?.remote {
-        Remote::Absent => Some(true),
-        // A folder in a file's place, a file in a folder's: what was here is gone all the same.
-        Remote::Folder => Some(!dir),
-        Remote::File { .. } => Some(dir),
-        Remote::Unlisted => None,
-    })
 }

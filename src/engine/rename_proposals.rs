@@ -19,7 +19,6 @@ use crate::env::lock;
 use crate::env::{ms, now_ms};
 use crate::local::{Kind, Root};
 use crate::model::{Base, Closed, FolderId, Job, Local, RelPath, Settled, Stat, WriteMode};
-use crate::plan::commit::budget::Full;
 use crate::plan::name::allowed;
 use crate::plan::reconcile::Action;
 use crate::plan::rename::cycles::WORTH_IT;
@@ -550,19 +549,14 @@ pub(crate) async fn gone(account: &Account, folder: &Arc<Folder>, paths: Vec<Rel
     Ok(())
 }
 
-/// Whether deletions of a folder must wait: something is on its way to where it went. Rows that nobody has looked at are `engine/commit/pending_renames`'s.
-pub(crate) async fn hold_deletions(account: &Account, folder: FolderId) -> Result<bool, Fatal> {
-    if busy(account).await?.contains(&folder) {
-        return Ok(true);
-    }
-    // What is full has to be emptied, and nothing is sent meanwhile. Where only calls are spent, copies go on.
-    let full = account.why_full();
-    if full != Full::Room && account.copies.is_seeking() {
-        return Ok(true);
-    }
-    if full != Full::No {
-        return Ok(false);
-    }
+/// Whether something in the folder is being moved, or may be in a moment: a deletion of today may be where it comes from. Rows that nobody has looked at
+/// are `engine/commit/pending_renames`'s.
+pub(crate) async fn is_busy(account: &Account, folder: FolderId) -> Result<bool, Fatal> {
+    Ok(busy(account).await?.contains(&folder))
+}
+
+/// Whether what is sent in the place of a refused move is still on its way.
+pub(crate) async fn is_sent_instead(account: &Account, folder: FolderId) -> Result<bool, Fatal> {
     for place in account.moves.refused_places(folder) {
         // What is sent below a file that is itself to be deleted waits for that, and nothing waits in a circle.
         if account.store.busy_at(folder, &place).await? && !account.store.is_below_deletion(folder, &place).await? {

@@ -132,8 +132,7 @@ impl Task for Committer {
                     (Vec::new(), dedup_copy::when_copied(&account, ready, self.pace.entries, now).await?)
                 }
                 BatchKind::Move | BatchKind::Copy => (Vec::new(), When::Never),
-                BatchKind::Delete | BatchKind::Trash if removing => (Vec::new(), When::Never),
-                BatchKind::Delete | BatchKind::Trash => self.deletions.when(ready, now).await?,
+                BatchKind::Delete | BatchKind::Trash => self.deletions.when(ready, removing, now).await?,
             };
             skip.extend(away.iter().copied());
             match at {

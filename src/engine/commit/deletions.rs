@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::engine::account::Account;
 use crate::engine::blocking::Fatal;
 use crate::engine::commit::last_look;
-use crate::engine::commit::pending_renames::{Elsewhere, MayBe};
+use crate::engine::commit::pending_renames::PendingRenames;
 use crate::engine::folder::Folder;
 use crate::engine::folder::answered::answered;
 use crate::engine::listing::inbound_guard;
@@ -18,46 +18,31 @@ use crate::env::now_ms;
 use crate::local::Kind;
 use crate::model::{Batch, ChangeId, FolderId, RelPath, UnixMs};
 use crate::plan::commit::batch::When;
+use crate::plan::delete::consent::{
+    Agreed, Consent, Counted, FolderFacts, Looked, Need, Standing, Undecided, Why, consent,
+};
 use crate::plan::delete::guard;
-use crate::plan::time::wait::is_ahead;
 use crate::store::Ready;
 
-/// Deletions rest this long, so that the guard sees a mass deletion as a whole and not in slices.
-const DELETIONS_REST_MS: i64 = 2_000;
-/// The oldest of them rests at most this long.
-const LONGEST_REST_MS: i64 = 10_000;
 /// How often held deletions are looked at once more, at the least.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
-/// Rows that may yet become deletions, and are too few to matter.
-const MANY: u64 = 1_000;
-/// The guard counts deletions of this long ago.
-const RECENT_MS: i64 = 10 * 60_000;
+/// Deletions that wait for something are asked about again after this long, in ms.
+const ASK_AGAIN_MS: UnixMs = 5_000;
 
-/// The guard of one account.
+/// The staged deletions of one account.
 pub(crate) struct Deletions {
     account: Arc<Account>,
     /// When each folder's staged deletions were last looked at once more.
     looked: BTreeMap<FolderId, Instant>,
-    /// What a person has agreed to is not held against what comes after it.
+    /// What a person has agreed to.
     agreed: BTreeMap<FolderId, Agreed>,
     /// Folders in which deletions waited, or may have at the last stop: when none is left, so is nothing to ask or to remember.
     open: BTreeSet<FolderId>,
     /// What was counted of each folder's.
-    counted: BTreeMap<FolderId, Counted>,
+    counted: BTreeMap<FolderId, Kept>,
     /// When this run began.
     began: UnixMs,
-    elsewhere: Elsewhere,
-}
-
-/// Deletions that a person let through.
-#[derive(Debug, Clone, Copy)]
-struct Agreed {
-    /// All staged deletions up to this one.
-    upto: ChangeId,
-    /// Some of them still wait for their commit.
-    under_way: bool,
-    /// When the last of them was made.
-    ended: UnixMs,
+    pending: PendingRenames,
 }
 
 /// How many deletions of a folder are staged, the last of them, and up to which a person has agreed: another set has another mark, since numbers only
@@ -66,26 +51,19 @@ type Mark = (u64, Option<ChangeId>, ChangeId);
 
 /// What was counted of a folder's staged deletions: that takes longer the more there are, and is done once as long as they are the same.
 #[derive(Debug, Clone)]
-struct Counted {
+struct Kept {
     mark: Mark,
     at: Instant,
-    /// Nobody has agreed to these.
-    asked: u64,
-    /// Those of files.
-    files: u64,
-    /// Those of files that only moved to another listing: nobody was asked, and nobody agreed.
-    moved: u64,
+    counted: Counted,
     /// Why they are shown as held.
     held: Option<guard::Held>,
 }
 
-impl Counted {
+impl Kept {
     fn is_of(&self, mark: Mark) -> bool {
         self.mark == mark && self.at.elapsed() < LOOK_AGAIN
     }
 }
-
-const NOTHING_AGREED: Agreed = Agreed { upto: ChangeId(i64::MIN), under_way: false, ended: 0 };
 
 impl Deletions {
     pub(crate) fn new(account: Arc<Account>) -> Self {
@@ -97,128 +75,161 @@ impl Deletions {
             open,
             counted: BTreeMap::new(),
             began: now_ms(),
-            elsewhere: Elsewhere::default(),
+            pending: PendingRenames::default(),
         }
     }
 
-    /// Deletions wait until no more join them and the guard consents; folders that are held are skipped.
-    pub(crate) async fn when(&mut self, ready: &Ready, now: i64) -> Result<(Vec<FolderId>, When), Fatal> {
+    /// When a batch of deletions may begin, and of which folders none may go. `removing`: local removals are under way.
+    pub(crate) async fn when(
+        &mut self,
+        ready: &Ready,
+        removing: bool,
+        now: UnixMs,
+    ) -> Result<(Vec<FolderId>, When), Fatal> {
         let account = Arc::clone(&self.account);
-        if ready.newest.is_none() {
+        if ready.newest.is_none() && !removing {
             self.tidy(now).await?;
         }
-        // Not for ever: where something is deleted every second, the oldest has waited long enough.
-        let rested = ready.newest.unwrap_or(now).saturating_add(DELETIONS_REST_MS);
-        let rested = rested.min(ready.oldest.unwrap_or(now).saturating_add(LONGEST_REST_MS));
-        if is_ahead(rested, now, LONGEST_REST_MS) {
-            return Ok((Vec::new(), When::At(rested)));
-        }
-        let safety = &account.config.safety;
-        let limits = guard::Limits { max_deletions: safety.max_deletions, max_share: safety.max_deletion_share };
-        let mut skip = Vec::new();
-        let (mut any, mut goes_on) = (false, false);
+        let (mut skip, mut any, mut goes_on) = (Vec::new(), false, false);
         let away = account.remote.folders_without_root();
         for folder in &account.folders {
-            // Nothing of it is committed, and its hold, if there is one, stays as it is.
-            if away.contains(&folder.id) {
-                skip.push(folder.id);
-                continue;
-            }
-            if !self.look_again(folder).await? {
-                skip.push(folder.id);
-                continue;
-            }
-            let waiting = account.store.staged_deletions(folder.id).await?;
-            if waiting == 0 {
-                continue;
-            }
-            self.open.insert(folder.id);
-            let summary = account.store.summary(folder.id).await?;
-            let undecided = summary.due + summary.claimed;
-            // A scan may be about to find where it went.
-            if folder.now().scans > 0 {
-                skip.push(folder.id);
-                continue;
-            }
-            // In this order with what is asked below: a row that was looked at in between has left its proposal.
-            let elsewhere = if account.is_full() { MayBe::No } else { self.elsewhere.may_be(&account, folder).await? };
-            goes_on |= elsewhere == MayBe::Unknown;
-            // Undecided rows may become deletions, too: the guard looks when it can see all of them. Or what went may be found elsewhere.
-            if elsewhere != MayBe::No
-                || rename_proposals::hold_deletions(&account, folder.id).await?
-                || undecided > waiting.max(MANY)
-                    && account.store.undecided_more_than(folder.id, waiting.max(MANY)).await?
-            {
-                skip.push(folder.id);
-                continue;
-            }
-            let agreed = self.agreed.entry(folder.id).or_insert(NOTHING_AGREED);
-            // As long as they are the same ones they are not counted again.
-            let mark = (
-                waiting,
-                account.store.last_staged_delete(folder.id).await?,
-                approvals::approved(&account, folder).await?,
-            );
-            let counted = self.counted.get(&folder.id).filter(|counted| counted.is_of(mark)).cloned();
-            let counted = match counted {
-                Some(counted) => counted,
-                None => {
-                    // What was agreed to is none of the guard's business any more.
-                    let approvals::Unapproved { asked, moved } =
-                        approvals::unapproved(&account, folder, &mut agreed.upto).await?;
-                    // Folders follow their files, and nobody is asked about them.
-                    let files = account.store.staged_deletes_after(folder.id, ChangeId(i64::MIN)).await?;
-                    let counted = Counted { mark, at: env::instant(), asked, files, moved, held: None };
-                    self.counted.insert(folder.id, counted.clone());
-                    counted
-                }
+            let facts = FolderFacts {
+                now,
+                newest: ready.newest,
+                oldest: ready.oldest,
+                removing,
+                remote_root_away: away.contains(&folder.id),
+                full: account.why_full(),
+                ..FolderFacts::default()
             };
-            let Counted { asked, files, moved, .. } = counted;
-            // What went on to another listing is no person's word, and does not end what was deleted before it.
-            if asked.saturating_add(moved) < files {
-                agreed.under_way = true;
-            } else if std::mem::take(&mut agreed.under_way) {
-                agreed.ended = now;
+            let consent = self.consent(folder, facts).await?;
+            if consent.lifts_hold() {
+                approvals::lift(&account, folder).await?;
             }
-            let since = if agreed.under_way { now } else { agreed.ended.max(now - RECENT_MS) };
-            let recent = account.store.deletions_since(folder.id, since).await?;
-            let consent = if asked == 0 {
-                Ok(())
-            } else {
-                let Some(empty) = is_empty(folder).await? else {
-                    skip.push(folder.id);
-                    continue;
-                };
-                let before = approvals::before(&account, folder).await?;
-                let arrived = account.store.arrived_beside_deletions(folder.id, self.began).await?;
-                // What was agreed to will be gone: it is nothing that a person keeps here.
-                let files = summary.files.saturating_sub(files.saturating_sub(asked));
-                let asked = guard::Asked { waiting: asked, recent, files, arrived, before, empty };
-                guard::check(asked, limits)
-            };
+            if let Consent::Rest(at) = consent {
+                return Ok((Vec::new(), When::At(at)));
+            }
+            let why = if let Consent::Wait(why) = consent { Some(why) } else { None };
+            folder.set(|now| now.deletions_wait = why.map(Why::text));
             match consent {
-                Err(why) => {
+                // Its end is waited for, and until then nothing is forgotten that it may yet need.
+                Consent::Wait(Why::Removal) => return Ok((Vec::new(), When::Never)),
+                Consent::Nothing => {}
+                Consent::Go => any = true,
+                Consent::Hold(why) => {
                     skip.push(folder.id);
-                    // Their token is made of all of them: that of the same ones stays.
-                    if counted.held.as_ref() != Some(&why) || folder.now().held.is_none() {
-                        approvals::hold(&account, folder, &why, now).await?;
-                        self.counted.insert(folder.id, Counted { held: Some(why), ..counted });
-                    }
+                    self.hold(folder, why, now).await?;
                 }
-                Ok(()) => {
-                    approvals::lift(&account, folder).await?;
-                    // The root itself is asked with the last look at each batch.
-                    if folder.now().root_trouble.is_some() {
-                        skip.push(folder.id);
-                    } else {
-                        any = true;
-                    }
+                Consent::Wait(why) => {
+                    skip.push(folder.id);
+                    goes_on |= why == Why::Unread;
                 }
+                Consent::Rest(_) | Consent::Need(_) => skip.push(folder.id),
             }
         }
         self.tidy(now).await?;
-        let again = if goes_on { now_ms().saturating_add(1) } else { now.saturating_add(5_000) };
+        let again = if goes_on { now_ms().saturating_add(1) } else { now.saturating_add(ASK_AGAIN_MS) };
         Ok((skip, if any { When::Now } else { When::At(again) }))
+    }
+
+    /// Whether the folder's staged deletions may go: asks for one fact after the other, as long as the answer depends on one.
+    async fn consent(&mut self, folder: &Arc<Folder>, mut facts: FolderFacts) -> Result<Consent, Fatal> {
+        let safety = &self.account.config.safety;
+        let limits = guard::Limits { max_deletions: safety.max_deletions, max_share: safety.max_deletion_share };
+        let mut files = 0;
+        loop {
+            match consent(&facts, limits) {
+                Consent::Need(need) => self.gather(folder, need, &mut facts, &mut files).await?,
+                consent => return Ok(consent),
+            }
+        }
+    }
+
+    /// Finds out about one fact. `files` is how many are in sync, once that was read.
+    async fn gather(
+        &mut self,
+        folder: &Arc<Folder>,
+        need: Need,
+        facts: &mut FolderFacts,
+        files: &mut u64,
+    ) -> Result<(), Fatal> {
+        let account = Arc::clone(&self.account);
+        let (store, id) = (&account.store, folder.id);
+        match need {
+            Need::Look => {
+                let answers = self.look_again(folder).await?;
+                let staged = store.staged_deletions(id).await?;
+                if answers && staged > 0 {
+                    self.open.insert(id);
+                }
+                facts.looked = Some(if answers { Looked::Staged(staged) } else { Looked::Silent });
+            }
+            Need::Scans => facts.scanning = Some(folder.now().scans > 0),
+            Need::Renamed => facts.renamed = Some(self.pending.ask(&account, folder).await?),
+            Need::Renames => facts.renaming = Some(rename_proposals::is_busy(&account, id).await?),
+            Need::Copies => facts.seeking_copies = Some(account.copies.is_seeking()),
+            Need::SentInstead => facts.sent_instead = Some(rename_proposals::is_sent_instead(&account, id).await?),
+            Need::Undecided => {
+                let summary = store.summary(id).await?;
+                *files = summary.files;
+                facts.undecided = Some(Undecided::Rows(summary.due + summary.claimed));
+            }
+            Need::MoreUndecidedThan(most) => {
+                facts.undecided = Some(Undecided::More(store.undecided_more_than(id, most).await?));
+            }
+            Need::Count => facts.counted = Some(self.count(folder, facts).await?),
+            Need::Standing => {
+                let agreed = self.agreed.get(&id).copied().unwrap_or(Agreed::NOTHING);
+                let recent = store.deletions_since(id, agreed.recent_since(facts.now)).await?;
+                facts.standing = Some(match is_empty(folder).await? {
+                    None => None,
+                    Some(empty) => Some(Standing {
+                        files: *files,
+                        arrived: store.arrived_beside_deletions(id, self.began).await?,
+                        recent,
+                        before: approvals::before(&account, folder).await?,
+                        empty,
+                    }),
+                });
+            }
+            Need::Root => facts.root_trouble = Some(folder.now().root_trouble.is_some()),
+        }
+        Ok(())
+    }
+
+    /// Counts a folder's staged deletions. As long as they are the same ones they are not counted again.
+    async fn count(&mut self, folder: &Arc<Folder>, facts: &FolderFacts) -> Result<Counted, Fatal> {
+        let account = Arc::clone(&self.account);
+        let (store, id) = (&account.store, folder.id);
+        let agreed = self.agreed.entry(id).or_insert(Agreed::NOTHING);
+        let staged = if let Some(Looked::Staged(staged)) = facts.looked { staged } else { 0 };
+        let mark = (staged, store.last_staged_delete(id).await?, approvals::approved(&account, folder).await?);
+        let counted = match self.counted.get(&id).filter(|kept| kept.is_of(mark)) {
+            Some(kept) => kept.counted,
+            None => {
+                let approvals::Unapproved { asked, moved } =
+                    approvals::unapproved(&account, folder, &mut agreed.upto).await?;
+                // Folders follow their files, and nobody is asked about them.
+                let files = store.staged_deletes_after(id, ChangeId(i64::MIN)).await?;
+                let counted = Counted { asked, files, moved };
+                self.counted.insert(id, Kept { mark, at: env::instant(), counted, held: None });
+                counted
+            }
+        };
+        agreed.count(counted, facts.now);
+        Ok(counted)
+    }
+
+    /// Shows them as held. Their token is made of all of them: that of the same ones stays.
+    async fn hold(&mut self, folder: &Arc<Folder>, why: guard::Held, now: UnixMs) -> Result<(), Fatal> {
+        let shown = self.counted.get(&folder.id).and_then(|kept| kept.held.as_ref());
+        if shown != Some(&why) || folder.now().held.is_none() {
+            approvals::hold(&self.account, folder, &why, now).await?;
+            if let Some(kept) = self.counted.get_mut(&folder.id) {
+                kept.held = Some(why);
+            }
+        }
+        Ok(())
     }
 
     /// Where no deletion waits (any more), none is held, and nothing is remembered of what was agreed to.
@@ -228,8 +239,8 @@ impl Deletions {
             if !self.open.contains(&folder.id) || account.store.staged_deletions(folder.id).await? > 0 {
                 continue;
             }
-            if let Some(agreed) = self.agreed.get_mut(&folder.id).filter(|agreed| agreed.under_way) {
-                (agreed.under_way, agreed.ended) = (false, now);
+            if let Some(agreed) = self.agreed.get_mut(&folder.id) {
+                agreed.end(now);
             }
             approvals::lift(&account, folder).await?;
             // In the order in which it comes to be: a comparison, rows, deletions. The other way round one could slip by.

@@ -11,11 +11,9 @@ use crate::engine::folder::answered::answered;
 use crate::engine::local_removal;
 use crate::env::now_ms;
 use crate::local::Root;
-use crate::model::{Batch, Change, ChangeId, FolderId, Local, Remote, RemoteChange, UnixMs};
-use crate::plan::delete::last_look::{Seen, Target, still_meant};
-
-/// What could not be judged, since the folder's root is away, is tried again after this long, in ms.
-const AGAIN_MS: UnixMs = 2_000;
+use crate::model::{Batch, Change, ChangeId, FolderId, Local, Remote, RemoteChange};
+use crate::plan::delete::last_look::{AGAIN_MS, Fate, Root as Standing, Seen, Target, fate, still_meant};
+use crate::plan::delete::removal;
 
 /// The batch without deletions that are no longer meant: their paths are looked at again. Of a folder whose root is not the one that was synced
 /// nothing goes. To be called right before the call, with nothing between the two that takes time.
@@ -25,16 +23,28 @@ pub(crate) async fn before_call(account: &Arc<Account>, batch: &Batch) -> Result
     for id in folders {
         let of: Vec<Change> = batch.changes.iter().filter(|change| change.folder == id).cloned().collect();
         let ids: Vec<ChangeId> = of.iter().map(|change| change.id).collect();
-        let gone = match account.folder(id).cloned() {
+        let fates = match account.folder(id).cloned() {
             None => None,
             Some(folder) => {
                 let (ours, at) = (Arc::clone(account), Arc::clone(&folder));
-                answered(&folder, move || Ok(no_longer_meant(&ours, &at, &of))).await?.flatten()
+                answered(&folder, move || Ok(fates(&ours, &at, &of, Asked::Wholly))).await?
             }
         };
-        match gone {
-            None => later.extend(ids),
-            Some(gone) => back.extend(gone),
+        // Where the disk does not answer, nothing is known.
+        let Some(fates) = fates else {
+            later.extend(ids);
+            continue;
+        };
+        for (id, fate) in fates {
+            match fate {
+                Fate::Stays => {}
+                Fate::Withdrawn => {
+                    back.insert(id);
+                }
+                Fate::Unknown => {
+                    later.insert(id);
+                }
+            }
         }
     }
     if later.is_empty() && back.is_empty() {
@@ -50,22 +60,33 @@ pub(crate) async fn before_call(account: &Arc<Account>, batch: &Batch) -> Result
     Ok((Batch { entries: changes.len(), changes, ..batch.clone() }, folders))
 }
 
-/// Of these deletions of one folder, those that are no longer meant; `None` if its root is not the one that was synced. Blocks.
-fn no_longer_meant(account: &Account, folder: &Arc<Folder>, changes: &[Change]) -> Option<BTreeSet<ChangeId>> {
-    let root = folder.root.pin();
-    let gone = changes.iter().filter(|change| !is_meant(account, folder, &root, change)).map(|change| change.id);
-    let gone = gone.collect();
-    // After looking, on the handle that was looked through.
-    folder.vouch(&root).is_ok().then_some(gone)
+/// Of these deletions of one folder, those that are no longer meant. Blocks.
+pub(crate) fn withdrawn(account: &Account, folder: &Arc<Folder>, changes: &[Change]) -> Vec<ChangeId> {
+    let fates = fates(account, folder, changes, Asked::InPassing);
+    fates.into_iter().filter(|(_, fate)| *fate == Fate::Withdrawn).map(|(id, _)| id).collect()
 }
 
-/// Of these deletions of one folder, those that are no longer meant. Of a root that is away nothing can be said: they wait as they are. Blocks.
-pub(crate) fn withdrawn(account: &Account, folder: &Arc<Folder>, changes: &[Change]) -> Vec<ChangeId> {
+/// What is asked of the folder's root.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    /// Whether it can be looked into: nothing goes yet.
+    InPassing,
+    /// Whether it is the one that was synced.
+    Wholly,
+}
+
+/// What becomes of each of these deletions of one folder. Blocks.
+fn fates(account: &Account, folder: &Arc<Folder>, changes: &[Change], asked: Asked) -> Vec<(ChangeId, Fate)> {
     let root = folder.root.pin();
-    if !root.is_open() {
-        return Vec::new();
+    if asked == Asked::InPassing && !root.is_open() {
+        return changes.iter().map(|change| (change.id, fate(false, Standing::Away))).collect();
     }
-    changes.iter().filter(|change| !is_meant(account, folder, &root, change)).map(|change| change.id).collect()
+    let meant: Vec<(ChangeId, bool)> =
+        changes.iter().map(|change| (change.id, is_meant(account, folder, &root, change))).collect();
+    // After looking, on the handle that was looked through.
+    let is_away = asked == Asked::Wholly && folder.vouch(&root).is_err();
+    let standing = if is_away { Standing::Away } else { Standing::Synced };
+    meant.into_iter().map(|(id, meant)| (id, fate(meant, standing))).collect()
 }
 
 fn is_meant(account: &Account, folder: &Arc<Folder>, root: &Root, change: &Change) -> bool {
@@ -73,7 +94,8 @@ fn is_meant(account: &Account, folder: &Arc<Folder>, root: &Root, change: &Chang
     let target = match &change.what {
         // Whether it may go is asked when it goes.
         RemoteChange::Trash { rev, .. } => {
-            return matches!(local_removal::still_gone(account, id, path, rev.is_none()), Ok(None | Some(true)));
+            let view = account.remote.view_blocking(account, id, path);
+            return removal::is_meant(local_removal::target(rev.as_deref()), view.as_ref().map(|view| &view.remote));
         }
         RemoteChange::Delete { rev, .. } => Target::File { rev },
         RemoteChange::DeleteFolder { .. } => Target::Folder,

@@ -17,6 +17,7 @@ use crate::env;
 use crate::env::Instant;
 use crate::env::now_ms;
 use crate::model::{FolderId, JobId, Local, UnixMs};
+use crate::plan::delete::consent::Renamed;
 use crate::store::{StoreError, Unlooked};
 
 /// Rows read at once.
@@ -28,20 +29,9 @@ const REMEMBERED: usize = 100_000;
 /// What a whole round has found is believed for so long.
 const BELIEVED: Duration = Duration::from_secs(5);
 
-/// Whether a deletion has to wait for a row that may be where the file went.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum MayBe {
-    /// No such row waits.
-    No,
-    /// One waits, and is looked at next.
-    Yes,
-    /// Not all rows are read yet: it goes on with the next step.
-    Unknown,
-}
-
 /// What one account's committer has seen of such rows.
 #[derive(Debug, Default)]
-pub(crate) struct Elsewhere(BTreeMap<FolderId, Round>);
+pub(crate) struct PendingRenames(BTreeMap<FolderId, Round>);
 
 /// One folder's rows, read from the first to the last in as many steps as that takes.
 #[derive(Debug)]
@@ -79,7 +69,7 @@ impl Round {
     }
 
     /// A page was read. Gives what is known of the deletions up to `newest` if it was the last one.
-    fn read(&mut self, last: Option<JobId>, moved: bool, newest: UnixMs) -> Option<MayBe> {
+    fn read(&mut self, last: Option<JobId>, moved: bool, newest: UnixMs) -> Option<Renamed> {
         self.moved |= moved;
         if let Some(last) = last {
             self.after = last;
@@ -90,25 +80,25 @@ impl Round {
         self.clean = (!moved).then(|| (env::instant(), self.upto));
         // A page that was read before a deletion says nothing of that one: its row may have been where the file is now.
         Some(if moved {
-            MayBe::Yes
+            Renamed::Perhaps
         } else if newest > self.upto {
-            MayBe::Unknown
+            Renamed::Unread
         } else {
-            MayBe::No
+            Renamed::No
         })
     }
 }
 
-impl Elsewhere {
+impl PendingRenames {
     /// Whether a row waits that may be where one of the folder's staged deletions went.
-    pub(crate) async fn may_be(&mut self, account: &Arc<Account>, folder: &Arc<Folder>) -> Result<MayBe, Fatal> {
+    pub(crate) async fn ask(&mut self, account: &Arc<Account>, folder: &Arc<Folder>) -> Result<Renamed, Fatal> {
         let Some(newest) = account.store.newest_deletion(folder.id).await? else {
             self.0.remove(&folder.id);
-            return Ok(MayBe::No);
+            return Ok(Renamed::No);
         };
         let round = self.0.entry(folder.id).or_default();
         if round.is_clean(newest) {
-            return Ok(MayBe::No);
+            return Ok(Renamed::No);
         }
         for _ in 0..PAGES {
             let (page, last) =
@@ -121,7 +111,7 @@ impl Elsewhere {
                 known.collect::<Result<Vec<_>, StoreError>>()
             });
             // Where the disk does not answer nothing is known to be gone.
-            let Some(looked) = looked.await? else { return Ok(MayBe::Yes) };
+            let Some(looked) = looked.await? else { return Ok(Renamed::Perhaps) };
             let mut moved = Vec::new();
             for (elsewhere, row) in looked {
                 if elsewhere {
@@ -141,7 +131,7 @@ impl Elsewhere {
                 return Ok(known);
             }
         }
-        Ok(MayBe::Unknown)
+        Ok(Renamed::Unread)
     }
 }
 
@@ -173,17 +163,17 @@ mod tests {
         assert_eq!(round.after, JobId(1000));
         // A row that was found in any of its steps counts to its end.
         assert_eq!(round.read(Some(JobId(2000)), true, 7), None);
-        assert_eq!(round.read(None, false, 7), Some(MayBe::Yes));
+        assert_eq!(round.read(None, false, 7), Some(Renamed::Perhaps));
         assert!(!round.is_clean(7) && round.after == JobId(i64::MIN), "the next round begins anew");
         assert_eq!(round.goes_up_to(7), 7);
-        assert_eq!(round.read(None, false, 7), Some(MayBe::No));
+        assert_eq!(round.read(None, false, 7), Some(Renamed::No));
         // Of a deletion that was staged after it a round says nothing.
         assert!(round.is_clean(7) && !round.is_clean(8));
         // Nor of one that was staged while it was under way.
         assert_eq!(round.goes_up_to(8), 8);
         assert_eq!(round.read(Some(JobId(1000)), false, 8), None);
         assert_eq!(round.goes_up_to(9), 8);
-        assert_eq!(round.read(None, false, 9), Some(MayBe::Unknown));
+        assert_eq!(round.read(None, false, 9), Some(Renamed::Unread));
         assert!(round.is_clean(8) && !round.is_clean(9));
         assert_eq!(round.goes_up_to(9), 9);
     }

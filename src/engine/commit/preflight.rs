@@ -1,12 +1,6 @@
-//! A last look into the folders that are about to be deleted in Dropbox.
-//!
-//! A folder goes in one entry with all that is in it, and no revision protects what another device has put there a moment ago: the cache may not
-//! have heard of it. So each folder of a batch is listed just before the call, and whatever is in it that nobody decided to delete takes it out of
-//! the batch. Files go by themselves before their folder, each at its revision, so that any file is a stranger here. What can come between this
-//! look and the deletion are the milliseconds that the API leaves.
-//!
-//! Only the topmost folders are listed and sent. Those below them go along and are settled with them (`store::batches`), so that a tree of many
-//! folders costs one listing.
+//! Lists the folders that are about to be deleted in Dropbox, just before the call, and takes those out of the batch that hold anything else than what was
+//! decided to go. What can come between this look and the deletion are the milliseconds that the API leaves. The rules are in
+//! [`plan::delete::preflight`](crate::plan::delete::preflight).
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher as _, RandomState};
@@ -22,37 +16,15 @@ use crate::engine::folder::Folder;
 use crate::engine::folder::answered::answered;
 use crate::env;
 use crate::env::now_ms;
-use crate::model::listing::{Entry, Page, Question, What};
-use crate::model::{Batch, Change, ChangeId, Failure, Outcome, RelPath, RemoteChange, RemotePath, UnixMs};
+use crate::model::listing::{Entry, Page, Question};
+use crate::model::{Batch, Change, ChangeId, Failure, Outcome, RelPath, RemoteChange, RemotePath};
 use crate::plan::commit::batch::topmost;
+use crate::plan::delete::preflight::{Fate, Found, PATIENCE_MS, Place, Turn, fate, turn, unexpected, unseen};
 use crate::plan::listing::key_of;
 use crate::store::StoreError;
 
-/// Folders that are listed for one batch: the first of them should not wait long for its deletion. The others follow in the next.
-const MOST: usize = 64;
 /// Listings under way at once.
 const AT_ONCE: usize = 8;
-/// A folder that could not be listed is tried again after this long, in ms.
-const AGAIN_MS: UnixMs = 2_000;
-
-/// One that goes with a folder of another batch is taken up again after this long, in ms.
-const SOON_MS: UnixMs = 300;
-/// What lies below one that Dropbox does not find any more waits this long for the listing, which then takes it back, in ms.
-const LISTED_MS: UnixMs = 10_000;
-/// It waits at most this long for a folder above it that is yet to be staged, in ms.
-const PATIENCE_MS: UnixMs = 20_000;
-
-/// What a folder was found to hold.
-enum Found {
-    /// Nothing but what was decided to go, and all of it was seen.
-    Ours,
-    /// Something else, or something that cannot be seen: why it stays.
-    Kept(Failure),
-    /// Dropbox does not find the folder.
-    Gone,
-    /// It could not be listed.
-    Failed,
-}
 
 /// The batch without folders that hold anything else than what was decided to go. Those are looked at again; what could not be looked into waits,
 /// and so does what goes with a folder above it.
@@ -64,16 +36,21 @@ pub(crate) async fn without(account: &Arc<Account>, batch: &Batch) -> Result<Bat
     let now = now_ms();
     let (mut later, mut strange) = (Vec::new(), Vec::new());
     let keys: Vec<String> = folders.iter().map(|change| key_of(change.what.place().as_str())).collect();
-    let mut asked = refused;
-    for (i, (change, top)) in folders.iter().zip(topmost(&keys)).enumerate() {
-        if top != i {
-            later.push((change.id, now));
-        } else if account.store.goes_with_one_above(change.folder, &change.path, PATIENCE_MS, now).await? {
-            later.push((change.id, now + SOON_MS));
-        } else if asked.len() >= MOST {
-            later.push((change.id, now));
-        } else {
-            asked.push(*change);
+    let mut asked = Vec::new();
+    let places = refused.into_iter().map(|change| (change, Some(Place::Refused)));
+    let below = folders.iter().zip(topmost(&keys)).enumerate();
+    let places = places.chain(below.map(|(i, (change, top))| (*change, (top != i).then_some(Place::BelowAnother))));
+    for (change, place) in places {
+        let place = match place {
+            Some(place) => place,
+            None if account.store.goes_with_one_above(change.folder, &change.path, PATIENCE_MS, now).await? => {
+                Place::GoesWithOneAbove
+            }
+            None => Place::Topmost,
+        };
+        match turn(place, asked.len()) {
+            Turn::List => asked.push(change),
+            Turn::Later(after) => later.push((change.id, now + after)),
         }
     }
     for some in asked.chunks(AT_ONCE) {
@@ -82,15 +59,15 @@ pub(crate) async fn without(account: &Arc<Account>, batch: &Batch) -> Result<Bat
             looks.push_back(look(account, change));
         }
         for change in some {
-            match looks.next().await.unwrap_or(Ok(Found::Failed))? {
-                Found::Ours => {}
-                Found::Kept(failure) => strange.push((change.id, Some(failure))),
-                // Nobody has seen what is in it: it is looked at again with what the listing says by then, and no call is made for it.
-                Found::Gone => {
-                    strange.push((change.id, Some(not_found())));
-                    account.store.rest_below(change.folder, &change.path, now + LISTED_MS).await?;
+            match fate(looks.next().await.unwrap_or(Ok(Found::Failed))?) {
+                Fate::Goes => {}
+                Fate::Stays(failure, below) => {
+                    strange.push((change.id, Some(failure)));
+                    if let Some(after) = below {
+                        account.store.rest_below(change.folder, &change.path, now + after).await?;
+                    }
                 }
-                Found::Failed => later.push((change.id, now + AGAIN_MS)),
+                Fate::Later(after) => later.push((change.id, now + after)),
             }
         }
     }
@@ -140,7 +117,7 @@ async fn look(account: &Arc<Account>, change: &Change) -> Result<Found, Fatal> {
         let (more, cursor) = (page.has_more, page.cursor.clone());
         let (ours, of) = (Arc::clone(&known), Arc::clone(folder));
         // What is left out here is known from files of patterns.
-        match answered(folder, move || Ok(ours.stranger(&of, &page))).await? {
+        match answered(folder, move || Ok(ours.unexpected(&of, &page))).await? {
             Some(None) => {}
             Some(Some(failure)) => return Ok(Found::Kept(failure)),
             None => return Ok(Found::Failed),
@@ -186,31 +163,14 @@ impl Known {
         .await
     }
 
-    /// Why the folder stays: something that nobody decided to delete, or that cannot be seen.
-    fn stranger(&self, folder: &Folder, page: &Page) -> Option<Failure> {
-        if let Some(refused) = page.refused.first() {
-            return Some(stranger(&refused.text));
-        }
-        if page.unmounted > 0 || !page.unknown.is_empty() {
-            return Some(stranger("something of an unknown kind"));
-        }
-        let hidden = |entry: &&Entry| matches!(&entry.what, What::Folder(facts) if facts.marks.unseen);
-        if let Some(entry) = page.entries.iter().find(hidden) {
-            return Some(unseen(&entry.name));
-        }
-        let strange = |entry: &&Entry| match entry.what {
-            What::File(_) => true,
-            What::Folder(_) => {
-                let key = entry.key.as_str();
-                key != self.top && !self.keys.contains(&self.by.hash_one(key)) && !is_ignored(folder, entry)
-            }
-            What::Deleted => false,
-        };
-        page.entries.iter().find(strange).map(|entry| stranger(&entry.name))
+    /// Why the folder stays for what this page shows.
+    fn unexpected(&self, folder: &Folder, page: &Page) -> Option<Failure> {
+        let is_known = |key: &str| key == self.top || self.keys.contains(&self.by.hash_one(key));
+        unexpected(page, is_known, |entry| is_ignored(folder, entry))
     }
 }
 
-/// An empty folder that is left out here has nothing that could be lost.
+/// Whether a folder is left out here.
 fn is_ignored(folder: &Folder, entry: &Entry) -> bool {
     let above = folder.remote.as_str().split('/').filter(|name| !name.is_empty()).count();
     let names: Vec<&str> = entry.key.as_str().split('/').filter(|name| !name.is_empty()).skip(above).collect();
@@ -221,34 +181,4 @@ fn is_ignored(folder: &Folder, entry: &Entry) -> bool {
 
 fn last(place: &RemotePath) -> &str {
     place.as_str().rsplit('/').next().unwrap_or_default()
-}
-
-/// The failure of a folder in which something was found.
-fn stranger(name: &str) -> Failure {
-    Failure::look(
-        "dir_kept",
-        format!(
-            "it was deleted here, but its folder in Dropbox holds something that is not here (`{name}`), so it stays: it came from elsewhere a moment \
-             ago, or is left out by `[listing]`; delete the folder in Dropbox if that is to go, or make the directory again"
-        ),
-    )
-}
-
-/// The failure of a folder of which not everything can be seen.
-fn unseen(name: &str) -> Failure {
-    Failure::look(
-        "dir_kept",
-        format!(
-            "it was deleted here, but its folder in Dropbox stays, since this account may not look into `{name}`, and what may not be seen is not \
-             deleted: ask its owner for access, or delete the folder in Dropbox"
-        ),
-    )
-}
-
-/// The failure of a folder that the listing shows and Dropbox does not find.
-fn not_found() -> Failure {
-    Failure::look(
-        "dir_kept",
-        "it was deleted here, and Dropbox does not find its folder although the listing shows it: the listing is waited for",
-    )
 }

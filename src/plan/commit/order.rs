@@ -30,15 +30,13 @@ pub enum Asks {
     Deletions,
 }
 
-/// What decides about a kind of which `entries` may be committed now. While local removals are under way (`removing`) no deletion begins on either
-/// side: the guard counts what waits and what was done recently, and they are neither.
-pub const fn asks(kind: BatchKind, entries: u64, removing: bool) -> Asks {
+/// What decides about a kind of which `entries` may be committed now.
+pub const fn asks(kind: BatchKind, entries: u64) -> Asks {
     match kind {
         BatchKind::Upload => Asks::Uploads,
         BatchKind::Folder | BatchKind::Move if entries > 0 => Asks::Nothing,
         BatchKind::Copy if entries > 0 => Asks::Copies,
         BatchKind::Folder | BatchKind::Move | BatchKind::Copy => Asks::Never,
-        BatchKind::Delete | BatchKind::Trash if removing => Asks::Never,
         // Also where none may go yet: what is held is weighed again, and what is over is forgotten.
         BatchKind::Delete | BatchKind::Trash => Asks::Deletions,
     }
@@ -92,31 +90,24 @@ pub fn tried(kind: BatchKind, copies_wait: bool) -> &'static [BatchKind] {
 mod tests {
     use super::*;
 
-    const ALL: [BatchKind; 6] = [
-        BatchKind::Upload,
-        BatchKind::Delete,
-        BatchKind::Folder,
-        BatchKind::Trash,
-        BatchKind::Move,
-        BatchKind::Copy,
-    ];
+    const ALL: [BatchKind; 6] =
+        [BatchKind::Upload, BatchKind::Delete, BatchKind::Folder, BatchKind::Trash, BatchKind::Move, BatchKind::Copy];
 
     #[test]
     fn moves_come_first_and_each_kind_is_asked_its_own_question() {
         let mut order = ALL;
         order.sort_by_key(|kind| rank(*kind));
         assert!(matches!(order, [BatchKind::Move, BatchKind::Copy, ..]));
-        for (kind, none, some, removing) in [
-            (BatchKind::Upload, Asks::Uploads, Asks::Uploads, Asks::Uploads),
-            (BatchKind::Delete, Asks::Deletions, Asks::Deletions, Asks::Never),
-            (BatchKind::Folder, Asks::Never, Asks::Nothing, Asks::Nothing),
-            (BatchKind::Trash, Asks::Deletions, Asks::Deletions, Asks::Never),
-            (BatchKind::Move, Asks::Never, Asks::Nothing, Asks::Nothing),
-            (BatchKind::Copy, Asks::Never, Asks::Copies, Asks::Copies),
+        for (kind, none, some) in [
+            (BatchKind::Upload, Asks::Uploads, Asks::Uploads),
+            (BatchKind::Delete, Asks::Deletions, Asks::Deletions),
+            (BatchKind::Folder, Asks::Never, Asks::Nothing),
+            (BatchKind::Trash, Asks::Deletions, Asks::Deletions),
+            (BatchKind::Move, Asks::Never, Asks::Nothing),
+            (BatchKind::Copy, Asks::Never, Asks::Copies),
         ] {
-            assert_eq!(asks(kind, 0, false), none, "{kind:?}");
-            assert_eq!(asks(kind, 1, false), some, "{kind:?}");
-            assert_eq!(asks(kind, 1, true), removing, "{kind:?}");
+            assert_eq!(asks(kind, 0), none, "{kind:?}");
+            assert_eq!(asks(kind, 1), some, "{kind:?}");
         }
     }
 

@@ -11,10 +11,8 @@ pub const AGAIN_MS: UnixMs = 2_000;
 /// The folder's root on the disk, asked after the paths below it were looked at, on the handle that they were looked at through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Root {
-    /// It is the one that was synced.
+    /// It is the one that was synced. As long as deletions only wait, it is enough that it can be looked into.
     Synced,
-    /// It can be looked into, and more was not asked, since nothing goes yet.
-    Open,
     /// It is away or another one: of its paths nothing can be said.
     Away,
 }
@@ -34,8 +32,8 @@ pub enum Fate {
 pub fn fate(meant: bool, root: Root) -> Fate {
     match (root, meant) {
         (Root::Away, _) => Fate::Unknown,
-        (Root::Synced | Root::Open, true) => Fate::Stays,
-        (Root::Synced | Root::Open, false) => Fate::Withdrawn,
+        (Root::Synced, true) => Fate::Stays,
+        (Root::Synced, false) => Fate::Withdrawn,
     }
 }
 
@@ -104,8 +102,6 @@ mod tests {
         for (root, meant, expected) in [
             (Root::Synced, true, Fate::Stays),
             (Root::Synced, false, Fate::Withdrawn),
-            (Root::Open, true, Fate::Stays),
-            (Root::Open, false, Fate::Withdrawn),
             (Root::Away, true, Fate::Unknown),
             (Root::Away, false, Fate::Unknown),
         ] {

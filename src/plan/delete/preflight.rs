@@ -14,7 +14,7 @@ const AGAIN_MS: UnixMs = 2_000;
 /// One that goes with a folder of another batch is taken up again after this long, in ms.
 const SOON_MS: UnixMs = 300;
 /// What lies below one that Dropbox does not find any more waits this long for the listing, which then takes it back, in ms.
-pub const LISTED_MS: UnixMs = 10_000;
+const LISTED_MS: UnixMs = 10_000;
 /// A folder waits at most this long for one above it that is yet to be staged, in ms.
 pub const PATIENCE_MS: UnixMs = 20_000;
 

@@ -30,6 +30,11 @@ pub fn still_gone(target: Target, remote: &Remote) -> Option<bool> {
     }
 }
 
+/// Whether a removal is still meant while it waits: whether it may go is asked when it goes. An answer that could not be had is an `Err`, and refuses.
+pub fn is_meant<E>(target: Target, remote: Result<&Remote, E>) -> bool {
+    remote.is_ok_and(|remote| still_gone(target, remote) != Some(false))
+}
+
 /// What is known right before the removal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Facts<'a> {
@@ -91,10 +96,10 @@ pub fn outcome(tried: Tried, now: UnixMs) -> Outcome {
     }
 }
 
-/// The outcome of a change whose path went, if that path holds something else by now (a directory in a file's place, say): if it were settled, its row
-/// would be gone, and what is there would never be looked at. `remote` is the listing's word after a removal here only: after a deletion in Dropbox the
+/// Whether a path that went holds something else by now (a directory in a file's place, say): if it were settled, its row would be gone, and what is
+/// there would never be looked at. `remote` is the listing's word after a removal here only: after a deletion in Dropbox the
 /// listing may still show what went.
-pub fn replaced(here: &Local, remote: Option<&Remote>) -> bool {
+pub fn is_replaced(here: &Local, remote: Option<&Remote>) -> bool {
     *here != Local::Absent || matches!(remote, Some(Remote::File { .. } | Remote::Folder))
 }
 
@@ -126,6 +131,8 @@ mod tests {
                 (file(), Some(target == Target::Dir)),
             ] {
                 assert_eq!(still_gone(target, &remote), gone);
+                assert_eq!(is_meant::<()>(target, Ok(&remote)), gone != Some(false));
+                assert!(!is_meant(target, Err(())));
                 for root in [Ok(()), Err(trouble())] {
                     for synced in [true, false] {
                         let facts = Facts { target, remote: &remote, root: root.clone(), synced };
@@ -160,12 +167,12 @@ mod tests {
 
     #[test]
     fn what_stands_where_something_went_is_looked_at() {
-        assert!(!replaced(&Local::Absent, None));
-        assert!(!replaced(&Local::Absent, Some(&Remote::Absent)));
-        assert!(!replaced(&Local::Absent, Some(&Remote::Unlisted)));
-        assert!(replaced(&Local::Absent, Some(&file())) && replaced(&Local::Absent, Some(&Remote::Folder)));
+        assert!(!is_replaced(&Local::Absent, None));
+        assert!(!is_replaced(&Local::Absent, Some(&Remote::Absent)));
+        assert!(!is_replaced(&Local::Absent, Some(&Remote::Unlisted)));
+        assert!(is_replaced(&Local::Absent, Some(&file())) && is_replaced(&Local::Absent, Some(&Remote::Folder)));
         for here in [Local::Dir, Local::Other("a symlink"), Local::Unknown(Failure::retry("io_error", "x"))] {
-            assert!(replaced(&here, None), "what cannot be seen is looked at, too: {here:?}");
+            assert!(is_replaced(&here, None), "what cannot be seen is looked at, too: {here:?}");
         }
     }
 }

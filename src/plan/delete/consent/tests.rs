@@ -20,13 +20,7 @@ fn free() -> FolderFacts {
         sent_instead: Some(false),
         undecided: Some(Undecided::Rows(FEW)),
         counted: Some(Counted { asked: 10, files: 10, moved: 0 }),
-        standing: Some(Some(Standing {
-            files: 100,
-            arrived: 0,
-            recent: 0,
-            before: Before::Nothing,
-            empty: false,
-        })),
+        standing: Some(Some(Standing { files: 100, arrived: 0, recent: 0, before: Before::Nothing, empty: false })),
         root_trouble: Some(false),
     }
 }
@@ -157,11 +151,9 @@ fn the_oldest_rests_no_longer_than_a_while_whatever_joins() {
 /// What is full has to be emptied, and what cannot be sent is not waited for.
 #[test]
 fn r3_a_full_account_waits_for_nothing_that_is_to_be_sent() {
-    for (full, renamed, copies, sent) in [
-        (Full::No, true, true, true),
-        (Full::Calls, false, true, false),
-        (Full::Room, false, false, false),
-    ] {
+    for (full, renamed, copies, sent) in
+        [(Full::No, true, true, true), (Full::Calls, false, true, false), (Full::Room, false, false, false)]
+    {
         let wait = |waits: bool, why| if waits { Consent::Wait(why) } else { Consent::Go };
         let facts = FolderFacts { full, ..free() };
         for (answer, why) in [(Renamed::Perhaps, Why::PerhapsRenamed), (Renamed::Unread, Why::Unread)] {
@@ -197,11 +189,8 @@ fn undecided_rows_count_from_as_many_as_there_are_deletions() {
 fn what_was_agreed_to_is_not_weighed() {
     let with = |asked, files, in_sync, empty| {
         let standing = Standing { files: in_sync, arrived: 0, recent: 0, before: Before::Nothing, empty };
-        let facts = FolderFacts {
-            counted: Some(Counted { asked, files, moved: 0 }),
-            standing: Some(Some(standing)),
-            ..free()
-        };
+        let facts =
+            FolderFacts { counted: Some(Counted { asked, files, moved: 0 }), standing: Some(Some(standing)), ..free() };
         consent(&facts, LIMITS)
     };
     assert_eq!(with(0, 5_000, 5_000, true), Consent::Go);
