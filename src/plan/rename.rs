@@ -5,3 +5,4 @@ pub mod dedup_copy;
 pub mod detect;
 pub mod elsewhere;
 pub mod reply;
+pub mod verify;

@@ -26,11 +26,11 @@ use crate::env::until;
 use crate::env::{ms, now_ms};
 use crate::model::{Batch, BatchKind, Change, ChangeId, Closed, Failure, FolderId, Outcome};
 use crate::plan::commit::batch::{Limits, Waiting, When, when};
-use crate::plan::commit::budget::Commits;
 use crate::plan::commit::fallback::Fallback;
 use crate::plan::commit::job::Said;
+use crate::plan::commit::order;
+use crate::plan::commit::order::{Asks, Uploads};
 use crate::plan::commit::pace::Pace;
-use crate::plan::time::wait::is_ahead;
 use crate::store::Ready;
 use beside::Beside;
 use tokio::sync::watch;
@@ -108,42 +108,37 @@ impl Task for Committer {
         // What was staged before its remote folder went stays staged.
         let away = account.remote.folders_without_root();
         let mut waiting = account.store.ready(now_ms(), &away).await?;
-        // Nothing else is decided in a folder before its moves are settled.
-        waiting.sort_by_key(|ready| !matches!(ready.kind, BatchKind::Move | BatchKind::Copy));
+        waiting.sort_by_key(|ready| order::rank(ready.kind));
+        let copies_wait = waiting.iter().any(|ready| ready.kind == BatchKind::Copy && ready.entries > 0);
         let mut next: Option<i64> = proposed.then(|| now + LOOK_AGAIN_MS);
         for ready in &waiting {
             next = [next, ready.next_not_before].into_iter().flatten().min();
-            if ready.kind == BatchKind::Upload && ready.entries > 0 {
-                match call_budget::may_commit(&account).await? {
-                    Commits::All => {}
-                    Commits::Nothing => continue,
-                    Commits::Empty => match account.store.begin_empty_batch(self.pace.entries, &away, now).await? {
-                        Some(batch) => return self.finish(batch, false).await.map(|()| Step::Worked),
-                        None => continue,
-                    },
+            let (mut skip, at) = match order::asks(ready.kind, ready.entries) {
+                Asks::Never => (Vec::new(), When::Never),
+                Asks::Nothing => (Vec::new(), When::Now),
+                Asks::Uploads => {
+                    let budget = if ready.entries > 0 { Some(call_budget::may_commit(&account).await?) } else { None };
+                    match order::uploads(budget) {
+                        Uploads::Ask => (Vec::new(), self.uploads_when(ready, now).await?),
+                        Uploads::None => continue,
+                        Uploads::OnlyEmpty => {
+                            match account.store.begin_empty_batch(self.pace.entries, &away, now).await? {
+                                Some(batch) => return self.finish(batch, false).await.map(|()| Step::Worked),
+                                None => continue,
+                            }
+                        }
+                    }
                 }
-            }
-            let (mut skip, at) = match ready.kind {
-                BatchKind::Upload => (Vec::new(), self.uploads_when(ready, now).await?),
-                BatchKind::Folder if ready.entries > 0 => (Vec::new(), When::Now),
-                BatchKind::Folder => (Vec::new(), When::Never),
-                BatchKind::Move if ready.entries > 0 => (Vec::new(), When::Now),
-                BatchKind::Copy if ready.entries > 0 => {
-                    (Vec::new(), dedup_copy::when_copied(&account, ready, self.pace.entries, now).await?)
-                }
-                BatchKind::Move | BatchKind::Copy => (Vec::new(), When::Never),
-                BatchKind::Delete | BatchKind::Trash => self.deletions.when(ready, removing, now).await?,
+                Asks::Copies => (Vec::new(), dedup_copy::when_copied(&account, ready, self.pace.entries, now).await?),
+                Asks::Deletions => self.deletions.when(ready, removing, now).await?,
             };
             skip.extend(away.iter().copied());
-            match at {
+            match order::paced(ready.kind, at, self.not_before, self.pace.gap_ms, now) {
                 When::Never => {}
                 When::At(at) => next = Some(next.map_or(at, |n| n.min(at))),
-                When::Now if ready.kind != BatchKind::Trash && is_ahead(self.not_before, now, self.pace.gap_ms) => {
-                    next = Some(next.map_or(self.not_before, |n| n.min(self.not_before)));
-                }
                 When::Now => {
                     let limit = self.pace.entries;
-                    for kind in dedup_copy::before(ready.kind, &waiting) {
+                    for &kind in order::tried(ready.kind, copies_wait) {
                         let skip = if matches!(kind, BatchKind::Move | BatchKind::Copy) {
                             self.mover.look_again().await?;
                             away.as_slice()

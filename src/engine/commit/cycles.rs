@@ -7,6 +7,7 @@ use crate::local::Root;
 use crate::model::{Local, RelPath};
 use crate::plan::rename::cycles::Step;
 use crate::plan::rename::detect::{How, same_file};
+use crate::plan::rename::verify;
 use crate::store::StoreError;
 
 /// So many files of a directory are asked for where the rest of it has gone.
@@ -34,7 +35,7 @@ pub(crate) fn seems_moved(
         let at = path.moved(from, to);
         at.is_some_and(|at| matches!(root.observe(&at), Local::File(now) if same_file(base, &now)))
     };
-    Ok(some.iter().filter(|one| is_there(one)).count() * 2 > some.len())
+    Ok(verify::seems_moved(some.iter().filter(|one| is_there(one)).count(), some.len()))
 }
 
 /// Proposals, each with those that make room for it where base knows something at its new place: what has become of that. Of very many some are left

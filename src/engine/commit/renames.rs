@@ -18,17 +18,13 @@ use crate::model::{
     Base, Batch, Change, ChangeId, Due, FolderId, Local, Outcome, RelPath, Relocation, Remote, RemoteChange, RemotePath,
 };
 use crate::plan::rename::cycles::{Together, searches, together};
-use crate::plan::rename::detect::{Below, How, MOST, Old, Spelling, by_way, candidate, same_file, spelling};
+use crate::plan::rename::detect::{Below, How, MOST, Spelling, by_way, same_file, spelling};
+use crate::plan::rename::verify;
+use crate::plan::rename::verify::{
+    Staged, Stop, dir_there, file_there, is_free, is_given_up, is_new, is_still_so, may_be_told, may_stage,
+};
 use crate::store::{Looked, Planned, RowBelow, StoreError};
 
-/// Proposals wait this long for company: a worker looks at many rows at once.
-const GATHER: Duration = Duration::from_millis(50);
-/// A scan that still runs is waited for so long: the rows that it makes below a renamed directory then go with the move.
-const SCANNING: Duration = MOMENTS;
-/// A proposal that could not be looked at, or has others at work in its paths, for this long is none.
-const LONGEST: Duration = Duration::from_secs(30);
-/// What was at a new place may be told of elsewhere for so long, and longer while a scan runs.
-const TOLD: Duration = Duration::from_secs(1);
 /// Files of base that are read at once.
 const PAGE: usize = 1_000;
 
@@ -43,15 +39,8 @@ struct Seen {
     others: Vec<RelPath>,
 }
 
-/// What a look at a proposal gave.
-enum Verdict {
-    /// It is so.
-    Go(Box<Planned>, Seen),
-    /// It is not, or cannot be done.
-    No,
-    /// It cannot be said yet.
-    Later,
-}
+/// What a look at a proposal gave: what is to be staged, or why nothing is.
+type Verdict = Result<(Box<Planned>, Seen), Stop>;
 
 /// The committer's part.
 pub(crate) struct Mover {
@@ -84,15 +73,15 @@ impl Mover {
             if mine.is_empty() {
                 continue;
             }
-            let ages = || mine.iter().map(|(_, proposal)| proposal.since.elapsed());
-            let fresh = ages().all(|age| age < SCANNING);
-            let gathers = ages().any(|age| age < GATHER) && ages().all(|age| age < GATHER * 10);
-            if gathers
-                || moving.contains(&folder.id)
-                || folder.now().root_trouble.is_some()
-                || account.remote.folders_without_root().contains(&folder.id)
-                || folder.now().scans > 0 && fresh
-            {
+            let ages: Vec<Duration> = mine.iter().map(|(_, proposal)| proposal.since.elapsed()).collect();
+            let now = folder.now();
+            let stands = verify::Folder {
+                moving: moving.contains(&folder.id),
+                root_trouble: now.root_trouble.is_some(),
+                remote_root_away: account.remote.folders_without_root().contains(&folder.id),
+                scanning: now.scans > 0,
+            };
+            if !may_stage(&ages, stands, MOMENTS) {
                 waits = true;
                 continue;
             }
@@ -141,7 +130,7 @@ impl Mover {
             if free {
                 free_plans.push(plan);
                 free_seen.push((members, seen));
-            } else if members.iter().any(|(_, proposal)| proposal.since.elapsed() >= LONGEST) {
+            } else if members.iter().any(|(_, proposal)| is_given_up(proposal.since.elapsed())) {
                 for (to, proposal) in members {
                     refuse(&account, folder.id, &proposal.from, to);
                     account.moves.done(folder.id, to);
@@ -179,9 +168,9 @@ impl Mover {
         for (to, proposal) in group.iter().copied() {
             let leaves = group.iter().any(|(_, other)| other.from == *to);
             let comes = group.iter().any(|(other, _)| *other == proposal.from);
-            let may_come = folder.now().scans > 0 || proposal.since.elapsed() < TOLD;
+            let may_come = may_be_told(folder.now().scans > 0, proposal.since.elapsed());
             match self.look(folder, to, proposal, Mates { leaves, comes, may_come }).await? {
-                Verdict::Go(mut planned, seen) => {
+                Ok((mut planned, seen)) => {
                     if circle && plans.is_empty() && planned.relocation.via.is_none() {
                         let via = by_way(&planned.relocation.to, now_ms());
                         so &= via.is_ok();
@@ -190,8 +179,8 @@ impl Mover {
                     plans.push(*planned);
                     all_seen.push(seen);
                 }
-                Verdict::Later if proposal.since.elapsed() < LONGEST => later = true,
-                Verdict::No | Verdict::Later => {
+                Err(Stop::Later) if !is_given_up(proposal.since.elapsed()) => later = true,
+                Err(Stop::No | Stop::Later) => {
                     tracing::debug!(from = %proposal.from, %to, "no move");
                     refuse(&self.account, folder.id, &proposal.from, to);
                     so = false;
@@ -218,7 +207,7 @@ impl Mover {
         blocking(move || {
             // Keys that nobody could guess are known for the old places only.
             if account.store.has_odd_keys_blocking(folder.id, &proposal.from)? {
-                return Ok(Verdict::No);
+                return Ok(Err(Stop::No));
             }
             let root = folder.root.pin();
             let look = Look { account: &account, folder: &folder, root, to: &to, from: &proposal.from, mates };
@@ -265,17 +254,12 @@ fn still_so(account: &Account, change: &Change) -> Result<bool, StoreError> {
     let Some(folder) = account.folder(change.folder) else { return Ok(false) };
     let root = folder.root.pin();
     let now = root.observe(&change.path);
-    let so = match (&relocation.base, now) {
-        (Some(base), Local::File(stat)) if relocation.alike => base.stat == stat && has_source(account, relocation)?,
-        (Some(base), Local::File(stat)) => same_file(base, &stat),
-        (None, Local::Dir) => {
-            stands(&root, &relocation.source) == Local::Absent
-                || seems_moved(account, folder, &root, &relocation.source, &change.path)?
-        }
-        // On its way by another name: it has to go on, whatever became of it here.
-        _ => false,
-    };
-    Ok(so && folder.vouch(&root).is_ok())
+    let has_source = if relocation.alike { Some(has_source(account, relocation)?) } else { None };
+    let has_left = relocation.base.is_none()
+        && (stands(&root, &relocation.source) == Local::Absent
+            || seems_moved(account, folder, &root, &relocation.source, &change.path)?);
+    let root_synced = folder.vouch(&root).is_ok();
+    Ok(is_still_so(Staged { base: relocation.base.as_ref(), new: &now, has_source, has_left, root_synced }))
 }
 
 /// What others of its round do about a move's places.
@@ -306,28 +290,27 @@ impl Look<'_> {
         let mut rows = store.rows_below_blocking(folder.id, self.from)?;
         let behind = rows.len();
         rows.extend(store.rows_below_blocking(folder.id, self.to)?);
-        if !self.mates.leaves && store.agreed_below_blocking(folder.id, self.to)? {
-            return Ok(if self.mates.may_come { Verdict::Later } else { Verdict::No });
+        if let Err(stop) = self.is_new()? {
+            return Ok(Err(stop));
         }
         let old = stands(&self.root, self.from);
         let left = old == Local::Absent;
-        let Some((found, clean, mut others)) = self.compare(left)? else { return Ok(Verdict::Later) };
-        let here = (stands(&self.root, self.from), self.root.observe(self.to));
-        if folder.vouch(&self.root).is_err() || here.0 != old {
-            return Ok(Verdict::Later);
-        }
-        // One folder in Dropbox, whatever is in it.
-        let one = spelling(self.from, self.to) == Spelling::Letters && found.all() <= MOST;
-        if !left && (old != Local::Dir || one) || here.1 != Local::Dir || !found.is_moved() && !one {
-            return Ok(Verdict::No);
-        }
-        match self.remote(self.from)? {
-            None => return Ok(Verdict::Later),
-            Some(Remote::Folder | Remote::Unlisted) => {}
-            Some(Remote::File { .. } | Remote::Absent) => return Ok(Verdict::No),
-        }
-        if !self.is_free()? {
-            return Ok(Verdict::No);
+        let compared = self.compare(left)?;
+        let (old_after, new) = (stands(&self.root, self.from), self.root.observe(self.to));
+        let so = verify::dir(verify::Dir {
+            old: &old,
+            old_after: &old_after,
+            new: &new,
+            below: compared.as_ref().map(|(below, ..)| *below),
+            spelling: spelling(self.from, self.to),
+            root_synced: folder.vouch(&self.root).is_ok(),
+        });
+        let (Ok(()), Some((_, clean, mut others))) = (so, compared) else {
+            return Ok(Err(so.err().unwrap_or(Stop::Later)));
+        };
+        let there = self.remote(self.from)?;
+        if let Err(stop) = dir_there(there.as_ref()).and(self.is_free()?) {
+            return Ok(Err(stop));
         }
         if !left {
             // Directories that stand where base loses one of that name: no event tells of them.
@@ -396,32 +379,22 @@ impl Look<'_> {
         let (store, folder) = (&self.account.store, self.folder);
         let mut rows = store.rows_below_blocking(folder.id, self.from)?;
         rows.extend(store.rows_below_blocking(folder.id, self.to)?);
-        let Some(base) = store.base_blocking(folder.id, self.from)? else { return Ok(Verdict::No) };
-        if !self.mates.leaves && store.agreed_below_blocking(folder.id, self.to)? {
-            return Ok(if self.mates.may_come { Verdict::Later } else { Verdict::No });
+        let Some(base) = store.base_blocking(folder.id, self.from)? else { return Ok(Err(Stop::No)) };
+        if let Err(stop) = self.is_new()? {
+            return Ok(Err(stop));
         }
-        let Local::File(now) = self.root.observe(self.to) else { return Ok(Verdict::No) };
+        let new = self.root.observe(self.to);
+        let Local::File(now) = new else { return Ok(Err(Stop::No)) };
         let old = old(&self.root, self.from, &base, &now);
         let left = stands(&self.root, self.from) == Local::Absent;
-        if folder.vouch(&self.root).is_err() || old == Old::Unknown {
-            return Ok(Verdict::Later);
+        let root_synced = folder.vouch(&self.root).is_ok();
+        let so = verify::file(verify::File { base: &base, new: &new, old, mode: folder.mode, how, root_synced });
+        if let Err(stop) = so {
+            return Ok(Err(stop));
         }
-        let meant = candidate(&base, &now, old, folder.mode);
-        if meant.is_none() || meant == Some(How::Copy) && how == How::Move {
-            return Ok(Verdict::No);
-        }
-        let theirs = match self.remote(self.from)? {
-            None => return Ok(Verdict::Later),
-            Some(remote) => remote,
-        };
-        let known = match &theirs {
-            Remote::Unlisted => true,
-            Remote::File { content_hash, .. } if how == How::Copy => *content_hash == Some(base.content_hash),
-            Remote::File { id, rev, .. } => base.file_id.as_ref().map_or(*rev == base.rev, |known| known == id),
-            Remote::Absent | Remote::Folder => false,
-        };
-        if !known || !self.is_free()? {
-            return Ok(Verdict::No);
+        let there = self.remote(self.from)?;
+        if let Err(stop) = file_there(&base, how, there.as_ref()).and(self.is_free()?) {
+            return Ok(Err(stop));
         }
         // After a copy the old path is still to be decided.
         let gone = rows.iter().filter(|row| left && how == How::Move && row.path == *self.from);
@@ -433,11 +406,11 @@ impl Look<'_> {
     fn go(&self, rows: &[RowBelow], seen: Seen, base: Option<Base>, copy: bool) -> Verdict {
         let (from, to) = (self.folder.home(self.from), self.folder.home(self.to));
         let via = (spelling(self.from, self.to) == Spelling::Letters).then(|| by_way(&to, now_ms()));
-        let Ok(via) = via.transpose() else { return Verdict::No };
+        let Ok(via) = via.transpose() else { return Err(Stop::No) };
         let relocation = Relocation { from, to, source: self.from.clone(), base, copy, alike: false, via };
         let generation = rows.iter().find(|row| row.path == *self.to).map(|row| row.generation);
         let (folder, path) = (self.folder.id, self.to.clone());
-        Verdict::Go(Box::new(Planned { folder, path, generation, relocation }), seen)
+        Ok((Box::new(Planned { folder, path, generation, relocation }), seen))
     }
 
     /// What Dropbox has at a path; `None`: the listing has to catch up first.
@@ -449,13 +422,19 @@ impl Look<'_> {
         Ok((!view.late).then_some(view.remote))
     }
 
-    /// Whether nothing is known to be at the new place; Dropbox itself is the judge.
-    fn is_free(&self) -> Result<bool, StoreError> {
+    /// Whether base knows nothing at the new place, or that leaves it first.
+    fn is_new(&self) -> Result<Result<(), Stop>, StoreError> {
+        let agreed = !self.mates.leaves && self.account.store.agreed_below_blocking(self.folder.id, self.to)?;
+        Ok(is_new(agreed, self.mates.leaves, self.mates.may_come))
+    }
+
+    /// Whether nothing is known to be at the new place in Dropbox.
+    fn is_free(&self) -> Result<Result<(), Stop>, StoreError> {
         if self.mates.leaves || may_be_one(self.from.as_str(), self.to.as_str()) {
-            return Ok(true);
+            return Ok(Ok(()));
         }
         let view = self.account.remote.view_blocking(self.account, self.folder.id, self.to)?;
-        Ok(matches!(view.remote, Remote::Absent | Remote::Unlisted))
+        Ok(is_free(&view.remote))
     }
 }
 

@@ -1,6 +1,5 @@
 //! What became of the entries of a batch: from the reply, or from Dropbox's tree where there was none.
 
-use std::collections::BTreeSet;
 use std::sync::Mutex;
 
 use futures_util::stream::{FuturesOrdered, StreamExt};
@@ -17,6 +16,7 @@ use crate::model::{
     Base, Batch, Change, ChangeId, DirStat, Failure, FolderId, Local, Next, Outcome, RelPath, RemoteChange, RemotePath,
 };
 use crate::plan::commit::blame::{Blame, blame};
+use crate::plan::commit::lost_reply::{Found, LostReply, lost_reply, not_done, samples};
 use crate::plan::commit::outcome::{Committed, Context, asks_for_obstacle, committed, outlived, refused};
 use crate::plan::listing::{is_sure, key_of};
 use crate::plan::name::conflict;
@@ -141,8 +141,7 @@ impl<'a> Judge<'a> {
 
     /// Whether Dropbox holds what a batch says at its first, middle and last entry: then its job has ended. One alone may have been so before.
     pub(crate) async fn shows(&self, batch: &Batch) -> bool {
-        let count = batch.changes.len();
-        for at in BTreeSet::from([0, count / 2, count.saturating_sub(1)]) {
+        for at in samples(batch.changes.len()) {
             match batch.changes.get(at) {
                 Some(change) if self.is_done(change).await => {}
                 _ => return false,
@@ -178,26 +177,16 @@ impl<'a> Judge<'a> {
             Ok(found) => found,
             Err(failure) => return self.again(change, failure),
         };
-        let unknown = || {
-            Failure::retry(
-                "unknown_outcome",
-                "the reply to the commit was lost, and Dropbox does not hold the file yet; the commit is made again",
-            )
-        };
-        match (&change.what, found) {
-            (RemoteChange::Upload { content_hash, .. }, Some(Metadata::File(file)))
-                if file.content_hash.as_ref() == Some(content_hash) =>
-            {
-                self.file(change, Ok(file))
-            }
-            (RemoteChange::Delete { .. } | RemoteChange::DeleteFolder { .. }, None | Some(Metadata::Deleted)) => {
-                Outcome::Settled(None)
-            }
-            (RemoteChange::CreateFolder { .. }, Some(Metadata::Folder { path_lower, .. })) => {
+        match (lost_reply(change, &seen(found.as_ref())), found) {
+            (LostReply::Committed, Some(Metadata::File(file))) => self.file(change, Ok(file)),
+            (LostReply::Deleted, _) => Outcome::Settled(None),
+            (LostReply::Made, Some(Metadata::Folder { path_lower, .. })) => {
                 self.learn(change, path_lower.as_deref());
                 Outcome::SettledDir(DirStat::default())
             }
-            _ => Outcome::Again { at: now_ms(), failure: unknown() },
+            (LostReply::Committed | LostReply::Made | LostReply::NotDone, _) => {
+                Outcome::Again { at: now_ms(), failure: not_done() }
+            }
         }
     }
 
@@ -268,13 +257,7 @@ impl<'a> Judge<'a> {
         self.with_context(change, |context| match result {
             Ok(file) => {
                 self.learn(change, file.path_lower.as_deref());
-                let done = Committed {
-                    rev: file.rev,
-                    file_id: Some(file.id),
-                    size: file.size,
-                    content_hash: file.content_hash,
-                };
-                committed(change, &done, context)
+                committed(change, &facts(&file), context)
             }
             Err(error) => refused(change, &tags(&error), error.failure(), context),
         })
@@ -330,6 +313,25 @@ impl<'a> Judge<'a> {
             comes_down: folder.comes_down(),
             obstacle: obstacle.as_ref(),
         })
+    }
+}
+
+/// What Dropbox has at a place, as the rules see it.
+pub(crate) fn seen(found: Option<&Metadata>) -> Found {
+    match found {
+        None | Some(Metadata::Deleted) => Found::Nothing,
+        Some(Metadata::File(file)) => Found::File(facts(file)),
+        Some(Metadata::Folder { .. }) => Found::Folder,
+        Some(Metadata::Unknown(_)) => Found::Unknown,
+    }
+}
+
+fn facts(file: &FileMetadata) -> Committed {
+    Committed {
+        rev: file.rev.clone(),
+        file_id: Some(file.id.clone()),
+        size: file.size,
+        content_hash: file.content_hash,
     }
 }
 

@@ -2,12 +2,13 @@
 
 use crate::dropbox::{EntryError, FileMetadata, Metadata};
 use crate::engine::blocking::blocking;
-use crate::engine::commit::resolve::Judge;
-use crate::engine::work::upload::dedup_copy;
+use crate::engine::commit::resolve::{Judge, seen};
 use crate::env::now_ms;
-use crate::model::{Batch, Change, ChangeId, Failure, Outcome, Relocation, RemoteChange};
+use crate::model::{Batch, Change, ChangeId, Outcome, Relocation, RemoteChange};
+use crate::plan::commit::lost_reply::Found;
 use crate::plan::rename::dedup_copy::refused as not_copied;
-use crate::plan::rename::detect::{Arrived, How, Refusal, Spelling, judge, refused, spelling};
+use crate::plan::rename::detect::{Refusal, Spelling, refused, spelling};
+use crate::plan::rename::reply::{Facts, Lost, Moved, Need, TRIES, lost, moved};
 
 impl Judge<'_> {
     /// The results of a batch of moves or copies, in its order.
@@ -30,25 +31,15 @@ impl Judge<'_> {
 
     /// It has its new place.
     fn moved(&self, change: &Change, relocation: &Relocation, found: &Metadata) -> Outcome {
-        if relocation.via.is_some() {
-            return Outcome::Halfway;
-        }
-        if let Metadata::Folder { path_lower, .. } | Metadata::File(FileMetadata { path_lower, .. }) = found {
+        if relocation.via.is_none()
+            && let Metadata::Folder { path_lower, .. } | Metadata::File(FileMetadata { path_lower, .. }) = found
+        {
             self.learn(change, path_lower.as_deref());
         }
-        let how = if relocation.copy { How::Copy } else { How::Move };
-        match (&relocation.base, found) {
-            (Some(base), Metadata::File(file)) if relocation.alike => dedup_copy::made(base, file),
-            (None, Metadata::Folder { .. }) => Outcome::Moved(None),
-            (Some(base), Metadata::File(file)) => {
-                let arrived = Arrived { id: file.id.clone(), rev: file.rev.clone(), content_hash: file.content_hash };
-                match judge(base, &arrived, how) {
-                    Some(base) => Outcome::Moved(Some(base)),
-                    None => self.otherwise(change, relocation, false),
-                }
-            }
-            // A file where a folder was meant, or a folder where a file was: somebody else's, and base says nothing of it.
-            _ => self.otherwise(change, relocation, false),
+        match moved(relocation, &seen(Some(found))) {
+            Moved::Halfway => Outcome::Halfway,
+            Moved::There(base) => Outcome::Moved(base),
+            Moved::Otherwise => self.otherwise(change, relocation, false),
         }
     }
 
@@ -88,42 +79,24 @@ impl Judge<'_> {
             Ok(there) => there,
             Err(failure) => return self.again(change, failure),
         };
-        let ours = match (&there, &relocation.base) {
-            (Some(Metadata::File(file)), Some(base)) if relocation.copy => file.content_hash == Some(base.content_hash),
-            (Some(Metadata::File(file)), Some(base)) => base.file_id.as_ref() == Some(&file.id),
-            // A free name is nobody else's.
-            (Some(Metadata::Folder { .. }), None) if relocation.via.is_some() => true,
-            // Where something is agreed on already, it is that which is there.
-            (Some(Metadata::Folder { .. }), None) => {
-                let (store, folder, path) = (self.account.store.clone(), change.folder, change.path.clone());
-                let taken = blocking(move || store.agreed_below_blocking(folder, &path)).await;
-                !taken.unwrap_or(true)
+        let new = seen(there.as_ref());
+        let mut facts = Facts { new: &new, taken: None, old: None };
+        loop {
+            match (lost(relocation, change.attempts, facts), &there) {
+                (Lost::Need(Need::Taken), _) => {
+                    let (store, folder, path) = (self.account.store.clone(), change.folder, change.path.clone());
+                    let taken = blocking(move || store.agreed_below_blocking(folder, &path)).await;
+                    // What cannot be read is believed to be taken.
+                    facts.taken = Some(taken.unwrap_or(true));
+                }
+                (Lost::Need(Need::Old), _) => match self.look(&relocation.from).await {
+                    Ok(old) => facts.old = Some(seen(old.as_ref()) != Found::Nothing),
+                    Err(failure) => return self.again(change, failure),
+                },
+                (Lost::Made, Some(found)) => return self.moved(change, relocation, found),
+                (Lost::NotMade(failure), _) => return Outcome::Again { at: now_ms(), failure },
+                (Lost::Made | Lost::Otherwise, _) => return self.otherwise(change, relocation, false),
             }
-            _ => false,
-        };
-        let free = matches!(there, None | Some(Metadata::Deleted));
-        if !ours && !free {
-            return self.otherwise(change, relocation, false);
-        }
-        let here = match self.look(&relocation.from).await {
-            Ok(here) => !matches!(here, None | Some(Metadata::Deleted)),
-            Err(failure) => return self.again(change, failure),
-        };
-        match (ours, there, here) {
-            // A folder has no name but its place: with one at both, it is not known whose they are.
-            (true, Some(found), false) => self.moved(change, relocation, &found),
-            (true, Some(found), true) if relocation.base.is_some() => self.moved(change, relocation, &found),
-            (false, _, true) if change.attempts < TRIES => Outcome::Again {
-                at: now_ms(),
-                failure: Failure::retry(
-                    "unknown_outcome",
-                    "the reply to the move was lost, and it was not made; it is made again",
-                ),
-            },
-            _ => self.otherwise(change, relocation, false),
         }
     }
 }
-
-/// So many tries of one move.
-const TRIES: u32 = 5;

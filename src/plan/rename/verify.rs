@@ -182,17 +182,20 @@ pub struct Staged<'a> {
     pub has_source: Option<bool>,
     /// Of a directory, whether the old path is empty, or most of it is below the new one.
     pub has_left: bool,
+    /// The root is the one that was synced, asked after all that.
+    pub root_synced: bool,
 }
 
 /// Whether a staged move is still what the disk says. One that is halfway is not asked: it has to go on, whatever became of it here.
 pub fn is_still_so(staged: Staged<'_>) -> bool {
-    match (staged.base, staged.new, staged.has_source) {
+    let is_so = match (staged.base, staged.new, staged.has_source) {
         // It was read as it was then: any other time says nothing of its content.
         (Some(base), Local::File(now), Some(has_source)) => has_source && base.stat == *now,
         (Some(base), Local::File(now), None) => same_file(base, now),
         (None, Local::Dir, _) => staged.has_left,
         _ => false,
-    }
+    };
+    is_so && staged.root_synced
 }
 
 /// Whether a directory may have been renamed, if so many of the files that were asked for (`asked`) are at the new path: most of them.
@@ -228,9 +231,8 @@ mod tests {
     #[test]
     fn proposals_wait_for_company_and_for_scans_and_not_for_ever() {
         let (ms, scanning) = (Duration::from_millis, Duration::from_millis(2_500));
-        let stages = |ages: &[u64], folder| {
-            may_stage(&ages.iter().map(|age| ms(*age)).collect::<Vec<_>>(), folder, scanning)
-        };
+        let stages =
+            |ages: &[u64], folder| may_stage(&ages.iter().map(|age| ms(*age)).collect::<Vec<_>>(), folder, scanning);
         let free = Folder::default();
         assert!(!stages(&[10, 100], free) && stages(&[60, 100], free));
         assert!(stages(&[10, 500], free), "the oldest has waited long enough");
@@ -267,8 +269,7 @@ mod tests {
                     (other, Spelling::Letters, *old == Local::Absent),
                     (too_many, Spelling::Letters, false),
                 ] {
-                    let facts =
-                        Dir { old, old_after: old, new, below: Some(below), spelling, root_synced: true };
+                    let facts = Dir { old, old_after: old, new, below: Some(below), spelling, root_synced: true };
                     let stands = matches!(old, Local::Absent | Local::Dir) && *new == Local::Dir;
                     let expected = if stands && so { Ok(()) } else { Err(Stop::No) };
                     assert_eq!(dir(facts), expected, "{facts:?}");
@@ -332,11 +333,13 @@ mod tests {
     fn a_staged_move_is_made_only_if_the_disk_still_says_so() {
         let base = base();
         let (same, touched) = (Local::File(STAT), Local::File(Stat { ctime_ns: 7, ..STAT }));
-        let file = |new, has_source| is_still_so(Staged { base: Some(&base), new, has_source, has_left: true });
+        let staged = |base, new, has_source, has_left| Staged { base, new, has_source, has_left, root_synced: true };
+        let file = |new, has_source| is_still_so(staged(Some(&base), new, has_source, true));
         assert!(file(&same, None) && file(&touched, None));
         assert!(file(&same, Some(true)) && !file(&same, Some(false)) && !file(&touched, Some(true)));
         assert!(!file(&Local::Absent, None) && !file(&Local::Dir, None) && !file(&unknown(), Some(true)));
-        let dir = |new, has_left| is_still_so(Staged { base: None, new, has_source: None, has_left });
+        let dir = |new, has_left| is_still_so(staged(None, new, None, has_left));
+        assert!(!is_still_so(Staged { root_synced: false, ..staged(Some(&base), &same, None, true) }));
         assert!(dir(&Local::Dir, true) && !dir(&Local::Dir, false) && !dir(&same, true) && !dir(&unknown(), true));
         assert!(seems_moved(5, 8) && !seems_moved(4, 8) && !seems_moved(0, 0));
     }

@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::dropbox::FileMetadata;
 use crate::engine::account::Account;
 use crate::engine::blocking::Fatal;
 use crate::engine::blocking::blocking;
@@ -19,14 +18,13 @@ use crate::env::lock;
 use crate::env::{ms, now_ms};
 use crate::model::key::may_be_one;
 use crate::model::{
-    Base, BatchKind, Change, ChangeId, Closed, ContentHash, FolderId, Job, Local, Outcome, RelPath, Relocation, Remote,
+    Base, Change, ChangeId, Closed, ContentHash, FolderId, Job, Local, Outcome, RelPath, Relocation, Remote,
     RemoteChange, Settled,
 };
 use crate::plan::commit::batch::{Limits, Waiting, When, when};
 use crate::plan::reconcile::Action;
 use crate::plan::rename::dedup_copy;
-use crate::plan::rename::dedup_copy::{judge, may_be};
-use crate::plan::rename::detect::Arrived;
+use crate::plan::rename::dedup_copy::may_be;
 use crate::store::{Ready, StoreError};
 
 /// For so long no copy is proposed for a path where one was refused.
@@ -199,18 +197,6 @@ pub(crate) async fn when_copied(account: &Account, ready: &Ready, entries: usize
     let max_age_ms = ms(account.config.commit.max_age);
     let limits = Limits { max_entries: entries as u64, max_bytes: u64::MAX, max_age_ms };
     Ok(when(Waiting { entries: ready.entries, bytes: 0, oldest: ready.oldest }, more, limits, now))
-}
-
-/// The kinds of batches to begin, in this order, where one of `kind` may go: what is deleted may have to be copied first.
-pub(crate) fn before(kind: BatchKind, waiting: &[Ready]) -> Vec<BatchKind> {
-    let copies = waiting.iter().any(|ready| ready.kind == BatchKind::Copy && ready.entries > 0);
-    if kind == BatchKind::Delete && copies { vec![BatchKind::Copy, kind] } else { vec![kind] }
-}
-
-/// The copy was made.
-pub(crate) fn made(meant: &Base, file: &FileMetadata) -> Outcome {
-    let arrived = Arrived { id: file.id.clone(), rev: file.rev.clone(), content_hash: file.content_hash };
-    Outcome::Moved(Some(judge(meant, &arrived, file.size)))
 }
 
 /// A copy whose call is refused, or not understood again and again, is no reason to leave the file out: its bytes are sent.
