@@ -19,10 +19,12 @@ use crate::env;
 use crate::env::now_ms;
 use crate::model::{FolderId, RelPath};
 use crate::plan::delete::burst::{Passed, Recent};
-use crate::plan::delete::guard::{Limits, Seal, Wave, digest, inbound};
+use crate::plan::delete::guard;
+use crate::plan::delete::guard::{Limits, Seal, Wave, digest};
+use crate::plan::delete::inbound::{Facts, Inbound, Need, Weighed as Found, Word, inbound};
 use crate::plan::listing::holds;
 use crate::plan::rename::elsewhere::Elsewhere;
-use crate::store::{Fate, Inbound, InboundWord, Naming, Passing, Store, StoreError, Tree, TreeId};
+use crate::store::{Fate, Inbound as Loss, InboundWord, Naming, Passing, Store, StoreError, Tree, TreeId};
 
 /// So many files that go are looked for in no other listing, unless they are held.
 const FEW: u64 = 20;
@@ -58,42 +60,46 @@ impl Brake {
         limits: Limits,
         live: &Tree,
     ) -> Result<bool, StoreError> {
-        if self.cleared || !lane.folders.iter().any(|f| f.down) {
-            return Ok(true);
-        }
-        let word = store.inbound_word(lane.id).await?;
-        if word.passing {
-            self.cleared = true;
-            return Ok(true);
-        }
-        // Read before it is weighed: what comes meanwhile is weighed again.
-        let pages = store.pages_of_listings().await?;
-        if self.weighed == Some((live.id, pages)) && word.approved.is_none() {
-            return Ok(false);
-        }
-        let Some(Weighed { held, waves, recent: mut late, moved }) = weigh(store, lane, limits).await? else {
-            return Ok(false);
-        };
-        match held {
-            Some(held) if word.approved.as_deref() != Some(held.token.as_str()) => {
-                if lane.held().as_ref().map(|h| &h.token) != Some(&held.token) {
-                    tracing::warn!(scope = %lane.scope, why = %held.reason, "changes of Dropbox's are held");
+        let (mut word, mut pages, mut found, mut same_as_held) = (None, 0, None, None);
+        loop {
+            let facts = Facts {
+                cleared: self.cleared,
+                comes_down: lane.folders.iter().any(|f| f.down),
+                word: word.as_ref().map(stored),
+                same_as_held,
+                weighed: found.as_ref().map(weighed),
+            };
+            match inbound(&facts) {
+                Inbound::Go => return Ok(true),
+                Inbound::StaysHeld | Inbound::Unread => return Ok(false),
+                Inbound::GoesOn => {
+                    self.cleared = true;
+                    return Ok(true);
                 }
-                if word.approved.is_some() {
-                    store.end_inbound(lane.id).await?;
+                Inbound::Need(Need::Word) => word = Some(store.inbound_word(lane.id).await?),
+                Inbound::Need(Need::SameAsHeld) => {
+                    // Read before it is weighed: what comes meanwhile is weighed again.
+                    pages = store.pages_of_listings().await?;
+                    same_as_held = Some(self.weighed == Some((live.id, pages)));
                 }
-                lane.set(|now| now.held = Some(held));
-                self.weighed = Some((live.id, pages));
-                store.poke();
-                Ok(false)
-            }
-            held => {
-                if held.is_some() {
-                    let Some(through) = let_through(store, lane).await? else { return Ok(false) };
-                    let passing =
-                        Passing { remembered: true, forget_recent: true, recent: None, agreed: through, moved };
+                Inbound::Need(Need::Weighed) => found = Some(weigh(store, lane, limits).await?),
+                Inbound::Hold { forget_word } => {
+                    let Some(held) = found.flatten().and_then(|weighed| weighed.held) else { return Ok(false) };
+                    hold(store, lane, held, forget_word).await?;
+                    self.weighed = Some((live.id, pages));
+                    return Ok(false);
+                }
+                Inbound::Agreed => {
+                    let Some(Weighed { moved, .. }) = found.flatten() else { return Ok(false) };
+                    let Some(agreed) = let_through(store, lane).await? else { return Ok(false) };
+                    let passing = Passing { remembered: true, forget_recent: true, recent: None, agreed, moved };
                     store.pass_inbound(lane.id, passing).await?;
-                } else {
+                    return Ok(self.passes(lane));
+                }
+                Inbound::Pass => {
+                    let Some(Weighed { waves, recent: mut late, moved, .. }) = found.flatten() else {
+                        return Ok(false);
+                    };
                     // What goes without being asked about is remembered until the comparison has made its rows.
                     let mut passing = Passing { remembered: !moved.is_empty(), moved, ..Passing::default() };
                     if !waves.is_empty() {
@@ -105,12 +111,17 @@ impl Brake {
                     if passing != Passing::default() {
                         store.pass_inbound(lane.id, passing).await?;
                     }
+                    return Ok(self.passes(lane));
                 }
-                lane.set(|now| now.held = None);
-                self.cleared = true;
-                Ok(true)
             }
         }
+    }
+
+    /// This comparison may go on to its end, and nothing is held any more.
+    fn passes(&mut self, lane: &Lane) -> bool {
+        lane.set(|now| now.held = None);
+        self.cleared = true;
+        true
     }
 
     /// There is nothing to compare (any more): the next wave is weighed anew.
@@ -125,6 +136,37 @@ impl Brake {
         lane.set(|now| now.held = None);
         Ok(())
     }
+}
+
+/// A person's word, as the rule sees it.
+fn stored(word: &InboundWord) -> Word<'_> {
+    match &word.approved {
+        _ if word.passing => Word::UnderWay,
+        None => Word::None,
+        Some(token) => Word::Agrees(token),
+    }
+}
+
+/// What was weighed, as the rule sees it.
+fn weighed(found: &Option<Weighed>) -> Found<'_> {
+    match found {
+        None => Found::Unread,
+        Some(Weighed { held: None, .. }) => Found::Little,
+        Some(Weighed { held: Some(held), .. }) => Found::TooMuch(&held.token),
+    }
+}
+
+/// Shows what is held.
+async fn hold(store: &Store, lane: &Lane, held: HeldChanges, forget_word: bool) -> Result<(), StoreError> {
+    if lane.held().as_ref().map(|h| &h.token) != Some(&held.token) {
+        tracing::warn!(scope = %lane.scope, why = %held.reason, "changes of Dropbox's are held");
+    }
+    if forget_word {
+        store.end_inbound(lane.id).await?;
+    }
+    lane.set(|now| now.held = Some(held));
+    store.poke();
+    Ok(())
 }
 
 /// A person says no: base forgets every file that the held changes would delete or replace, so that what is here goes up again, and where Dropbox has
@@ -143,7 +185,7 @@ async fn forget(store: &Store, lane: &Arc<Lane>, which: fn(&Fate) -> bool) -> Re
         let (at, of) = (store.clone(), Arc::clone(lane));
         let read = env::spawn_blocking(move || {
             let mut some = Vec::new();
-            let mut each = |change: Inbound, moved: bool| {
+            let mut each = |change: Loss, moved: bool| {
                 if !moved && which(&change.fate) && some.len() < AT_ONCE {
                     some.push((change.folder, change.path));
                 }
@@ -165,7 +207,7 @@ async fn let_through(store: &Store, lane: &Arc<Lane>) -> Result<Option<BTreeMap<
     let (at, of) = (store.clone(), Arc::clone(lane));
     let read = env::spawn_blocking(move || {
         let mut gone = Vec::new();
-        let mut each = |change: Inbound, moved: bool| {
+        let mut each = |change: Loss, moved: bool| {
             if !moved && change.fate == Fate::Gone {
                 gone.push((change.folder, change.path));
             }
@@ -210,7 +252,7 @@ fn losses_blocking(
     store: &Store,
     lane: &Lane,
     beyond: Beyond,
-    each: &mut dyn FnMut(Inbound, bool),
+    each: &mut dyn FnMut(Loss, bool),
 ) -> Result<(), StoreError> {
     let (listing, folders, naming) = (lane.id, &lane.folders_there(), Naming { holds });
     let (mut elsewhere, mut abroad) = (Elsewhere::default(), Elsewhere::default());
@@ -255,7 +297,7 @@ async fn weigh_with(
     let read = env::spawn_blocking(move || {
         let mut waves: BTreeMap<FolderId, (Wave, Vec<String>, Passed)> = BTreeMap::new();
         let (mut seal, mut away) = (Seal::new("changes"), Vec::new());
-        let mut each = |change: Inbound, moved: bool| {
+        let mut each = |change: Loss, moved: bool| {
             if moved {
                 return away.push((change.folder, change.path));
             }
@@ -292,7 +334,7 @@ async fn weigh_with(
         let wave = Wave { files: store.files_in_sync(folder).await?, ..wave };
         let late = weighed.recent.entry(folder.0).or_default().with(&passed, wave.files, now_ms());
         weighed.waves.insert(folder, passed);
-        let Err(limit) = inbound(wave, late, limits) else { continue };
+        let Err(limit) = guard::inbound(wave, late, limits) else { continue };
         let place = lane.folders.iter().find(|f| f.folder == folder).map(|f| f.remote.to_string()).unwrap_or_default();
         let Wave { gone, replaced, files } = wave;
         let told = weighed.held.get_or_insert_with(|| HeldChanges {
