@@ -9,7 +9,7 @@ mod calls;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::dropbox::{EntryError, FileMetadata, Metadata};
+use crate::dropbox::{EntryError, Metadata};
 use crate::engine::account::{Account, Lane};
 use crate::engine::blocking::Fatal;
 use crate::engine::commit::deletions::Deletions;
@@ -30,7 +30,7 @@ use crate::plan::commit::fallback::Fallback;
 use crate::plan::commit::job::Said;
 use crate::plan::commit::order;
 use crate::plan::commit::order::{Asks, Uploads};
-use crate::plan::commit::pace::Pace;
+use crate::plan::commit::pace::{Pace, Seen};
 use crate::store::Ready;
 use beside::Beside;
 use tokio::sync::watch;
@@ -40,21 +40,16 @@ const LOOK_AGAIN_MS: i64 = 100;
 /// A batch whose files are as large as this in all is full: the server's time for a commit grows with them.
 const MAX_BYTES: u64 = 16 << 30;
 
-/// The result of each entry of a batch, in order.
+/// What a batch's call came to.
 enum Results {
-    Files(Vec<Result<FileMetadata, EntryError>>),
-    Deleted(Vec<Result<Metadata, EntryError>>),
-    Made(Vec<Result<Metadata, EntryError>>),
-    Moved(Vec<Result<Metadata, EntryError>>),
+    /// The result of each, in their order.
+    Each(Vec<Result<Metadata, EntryError>>),
     /// The job has ended, or is believed to have, and says nothing of its entries: every one is verified.
     Unknown,
     /// No answer names the job that the call may have begun, for this reason: that is waited for, then every entry is verified.
     Lost(Said, String),
     /// What came back cannot be read: perhaps an entry is to blame. Unless it says that the job has `ended`, that is waited for.
-    Unreadable {
-        failure: Failure,
-        ended: bool,
-    },
+    Unreadable { failure: Failure, ended: bool },
     /// The call did nothing; all entries wait.
     Refused(Failure),
     /// The call was refused for what it holds: an entry is to blame.
@@ -258,35 +253,12 @@ impl Committer {
             self.keep_pace(batch, &results);
         }
         let judge = Judge::new(account);
-        match &results {
-            Results::Files(results) => judge.find_obstacles(batch, results).await,
-            Results::Made(results) => judge.find_obstacles(batch, results).await,
-            _ => {}
+        if let Results::Each(results) = &results {
+            judge.find_obstacles(batch, results).await;
         }
         let outcomes = match results {
-            Results::Files(results) if results.len() == batch.changes.len() && !torn => batch
-                .changes
-                .iter()
-                .zip(results)
-                .map(|(change, result)| (change.id, judge.file(change, result)))
-                .collect(),
-            Results::Deleted(results) if results.len() == batch.changes.len() && !torn => batch
-                .changes
-                .iter()
-                .zip(results)
-                .map(|(change, result)| (change.id, judge.deleted(change, result)))
-                .collect(),
-            Results::Made(results) if results.len() == batch.changes.len() && !torn => batch
-                .changes
-                .iter()
-                .zip(results)
-                .map(|(change, result)| (change.id, judge.made(change, result)))
-                .collect(),
-            Results::Moved(results) if results.len() == batch.changes.len() && !torn => {
-                judge.moves(batch, results).await
-            }
-            Results::Files(_) | Results::Deleted(_) | Results::Made(_) | Results::Moved(_) => judge.verify(batch).await,
-            Results::Unknown => judge.verify(batch).await,
+            Results::Each(results) if results.len() == batch.changes.len() && !torn => judge.each(batch, results).await,
+            Results::Each(_) | Results::Unknown => judge.verify(batch).await,
             Results::Lost(said, why) => {
                 self.outlive(batch, said, &why).await;
                 judge.verify(batch).await
@@ -327,25 +299,22 @@ impl Committer {
     /// What a batch's results say about the next: how large, how soon, and whether the account has room.
     fn keep_pace(&mut self, batch: &Batch, results: &Results) {
         let tags: Vec<&EntryError> = match results {
-            Results::Files(list) => list.iter().filter_map(|r| r.as_ref().err()).collect(),
-            Results::Deleted(list) | Results::Made(list) | Results::Moved(list) => {
-                list.iter().filter_map(|r| r.as_ref().err()).collect()
-            }
+            Results::Each(list) => list.iter().filter_map(|r| r.as_ref().err()).collect(),
             _ => Vec::new(),
         };
-        let whole = matches!(results, Results::Files(_) | Results::Deleted(_) | Results::Made(_) | Results::Moved(_));
-        let busy =
-            tags.iter().any(|e| e.retry_commit()) || matches!(results, Results::Refused(f) if f.code == "rate_limited");
+        let whole = matches!(results, Results::Each(_));
         let alone = matches!(results, Results::Suspect(_)) && batch.entries == 1;
-        // Dropbox takes files of one shared folder at a time: half as many are of fewer.
-        let mixed = tags.iter().any(|e| e.is("too_many_shared_folder_targets"));
-        self.pace = if busy || alone && !self.others {
-            self.pace.slower(batch.changes.len())
-        } else if !whole || mixed || batch.changes.len() > 1 && tags.iter().any(|e| e.too_many()) {
-            self.pace.smaller(batch.changes.len())
-        } else {
-            self.pace.faster(self.account.config.commit.max_entries)
+        let seen = Seen {
+            sent: batch.changes.len(),
+            whole,
+            busy: tags.iter().any(|e| e.retry_commit())
+                || matches!(results, Results::Refused(f) if f.code == "rate_limited"),
+            alone,
+            others: self.others,
+            mixed: tags.iter().any(|e| e.is("too_many_shared_folder_targets")),
+            too_many: tags.iter().any(|e| e.too_many()),
         };
+        self.pace = self.pace.after(seen, self.account.config.commit.max_entries);
         self.others = whole || self.others && !alone;
         self.not_before = now_ms().saturating_add(self.pace.gap_ms);
         // Only what brings bytes fills an account: a deletion or a new folder that is refused so is that path's own trouble.
@@ -353,7 +322,7 @@ impl Committer {
         let full = tags.iter().find(|e| brings && e.tags.iter().any(|t| t == "insufficient_space"));
         match (results, full) {
             (_, Some(error)) => self.account.note(&error.failure()),
-            (Results::Files(list), None) => {
+            (Results::Each(list), None) => {
                 let filled =
                     |(result, change): (&Result<_, _>, &Change)| Result::is_ok(result) && change.what.bytes() > 0;
                 if list.iter().zip(&batch.changes).any(filled) {

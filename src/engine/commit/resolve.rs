@@ -13,7 +13,8 @@ use crate::env;
 use crate::env::lock;
 use crate::env::{chance, day, ms, now_ms};
 use crate::model::{
-    Base, Batch, Change, ChangeId, DirStat, Failure, FolderId, Local, Next, Outcome, RelPath, RemoteChange, RemotePath,
+    Base, Batch, BatchKind, Change, ChangeId, DirStat, Failure, FolderId, Local, Next, Outcome, RelPath, RemoteChange,
+    RemotePath,
 };
 use crate::plan::commit::blame::{Blame, blame};
 use crate::plan::commit::lost_reply::{Found, LostReply, lost_reply, not_done, samples};
@@ -169,6 +170,31 @@ impl<'a> Judge<'a> {
         outcomes
     }
 
+    /// What the result of each entry means, in their order.
+    pub(crate) async fn each(
+        &self,
+        batch: &Batch,
+        results: Vec<Result<Metadata, EntryError>>,
+    ) -> Vec<(ChangeId, Outcome)> {
+        let mut outcomes = Vec::with_capacity(results.len());
+        for (change, result) in batch.changes.iter().zip(results) {
+            let outcome = match (&change.what, result) {
+                (RemoteChange::Upload { .. }, Ok(Metadata::File(file))) => self.file(change, Ok(file)),
+                (RemoteChange::Upload { .. }, Err(error)) => self.file(change, Err(error)),
+                (RemoteChange::Delete { .. } | RemoteChange::DeleteFolder { .. }, result) => {
+                    self.deleted(change, result)
+                }
+                (RemoteChange::CreateFolder { .. }, result) => self.made(change, result),
+                (RemoteChange::Relocate(relocation), Ok(found)) => self.moved(change, relocation, &found),
+                (RemoteChange::Relocate(relocation), Err(error)) => self.not_moved(change, relocation, &error).await,
+                // Not what such a call replies: what is there is asked.
+                (RemoteChange::Upload { .. } | RemoteChange::Trash { .. }, _) => self.verify_one(change).await,
+            };
+            outcomes.push((change.id, outcome));
+        }
+        outcomes
+    }
+
     async fn verify_one(&self, change: &Change) -> Outcome {
         if let RemoteChange::Relocate(relocation) = &change.what {
             return self.verify_move(change, relocation).await;
@@ -216,7 +242,10 @@ impl<'a> Judge<'a> {
 
     /// Asks which file stands above those that were refused for one, so that a person can be told: a few questions a batch at most, and no answer is
     /// waited for.
-    pub(crate) async fn find_obstacles<T>(&self, batch: &Batch, results: &[Result<T, EntryError>]) {
+    pub(crate) async fn find_obstacles(&self, batch: &Batch, results: &[Result<Metadata, EntryError>]) {
+        if !matches!(batch.kind, BatchKind::Upload | BatchKind::Folder) {
+            return;
+        }
         let mut questions = 0;
         for (change, result) in batch.changes.iter().zip(results) {
             let Err(error) = result else { continue };
@@ -253,7 +282,7 @@ impl<'a> Judge<'a> {
         }
     }
 
-    pub(crate) fn file(&self, change: &Change, result: Result<FileMetadata, EntryError>) -> Outcome {
+    fn file(&self, change: &Change, result: Result<FileMetadata, EntryError>) -> Outcome {
         self.with_context(change, |context| match result {
             Ok(file) => {
                 self.learn(change, file.path_lower.as_deref());
@@ -263,7 +292,7 @@ impl<'a> Judge<'a> {
         })
     }
 
-    pub(crate) fn deleted(&self, change: &Change, result: Result<Metadata, EntryError>) -> Outcome {
+    fn deleted(&self, change: &Change, result: Result<Metadata, EntryError>) -> Outcome {
         self.with_context(change, |context| match result {
             Ok(_) => Outcome::Settled(None),
             Err(error) => {
@@ -276,7 +305,7 @@ impl<'a> Judge<'a> {
         })
     }
 
-    pub(crate) fn made(&self, change: &Change, result: Result<Metadata, EntryError>) -> Outcome {
+    fn made(&self, change: &Change, result: Result<Metadata, EntryError>) -> Outcome {
         self.with_context(change, |context| match result {
             Ok(made) => {
                 if let Metadata::Folder { path_lower, .. } = &made {

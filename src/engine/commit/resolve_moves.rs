@@ -4,33 +4,15 @@ use crate::dropbox::{EntryError, FileMetadata, Metadata};
 use crate::engine::blocking::blocking;
 use crate::engine::commit::resolve::{Judge, seen};
 use crate::env::now_ms;
-use crate::model::{Batch, Change, ChangeId, Outcome, Relocation, RemoteChange};
+use crate::model::{Change, Outcome, Relocation};
 use crate::plan::commit::lost_reply::Found;
 use crate::plan::rename::dedup_copy::refused as not_copied;
 use crate::plan::rename::detect::{Refusal, Spelling, refused, spelling};
 use crate::plan::rename::reply::{Facts, Lost, Moved, Need, TRIES, lost, moved};
 
 impl Judge<'_> {
-    /// The results of a batch of moves or copies, in its order.
-    pub(crate) async fn moves(
-        &self,
-        batch: &Batch,
-        results: Vec<Result<Metadata, EntryError>>,
-    ) -> Vec<(ChangeId, Outcome)> {
-        let mut outcomes = Vec::with_capacity(results.len());
-        for (change, result) in batch.changes.iter().zip(results) {
-            let RemoteChange::Relocate(relocation) = &change.what else { continue };
-            let outcome = match result {
-                Ok(found) => self.moved(change, relocation, &found),
-                Err(error) => self.not_moved(change, relocation, &error).await,
-            };
-            outcomes.push((change.id, outcome));
-        }
-        outcomes
-    }
-
     /// It has its new place.
-    fn moved(&self, change: &Change, relocation: &Relocation, found: &Metadata) -> Outcome {
+    pub(super) fn moved(&self, change: &Change, relocation: &Relocation, found: &Metadata) -> Outcome {
         if relocation.via.is_none()
             && let Metadata::Folder { path_lower, .. } | Metadata::File(FileMetadata { path_lower, .. }) = found
         {
@@ -43,7 +25,7 @@ impl Judge<'_> {
         }
     }
 
-    async fn not_moved(&self, change: &Change, relocation: &Relocation, error: &EntryError) -> Outcome {
+    pub(super) async fn not_moved(&self, change: &Change, relocation: &Relocation, error: &EntryError) -> Outcome {
         let tags: Vec<&str> = error.tags.iter().map(String::as_str).collect();
         // files.stone, `RelocationBatchErrorEntry`: what is wrong with the paths is one level down.
         let tags = tags.strip_prefix(&["relocation_error"]).unwrap_or(&tags);

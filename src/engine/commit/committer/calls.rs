@@ -1,10 +1,12 @@
-//! The committer's calls: one for each kind of batch, and the polling of its job.
+//! The committer's calls: one for each kind of batch, and how far its job is, which is waited for in the same way whatever the kind.
 
 use std::time::Duration;
 
 use super::{Committer, Results};
 use crate::config::{LoneFile, Route};
-use crate::dropbox::{CallError, DeleteEntry, EntryError, FinishEntry, Launch, Poll, RelocateEntry, TransportKind};
+use crate::dropbox::{
+    CallError, DeleteEntry, EntryError, FileMetadata, FinishEntry, Launch, Metadata, Poll, RelocateEntry, TransportKind,
+};
 use crate::engine::blocking::Fatal;
 use crate::engine::commit::resolve::Judge;
 use crate::env;
@@ -16,107 +18,95 @@ use crate::plan::commit::job::{Limits, Next, Said, Useless};
 use crate::plan::time::retry;
 
 impl Committer {
-    /// Makes the batch's call.
+    /// Makes the batch's call, and waits for the end of the job that it may begin.
     pub(super) async fn call(&mut self, batch: &Batch) -> Result<Results, Fatal> {
-        match batch.kind {
-            BatchKind::Upload => self.commit(batch).await,
-            BatchKind::Delete => self.delete(batch).await,
-            BatchKind::Folder => self.make_folders(batch).await,
-            BatchKind::Move | BatchKind::Copy => self.relocate(batch).await,
-            // Made on the disk, before it comes to this.
-            BatchKind::Trash => Ok(Results::Unknown),
-        }
-    }
-
-    async fn relocate(&self, batch: &Batch) -> Result<Results, Fatal> {
-        let account = &self.account;
-        let entries: Vec<_> = batch.changes.iter().filter_map(relocate_entry).collect();
-        let reply = match batch.kind {
-            BatchKind::Copy => account.dropbox.copy_batch(&entries).await,
-            _ => account.dropbox.move_batch(&entries).await,
-        };
-        self.launched(batch, account.judge(reply), Results::Moved).await
-    }
-
-    async fn make_folders(&self, batch: &Batch) -> Result<Results, Fatal> {
-        let account = &self.account;
-        let paths: Vec<_> = batch.changes.iter().map(|change| change.what.place()).collect();
-        let reply = account.judge(account.dropbox.create_folder_batch(&paths).await);
-        self.launched(batch, reply, Results::Made).await
-    }
-
-    async fn commit(&mut self, batch: &Batch) -> Result<Results, Fatal> {
-        let account = &self.account;
-        let entries: Vec<FinishEntry<'_>> = batch.changes.iter().filter_map(finish_entry).collect();
-        if let ([only], LoneFile::Finish) = (entries.as_slice(), account.config.commit.lone_file) {
-            let reply = account.judge(account.dropbox.finish(only).await);
-            return Ok(match reply {
-                Ok(metadata) => Results::Files(vec![Ok(metadata)]),
-                Err(CallError::Api(error)) if error.status == 409 => {
-                    Results::Files(vec![Err(EntryError { tags: error.tags, value: error.error })])
-                }
-                Err(error) => broken(&error),
-            });
-        }
-        let now = env::instant();
-        let v2 = account.config.commit.route == Route::FinishBatchV2 || self.fallback.is_used(now.into_std());
-        if v2 {
-            let reply = account.judge(account.dropbox.finish_batch_v2(&entries).await);
-            return Ok(reply.map_or_else(|e| broken(&e), Results::Files));
-        }
-        let reply = account.judge(account.dropbox.finish_batch(&entries).await);
-        match reply {
-            Err(error) if error.unknown_route() => {
-                let pause = self.fallback.unknown(now.into_std());
-                tracing::warn!(account = %account.name, for_s = pause.as_secs(), "the server does not know finish_batch: finish_batch_v2 is used for a while");
-                Ok(Results::Refused(Failure::retry(
-                    "route",
-                    "the server does not know finish_batch; finish_batch_v2 is used for a while",
-                )))
-            }
-            reply => {
-                if reply.is_ok() {
-                    self.fallback.works();
-                }
-                self.launched(batch, reply, Results::Files).await
-            }
-        }
-    }
-
-    /// What a call that may begin a job came to, once that is over.
-    async fn launched<T>(
-        &self,
-        batch: &Batch,
-        reply: Result<Launch<T>, CallError>,
-        of: impl FnOnce(Vec<Result<T, EntryError>>) -> Results,
-    ) -> Result<Results, Fatal> {
-        match reply {
-            Ok(Launch::Done(results)) => Ok(of(results)),
+        match self.launch(batch).await {
+            Ok(Launch::Done(results)) => Ok(Results::Each(results)),
             Ok(Launch::Unreadable(error)) => Ok(unreadable(&error.into(), true)),
             Ok(Launch::Job(job)) => {
                 self.account.store.launched(batch.id, &job).await?;
                 self.poll(batch, &job).await
             }
-            Err(error) => Ok(broken(&error)),
+            Err(results) => Ok(results),
         }
     }
 
-    async fn delete(&self, batch: &Batch) -> Result<Results, Fatal> {
+    /// The call of a batch, by its kind. `Err`: it began nothing, or nobody knows.
+    async fn launch(&mut self, batch: &Batch) -> Result<Launch<Metadata>, Results> {
+        let (account, changes) = (&self.account, &batch.changes);
+        let dropbox = &account.dropbox;
+        let reply = match batch.kind {
+            BatchKind::Upload => return self.commit(batch).await,
+            BatchKind::Delete => dropbox.delete_batch(&entries(changes, delete_entry)).await,
+            BatchKind::Folder => {
+                dropbox.create_folder_batch(&entries(changes, |change| Some(change.what.place()))).await
+            }
+            BatchKind::Move => dropbox.move_batch(&entries(changes, relocate_entry)).await,
+            BatchKind::Copy => dropbox.copy_batch(&entries(changes, relocate_entry)).await,
+            // Made on the disk, before it comes to this.
+            BatchKind::Trash => return Err(Results::Unknown),
+        };
+        account.judge(reply).map_err(|error| broken(&error))
+    }
+
+    /// Files have three routes: one alone, the usual one, and the one that stands in for it.
+    async fn commit(&mut self, batch: &Batch) -> Result<Launch<Metadata>, Results> {
         let account = &self.account;
-        let entries: Vec<DeleteEntry<'_>> = batch
-            .changes
-            .iter()
-            .filter_map(|change| match &change.what {
-                RemoteChange::Delete { path, rev } => Some(DeleteEntry { path, parent_rev: Some(rev.as_str()) }),
-                RemoteChange::DeleteFolder { path } => Some(DeleteEntry { path, parent_rev: None }),
-                RemoteChange::Upload { .. }
-                | RemoteChange::CreateFolder { .. }
-                | RemoteChange::Relocate(_)
-                | RemoteChange::Trash { .. } => None,
-            })
-            .collect();
-        let reply = account.judge(account.dropbox.delete_batch(&entries).await);
-        self.launched(batch, reply, Results::Deleted).await
+        let entries = entries(&batch.changes, finish_entry);
+        if let ([only], LoneFile::Finish) = (entries.as_slice(), account.config.commit.lone_file) {
+            return match account.judge(account.dropbox.finish(only).await) {
+                Ok(file) => Ok(Launch::Done(vec![Ok(Metadata::File(file))])),
+                Err(CallError::Api(error)) if error.status == 409 => {
+                    Ok(Launch::Done(vec![Err(EntryError { tags: error.tags, value: error.error })]))
+                }
+                Err(error) => Err(broken(&error)),
+            };
+        }
+        let now = env::instant();
+        let v2 = account.config.commit.route == Route::FinishBatchV2 || self.fallback.is_used(now.into_std());
+        if v2 {
+            let reply = account.judge(account.dropbox.finish_batch_v2(&entries).await);
+            return reply.map(|results| Launch::Done(files(results))).map_err(|error| broken(&error));
+        }
+        match account.judge(account.dropbox.finish_batch(&entries).await) {
+            Err(error) if error.unknown_route() => {
+                let pause = self.fallback.unknown(now.into_std());
+                tracing::warn!(account = %account.name, for_s = pause.as_secs(), "the server does not know finish_batch: finish_batch_v2 is used for a while");
+                Err(Results::Refused(Failure::retry(
+                    "route",
+                    "the server does not know finish_batch; finish_batch_v2 is used for a while",
+                )))
+            }
+            Err(error) => Err(broken(&error)),
+            Ok(launch) => {
+                self.fallback.works();
+                Ok(match launch {
+                    Launch::Job(job) => Launch::Job(job),
+                    Launch::Done(results) => Launch::Done(files(results)),
+                    Launch::Unreadable(error) => Launch::Unreadable(error),
+                })
+            }
+        }
+    }
+
+    /// How far a batch's job is.
+    async fn check(&self, batch: &Batch, job: &str) -> Result<Poll<Metadata>, CallError> {
+        let (account, entries) = (&self.account, batch.entries);
+        let dropbox = &account.dropbox;
+        account.judge(match batch.kind {
+            BatchKind::Upload => dropbox.finish_batch_check(job, entries).await.map(|poll| match poll {
+                Poll::InProgress => Poll::InProgress,
+                Poll::Done(results) => Poll::Done(files(results)),
+                Poll::Unreadable(error) => Poll::Unreadable(error),
+                Poll::Failed(error) => Poll::Failed(error),
+            }),
+            BatchKind::Folder => dropbox.create_folder_batch_check(job, entries).await,
+            BatchKind::Move => dropbox.move_batch_check(job, entries).await,
+            BatchKind::Copy => dropbox.copy_batch_check(job, entries).await,
+            BatchKind::Delete => dropbox.delete_batch_check(job, entries).await,
+            // A removal on the disk has no job, and so no results.
+            BatchKind::Trash => return Ok(Poll::Done(Vec::new())),
+        })
     }
 
     /// Polls a stored job until it is done. Another batch may start only after that.
@@ -126,26 +116,7 @@ impl Committer {
         let (began, limits) = (env::instant(), Limits::of(account.config.commit.job_deadline));
         let (mut running, mut failed, mut useless) = (0_u32, 0, Useless::default());
         loop {
-            let dropbox = &account.dropbox;
-            let ended = match batch.kind {
-                BatchKind::Upload => {
-                    ended(account.judge(dropbox.finish_batch_check(job, batch.entries).await), Results::Files)
-                }
-                BatchKind::Folder => {
-                    ended(account.judge(dropbox.create_folder_batch_check(job, batch.entries).await), Results::Made)
-                }
-                BatchKind::Trash => return Ok(Results::Unknown),
-                BatchKind::Move => {
-                    ended(account.judge(dropbox.move_batch_check(job, batch.entries).await), Results::Moved)
-                }
-                BatchKind::Copy => {
-                    ended(account.judge(dropbox.copy_batch_check(job, batch.entries).await), Results::Moved)
-                }
-                BatchKind::Delete => {
-                    ended(account.judge(dropbox.delete_batch_check(job, batch.entries).await), Results::Deleted)
-                }
-            };
-            match ended {
+            match ended(self.check(batch, job).await) {
                 Ok(Some(results)) => return Ok(results),
                 // The question failed, or its answer is none: that says nothing about the job. It may still run, and nothing else is committed
                 // beside it.
@@ -219,16 +190,17 @@ impl Committer {
 }
 
 /// What the question for a job came to; none while it runs.
-fn ended<T>(
-    polled: Result<Poll<T>, CallError>,
-    of: impl FnOnce(Vec<Result<T, EntryError>>) -> Results,
-) -> Result<Option<Results>, CallError> {
+fn ended(polled: Result<Poll<Metadata>, CallError>) -> Result<Option<Results>, CallError> {
     Ok(match polled? {
         Poll::InProgress => None,
-        Poll::Done(results) => Some(of(results)),
+        Poll::Done(results) => Some(Results::Each(results)),
         Poll::Unreadable(error) => Some(unreadable(&error.into(), true)),
         Poll::Failed(error) => Some(job_failed(&error)),
     })
+}
+
+fn files(results: Vec<Result<FileMetadata, EntryError>>) -> Vec<Result<Metadata, EntryError>> {
+    results.into_iter().map(|result| result.map(Metadata::File)).collect()
 }
 
 fn unreadable(error: &CallError, ended: bool) -> Results {
@@ -257,6 +229,22 @@ fn broken(error: &CallError) -> Results {
 /// A job that failed as a whole did nothing, if it says why in a way that only means "later"; otherwise its entries are looked up.
 fn job_failed(error: &EntryError) -> Results {
     if error.retry_commit() { Results::Refused(error.failure()) } else { Results::Unknown }
+}
+
+/// What a call says of each change, in their order.
+fn entries<'a, T>(changes: &'a [Change], entry: impl Fn(&'a Change) -> Option<T>) -> Vec<T> {
+    changes.iter().filter_map(entry).collect()
+}
+
+fn delete_entry(change: &Change) -> Option<DeleteEntry<'_>> {
+    match &change.what {
+        RemoteChange::Delete { path, rev } => Some(DeleteEntry { path, parent_rev: Some(rev.as_str()) }),
+        RemoteChange::DeleteFolder { path } => Some(DeleteEntry { path, parent_rev: None }),
+        RemoteChange::Upload { .. }
+        | RemoteChange::CreateFolder { .. }
+        | RemoteChange::Relocate(_)
+        | RemoteChange::Trash { .. } => None,
+    }
 }
 
 fn finish_entry(change: &Change) -> Option<FinishEntry<'_>> {
