@@ -40,8 +40,8 @@
 //!       3  store.compare_listing         when a run of pages has ended: rows for paths of base whose remote view differs, and where things
 //!                                        come down for paths that only Dropbox has, too
 //! ```
-//! Before 3, where things come down, `engine/listing/inbound_guard` weighs what the comparison would delete or overwrite, with what came down of
-//! late: a wave waits for a person, in slices too. What was let through there passes the guard, for exactly those files.
+//! Before 3, where things come down, `engine/listing/inbound_guard` weighs what the comparison would delete or overwrite, with what came down
+//! recently: a wave waits for a person, in slices too ([`plan::delete::inbound`]). What was let through there passes the guard, for exactly those files.
 //!
 //! Workers look a row's remote view up in it (`Remote::Unlisted` while in doubt), and adopt what Dropbox has already. `ferrybox ls` reads the
 //! database itself.
@@ -71,9 +71,11 @@
 //! listed (read-only, symlink, not downloadable) bound what may be done: [`plan::reconcile::permitted`]. `api/restore` puts earlier versions back.
 //!
 //! # What goes from Dropbox
-//! A deletion is staged, rests, and is looked at once more before the guard consents (`engine/commit/deletions`). It waits where its file may only have been
-//! moved (`engine/commit/pending_renames`). Files go each at its revision, folders after their files in one entry, and not before a last listing of them has shown
-//! that nothing came in from elsewhere (`engine/commit/preflight`).
+//! A deletion that is decided for a path is staged. Whether those of a folder may go says one function, [`plan::delete::consent`], which lists every condition:
+//! `engine/commit/deletions` finds out about one after the other, `engine/commit/pending_renames` among them whether a file may only have been moved. Right
+//! before the call each path is looked at again ([`plan::delete::last_look`], `engine/commit/last_look`). Files go each at its revision, folders after their
+//! files in one entry, and not before a last listing of them has shown that nothing came in from elsewhere ([`plan::delete::preflight`],
+//! `engine/commit/preflight`). What goes here because it went in Dropbox waits for the same consent, and for a look of its own ([`plan::delete::removal`]).
 //!
 //! # Asking without doing
 //! `explain` and `plan` take the same three views through the same [`plan::reconcile`] as the workers (`engine/work/preview`), claim nothing and settle
