@@ -333,14 +333,27 @@ mod tests {
     fn a_staged_move_is_made_only_if_the_disk_still_says_so() {
         let base = base();
         let (same, touched) = (Local::File(STAT), Local::File(Stat { ctime_ns: 7, ..STAT }));
-        let staged = |base, new, has_source, has_left| Staged { base, new, has_source, has_left, root_synced: true };
-        let file = |new, has_source| is_still_so(staged(Some(&base), new, has_source, true));
-        assert!(file(&same, None) && file(&touched, None));
-        assert!(file(&same, Some(true)) && !file(&same, Some(false)) && !file(&touched, Some(true)));
-        assert!(!file(&Local::Absent, None) && !file(&Local::Dir, None) && !file(&unknown(), Some(true)));
-        let dir = |new, has_left| is_still_so(staged(None, new, None, has_left));
-        assert!(!is_still_so(Staged { root_synced: false, ..staged(Some(&base), &same, None, true) }));
-        assert!(dir(&Local::Dir, true) && !dir(&Local::Dir, false) && !dir(&same, true) && !dir(&unknown(), true));
+        let (yes, no) = (Some(true), Some(false));
+        // (a file, what is at the new path, a copy's source, the old path left, so)
+        for (is_file, new, has_source, has_left, so) in [
+            (true, &same, None, true, true),
+            (true, &touched, None, true, true),
+            (true, &same, yes, true, true),
+            (true, &same, no, true, false),
+            (true, &touched, yes, true, false),
+            (true, &Local::Absent, None, true, false),
+            (true, &Local::Dir, None, true, false),
+            (true, &unknown(), yes, true, false),
+            (false, &Local::Dir, None, true, true),
+            (false, &Local::Dir, None, false, false),
+            (false, &same, None, true, false),
+            (false, &unknown(), None, true, false),
+        ] {
+            let base = is_file.then_some(&base);
+            let staged = Staged { base, new, has_source, has_left, root_synced: true };
+            assert_eq!(is_still_so(staged), so, "{staged:?}");
+            assert!(!is_still_so(Staged { root_synced: false, ..staged }));
+        }
         assert!(seems_moved(5, 8) && !seems_moved(4, 8) && !seems_moved(0, 0));
     }
 }
