@@ -4,5 +4,6 @@ pub mod cycles;
 pub mod dedup_copy;
 pub mod detect;
 pub mod elsewhere;
+pub mod pending;
 pub mod reply;
 pub mod verify;
