@@ -9,3 +9,4 @@ pub(crate) mod preflight;
 pub(crate) mod renames;
 pub(crate) mod resolve;
 pub(crate) mod resolve_moves;
+pub(crate) mod unlisted;

@@ -9,3 +9,4 @@ pub mod lost_reply;
 pub mod order;
 pub mod outcome;
 pub mod pace;
+pub mod unlisted;

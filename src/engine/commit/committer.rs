@@ -14,8 +14,9 @@ use crate::engine::account::{Account, Lane};
 use crate::engine::blocking::Fatal;
 use crate::engine::commit::deletions::Deletions;
 use crate::engine::commit::preflight;
-use crate::engine::commit::renames::{Mover, echo, is_done};
+use crate::engine::commit::renames::Mover;
 use crate::engine::commit::resolve::Judge;
+use crate::engine::commit::unlisted;
 use crate::engine::drive::{Step, Task};
 use crate::engine::gate::call_budget;
 use crate::engine::heartbeat::rest;
@@ -31,6 +32,7 @@ use crate::plan::commit::job::Said;
 use crate::plan::commit::order;
 use crate::plan::commit::order::{Asks, Uploads};
 use crate::plan::commit::pace::{Pace, Seen};
+use crate::plan::commit::unlisted::is_done;
 use crate::store::Ready;
 use beside::Beside;
 use tokio::sync::watch;
@@ -281,8 +283,7 @@ impl Committer {
         let outcomes = judge.one_path_a_file(batch, outcomes).await?;
         let outcomes = local_removal::replaced(account, batch, outcomes).await?;
         tell(account, batch, &outcomes);
-        echo(account, batch, &outcomes);
-        preflight::echo(account, batch, &outcomes);
+        unlisted::note(account, batch, &outcomes);
         let keys = judge.learned();
         if !keys.is_empty() {
             account.store.note_keys(keys).await?;

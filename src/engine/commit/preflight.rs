@@ -17,7 +17,7 @@ use crate::engine::folder::answered::answered;
 use crate::env;
 use crate::env::now_ms;
 use crate::model::listing::{Entry, Page, Question};
-use crate::model::{Batch, Change, ChangeId, Failure, Outcome, RelPath, RemoteChange, RemotePath};
+use crate::model::{Batch, Change, ChangeId, Failure, RelPath, RemoteChange, RemotePath};
 use crate::plan::commit::batch::topmost;
 use crate::plan::delete::preflight::{Fate, Found, PATIENCE_MS, Place, Turn, fate, turn, unexpected, unseen};
 use crate::plan::listing::key_of;
@@ -78,17 +78,6 @@ pub(crate) async fn without(account: &Arc<Account>, batch: &Batch) -> Result<Bat
     account.store.leave_batch(batch.id, later, strange, now).await?;
     let changes: Vec<Change> = batch.changes.iter().filter(|change| !left.contains(&change.id)).cloned().collect();
     Ok(Batch { entries: changes.len(), changes, ..batch.clone() })
-}
-
-/// Of what lay below a folder that went, the cache is not believed before it shows that.
-pub(crate) fn echo(account: &Account, batch: &Batch, outcomes: &[(ChangeId, Outcome)]) {
-    let gone: HashSet<ChangeId> =
-        outcomes.iter().filter(|(_, outcome)| *outcome == Outcome::Settled(None)).map(|(id, _)| *id).collect();
-    for change in batch.changes.iter().filter(|change| gone.contains(&change.id)) {
-        if let RemoteChange::DeleteFolder { path } = &change.what {
-            account.remote.echo_trees(change.folder, [path.clone()]);
-        }
-    }
 }
 
 async fn look(account: &Arc<Account>, change: &Change) -> Result<Found, Fatal> {

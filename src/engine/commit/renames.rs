@@ -1,6 +1,7 @@
-//! The committer's part in local renames: it looks at what is proposed, and stages what is so. And what the cache may not show yet of any batch.
+//! The committer's part in local renames: it looks at what is proposed, and stages what is so. The rules are in
+//! [`plan::rename::verify`](crate::plan::rename::verify).
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,9 +15,7 @@ use crate::engine::work::upload::dedup_copy::has_source;
 use crate::env::now_ms;
 use crate::local::Root;
 use crate::model::key::may_be_one;
-use crate::model::{
-    Base, Batch, Change, ChangeId, Due, FolderId, Local, Outcome, RelPath, Relocation, Remote, RemoteChange, RemotePath,
-};
+use crate::model::{Base, Change, ChangeId, Due, FolderId, Local, RelPath, Relocation, Remote, RemoteChange};
 use crate::plan::rename::cycles::{Together, searches, together};
 use crate::plan::rename::detect::{Below, How, MOST, Spelling, by_way, same_file, spelling};
 use crate::plan::rename::verify;
@@ -435,44 +434,5 @@ impl Look<'_> {
         }
         let view = self.account.remote.view_blocking(self.account, self.folder.id, self.to)?;
         Ok(is_free(&view.remote))
-    }
-}
-
-/// Whether what was to be done is done.
-pub(crate) fn is_done(outcome: &Outcome) -> bool {
-    matches!(outcome, Outcome::Settled(_) | Outcome::SettledDir(_) | Outcome::Moved(_) | Outcome::Replaced)
-}
-
-/// The cache may show these places as they were until it has caught up. Said before base knows of the commit, so that no worker sees the new base
-/// beside the old listing.
-pub(crate) fn echo(account: &Account, batch: &Batch, outcomes: &[(ChangeId, Outcome)]) {
-    let mut committed: BTreeMap<FolderId, Vec<RemotePath>> = BTreeMap::new();
-    // What was refused changed nothing, and what the cache shows there is what has to be known now.
-    let changed = |outcome: &Outcome| is_done(outcome) || *outcome == Outcome::Halfway;
-    let done: BTreeSet<ChangeId> = outcomes.iter().filter(|(_, o)| changed(o)).map(|(id, _)| *id).collect();
-    for change in batch.changes.iter().filter(|change| done.contains(&change.id)) {
-        if let RemoteChange::Relocate(relocation) = &change.what {
-            let places = [&relocation.from, relocation.next(), &relocation.to].map(Clone::clone);
-            if relocation.alike {
-                committed.entry(change.folder).or_default().push(relocation.to.clone());
-            } else if relocation.base.is_none() {
-                account.remote.echo_trees(change.folder, places);
-                account.moves.moved(change.folder);
-            } else {
-                committed.entry(change.folder).or_default().extend(places);
-            }
-        } else if let Some(folder) = account.folder(change.folder) {
-            // Where nothing comes down, too: that Dropbox lacks what was just sent is not to be believed.
-            let places = committed.entry(change.folder).or_default();
-            places.push(change.what.place().clone());
-            // The folders above it may have been made by this very commit.
-            if matches!(change.what, RemoteChange::Upload { .. } | RemoteChange::CreateFolder { .. }) {
-                let above = std::iter::successors(change.path.parent(), RelPath::parent);
-                places.extend(above.take_while(|dir| !dir.is_root()).map(|dir| folder.home(&dir)));
-            }
-        }
-    }
-    for (folder, places) in committed {
-        account.remote.echo(folder, places);
     }
 }
