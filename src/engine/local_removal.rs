@@ -149,8 +149,8 @@ fn one(account: &Account, change: &Change) -> Result<Outcome, StoreError> {
     let base = if target == Target::File { account.store.base_blocking(change.folder, &change.path)? } else { None };
     let root = folder.root.pin();
     let facts = Facts { target, remote: &view.remote, root: folder.vouch(&root), synced: base.is_some() };
-    if let Err(outcome) = may_go(facts, now_ms()) {
-        return Ok(outcome);
+    if let Err(again) = may_go(facts) {
+        return Ok(again.outcome(now_ms()));
     }
     let tried = match (target, base) {
         (Target::File, Some(base)) => file(account, &root, change, &base),

@@ -48,12 +48,28 @@ pub struct Facts<'a> {
     pub synced: bool,
 }
 
-/// Whether it may go. `Err`: it is looked at again instead.
+/// It does not go now: its path is looked at again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Again {
+    /// After so long, in ms.
+    pub after: UnixMs,
+    /// Why, if that is worth telling.
+    pub failure: Option<Failure>,
+}
+
+impl Again {
+    /// What becomes of the change.
+    pub fn outcome(self, now: UnixMs) -> Outcome {
+        Outcome::Look { at: now.saturating_add(self.after), failure: self.failure }
+    }
+}
+
+/// Whether it may go.
 ///
 /// # Errors
-/// What becomes of the change then.
-pub fn may_go(facts: Facts<'_>, now: UnixMs) -> Result<(), Outcome> {
-    let again = |after: UnixMs, failure| Err(Outcome::Look { at: now.saturating_add(after), failure });
+/// It may not.
+pub fn may_go(facts: Facts<'_>) -> Result<(), Again> {
+    let again = |after, failure| Err(Again { after, failure });
     match (still_gone(facts.target, facts.remote), facts.root) {
         // It is there again.
         (Some(false), _) => again(0, None),
@@ -136,7 +152,7 @@ mod tests {
                 for root in [Ok(()), Err(trouble())] {
                     for synced in [true, false] {
                         let facts = Facts { target, remote: &remote, root: root.clone(), synced };
-                        let look = |at: i64, failure: Option<Failure>| Err(Outcome::Look { at: 1_000 + at, failure });
+                        let look = |after, failure| Err(Again { after, failure });
                         let expected = match (gone, &root) {
                             (Some(false), _) => look(0, None),
                             (None, _) => look(DIR_AGAIN_MS, None),
@@ -144,7 +160,7 @@ mod tests {
                             _ if target == Target::File && !synced => look(0, None),
                             _ => Ok(()),
                         };
-                        assert_eq!(may_go(facts, 1_000), expected);
+                        assert_eq!(may_go(facts), expected);
                     }
                 }
             }
