@@ -58,17 +58,17 @@
 //!
 //! # The data's way down
 //! In folders whose remote changes come down (`two-way`, `download`) a comparison also makes rows for what only Dropbox has. A worker decides them by
-//! [`plan::reconcile::two_way`]; `engine/work/two_way` carries out what needs no network, `engine/work/download` downloads into `.ferrybox/tmp` and exchanges the result with what
+//! [`plan::reconcile`]; `engine/work/apply` carries out what needs no network, `engine/work/download` downloads into `.ferrybox/tmp` and exchanges the result with what
 //! stands there, if that is still what was looked at. Deletions here are staged like deletions there, so that one guard sees both, and `engine/local_removal`
 //! carries them out, and purges what has been in the trash for long enough by a clock of its own ([`plan::delete::trash_age`]). What a program wrote to a file that
 //! had gone there, and what a crash left beside its place, `engine/rescue` brings back as a conflicted copy. Between our own commit and the page that tells of it, `engine/gather/fence` keeps the cache from being believed about that path.
 //!
 //! Names in other letters: an entry that the listing shows under another name of the same key since the last change is renamed here by
-//! `engine/work/two_way/respelled`, and base goes along; what is new below a directory that is here in other letters comes into that one. A move of another
+//! `engine/work/apply` by the rule in `plan::reconcile::letters`, and base goes along; what is new below a directory that is here in other letters comes into that one. A move of another
 //! device by way of a free name is not followed before it has ended (`engine/gather/fence`).
 //!
 //! What is left out (`ignore`, `exclude`) is forgotten in base by `engine/folder/unsynced`, so that no absence there is ever a deletion. Marks of what is
-//! listed (read-only, symlink, not downloadable) bound what may be done: [`plan::reconcile::permitted`]. `api/restore` puts earlier versions back.
+//! listed (read-only, symlink, not downloadable) bound what may be done: `plan::reconcile::marks`. `api/restore` puts earlier versions back.
 //!
 //! # What goes from Dropbox
 //! A deletion that is decided for a path is staged. Whether those of a folder may go says one function, [`plan::delete::consent`], which lists every condition:
@@ -78,7 +78,8 @@
 //! `engine/commit/preflight`). What goes here because it went in Dropbox waits for the same consent, and for a look of its own ([`plan::delete::removal`]).
 //!
 //! # Asking without doing
-//! `explain` and `plan` take the same three views through the same [`plan::reconcile`] as the workers (`engine/work/preview`), claim nothing and settle
+//! [`plan::reconcile::decide`] asks for each fact that it needs, and `engine/gather/facts` gathers it; a failed read is never a fact.
+//! `explain`, `plan` and the look at rest run the same loop as the workers (`engine/work/preview`), claim nothing and settle
 //! nothing. `history` is written by the steps that settle, in their own transactions, and cut off at its beginning.
 //!
 //! # Rooms, and who may know whom

@@ -16,8 +16,7 @@ use crate::engine::work::preview;
 use crate::model::RelPath;
 use crate::model::api::{PlanPage, Planned};
 use crate::model::status::Held;
-use crate::plan::reconcile::Action;
-use crate::plan::reconcile::describe;
+use crate::plan::reconcile::{Action, Decision, describe};
 
 /// Where a page begins: how many places are done, and the last path of the next one.
 struct Cursor {
@@ -92,14 +91,18 @@ async fn of_place(place: &Place, after: &str, limit: usize) -> Result<Vec<Planne
     let viewed = blocking(move || preview::of_blocking(&at, &of, &paths)).await?;
     let held = folder.now().held.is_some();
     let rows = rows.into_iter().zip(viewed).map(|(row, viewed)| {
-        let deletes = matches!(viewed.action, Action::Delete { .. });
+        let deletes = matches!(viewed.decision, Decision::Do(Action::Delete { .. }));
+        let sends = matches!(
+            viewed.decision,
+            Decision::Do(Action::Upload(_) | Action::UploadCopy(_) | Action::AdoptOrUpload(_))
+        );
         Planned {
             account: account.name.clone(),
             folder: folder.local.to_string_lossy().into_owned(),
             path: row.path.to_string(),
-            action: describe::word(&viewed.action).to_owned(),
+            action: describe::word(&viewed.decision).to_owned(),
             text: viewed.sentence(),
-            size: if matches!(viewed.action, Action::Upload(_) | Action::AdoptOrUpload(_)) { row.size } else { 0 },
+            size: if sends { row.size } else { 0 },
             held: held && deletes && row.change.as_deref() == Some("delete"),
             problem: row.failure.map(|(_, text)| text),
             state: row.state,

@@ -16,8 +16,7 @@ use crate::env::rfc3339;
 use crate::model::api::{Below, ChangeOf, Explained, IgnoredBy, RowOf, ViewOf};
 use crate::model::status::FolderState;
 use crate::model::{Base, Local, Remote, Stat};
-use crate::plan::reconcile::Action;
-use crate::plan::reconcile::describe;
+use crate::plan::reconcile::{Action, Decision, describe};
 use crate::store::{ChangeSeen, RowSeen};
 
 /// Lines of the log that are shown with it.
@@ -69,7 +68,7 @@ pub(crate) async fn explain(progress: &Progress, path: &Path) -> Result<Result<E
         local: local(&viewed.local),
         base: viewed.base.as_ref().map(base),
         remote: remote(&viewed.remote),
-        action: describe::word(&viewed.action).to_owned(),
+        action: describe::word(&viewed.decision).to_owned(),
         action_text: viewed.sentence(),
         row: row.as_ref().map(|row| row_of(row, change.as_ref())),
         change: change.as_ref().map(|change| change_of(change, held)),
@@ -146,29 +145,29 @@ fn resting(
     if place.path.is_root() {
         return format!("the folder itself; {counts}{also}");
     }
-    match (&viewed.action, &viewed.local, &viewed.remote) {
+    match (&viewed.decision, &viewed.local, &viewed.remote) {
         _ if !viewed.is_somewhere() && has_history => "there is no such file any more, here or in Dropbox".to_owned(),
         _ if !viewed.is_somewhere() => "no such file, here or in Dropbox".to_owned(),
-        (Action::Nothing, Local::Dir, _) => format!("a directory; {counts}{also}"),
-        (Action::Nothing, Local::File(_), _) if viewed.base.is_none() => {
+        (Decision::Do(Action::Nothing), Local::Dir, _) => format!("a directory; {counts}{also}"),
+        (Decision::Do(Action::Nothing), Local::File(_), _) if viewed.base.is_none() => {
             format!("only here: this folder's mode is `{mode}`, and the file does not go up")
         }
-        (Action::Nothing, Local::File(stat), _)
+        (Decision::Do(Action::Nothing), Local::File(stat), _)
             if viewed.base.as_ref().is_some_and(|base| base.stat.size != stat.size) =>
         {
             format!("changed here only: this folder's mode is `{mode}`, and the file does not go up")
         }
-        (Action::Nothing, Local::File(_), _) if state == FolderState::Syncing && !reason.is_empty() => {
+        (Decision::Do(Action::Nothing), Local::File(_), _) if state == FolderState::Syncing && !reason.is_empty() => {
             format!("in sync as far as is known{also}")
         }
-        (Action::Nothing, Local::File(_), _) => "in sync".to_owned(),
-        (Action::Nothing, Local::Absent, Remote::Unlisted) => {
+        (Decision::Do(Action::Nothing), Local::File(_), _) => "in sync".to_owned(),
+        (Decision::Do(Action::Nothing), Local::Absent, Remote::Unlisted) => {
             format!("not here, and whether Dropbox has it is not known yet{also}")
         }
-        (Action::Nothing, Local::Absent, Remote::File { .. } | Remote::Folder) => {
+        (Decision::Do(Action::Nothing), Local::Absent, Remote::File { .. } | Remote::Folder) => {
             format!("only in Dropbox: this folder's mode is `{mode}`, and it does not come down{also}")
         }
-        (Action::Nothing, ..) => format!("nothing is to be done{also}"),
+        (Decision::Do(Action::Nothing), ..) => format!("nothing is to be done{also}"),
         _ if state == FolderState::Held => format!("held: {reason}"),
         _ => {
             let path = place.folder.local.join(place.path.as_str());

@@ -20,6 +20,7 @@ use crate::model::listing::Question;
 use crate::model::{Base, Disk, Failure, FolderId, Local, Mode, RelPath, RemotePath, UnixMs};
 use crate::plan::listing::{tells_apart, within};
 use crate::plan::name::ignore::{NESTED, Rules, Why};
+use crate::plan::reconcile::blocked::mount_gone;
 
 /// One synced folder.
 #[derive(Debug)]
@@ -276,31 +277,32 @@ pub(crate) fn stands(root: &Root, path: &RelPath) -> Local {
 
 /// The failure of a path that cannot come down, because the disk takes it (or a directory above it that is not `agreed` on) for something else that is
 /// there already: neither may be written over the other.
-pub(crate) fn case_conflict(root: &Root, path: &RelPath, agreed: impl Fn(&RelPath) -> bool) -> Option<Failure> {
+///
+/// # Errors
+/// As `agreed`.
+pub(crate) fn case_conflict<E>(
+    root: &Root,
+    path: &RelPath,
+    agreed: impl Fn(&RelPath) -> Result<bool, E>,
+) -> Result<Option<Failure>, E> {
     if !root.folds() {
-        return None;
+        return Ok(None);
     }
     let mut at = Some(path.clone());
-    while let Some(place) = at.filter(|place| !place.is_root() && !agreed(place)) {
+    while let Some(place) = at.filter(|place| !place.is_root()) {
+        if agreed(&place)? {
+            break;
+        }
         if let Some(other) = taken_for(root, &place) {
-            return Some(Failure::wedge(
+            return Ok(Some(Failure::wedge(
                 "case_conflict",
                 format!(
                     "this disk does not tell `{place}` from `{other}`, which is there already: it is not brought down, and both stay as they are; \
                      rename one of them in Dropbox to have both here"
                 ),
-            ));
+            )));
         }
         at = place.parent();
     }
-    None
-}
-
-/// The failure of a file that was on a disk of its own, mounted inside the folder, and is not there any more.
-pub(crate) fn mount_gone() -> Failure {
-    Failure::wedge(
-        "mount_gone",
-        "it was on a disk that is mounted inside the folder, and so may be gone with that disk only: Dropbox's file is kept; mount the disk again, or \
-         delete the file in Dropbox if it is meant to go",
-    )
+    Ok(None)
 }

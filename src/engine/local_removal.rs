@@ -74,7 +74,7 @@ pub(crate) fn going(account: &Account, folder: &Folder, path: &RelPath, expected
     let when = now_ms();
     let Local::File(stat) = expected else { return when.into() };
     let base = account.store.base_blocking(folder.id, path).ok().flatten().filter(|base| base.stat == *stat);
-    let holds = base.map(|base| base.content_hash).or_else(|| hash::known(account, stat));
+    let holds = base.map(|base| base.content_hash).or_else(|| hash::known(account, stat).unwrap_or_default());
     Going { when, holds }
 }
 

@@ -10,12 +10,12 @@ use crate::engine::account::Account;
 use crate::engine::blocking::Fatal;
 use crate::engine::blocking::blocking;
 use crate::engine::folder::Folder;
-use crate::engine::gather::remote::Gate;
 use crate::engine::work::preview;
 use crate::env::now_ms;
 use crate::local::Kind;
 use crate::model::{Due, Local, RelPath};
 use crate::plan::listing::key_of;
+use crate::plan::reconcile::facts::Gate;
 use crate::plan::reconcile::overlooked::is_missing;
 use crate::store::{KnownAt, StoreError};
 
@@ -190,7 +190,8 @@ fn missing(
     for (path, viewed) in paths.iter().zip(preview::of_blocking(account, folder, &paths)?) {
         let listed =
             viewed.local == Local::Absent && viewed.base.is_none() && !store.agreed_dir_blocking(folder.id, path)?;
-        if viewed.ignored.is_some() || !is_missing(&viewed.action, &viewed.remote, listed) {
+        let is_missing = is_missing(&viewed.decision, &viewed.local, viewed.base.as_ref(), &viewed.remote, listed);
+        if viewed.ignored.is_some() || !is_missing {
             continue;
         }
         // Our own commit may not be listed yet.
@@ -201,7 +202,7 @@ fn missing(
         if viewed.base.is_none() && is_here_otherwise(&root, path) {
             continue;
         }
-        found.insert(path.clone(), format!("{:?} {:?}", viewed.action, viewed.remote));
+        found.insert(path.clone(), format!("{:?} {:?}", viewed.decision, viewed.remote));
     }
     Ok(found)
 }

@@ -20,7 +20,7 @@ use crate::env::{ms, now_ms};
 use crate::local::{Kind, Root};
 use crate::model::{Base, Closed, FolderId, Job, Local, RelPath, Settled, Stat, WriteMode};
 use crate::plan::name::allowed;
-use crate::plan::reconcile::Action;
+use crate::plan::reconcile::Verdict;
 use crate::plan::rename::cycles::WORTH_IT;
 use crate::plan::rename::detect::{
     ComesAs, How, Old, Shows, Spelling, above, candidate, comes_as, same_file, spelling,
@@ -225,19 +225,19 @@ pub(crate) enum Instead<'a> {
 }
 
 impl<'a> Instead<'a> {
-    /// Of an action that was decided.
-    pub(crate) fn of(action: &Action, local: &'a Local, base: Option<&'a Base>) -> Self {
-        match (action, local, base) {
-            (Action::Upload(WriteMode::Add), Local::File(stat), None) => Self::Sent(stat),
-            (Action::AdoptOrUpload(_) | Action::Compare, Local::File(stat), None) => Self::Compared(stat),
-            (Action::Upload(WriteMode::Update(_)), Local::File(stat), Some(base))
+    /// Of what the three views say.
+    pub(crate) fn of(verdict: &Verdict, local: &'a Local, base: Option<&'a Base>) -> Self {
+        match (verdict, local, base) {
+            (Verdict::Upload(WriteMode::Add), Local::File(stat), None) => Self::Sent(stat),
+            (Verdict::AdoptOrUpload(_) | Verdict::Compare, Local::File(stat), None) => Self::Compared(stat),
+            (Verdict::Upload(WriteMode::Update(_)), Local::File(stat), Some(base))
                 if (stat.dev, stat.ino) != (base.stat.dev, base.stat.ino) && base.remote.is_none() =>
             {
                 Self::Replaced(stat)
             }
-            (Action::AgreeDir, ..) => Self::Agreed,
-            (Action::DeleteFolder, ..) => Self::Deleted,
-            (Action::Download(_) | Action::MakeDir, Local::Absent, base) => Self::Fetched(base),
+            (Verdict::AgreeDir, ..) => Self::Agreed,
+            (Verdict::DeleteFolder, ..) => Self::Deleted,
+            (Verdict::Download(_) | Verdict::MakeDir, Local::Absent, base) => Self::Fetched(base),
             _ => Self::Other,
         }
     }

@@ -1,122 +1,293 @@
-//! From three views of one path to one action.
+//! What is to be done about one path: the only place where that is decided.
+//!
+//! [`decide`] is pure and total. It is given the [`Facts`] that are known, and answers with something to do, with a wait, with a problem, or with the one
+//! fact that it needs next; whoever asks gathers that, and asks again. The workers, `explain`, `plan` and the look at rest all ask in this way, so that
+//! none of them can say anything else than what is done. A fact that cannot be gathered is an error of the gathering, and never an answer.
+//!
+//! It goes from the views outwards: the [verdict](decision::Verdict) of the three views (`one_way`, [`two_way`]), what Dropbox says of the path's nature
+//! (`marks`), whether it was only renamed, and then what is around it: names in other letters (`letters`), directories and folders (`folders`),
+//! renames in Dropbox (`follow`), and what a file must pass before it goes up ([`sending`]).
 
+pub mod blocked;
+pub mod decision;
 pub mod describe;
 pub mod diff;
+pub mod facts;
+mod folders;
+mod follow;
+mod letters;
+mod marks;
+mod one_way;
 pub mod overlooked;
+pub mod sending;
 pub mod two_way;
 
-use crate::model::failure::GONE_IN_DROPBOX;
-use crate::model::listing::Marks;
-use crate::model::{Agreed, Base, ContentHash, Failure, Local, Mode, Remote, WriteMode};
+pub use self::decision::{Action, Decision, Verdict, WaitFor, Wanted};
+use self::facts::{Content, Gate, Rename, known};
+pub use self::facts::{Facts, Need};
+use crate::model::{Agreed, Base, Failure, Local, Mode, Remote};
+use crate::plan::name::ignore::{NESTED, Source, Why};
 
-/// What to do about one path.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Action {
-    /// The row goes, base stays.
-    Nothing,
-    /// Read the file. If its bytes are base's, only base's stat is renewed; otherwise they go up.
-    Upload(WriteMode),
-    /// Dropbox already holds something here; adopt it if the bytes are the same, otherwise send them.
-    AdoptOrUpload(WriteMode),
-    /// The file is as in base, and Dropbox has base's content under another revision: base takes that revision, nothing is sent.
-    Adopt {
-        /// Dropbox's revision.
-        rev: String,
-    },
-    /// The file goes from Dropbox, if it still has this revision there.
-    Delete {
-        /// Base's revision.
-        rev: String,
-    },
-    /// Dropbox's file comes down, to where nothing else than what was looked at stands.
-    Download(Wanted),
-    /// Read the file and go on with [`two_way::compared`].
-    Compare,
-    /// The local version gets a conflicted copy's name; then the path is decided anew.
-    MoveAside,
-    /// The file goes to the local trash.
-    Trash,
-    /// The directory goes, if nothing is in it.
-    RemoveDir,
-    /// A directory is made here.
-    MakeDir,
-    /// A directory here, a folder there: that is agreed on now.
-    AgreeDir,
-    /// A folder is made in Dropbox.
-    CreateFolder,
-    /// The folder goes from Dropbox, once nothing is left in it.
-    DeleteFolder,
-    /// What was agreed on holds no more: drop it, and decide anew.
-    Forget,
-    /// The remote view is not known yet: look again when it is.
-    Wait,
-    /// Nothing can be done until the path changes.
-    Wedge(Failure),
-    /// Looking failed: try again.
-    PutOff(Failure),
+/// A decision, or what is missing for it.
+type Answer = Result<Decision, Need>;
+
+/// What is to be done about a path.
+pub fn decide(facts: &Facts) -> Decision {
+    answer(facts).unwrap_or_else(Decision::Need)
 }
 
-/// A file of Dropbox that is to come down.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wanted {
-    /// The revision, which pins its bytes.
-    pub rev: String,
-    /// Bytes.
-    pub size: u64,
-    /// The hash of its content, where Dropbox says.
-    pub content_hash: Option<ContentHash>,
-    /// Dropbox's id of the file.
-    pub id: String,
-}
-
-/// Decides for one path. `two-way` and `download` are in [`two_way`].
-pub fn decide(local: &Local, agreed: Agreed<'_>, remote: &Remote, mode: Mode) -> Action {
-    match (mode, agreed) {
-        (Mode::TwoWay | Mode::Download, _) => two_way::decide(local, agreed, remote, mode),
-        (Mode::Backup | Mode::Mirror, Agreed::File(base)) => upwards(local, Some(base), remote, mode),
-        // A directory that was agreed on when the folder was two-way: upwards, directories are nobody's business.
-        (Mode::Backup | Mode::Mirror, Agreed::Nothing | Agreed::Dir) => upwards(local, None, remote, mode),
+fn answer(facts: &Facts) -> Answer {
+    // Whatever is believed gone is believed only of the folder that was synced; and a file that is there is not read from another one either.
+    if let Some(failure) = &facts.untrusted {
+        return Ok(Decision::Blocked(failure.clone()));
     }
-}
-
-/// What of an action may be done at a path with these marks.
-///
-/// | marks | action | then |
-/// |---|---|---|
-/// | symlink, not downloadable | download, and nothing is here | nothing (a symlink is a problem, unless `symlinks` is false) |
-/// | symlink, not downloadable | compare, move aside, download over something | wedge: both stay |
-/// | read-only, not to be looked into | delete, delete the folder | forget, so that it comes down again; in a mirror: wedge |
-/// | read-only | create the folder | wedge |
-///
-/// A file that would go up to where nobody may write is wedged once its bytes are known to be others than Dropbox's: see [`read_only`].
-pub fn permitted(action: Action, local: &Local, marks: Marks, mode: Mode, symlinks: bool) -> Action {
-    match action {
-        Action::Download(_) | Action::Compare | Action::MoveAside if marks.symlink || marks.not_downloadable => {
-            match (local, marks.symlink) {
-                (Local::Absent, true) if symlinks => Action::Wedge(remote_symlink()),
-                (Local::Absent, _) => Action::Nothing,
-                (_, true) if !symlinks => Action::Nothing,
-                (_, true) => Action::Wedge(remote_symlink()),
-                (_, false) => Action::Wedge(cloud_only()),
-            }
+    let news = differs_there(facts.agreed(), &facts.remote, facts.mode);
+    if let Some(why) = &facts.ignored {
+        return Ok(unsynced(facts, why, news));
+    }
+    // K6: behind a symlink everything may be as it was; the link itself is the problem.
+    let is_behind = matches!(&facts.local, Local::Unknown(failure) if failure.code == "type");
+    let is_silent = matches!(facts.local, Local::Other("symlink")) && !facts.report_symlinks;
+    if is_behind && !news || is_silent {
+        return Ok(Decision::Do(Action::Nothing));
+    }
+    let mut verdict = table(facts);
+    let mut read_only = false;
+    if marks::matter(&verdict) {
+        let marks = *known(&facts.found.marks, || Need::Marks)?;
+        read_only = marks.read_only;
+        verdict = marks::permitted(verdict, &facts.local, marks, facts.mode, facts.report_symlinks);
+    }
+    // What the listing was told to leave out is not deleted by what goes here.
+    let deletes = matches!(verdict, Verdict::Delete { .. } | Verdict::DeleteFolder);
+    if deletes && facts.mode.brings_down() && *known(&facts.found.hidden, || Need::Hidden)? {
+        verdict = Verdict::Forget;
+    }
+    if !read_only {
+        match known(&facts.found.rename, || Need::Rename(verdict.clone()))? {
+            Rename::No => {}
+            Rename::Wait => return Ok(Decision::Later(WaitFor::Rename)),
+            Rename::IsHere => return Ok(Decision::Do(Action::Nothing)),
+            Rename::Rather(path) => return Ok(Decision::Do(Action::Rather(path.clone()))),
+            Rename::Forget => return Ok(Decision::Do(Action::Forget)),
         }
-        Action::Delete { .. } | Action::DeleteFolder if marks.read_only || marks.unseen => match mode.brings_down() {
-            true => Action::Forget,
-            false if marks.unseen => Action::Wedge(unseen()),
-            false => Action::Wedge(read_only()),
-        },
-        Action::CreateFolder if marks.read_only => Action::Wedge(read_only()),
-        action => action,
+    }
+    if facts.mode.brings_down() { both_ways(facts, verdict, read_only) } else { upwards(facts, verdict, read_only) }
+}
+
+/// What the three views say.
+fn table(facts: &Facts) -> Verdict {
+    match (facts.mode, facts.agreed()) {
+        (Mode::TwoWay | Mode::Download, agreed) => two_way::table(&facts.local, agreed, &facts.remote, facts.mode),
+        (Mode::Backup | Mode::Mirror, Agreed::File(base)) => {
+            one_way::table(&facts.local, Some(base), &facts.remote, facts.mode)
+        }
+        // A directory that was agreed on when the folder was two-way: upwards, directories are not synced.
+        (Mode::Backup | Mode::Mirror, Agreed::Nothing | Agreed::Dir) => {
+            one_way::table(&facts.local, None, &facts.remote, facts.mode)
+        }
     }
 }
 
-/// The failure of a change to what may only be read in Dropbox.
-pub fn read_only() -> Failure {
-    Failure::wedge(
-        "read_only",
-        "it lies in a shared folder that this account may only read, so the change stays here: ask the folder's owner for the right to edit, or move the \
-         file elsewhere (Dropbox's version then comes down again)",
-    )
+/// What becomes of a path that is not synced; `news`: Dropbox has another thing there than was agreed on, and it would come down.
+fn unsynced(facts: &Facts, why: &Why, news: bool) -> Decision {
+    match &why.source {
+        Source::Unreadable(_, failure) if news && failure.code == "type" => Decision::Blocked(failure.clone()),
+        // It may be synced again in a moment. A change here is found by a scan then; of one in Dropbox only this row knows. What is below a symlink, or
+        // is another daemon's, is told where that begins, and does not matter until it ends.
+        Source::Unreadable(_, failure)
+            if facts.mode.brings_down() && ![NESTED, "type"].contains(&failure.code.as_str()) =>
+        {
+            let text = format!("its directory cannot be read: {}", failure.text);
+            Decision::Blocked(Failure::retry(&failure.code, text))
+        }
+        Source::Unreadable(..) => Decision::Do(Action::Nothing),
+        _ if facts.agreed() != Agreed::Nothing => Decision::Do(Action::Unsync),
+        _ => Decision::Do(Action::Nothing),
+    }
+}
+
+/// In a folder whose changes only go up.
+fn upwards(facts: &Facts, verdict: Verdict, read_only: bool) -> Answer {
+    let unchanged = verdict == Verdict::Nothing && facts.base.is_some();
+    let goes_up = matches!(verdict, Verdict::Upload(_) | Verdict::AdoptOrUpload(_));
+    // It was moved with its folder, and its revision there is known soon; or it was sent, and the listing shows that soon. What was sent and has changed
+    // here since goes up over the revision that it was sent as: a listing that fails does not hold it up.
+    if facts.late && (unchanged || goes_up && !facts.sent) {
+        return Ok(Decision::Later(WaitFor::Listing));
+    }
+    match verdict {
+        Verdict::Upload(_) | Verdict::AdoptOrUpload(_) => sending::send(facts, verdict, read_only),
+        Verdict::Adopt { rev } => Ok(adopted(facts, rev)),
+        Verdict::Delete { rev } => Ok(deleted(facts, rev)),
+        Verdict::Wedge(failure) | Verdict::PutOff(failure) => Ok(Decision::Blocked(failure)),
+        // Those of the ways down, which the table gives to no other folder.
+        Verdict::Nothing
+        | Verdict::Download(_)
+        | Verdict::Compare
+        | Verdict::MoveAside
+        | Verdict::Trash
+        | Verdict::RemoveDir
+        | Verdict::MakeDir
+        | Verdict::AgreeDir
+        | Verdict::CreateFolder
+        | Verdict::DeleteFolder
+        | Verdict::Forget
+        | Verdict::Wait => Ok(Decision::Do(Action::Nothing)),
+    }
+}
+
+/// In a folder whose remote changes come down.
+fn both_ways(facts: &Facts, verdict: Verdict, read_only: bool) -> Answer {
+    if facts.base.is_none()
+        && matches!(facts.remote, Remote::File { .. } | Remote::Folder)
+        && let Some(failure) = known(&facts.found.case_conflict, || Need::CaseConflict)?
+    {
+        return Ok(Decision::Blocked(failure.clone()));
+    }
+    if let Some(decision) = letters::respelled(facts)? {
+        return Ok(decision);
+    }
+    let comes = matches!(verdict, Verdict::Download(_) | Verdict::MakeDir | Verdict::Nothing);
+    if comes
+        && facts.local == Local::Absent
+        && let Some(decision) = letters::placed(facts)?
+    {
+        return Ok(decision);
+    }
+    let stays = matches!(verdict, Verdict::Upload(_) | Verdict::AdoptOrUpload(_) | Verdict::Compare | Verdict::Nothing);
+    if stays && let Some(base) = installed(facts)? {
+        return Ok(Decision::Do(Action::Renew(Box::new(base))));
+    }
+    match verdict {
+        Verdict::Compare => compare(facts, read_only),
+        verdict => settle(facts, verdict, read_only),
+    }
+}
+
+/// What is agreed on, if the file is what came down before a kill, and has not been written to since: the row was not settled then.
+fn installed(facts: &Facts) -> Result<Option<Base>, Need> {
+    let Local::File(stat) = facts.local else { return Ok(None) };
+    if facts.base.as_ref().is_some_and(|base| base.stat == stat) {
+        return Ok(None);
+    }
+    let Some(came) = known(&facts.found.installed, || Need::Installed)? else { return Ok(None) };
+    Ok(match known(&facts.found.content_hash, || Need::ContentHash)? {
+        Content::Is(hash) if *hash == came.content_hash => Some(Base {
+            stat,
+            content_hash: *hash,
+            rev: came.rev.clone(),
+            file_id: Some(came.file_id.clone()),
+            remote: None,
+        }),
+        Content::Is(_) | Content::NotRead => None,
+    })
+}
+
+/// Reads the file, and goes on from what it holds.
+fn compare(facts: &Facts, read_only: bool) -> Answer {
+    let Local::File(stat) = facts.local else { return Ok(Decision::Later(WaitFor::Listing)) };
+    let id = match &facts.remote {
+        Remote::File { id, .. } if facts.base.is_none() => Some(id),
+        _ => None,
+    };
+    if let Some(id) = id
+        && let Some(decision) = sending::twin(facts, id)?
+    {
+        return Ok(decision);
+    }
+    let hash = match known(&facts.found.content_hash, || Need::ContentHash)? {
+        Content::Is(hash) => *hash,
+        Content::NotRead => return Ok(Decision::Do(Action::Compare)),
+    };
+    match (two_way::compared(&hash, facts.base.as_ref(), &facts.remote, facts.mode), &facts.remote) {
+        (Verdict::Adopt { rev }, Remote::File { id, .. }) => {
+            let base = Base { stat, content_hash: hash, rev, file_id: Some(id.clone()), remote: None };
+            Ok(Decision::Do(Action::Adopt(Box::new(base))))
+        }
+        // Only its times are new: that is written down first, since whatever goes on the disk goes by what was agreed on.
+        (Verdict::Trash | Verdict::Download(_), _) => Ok(Decision::Do(match &facts.base {
+            Some(base) => Action::Renew(Box::new(Base { stat, ..base.clone() })),
+            None => Action::Forget,
+        })),
+        (verdict @ Verdict::MoveAside, _) => {
+            let over = match id {
+                Some(id) => known(&facts.found.gone_twin, || Need::GoneTwin(id.clone()))?.as_ref(),
+                None => None,
+            };
+            let over = over.and_then(|gone| two_way::respelled(gone, &facts.remote, facts.mode));
+            settle(facts, over.map_or(verdict, Verdict::Upload), read_only)
+        }
+        (verdict, _) => settle(facts, verdict, read_only),
+    }
+}
+
+/// What a verdict comes to, now that the path itself and its names are as they should be.
+fn settle(facts: &Facts, verdict: Verdict, read_only: bool) -> Answer {
+    let takes = match &verdict {
+        Verdict::Trash | Verdict::RemoveDir => true,
+        Verdict::Download(_) => facts.base.is_some(),
+        _ => false,
+    };
+    // What would take something away here passes the guard, or is one of those that are held: then the comparison looks at it when they are let go.
+    if takes {
+        match known(&facts.found.gate, || Need::Gate)? {
+            Gate::Open => {}
+            Gate::Weighing => return Ok(Decision::Later(WaitFor::Listing)),
+            Gate::Held => return Ok(Decision::Later(WaitFor::Approval)),
+        }
+    }
+    Ok(match verdict {
+        Verdict::Nothing if facts.late => Decision::Later(WaitFor::Listing),
+        Verdict::Nothing => Decision::Do(Action::Nothing),
+        Verdict::Wait if !facts.late && facts.is_stuck() => Decision::Blocked(blocked::unlisted()),
+        Verdict::Wait => Decision::Later(WaitFor::Listing),
+        Verdict::Wedge(failure) | Verdict::PutOff(failure) => Decision::Blocked(failure),
+        Verdict::Adopt { rev } => adopted(facts, rev),
+        Verdict::Forget => Decision::Do(Action::Forget),
+        Verdict::Upload(_) | Verdict::AdoptOrUpload(_) => {
+            return match folders::below_a_file(facts, &verdict)? {
+                Some(decision) => Ok(decision),
+                None => sending::send(facts, verdict, read_only),
+            };
+        }
+        Verdict::Compare => Decision::Do(Action::Compare),
+        Verdict::Delete { rev } => deleted(facts, rev),
+        Verdict::Trash => Decision::Do(match &facts.base {
+            Some(base) => Action::Trash { rev: base.rev.clone() },
+            None => Action::Forget,
+        }),
+        Verdict::MoveAside => Decision::Do(Action::MoveAside),
+        Verdict::Download(wanted) => return follow::download(facts, wanted),
+        Verdict::AgreeDir => return letters::agree(facts),
+        Verdict::MakeDir if *known(&facts.found.in_letters, || Need::InLetters)? => Decision::Do(Action::Nothing),
+        Verdict::MakeDir => Decision::Do(Action::MakeDir),
+        Verdict::RemoveDir => return folders::remove(facts),
+        Verdict::CreateFolder => return folders::create(facts),
+        Verdict::DeleteFolder => return folders::delete(facts),
+    })
+}
+
+/// Base takes Dropbox's revision of the same content.
+fn adopted(facts: &Facts, rev: String) -> Decision {
+    Decision::Do(match &facts.base {
+        Some(base) => Action::Adopt(Box::new(Base { rev, ..base.clone() })),
+        None => Action::Nothing,
+    })
+}
+
+/// The file goes from Dropbox.
+fn deleted(facts: &Facts, rev: String) -> Decision {
+    let Some(base) = &facts.base else { return Decision::Do(Action::Forget) };
+    // What stands where another disk was mounted says nothing of the files on that disk.
+    if facts.local == Local::Dir && base.stat.dev != facts.root_dev {
+        return Decision::Blocked(blocked::mount_gone());
+    }
+    // A deletion goes with the revision that was agreed on; that of a file that was moved there and back is agreed on first.
+    Decision::Do(match base.rev == rev {
+        true => Action::Delete { rev },
+        false => Action::Renew(Box::new(Base { rev, ..base.clone() })),
+    })
 }
 
 /// Whether Dropbox has, or may have, something else at a path than both sides agreed on, in a folder whose remote changes come down.
@@ -134,227 +305,5 @@ pub fn differs_there(agreed: Agreed<'_>, remote: &Remote, mode: Mode) -> bool {
         }
 }
 
-/// The failure of a folder that cannot go, since nobody can say what is in it.
-fn unseen() -> Failure {
-    Failure::wedge(
-        "read_only",
-        "this account may not look into this folder in Dropbox, and what may not be seen is not deleted: ask its owner for access, or delete it there",
-    )
-}
-
-fn remote_symlink() -> Failure {
-    Failure::wedge(
-        "symlink",
-        "in Dropbox it is a symlink, which is never made here (it may lead anywhere): set symlinks = \"ignore\" for the folder to hear no more of it",
-    )
-}
-
-fn cloud_only() -> Failure {
-    Failure::wedge(
-        "cloud_only",
-        "Dropbox has a document of this name that cannot be downloaded: rename one of the two; both stay as they are",
-    )
-}
-
-/// Decides for one path of a folder whose mode passes changes upwards only (`backup`, `mirror`).
-///
-/// | local | base | remote | `backup` | `mirror` |
-/// |---|---|---|---|---|
-/// | unknown | any | any | put off | put off |
-/// | absent | none | any | nothing | nothing |
-/// | absent | some | any | nothing (base stays: a file of that name that comes back is an update) | delete at base's revision |
-/// | directory | none | any | nothing | nothing |
-/// | directory | some | any | nothing (what was saved stays saved) | delete at base's revision |
-/// | other type | any | any | wedge | wedge |
-/// | file as in base | some | file of base's content, other revision | base takes the revision | the same |
-/// | file as in base | some | absent, folder | wedge: gone from Dropbox | the same |
-/// | file as in base | some | any other | nothing | nothing |
-/// | file, changed | some | file of base's content, other revision | upload, update(that revision) | the same |
-/// | file, changed | some | any other | upload, update(base's revision) | the same |
-/// | file | none | unlisted, absent | upload, add | the same |
-/// | file | none | file, folder | adopt if equal, else upload, add (a conflict then keeps both) | the same |
-///
-/// The remote view is of the place that base lies at, which for a conflicted copy is that copy's. With a base it is used for two things: to take a newer
-/// revision of the same content into base, and to tell that Dropbox has the file no longer. For all else the revision in `update(rev)` and `parent_rev`
-/// makes Dropbox itself the judge at the moment of the commit.
-fn upwards(local: &Local, base: Option<&Base>, remote: &Remote, mode: Mode) -> Action {
-    match (local, base) {
-        (Local::Unknown(failure), _) => Action::PutOff(failure.clone()),
-        (Local::Other(kind), _) => Action::Wedge(other_type(kind)),
-        (Local::Absent | Local::Dir, None) => Action::Nothing,
-        (Local::Absent | Local::Dir, Some(base)) => match mode {
-            Mode::Mirror => Action::Delete { rev: base.rev.clone() },
-            Mode::Backup | Mode::TwoWay | Mode::Download => Action::Nothing,
-        },
-        (Local::File(stat), Some(base)) if *stat == base.stat => match renewed(base, remote) {
-            Some(rev) => Action::Adopt { rev: rev.to_owned() },
-            None => match remote {
-                Remote::Absent => Action::Wedge(gone_in_dropbox("Dropbox has it no longer")),
-                Remote::Folder => Action::Wedge(gone_in_dropbox("Dropbox has a folder in its place")),
-                Remote::Unlisted | Remote::File { .. } => Action::Nothing,
-            },
-        },
-        (Local::File(_), Some(base)) => {
-            Action::Upload(WriteMode::Update(renewed(base, remote).unwrap_or(&base.rev).to_owned()))
-        }
-        (Local::File(_), None) => match remote {
-            Remote::Unlisted | Remote::Absent => Action::Upload(WriteMode::Add),
-            Remote::File { .. } | Remote::Folder => Action::AdoptOrUpload(WriteMode::Add),
-        },
-    }
-}
-
-/// The revision under which Dropbox has base's content now, if that is another one than base's. A conflicted copy keeps the one that it was
-/// committed with.
-fn renewed<'a>(base: &Base, remote: &'a Remote) -> Option<&'a str> {
-    match remote {
-        Remote::File { content_hash: Some(hash), rev, .. }
-            if *hash == base.content_hash && *rev != base.rev && base.remote.is_none() =>
-        {
-            Some(rev)
-        }
-        _ => None,
-    }
-}
-
-/// The failure of a file that was sent and is as it was, and that Dropbox has no longer.
-fn gone_in_dropbox(what: &str) -> Failure {
-    let text = format!(
-        "{what}, and this folder's mode brings nothing down: the file here stays; `ferrybox sync PATH --again` sends it again, or delete it here"
-    );
-    Failure::wedge(GONE_IN_DROPBOX, text)
-}
-
-/// The failure of a path that is neither file nor directory.
-pub fn other_type(kind: &str) -> Failure {
-    Failure::wedge(
-        "type",
-        format!("this is a {kind}, which is not synced; add it to `ignore` if that is what you want"),
-    )
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::{ContentHash, Stat};
-
-    fn stat(mtime_ns: i64) -> Stat {
-        Stat { size: 1, mtime_ns, ctime_ns: 0, ino: 1, dev: 1 }
-    }
-
-    fn base() -> Base {
-        Base { stat: stat(1), content_hash: ContentHash([0; 32]), rev: "015".into(), file_id: None, remote: None }
-    }
-
-    /// C10: a path behind a symlink waits for Dropbox's news only.
-    #[test]
-    fn c10_what_differs_there() {
-        let there = |rev: &str, byte: u8| Remote::File {
-            content_hash: Some(ContentHash([byte; 32])),
-            rev: rev.into(),
-            size: 1,
-            id: "id:x".into(),
-        };
-        let base = base();
-        let file = Agreed::File(&base);
-        let cases = [
-            (Agreed::Nothing, Remote::Absent, false),
-            (Agreed::Nothing, Remote::Folder, true),
-            (Agreed::Nothing, there("1", 0), true),
-            (Agreed::Dir, Remote::Folder, false),
-            (Agreed::Dir, Remote::Absent, true),
-            (Agreed::Dir, there("1", 0), true),
-            (file, there("015", 0), false),
-            (file, there("016", 0), false),
-            (file, there("016", 1), true),
-            (file, Remote::Absent, true),
-            (file, Remote::Folder, true),
-        ];
-        for (agreed, remote, news) in cases {
-            assert_eq!(differs_there(agreed, &remote, Mode::TwoWay), news, "{agreed:?} {remote:?}");
-            assert_eq!(differs_there(agreed, &remote, Mode::Download), news, "{agreed:?} {remote:?}");
-            assert!(!differs_there(agreed, &remote, Mode::Backup) && !differs_there(agreed, &remote, Mode::Mirror));
-            assert!(differs_there(agreed, &Remote::Unlisted, Mode::TwoWay), "doubt waits");
-        }
-    }
-
-    /// Every combination of the views, each with the one answer that the table gives.
-    #[test]
-    fn the_whole_table() {
-        let locals = [
-            Local::Absent,
-            Local::File(stat(1)),
-            Local::File(stat(2)),
-            Local::Dir,
-            Local::Other("symbolic link"),
-            Local::Unknown(Failure::retry("io_error", "x")),
-        ];
-        let remotes = [
-            Remote::Unlisted,
-            Remote::Absent,
-            Remote::File { content_hash: None, rev: "9".into(), size: 1, id: "id:x".into() },
-            Remote::Folder,
-        ];
-        for local in &locals {
-            for based in [None, Some(base())] {
-                for remote in &remotes {
-                    for mode in [Mode::Backup, Mode::Mirror] {
-                        let action = upwards(local, based.as_ref(), remote, mode);
-                        let expected = match (local, &based, mode) {
-                            (Local::Unknown(f), _, _) => Action::PutOff(f.clone()),
-                            (Local::Other(k), _, _) => Action::Wedge(other_type(k)),
-                            (Local::Absent | Local::Dir, Some(_), Mode::Mirror) => Action::Delete { rev: "015".into() },
-                            (Local::Absent | Local::Dir, _, _) => Action::Nothing,
-                            // D5: what Dropbox lacks is no file in sync.
-                            (Local::File(s), Some(b), _) if *s == b.stat => match remote {
-                                Remote::Absent => Action::Wedge(gone_in_dropbox("Dropbox has it no longer")),
-                                Remote::Folder => Action::Wedge(gone_in_dropbox("Dropbox has a folder in its place")),
-                                _ => Action::Nothing,
-                            },
-                            (Local::File(_), Some(_), _) => Action::Upload(WriteMode::Update("015".into())),
-                            (Local::File(_), None, _) if matches!(remote, Remote::Unlisted | Remote::Absent) => {
-                                Action::Upload(WriteMode::Add)
-                            }
-                            (Local::File(_), None, _) => Action::AdoptOrUpload(WriteMode::Add),
-                        };
-                        assert_eq!(action, expected, "{local:?} {based:?} {remote:?} {mode}");
-                    }
-                }
-            }
-        }
-    }
-
-    /// E10: a new revision of the same content is base's revision from now on, and nothing is sent.
-    #[test]
-    fn e10_a_new_revision_of_the_same_content_is_adopted() {
-        let remote = |byte: u8, rev: &str| Remote::File {
-            content_hash: Some(ContentHash([byte; 32])),
-            rev: rev.into(),
-            size: 1,
-            id: "id:x".into(),
-        };
-        for mode in [Mode::Backup, Mode::Mirror] {
-            let act = |stat_: i64, base: &Base, remote| upwards(&Local::File(stat(stat_)), Some(base), &remote, mode);
-            assert_eq!(act(1, &base(), remote(0, "016")), Action::Adopt { rev: "016".into() });
-            assert_eq!(act(1, &base(), remote(0, "015")), Action::Nothing);
-            assert_eq!(act(1, &base(), remote(9, "016")), Action::Nothing);
-            assert_eq!(act(2, &base(), remote(0, "016")), Action::Upload(WriteMode::Update("016".into())));
-            // E18: another content is somebody's work: the commit is refused, and both are kept.
-            assert_eq!(act(2, &base(), remote(9, "016")), Action::Upload(WriteMode::Update("015".into())));
-            let copy = Base { remote: Some(crate::model::RemotePath::parse("/copy").unwrap()), ..base() };
-            assert_eq!(act(1, &copy, remote(0, "016")), Action::Nothing);
-            // D5: nor is a copy in sync that Dropbox lacks.
-            assert!(matches!(act(1, &copy, Remote::Absent), Action::Wedge(f) if f.code == GONE_IN_DROPBOX));
-        }
-    }
-
-    /// Doubt never destroys: only a looked-at absence (or a directory in the file's place), with a base, in a mirror, deletes.
-    #[test]
-    fn only_a_mirror_deletes_and_only_with_a_base_and_evidence() {
-        for mode in [Mode::Backup, Mode::TwoWay, Mode::Download] {
-            assert_eq!(upwards(&Local::Absent, Some(&base()), &Remote::Unlisted, mode), Action::Nothing);
-        }
-        let unknown = Local::Unknown(Failure::retry("io_error", "x"));
-        assert!(matches!(upwards(&unknown, Some(&base()), &Remote::Absent, Mode::Mirror), Action::PutOff(_)));
-    }
-}
+mod tests;

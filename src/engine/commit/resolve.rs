@@ -21,6 +21,7 @@ use crate::plan::commit::lost_reply::{Found, LostReply, lost_reply, not_done, sa
 use crate::plan::commit::outcome::{Committed, Context, asks_for_obstacle, committed, outlived, refused};
 use crate::plan::listing::{is_sure, key_of};
 use crate::plan::name::conflict;
+use crate::plan::reconcile::blocked::case_clash;
 use crate::plan::time::retry;
 
 /// So many questions at a time.
@@ -368,14 +369,6 @@ fn facts(file: &FileMetadata) -> Committed {
 fn poison(failure: &Failure) -> Failure {
     let text = format!("Dropbox refuses every call that commits this file, and takes others: {}", failure.text);
     Failure::wedge(&failure.code, text)
-}
-
-/// The failure of a name that Dropbox folds into that of a path which is synced already.
-pub(crate) fn case_clash(other: &RelPath) -> Failure {
-    Failure::wedge(
-        "case_clash",
-        format!("Dropbox does not tell this name from `{other}`, which is synced already: rename one of them"),
-    )
 }
 
 fn tags(error: &EntryError) -> Vec<&str> {

@@ -10,10 +10,9 @@ use serde::{Deserialize, Serialize};
 use crate::config;
 use crate::engine::folder::Folder;
 use crate::engine::heartbeat::on_the_disk;
-use crate::engine::work::worker::failed;
 use crate::env::now_ms;
-use crate::model::{Failure, Job, RelPath, RemotePath, Settled};
-use crate::plan::name::ignore::{NESTED, Rules, Source, Why};
+use crate::model::{RelPath, RemotePath};
+use crate::plan::name::ignore::{Rules, Source};
 use crate::store::{Store, StoreError};
 
 /// Paths that are forgotten in one step.
@@ -30,23 +29,6 @@ struct Said {
     /// Whether files of patterns are this device's own.
     #[serde(default)]
     own_files: bool,
-}
-
-/// What becomes of the row of an ignored path; `agreed`: both sides agree on something there; `down`: changes in Dropbox come down there; `news`: and
-/// there is one.
-pub(crate) fn settled(why: &Why, job: &Job, agreed: bool, down: bool, news: bool) -> Settled {
-    match &why.source {
-        Source::Unreadable(_, failure) if news && failure.code == "type" => failed(job, failure.clone()),
-        // It may be synced again in a moment. A change here is found by a scan then; of one in Dropbox only this row knows. What is below a symlink, or
-        // is another daemon's, is told where that begins, and is nobody's business until it ends.
-        Source::Unreadable(_, failure) if down && ![NESTED, "type"].contains(&failure.code.as_str()) => {
-            let wait = Failure::retry(&failure.code, format!("its directory cannot be read: {}", failure.text));
-            failed(job, wait)
-        }
-        Source::Unreadable(..) => Settled::Nothing,
-        _ if agreed => Settled::InSync(None),
-        _ => Settled::Nothing,
-    }
 }
 
 /// Forgets what was agreed on where the configuration's rules say, or said at the last start, that nothing is synced. Until this has ended, the old

@@ -7,11 +7,15 @@ use crate::env::lock;
 use crate::env::now_ms;
 use crate::local::{self, Root};
 use crate::model::{ContentHash, ContentHasher, Failure, RelPath, Stat};
+use crate::store::StoreError;
 
 /// The hash of the file with exactly this stat, if it was read before.
-pub(crate) fn known(account: &Account, stat: &Stat) -> Option<ContentHash> {
+///
+/// # Errors
+/// When the database cannot be read.
+pub(crate) fn known(account: &Account, stat: &Stat) -> Result<Option<ContentHash>, StoreError> {
     let fresh = lock(&account.upward.hashed).iter().find(|(seen, _)| seen == stat).map(|(_, hash)| *hash);
-    fresh.or_else(|| account.store.known_hash_blocking(stat).ok().flatten())
+    fresh.map_or_else(|| account.store.known_hash_blocking(stat), |hash| Ok(Some(hash)))
 }
 
 /// The content hash of a file that is as `stat` says, before and after.
@@ -19,7 +23,8 @@ pub(crate) fn known(account: &Account, stat: &Stat) -> Option<ContentHash> {
 /// # Errors
 /// As reading it.
 pub(crate) fn hash(account: &Account, root: &Root, path: &RelPath, stat: &Stat) -> Result<ContentHash, Failure> {
-    if let Some(hash) = known(account, stat) {
+    // Where the database does not say, the file does.
+    if let Ok(Some(hash)) = known(account, stat) {
         return Ok(hash);
     }
     let (blocks, now) = local::hash_file(root, path, None)?;

@@ -27,6 +27,7 @@ use crate::model::key::{is_sure, loose_key_of};
 use crate::model::listing::Question;
 use crate::model::{Agreed, Claimed, Disk, FolderId, Job, JobId, RelPath, Remote, RemotePath, UnixMs, status};
 use crate::plan::listing::{Followed, followed, says_less};
+use crate::plan::reconcile::facts::Gate;
 use crate::store::{Compared, Listing, ListingId, Respelled, Sought, Store, StoreError, TreeId, WalkAt};
 
 /// The listings of one account.
@@ -126,16 +127,6 @@ pub(crate) struct Failing {
     pub(crate) tries: u32,
     /// Since when.
     pub(crate) since: UnixMs,
-}
-
-/// Whether what Dropbox has may take the place of what is here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Gate {
-    Open,
-    /// It is not known yet whether that is one of too many.
-    Weighing,
-    /// It may be one of too many, and a person is asked.
-    Held,
 }
 
 /// Changes that would come down, and wait for a person.
@@ -463,7 +454,12 @@ impl RemoteCache {
         Ok(shown.and_then(|shown| shown.rsplit_once('/').map(|(_, name)| name.to_owned())))
     }
 
-    /// The name that this was given in Dropbox, if it differs in its letters from the one here. Asked once.
+    /// The name that this was given in Dropbox, if it differs in its letters from the one here.
+    pub(crate) fn shows_respelled(&self, folder: FolderId, path: &RelPath) -> Option<String> {
+        lock(&self.lane_of(folder)?.respelled).get(&(folder, path.clone())).cloned()
+    }
+
+    /// As [`RemoteCache::shows_respelled`], and it is forgotten.
     pub(crate) fn take_respelled(&self, folder: FolderId, path: &RelPath) -> Option<String> {
         lock(&self.lane_of(folder)?.respelled).remove(&(folder, path.clone()))
     }

@@ -241,7 +241,7 @@ impl ScanRun {
                         continue;
                     }
                     let path = dir.child(&name).map_or(name, String::from);
-                    problems.push((path, crate::plan::reconcile::other_type(kind)));
+                    problems.push((path, crate::plan::reconcile::blocked::other_type(kind)));
                 }
                 if self.handle.block_on(store.set_odd(folder.id, &dir, problems, now))? && folder.comes_down() {
                     // What Dropbox changed in a directory that could not be read waits no longer.

@@ -16,8 +16,8 @@ use crate::engine::blocking::Fatal;
 use crate::engine::blocking::blocking;
 use crate::engine::folder::Folder;
 use crate::engine::folder::patterns;
+use crate::engine::gather::letters;
 use crate::engine::work::at_hand;
-use crate::engine::work::two_way::respelled;
 use crate::engine::work::worker::failed;
 use crate::engine::{local_removal, rename_proposals};
 use crate::env;
@@ -199,7 +199,7 @@ fn place(
     // Nothing is placed in a root that is not the folder's.
     folder.verify()?;
     // While it came, its directory may have got other letters: it is not made a second time.
-    if respelled::below(&folder.root, path)?.is_some() {
+    if letters::below(&folder.root, path)?.is_some() {
         return Err(Refused::Changed);
     }
     let placed = incoming.place(path, expected, modified, going)?;

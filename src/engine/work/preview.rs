@@ -1,20 +1,22 @@
-//! Paths looked at and decided on, and nothing done about it: what `explain` and `plan` show.
+//! Paths looked at and decided on, and nothing done about it: what `explain` and `plan` show, and what the look at rest goes by.
+//!
+//! The decision is the workers' own, from facts that are gathered in the same way. Left out is what only doing it can tell: no file is read, and no
+//! rename is proposed. The remote view is the cache as it is, also where it does not show our own last commit yet.
 
 use std::sync::Arc;
 
 use crate::engine::account::Account;
 use crate::engine::folder::Folder;
+use crate::engine::gather::facts::{Asker, Unread, Views};
+use crate::engine::gather::remote::View;
 use crate::engine::work::upload::dedup_copy;
-use crate::engine::work::worker::touches_marked;
-use crate::env::lock;
-use crate::env::{booted_ms, now_ms};
+use crate::env::{lock, now_ms};
 use crate::local::Gone;
-use crate::model::{Agreed, Base, Failure, Local, RelPath, Remote, Stat};
-use crate::plan::name::allowed;
+use crate::model::{Base, Job, JobId, Local, RelPath, Remote};
+use crate::plan::commit::budget::Full;
 use crate::plan::name::ignore::Why;
-use crate::plan::reconcile::describe;
-use crate::plan::reconcile::diff::torn;
-use crate::plan::reconcile::{Action, decide, permitted, read_only};
+use crate::plan::reconcile::facts::{Content, Rename};
+use crate::plan::reconcile::{Decision, Facts, Need, describe};
 use crate::store::StoreError;
 
 /// One path's views, and what follows from them now.
@@ -25,7 +27,7 @@ pub(crate) struct Viewed {
     pub(crate) local: Local,
     pub(crate) base: Option<Base>,
     pub(crate) remote: Remote,
-    pub(crate) action: Action,
+    pub(crate) decision: Decision,
     /// What may come of it instead.
     pub(crate) perhaps: Option<&'static str>,
 }
@@ -36,9 +38,9 @@ impl Viewed {
         self.local != Local::Absent || self.base.is_some() || self.remote != Remote::Absent
     }
 
-    /// What the action means.
+    /// What the decision means.
     pub(crate) fn sentence(&self) -> String {
-        describe::sentence(&self.action) + self.perhaps.unwrap_or_default()
+        describe::sentence(&self.decision) + self.perhaps.unwrap_or_default()
     }
 }
 
@@ -69,67 +71,33 @@ pub(crate) fn of_blocking(
     let expected = lock(&folder.root_id).clone();
     let elsewhere =
         folder.now().root_trouble.or_else(|| root.still_there(expected.as_ref()).err().map(Gone::into_failure));
+    let asker = Asker { account, folder, root: &root };
     let views = seen.into_iter().map(|(path, local, base, dir, remote)| {
+        let job =
+            Job { id: JobId(0), folder: folder.id, path: path.clone(), generation: 0, attempts: 0, since: now_ms() };
         let local = elsewhere.clone().map_or(local, Local::Unknown);
-        let ignored = folder.ignored(path, local == Local::Dir);
-        let action = match &ignored {
-            Some(_) => Action::Nothing,
-            None => {
-                let agreed = match (&base, dir) {
-                    (Some(base), _) => Agreed::File(base),
-                    (None, true) => Agreed::Dir,
-                    (None, false) => Agreed::Nothing,
-                };
-                act(account, folder, path, &local, agreed, &remote)
-            }
-        };
-        let perhaps = dedup_copy::perhaps(account, folder, path, (&action, &local, base.as_ref(), &remote));
-        Viewed { ignored, local, base, remote, action, perhaps }
+        let view = View { remote, late: false, sent: false };
+        let mut facts = asker.begin(&job, Views { local, base, dir, view, untrusted: elsewhere.clone() });
+        let decision = decided(&asker, &mut facts)?;
+        // What is not synced is not synced wherever the folder is.
+        let is_dir = facts.local == Local::Dir;
+        let elsewhere = elsewhere.as_ref().and_then(|_| folder.ignored(path, is_dir));
+        let Facts { ignored, local, base, remote, .. } = facts;
+        let perhaps = dedup_copy::perhaps(account, folder, path, (&decision, &local, base.as_ref(), &remote));
+        let ignored = ignored.or(elsewhere);
+        Ok(Viewed { ignored, local, base, remote, decision, perhaps })
     });
-    Ok(views.collect())
+    views.collect()
 }
 
-fn act(
-    account: &Account,
-    folder: &Folder,
-    path: &RelPath,
-    local: &Local,
-    agreed: Agreed<'_>,
-    remote: &Remote,
-) -> Action {
-    let mut action = decide(local, agreed, remote, folder.mode);
-    let base = if let Agreed::File(base) = agreed { Some(base) } else { None };
-    if touches_marked(&action)
-        && let Ok(marks) = account.remote.marks_blocking(account, folder.id, &folder.home(path))
-    {
-        action = permitted(action, local, marks, folder.mode, folder.report_symlinks);
-        if let (Action::Upload(_) | Action::AdoptOrUpload(_), true) = (&action, marks.read_only) {
-            return Action::Wedge(read_only());
-        }
+/// Decides as a worker would that is not to read the file. Whether the account has room is told for all of it, not path by path.
+fn decided(asker: &Asker<'_>, facts: &mut Facts) -> Result<Decision, StoreError> {
+    facts.full = Full::No;
+    facts.found.rename = Some(Rename::No);
+    facts.found.content_hash = Some(Content::NotRead);
+    match asker.decide(facts, |_, _: &Need| Ok(false)) {
+        Ok(decision) => Ok(decision),
+        Err(Unread::Store(error)) => Err(error),
+        Err(Unread::Directory(failure) | Unread::Path(failure)) => Ok(Decision::Blocked(failure)),
     }
-    if let (Action::Upload(_) | Action::AdoptOrUpload(_), Local::File(stat)) = (&action, local)
-        && let Some(failure) = not_sent(account, path, stat, base)
-    {
-        return Action::Wedge(failure);
-    }
-    action
-}
-
-/// Why a file that would go up does not.
-pub(crate) fn not_sent(account: &Account, path: &RelPath, stat: &Stat, base: Option<&Base>) -> Option<Failure> {
-    allowed::disallowed(path)
-        .or_else(|| too_large(stat.size, account.config.upload.max_file_size))
-        .or_else(|| base.and_then(|base| torn(stat, &base.stat, booted_ms(), now_ms())))
-}
-
-/// The failure of a file that is larger than the configuration allows.
-fn too_large(size: u64, max: u64) -> Option<Failure> {
-    (size > max).then(|| {
-        Failure::wedge(
-            "too_large",
-            format!(
-                "{size} bytes are more than upload.max_file_size = {max} bytes; raise that key if Dropbox takes it"
-            ),
-        )
-    })
 }

@@ -6,7 +6,6 @@ mod look;
 mod send;
 
 use look::look;
-pub(crate) use look::{touches_marked, twin};
 pub(crate) use send::{Send, Source};
 
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Two-way and download: from three views of one path to one action.
+//! Two-way and download: from three views of one path to one verdict.
 //!
 //! | local | agreed | remote | `two-way` | `download` |
 //! |---|---|---|---|---|
@@ -45,92 +45,93 @@
 //! "Forget" drops what was agreed on and decides anew. A base that lies elsewhere (a backup's conflicted copy) counts as none.
 //! An unlisted remote deletes nothing here, and a deletion in Dropbox carries the revision that must still be there.
 
+use super::blocked::other_type;
+use super::decision::{Verdict, Wanted};
 use crate::model::{Agreed, Base, ContentHash, Local, Mode, Remote, Stat, WriteMode};
-use crate::plan::reconcile::{Action, other_type};
 
 /// Decides for one path of a folder whose remote changes come down. See the table above.
-pub fn decide(local: &Local, agreed: Agreed<'_>, remote: &Remote, mode: Mode) -> Action {
+pub fn table(local: &Local, agreed: Agreed<'_>, remote: &Remote, mode: Mode) -> Verdict {
     let up = mode != Mode::Download;
     let agreed = match agreed {
         Agreed::File(base) if base.remote.is_some() => Agreed::Nothing,
         agreed => agreed,
     };
     match (local, agreed) {
-        (Local::Unknown(failure), _) => Action::PutOff(failure.clone()),
-        (Local::Other(kind), _) => Action::Wedge(other_type(kind)),
+        (Local::Unknown(failure), _) => Verdict::PutOff(failure.clone()),
+        (Local::Other(kind), _) => Verdict::Wedge(other_type(kind)),
         (Local::File(stat), Agreed::File(base)) => file_on_both(stat, base, remote, up),
         (Local::Absent, Agreed::File(base)) => match seen(base, remote) {
-            Seen::Same(rev) if up => Action::Delete { rev: rev.to_owned() },
-            Seen::Same(_) => Action::Nothing,
+            Seen::Same(rev) if up => Verdict::Delete { rev: rev.to_owned() },
+            Seen::Same(_) => Verdict::Nothing,
             Seen::Changed => download(remote),
-            Seen::Gone => Action::Forget,
+            Seen::Gone => Verdict::Forget,
         },
         (Local::Dir, Agreed::File(base)) => match seen(base, remote) {
-            Seen::Same(rev) if up => Action::Delete { rev: rev.to_owned() },
-            Seen::Same(_) => Action::Nothing,
-            Seen::Changed => Action::MoveAside,
-            Seen::Gone => Action::Forget,
+            Seen::Same(rev) if up => Verdict::Delete { rev: rev.to_owned() },
+            Seen::Same(_) => Verdict::Nothing,
+            Seen::Changed => Verdict::MoveAside,
+            Seen::Gone => Verdict::Forget,
         },
         (Local::File(_), Agreed::Nothing) => match remote {
-            Remote::Absent | Remote::Unlisted if up => Action::Upload(WriteMode::Add),
-            Remote::Absent | Remote::Unlisted => Action::Nothing,
-            Remote::File { .. } => Action::Compare,
-            Remote::Folder => Action::MoveAside,
+            Remote::Absent | Remote::Unlisted if up => Verdict::Upload(WriteMode::Add),
+            Remote::Absent | Remote::Unlisted => Verdict::Nothing,
+            Remote::File { .. } => Verdict::Compare,
+            Remote::Folder => Verdict::MoveAside,
         },
         (Local::Dir, Agreed::Nothing) => match remote {
-            Remote::Absent | Remote::Unlisted if up => Action::CreateFolder,
-            Remote::Absent | Remote::Unlisted => Action::Nothing,
-            Remote::Folder => Action::AgreeDir,
-            Remote::File { .. } => Action::MoveAside,
+            Remote::Absent | Remote::Unlisted if up => Verdict::CreateFolder,
+            Remote::Absent | Remote::Unlisted => Verdict::Nothing,
+            Remote::Folder => Verdict::AgreeDir,
+            Remote::File { .. } => Verdict::MoveAside,
         },
         (Local::Absent, Agreed::Nothing) => match remote {
             Remote::File { .. } => download(remote),
-            Remote::Folder => Action::MakeDir,
-            Remote::Absent | Remote::Unlisted => Action::Nothing,
+            Remote::Folder => Verdict::MakeDir,
+            Remote::Absent | Remote::Unlisted => Verdict::Nothing,
         },
         (Local::Dir, Agreed::Dir) => match remote {
-            Remote::Folder | Remote::Unlisted => Action::Nothing,
-            Remote::Absent | Remote::File { .. } => Action::RemoveDir,
+            Remote::Folder | Remote::Unlisted => Verdict::Nothing,
+            Remote::Absent | Remote::File { .. } => Verdict::RemoveDir,
         },
         (Local::File(_) | Local::Absent, Agreed::Dir) => match (remote, local) {
-            (Remote::Unlisted, _) => Action::Wait,
-            (Remote::Absent | Remote::File { .. }, _) => Action::Forget,
-            (Remote::Folder, _) if up => Action::DeleteFolder,
-            (Remote::Folder, Local::File(_)) => Action::MoveAside,
-            (Remote::Folder, _) => Action::Nothing,
+            (Remote::Unlisted, _) => Verdict::Wait,
+            (Remote::Absent | Remote::File { .. }, _) => Verdict::Forget,
+            (Remote::Folder, _) if up => Verdict::DeleteFolder,
+            (Remote::Folder, Local::File(_)) => Verdict::MoveAside,
+            (Remote::Folder, _) => Verdict::Nothing,
         },
     }
 }
 
-fn file_on_both(stat: &Stat, base: &Base, remote: &Remote, up: bool) -> Action {
+fn file_on_both(stat: &Stat, base: &Base, remote: &Remote, up: bool) -> Verdict {
     let untouched = *stat == base.stat;
     match seen(base, remote) {
-        Seen::Same(rev) if untouched && rev != base.rev => Action::Adopt { rev: rev.to_owned() },
-        Seen::Same(_) if untouched || !up => Action::Nothing,
-        Seen::Same(rev) => Action::Upload(WriteMode::Update(rev.to_owned())),
+        Seen::Same(rev) if untouched && rev != base.rev => Verdict::Adopt { rev: rev.to_owned() },
+        Seen::Same(_) if untouched || !up => Verdict::Nothing,
+        Seen::Same(rev) => Verdict::Upload(WriteMode::Update(rev.to_owned())),
         Seen::Changed if untouched => download(remote),
-        Seen::Gone if untouched => Action::Trash,
-        Seen::Changed | Seen::Gone => Action::Compare,
+        Seen::Gone if untouched => Verdict::Trash,
+        Seen::Changed | Seen::Gone => Verdict::Compare,
     }
 }
 
-/// Goes on after [`Action::Compare`]: the file, as `stat` says, holds what `hash` says.
-pub fn compared(hash: &ContentHash, base: Option<&Base>, remote: &Remote, mode: Mode) -> Action {
+/// Goes on after [`Verdict::Compare`]: the file, as `stat` says, holds what `hash` says.
+pub fn compared(hash: &ContentHash, base: Option<&Base>, remote: &Remote, mode: Mode) -> Verdict {
     let base = base.filter(|base| base.remote.is_none());
     if let Remote::File { content_hash: Some(there), rev, .. } = remote
         && there == hash
     {
-        return Action::Adopt { rev: rev.clone() };
+        return Verdict::Adopt { rev: rev.clone() };
     }
     let ours = base.is_none_or(|base| base.content_hash != *hash);
     match (base, remote) {
         (_, Remote::File { .. }) if !ours => download(remote),
-        (_, Remote::Absent | Remote::Folder) if !ours => Action::Trash,
-        (_, Remote::File { .. } | Remote::Folder) => Action::MoveAside,
-        (Some(_), Remote::Absent) if mode == Mode::Download => Action::Forget,
-        (_, Remote::Absent) if mode == Mode::Download => Action::Nothing,
-        (_, Remote::Absent) => Action::Upload(WriteMode::Add),
-        (_, Remote::Unlisted) => Action::Wait,
+        (_, Remote::Absent | Remote::Folder) if !ours => Verdict::Trash,
+        (_, Remote::File { .. } | Remote::Folder) => Verdict::MoveAside,
+        (Some(_), Remote::Absent) if mode == Mode::Download => Verdict::Forget,
+        (_, Remote::Absent) if mode == Mode::Download => Verdict::Nothing,
+        (_, Remote::Absent) => Verdict::Upload(WriteMode::Add),
+        (_, Remote::Unlisted) => Verdict::Wait,
     }
 }
 
@@ -171,15 +172,12 @@ fn seen<'a>(base: &'a Base, remote: &'a Remote) -> Seen<'a> {
     }
 }
 
-fn download(remote: &Remote) -> Action {
+fn download(remote: &Remote) -> Verdict {
     match remote {
-        Remote::File { rev, size, content_hash, id } => Action::Download(crate::plan::reconcile::Wanted {
-            rev: rev.clone(),
-            size: *size,
-            content_hash: *content_hash,
-            id: id.clone(),
-        }),
-        Remote::Unlisted | Remote::Absent | Remote::Folder => Action::Wait,
+        Remote::File { rev, size, content_hash, id } => {
+            Verdict::Download(Wanted { rev: rev.clone(), size: *size, content_hash: *content_hash, id: id.clone() })
+        }
+        Remote::Unlisted | Remote::Absent | Remote::Folder => Verdict::Wait,
     }
 }
 

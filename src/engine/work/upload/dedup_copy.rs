@@ -19,10 +19,10 @@ use crate::env::{ms, now_ms};
 use crate::model::key::may_be_one;
 use crate::model::{
     Base, Change, ChangeId, Closed, ContentHash, FolderId, Job, Local, Outcome, RelPath, Relocation, Remote,
-    RemoteChange, Settled,
+    RemoteChange, Settled, WriteMode,
 };
 use crate::plan::commit::batch::{Limits, Waiting, When, when};
-use crate::plan::reconcile::Action;
+use crate::plan::reconcile::{Action, Decision, Facts};
 use crate::plan::rename::dedup_copy;
 use crate::plan::rename::dedup_copy::may_be;
 use crate::store::{Ready, StoreError};
@@ -120,9 +120,15 @@ fn is_asked(account: &Account, send: &Send) -> bool {
         && !account.copies.is_refused(send.job.folder, &send.job.path)
 }
 
-/// Whether a copy may stand in for sending this file; if nobody can tell, it is looked for.
-pub(crate) fn may_have_a_source(account: &Account, send: &Send) -> bool {
-    is_asked(account, send) && account.store.has_size_blocking(send.stat.size).unwrap_or(true)
+/// Whether a copy may stand in for sending the file of these facts, as a new one. Blocks.
+///
+/// # Errors
+/// When the database cannot be read.
+pub(crate) fn may_have_a_source(account: &Account, folder: FolderId, facts: &Facts) -> Result<bool, StoreError> {
+    let Local::File(stat) = facts.local else { return Ok(false) };
+    let is_asked =
+        may_be(stat.size, None, &WriteMode::Add, &facts.remote) && !account.copies.is_refused(folder, &facts.path);
+    Ok(is_asked && account.store.has_size_blocking(stat.size)?)
 }
 
 fn look(account: &Account, send: Send) -> Result<Found, StoreError> {
@@ -226,9 +232,9 @@ pub(crate) fn perhaps(
     account: &Account,
     folder: &Folder,
     path: &RelPath,
-    (action, local, base, remote): (&Action, &Local, Option<&Base>, &Remote),
+    (decision, local, base, remote): (&Decision, &Local, Option<&Base>, &Remote),
 ) -> Option<&'static str> {
-    let (Action::Upload(mode), Local::File(stat)) = (action, local) else { return None };
+    let (Decision::Do(Action::Upload(mode)), Local::File(stat)) = (decision, local) else { return None };
     let asked = may_be(stat.size, base, mode, remote)
         && !account.copies.is_refused(folder.id, path)
         && account.store.has_size_blocking(stat.size).unwrap_or(false);

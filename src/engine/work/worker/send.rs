@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::engine::folder::Folder;
 use crate::local::Snapshot;
 use crate::model::{Base, ContentHash, Job, RelPath, Remote, RemoteChange, Settled, Stat, WriteMode};
+use crate::plan::reconcile::sending;
 
 /// One claimed row that has to go up.
 #[derive(Debug)]
@@ -53,30 +54,12 @@ impl Send {
 
     /// What settles the row when the bytes turn out to be base's, or Dropbox's already: nothing is sent.
     pub(crate) fn unchanged(&self, hash: &ContentHash) -> Option<Settled> {
-        let own = self.base.as_ref().filter(|b| b.content_hash == *hash);
-        let base = own.map(|base| Base { stat: self.stat, ..base.clone() }).or_else(|| {
-            let Remote::File { content_hash, rev, size, id } = &self.remote else { return None };
-            let there = *content_hash == Some(*hash) && *size == self.len() && !self.lies_elsewhere();
-            there.then(|| Base {
-                stat: self.stat,
-                content_hash: *hash,
-                rev: rev.clone(),
-                file_id: Some(id.clone()),
-                remote: None,
-            })
-        })?;
+        let base = sending::unchanged(&self.stat, (self.len(), hash), self.base.as_ref(), &self.remote)?;
         Some(Settled::InSync(Some(base)))
     }
 
     /// Whether reading alone may show that nothing has to be sent.
     pub(crate) fn may_be_there(&self) -> bool {
-        let size = self.len();
-        self.base.as_ref().is_some_and(|b| b.stat.size == size)
-            || matches!(&self.remote, Remote::File { content_hash: Some(_), size: there, .. } if *there == size)
-                && !self.lies_elsewhere()
-    }
-
-    fn lies_elsewhere(&self) -> bool {
-        self.base.as_ref().is_some_and(|b| b.remote.is_some())
+        sending::may_be_there(self.len(), self.base.as_ref(), &self.remote)
     }
 }

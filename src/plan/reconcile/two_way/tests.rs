@@ -1,8 +1,6 @@
 use super::*;
 use crate::model::Failure;
 
-mod tree;
-
 fn stat(n: i64) -> Stat {
     Stat { size: 1, mtime_ns: n, ctime_ns: n, ino: 1, dev: 1 }
 }
@@ -49,7 +47,7 @@ impl World {
     }
 
     /// What is to be done now.
-    fn meant(&self, mode: Mode) -> Action {
+    fn meant(&self, mode: Mode) -> Verdict {
         let based = if let Node::File(content) = self.agreed { Some(base(content)) } else { None };
         let agreed = match (&based, self.agreed) {
             (Some(base), _) => Agreed::File(base),
@@ -66,51 +64,51 @@ impl World {
             Node::Dir => Remote::Folder,
             Node::File(content) => file(content, if self.agreed == self.remote { "1" } else { "9" }),
         };
-        let mut action = decide(&local, agreed, &remote, mode);
-        if action == Action::Compare {
+        let mut verdict = table(&local, agreed, &remote, mode);
+        if verdict == Verdict::Compare {
             let Node::File(content) = self.local else { panic!("only files are compared") };
-            action = compared(&hash(content), based.as_ref(), &remote, mode);
+            verdict = compared(&hash(content), based.as_ref(), &remote, mode);
         }
-        action
+        verdict
     }
 
     /// Does it, and says whether there is more to do.
-    fn act(&mut self, action: Action) -> bool {
-        match action {
-            Action::Nothing => return false,
-            Action::Upload(how) => {
+    fn act(&mut self, verdict: Verdict) -> bool {
+        match verdict {
+            Verdict::Nothing => return false,
+            Verdict::Upload(how) => {
                 if let (Node::File(old), WriteMode::Update(_)) = (self.remote, how) {
                     self.history.push(old);
                 }
                 (self.remote, self.agreed, self.touched) = (self.local, self.local, false);
             }
-            Action::Adopt { .. } | Action::AgreeDir => (self.agreed, self.touched) = (self.local, false),
-            Action::Delete { .. } => {
+            Verdict::Adopt { .. } | Verdict::AgreeDir => (self.agreed, self.touched) = (self.local, false),
+            Verdict::Delete { .. } => {
                 if let Node::File(old) = self.remote {
                     self.history.push(old);
                 }
                 (self.remote, self.agreed) = (Node::Absent, Node::Absent);
             }
-            Action::DeleteFolder => (self.remote, self.agreed) = (Node::Absent, Node::Absent),
-            Action::CreateFolder => (self.remote, self.agreed) = (Node::Dir, Node::Dir),
-            Action::Download(_) => {
+            Verdict::DeleteFolder => (self.remote, self.agreed) = (Node::Absent, Node::Absent),
+            Verdict::CreateFolder => (self.remote, self.agreed) = (Node::Dir, Node::Dir),
+            Verdict::Download(_) => {
                 if let Node::File(old) = self.local {
                     self.trash.push(old);
                 }
                 (self.local, self.agreed, self.touched) = (self.remote, self.remote, false);
             }
-            Action::MakeDir => (self.local, self.agreed) = (Node::Dir, Node::Dir),
-            Action::Trash => {
+            Verdict::MakeDir => (self.local, self.agreed) = (Node::Dir, Node::Dir),
+            Verdict::Trash => {
                 let Node::File(old) = self.local else { panic!("only files go to the trash") };
                 self.trash.push(old);
                 (self.local, self.agreed) = (Node::Absent, Node::Absent);
             }
-            Action::RemoveDir => (self.local, self.agreed) = (Node::Absent, Node::Absent),
-            Action::MoveAside => {
+            Verdict::RemoveDir => (self.local, self.agreed) = (Node::Absent, Node::Absent),
+            Verdict::MoveAside => {
                 self.aside.push(self.local);
                 (self.local, self.agreed) = (Node::Absent, Node::Absent);
             }
-            Action::Forget => self.agreed = Node::Absent,
+            Verdict::Forget => self.agreed = Node::Absent,
             other => panic!("{other:?} has no place here"),
         }
         true
@@ -216,29 +214,33 @@ fn what_is_unknown_deletes_nothing() {
         for mode in [Mode::TwoWay, Mode::Download] {
             for remote in [Remote::Unlisted, Remote::Absent, Remote::Folder, file(2, "9")] {
                 let unknown = Local::Unknown(Failure::retry("io_error", "x"));
-                assert!(matches!(decide(&unknown, agreed, &remote, mode), Action::PutOff(_)));
-                assert!(matches!(decide(&Local::Other("FIFO"), agreed, &remote, mode), Action::Wedge(_)));
+                assert!(matches!(table(&unknown, agreed, &remote, mode), Verdict::PutOff(_)));
+                assert!(matches!(table(&Local::Other("FIFO"), agreed, &remote, mode), Verdict::Wedge(_)));
             }
             for local in [Local::Absent, Local::Dir, Local::File(stat(1)), Local::File(stat(2))] {
-                let action = decide(&local, agreed, &Remote::Unlisted, mode);
+                let action = table(&local, agreed, &Remote::Unlisted, mode);
                 let harmless = matches!(
                     action,
-                    Action::Nothing | Action::Wait | Action::Upload(_) | Action::CreateFolder | Action::Adopt { .. }
-                ) || matches!(&action, Action::Delete { rev } if rev == "1");
+                    Verdict::Nothing
+                        | Verdict::Wait
+                        | Verdict::Upload(_)
+                        | Verdict::CreateFolder
+                        | Verdict::Adopt { .. }
+                ) || matches!(&action, Verdict::Delete { rev } if rev == "1");
                 assert!(harmless, "{local:?} {agreed:?} {mode}: {action:?}");
             }
         }
     }
-    assert_eq!(compared(&hash(3), Some(&based), &Remote::Unlisted, Mode::TwoWay), Action::Wait);
+    assert_eq!(compared(&hash(3), Some(&based), &Remote::Unlisted, Mode::TwoWay), Verdict::Wait);
 }
 
 /// A backup's conflicted copy lies elsewhere: at its own place nothing was agreed on.
 #[test]
 fn a_base_that_lies_elsewhere_is_none() {
     let copy = Base { remote: Some(crate::model::RemotePath::parse("/copy").unwrap()), ..base(1) };
-    let action = decide(&Local::File(stat(1)), Agreed::File(&copy), &file(2, "9"), Mode::TwoWay);
-    assert_eq!(action, Action::Compare);
-    assert_eq!(compared(&hash(1), Some(&copy), &file(2, "9"), Mode::TwoWay), Action::MoveAside);
+    let action = table(&Local::File(stat(1)), Agreed::File(&copy), &file(2, "9"), Mode::TwoWay);
+    assert_eq!(action, Verdict::Compare);
+    assert_eq!(compared(&hash(1), Some(&copy), &file(2, "9"), Mode::TwoWay), Verdict::MoveAside);
 }
 
 /// I1: a file takes the place of its twin that is gone only over the very revision, or content, that was agreed on.
