@@ -12,7 +12,7 @@ use crate::store::StoreError;
 /// A disk that makes no step for as long does not answer.
 const SILENCE: Duration = Duration::from_secs(10);
 
-/// As [`blocking`], for who looks after several folders: `None` while this one's disk does not answer, which holds up no other folder. `f` only looks,
+/// As [`blocking`](crate::engine::blocking::blocking), for who looks after several folders: `None` while this one's disk does not answer, which holds up no other folder. `f` only looks,
 /// since what it finds may be lost.
 pub(crate) async fn answered<T: Send + 'static>(
     folder: &Arc<Folder>,
