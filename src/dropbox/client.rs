@@ -27,7 +27,6 @@ use crate::dropbox::client::gate::{Class, Gates};
 use crate::dropbox::client::refusals::{RootRefusals, is_rooted};
 use crate::dropbox::client::reply::{Reply, Verdict, broken, parse};
 use crate::dropbox::client::settings::{PathRoot, Settings, SetupError};
-use crate::dropbox::routes::download::Opened;
 use crate::dropbox::routes::{Route, Style};
 use crate::env;
 use crate::model::Failure;
@@ -104,6 +103,13 @@ impl Got {
             Self::Open(_) => Err(Transport::protocol("a download came where none was asked for").into()),
         }
     }
+}
+
+/// A good reply whose body is still to come.
+pub(crate) struct Opened {
+    pub(crate) response: reqwest::Response,
+    pub(crate) flow: std::sync::Arc<Flow>,
+    pub(crate) idle: Duration,
 }
 
 impl Dropbox {

@@ -4,7 +4,10 @@
 pub(super) mod inventory;
 pub(super) mod journal;
 pub(super) mod restore;
+mod take;
 pub(super) mod writers;
+
+pub(super) use take::take;
 
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -18,14 +21,12 @@ use super::root::{Handle, stat_from};
 use crate::local::error::{Refused, io_failure, is_absence, refuse, write_failure};
 use crate::local::install::Entry;
 use crate::local::install::incoming::MOVED;
-use crate::local::install::sidecar::Side;
 use crate::local::private_dir::{
-    OWN, TMP, TRASH, copy, create, is_same, look, make_own, moment, move_in, move_out, not_ours, own_place,
-    random_name, sync_dir,
+    OWN, TMP, TRASH, copy, create, make_own, moment, move_in, not_ours, own_place, random_name, sync_dir,
 };
 use crate::local::root::make::{above, as_expected};
 use crate::local::trash::journal::{Going, Note};
-use crate::model::{ContentHash, ContentHasher, Failure, Local, RelPath, Stat, UnixMs};
+use crate::model::{ContentHash, ContentHasher, Failure, Local, RelPath, UnixMs};
 
 const DOING: &str = "moving it to the trash";
 /// The time in a stamp: readable, sorted by its letters, and fit for any file system.
@@ -138,46 +139,6 @@ fn directories(trash: BorrowedFd<'_>, stamp: &str, path: &RelPath) -> rustix::io
         dir = make_own(dir.as_fd(), name)?;
     }
     Ok(dir)
-}
-
-/// Moves the file at `at` to the trash, and back again if it was not `seen`.
-pub(super) fn take(
-    handle: &Handle,
-    at: Entry<'_>,
-    path: &RelPath,
-    seen: &Stat,
-    going: &Going,
-) -> Result<Slot, Refused> {
-    let known = going.notes(seen);
-    let slot = match slot(handle, path, going.when, &known, &mut |dir, name| move_in(handle, at.0, at.1, dir, name)) {
-        Err(Refused::Failed(failure)) if failure.code == "other_device" => {
-            return across(handle, at, path, seen, going);
-        }
-        other => other?,
-    };
-    moment("taken");
-    if is_same(seen, look(slot.dir.as_fd(), path.name()).unwrap_or(None).as_ref()) {
-        return Ok(slot);
-    }
-    // If something new has its name already, it stays where it is: in the trash.
-    let _ = move_out(handle, slot.dir.as_fd(), path.name(), at.0, at.1);
-    Err(Refused::Changed)
-}
-
-/// To the trash on another file system: out of the way first, so that what is copied is what is removed.
-fn across(handle: &Handle, at: Entry<'_>, path: &RelPath, seen: &Stat, going: &Going) -> Result<Slot, Refused> {
-    let side = Side::old_one(at.1, [going.holds, None])?;
-    let side = (at.0, side.name());
-    move_in(handle, at.0, at.1, side.0, side.1).map_err(refuse(DOING))?;
-    moment("aside");
-    let put_back = || {
-        let _ = move_out(handle, side.0, side.1, at.0, at.1);
-    };
-    if !is_same(seen, look(side.0, side.1).unwrap_or(None).as_ref()) {
-        put_back();
-        return Err(Refused::Changed);
-    }
-    copy_to_slot(handle, side, path, going, &|| {}).inspect_err(|_| put_back())
 }
 
 /// Copies the file at `side` to the trash and removes it. `alive` is called again and again meanwhile.

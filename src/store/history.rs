@@ -232,3 +232,20 @@ fn page(
     })?;
     Ok((rows.collect::<Result<_, _>>()?, total))
 }
+
+/// Two versions of a path met, and one of them is at `place` now; `aside`: so it is on the disk.
+pub(crate) fn note_conflict(
+    conn: &Connection,
+    folder: FolderId,
+    path: &RelPath,
+    place: &RemotePath,
+    aside: Option<&RelPath>,
+    now: UnixMs,
+) -> Step<()> {
+    conn.prepare_cached(
+        "INSERT INTO conflict (folder, path, copy, at, aside) VALUES (?1, ?2, ?3, ?4, ?5)
+         ON CONFLICT (folder, path) DO UPDATE SET copy = excluded.copy, at = excluded.at, aside = excluded.aside",
+    )?
+    .execute(params![folder.0, path.as_str(), place.as_str(), now, aside.map(RelPath::as_str)])?;
+    Ok(())
+}

@@ -1,6 +1,7 @@
 //! The queue: paths to look at, and the taking of them.
 
 pub(super) mod counts;
+pub(super) mod fresh;
 pub(super) mod inspect;
 pub(super) mod install_intent;
 pub(super) mod problems;
@@ -18,6 +19,7 @@ use crate::store::base::dirs;
 use crate::store::db::error::{Step, StoreError};
 use crate::store::db::row;
 use crate::store::db::row::at_or_below;
+use crate::store::queue::fresh::FRESH;
 
 /// Counts in a [`DueSummary`] stop here, so that they cost the same with ten rows and with ten million.
 const COUNTED: i64 = 2000;
@@ -56,9 +58,6 @@ pub struct DueSummary {
     /// Rows that are not due yet.
     pub waiting: u64,
 }
-
-/// What has not failed since it was last begun afresh: it may still show the problem of before, until it turns out to be none.
-pub(super) const FRESH: &str = "(code IS NULL OR attempts = 0)";
 
 /// What a change of a path does to a row that is there already. The newest word on when wins, but an unbroken run of changes (each before the
 /// row was due) puts it off no longer than `{longest}` ms from the first; a wedged row starts afresh, and stays a problem until it turns out to be none.

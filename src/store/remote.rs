@@ -6,6 +6,7 @@
 
 pub(super) mod approval;
 pub(super) mod compare;
+pub(super) mod compared;
 pub(super) mod inbound;
 pub(super) mod key;
 pub(super) mod marks;

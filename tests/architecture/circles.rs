@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Circles that still stand, by the number of their files, largest first. The list may only shrink: design.md asks for none.
-const STANDING: &[usize] = &[17, 6, 2, 2, 2, 2];
+const STANDING: &[usize] = &[17];
 
 type Module = Vec<String>;
 type Graph = BTreeMap<Module, BTreeSet<Module>>;

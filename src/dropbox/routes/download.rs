@@ -5,7 +5,6 @@
 
 use std::fmt;
 use std::ops::Range;
-use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::StatusCode;
@@ -13,10 +12,9 @@ use reqwest::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_T
 use serde_json::{Value, json};
 
 use super::files::{self, FileMetadata};
-use crate::dropbox::client::Dropbox;
-use crate::dropbox::client::body::Flow;
 use crate::dropbox::client::reply::{broken, parse};
 use crate::dropbox::client::wire;
+use crate::dropbox::client::{Dropbox, Opened};
 use crate::dropbox::error::{CallError, Transport, TransportKind};
 use crate::dropbox::routes;
 use crate::env;
@@ -45,13 +43,6 @@ pub struct Download {
     pub size: u64,
     left: u64,
     opened: Opened,
-}
-
-/// A good reply whose body is still to come.
-pub(crate) struct Opened {
-    pub(crate) response: reqwest::Response,
-    pub(crate) flow: std::sync::Arc<Flow>,
-    pub(crate) idle: Duration,
 }
 
 impl fmt::Debug for Download {

@@ -6,7 +6,7 @@ use crate::model::{DirStat, FolderId, RelPath, UnixMs};
 use crate::store::db::error::{Step, StoreError};
 use crate::store::db::row;
 use crate::store::db::row::at_or_below;
-use crate::store::queue::FRESH;
+use crate::store::queue::fresh::FRESH;
 use crate::store::{Store, base};
 
 impl Store {

@@ -7,7 +7,7 @@ use crate::store::base::dirs;
 use crate::store::db::error::StoreError;
 use crate::store::db::row;
 use crate::store::folder::consent;
-use crate::store::queue::FRESH;
+use crate::store::queue::fresh::FRESH;
 use crate::store::queue::settle;
 use crate::store::{Store, base};
 

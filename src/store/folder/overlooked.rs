@@ -5,7 +5,8 @@ use rusqlite::params;
 use crate::model::{FolderId, RelPath};
 use crate::store::db::error::StoreError;
 use crate::store::db::row;
-use crate::store::remote::compare::{Compared, Look, Naming, Position};
+use crate::store::remote::compare::{Look, Position};
+use crate::store::remote::compared::{Compared, Naming};
 use crate::store::{ListingId, Store};
 
 /// Where such a look stands.

@@ -7,9 +7,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::changes::{LATELY, folders_below, of_batch};
 use super::{moves, uploads};
 use crate::model::key::key_of;
-use crate::model::{
-    Batch, BatchKind, Change, ChangeId, Failure, FolderId, Outcome, RelPath, RemoteChange, RemotePath, UnixMs,
-};
+use crate::model::{Batch, BatchKind, Change, ChangeId, Failure, FolderId, Outcome, RemoteChange, RemotePath, UnixMs};
 use crate::store::base::{by_content, dirs};
 use crate::store::db::error::{Fault, Step, StoreError};
 use crate::store::db::row::{self, word};
@@ -365,25 +363,8 @@ fn elsewhere(conn: &Connection, log: &Log<'_>, change: &Change, place: &RemotePa
         "UPDATE change SET batch = NULL, pos = NULL, to_path = ?2, rev = NULL, not_before = ?3 WHERE id = ?1",
     )?
     .execute(params![change.id.0, place.as_str(), now])?;
-    note_conflict(conn, change.folder, &change.path, place, None, now)?;
+    crate::store::history::note_conflict(conn, change.folder, &change.path, place, None, now)?;
     log.conflict(change, place)
-}
-
-/// Two versions of a path met, and one of them is at `place` now; `aside`: so it is on the disk.
-pub(crate) fn note_conflict(
-    conn: &Connection,
-    folder: FolderId,
-    path: &RelPath,
-    place: &RemotePath,
-    aside: Option<&RelPath>,
-    now: UnixMs,
-) -> Step<()> {
-    conn.prepare_cached(
-        "INSERT INTO conflict (folder, path, copy, at, aside) VALUES (?1, ?2, ?3, ?4, ?5)
-         ON CONFLICT (folder, path) DO UPDATE SET copy = excluded.copy, at = excluded.at, aside = excluded.aside",
-    )?
-    .execute(params![folder.0, path.as_str(), place.as_str(), now, aside.map(RelPath::as_str)])?;
-    Ok(())
 }
 
 fn count_deletions(conn: &Connection, deleted: &BTreeMap<FolderId, i64>, now: UnixMs) -> Step<()> {

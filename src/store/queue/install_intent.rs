@@ -6,7 +6,6 @@ use crate::model::history::Deed;
 use crate::model::{ContentHash, FolderId, RelPath, RemotePath, UnixMs};
 use crate::store::base::dirs;
 use crate::store::db::error::{Step, StoreError};
-use crate::store::lane::batches;
 use crate::store::{Store, history};
 
 /// A revision that comes down.
@@ -79,7 +78,7 @@ impl Store {
             let note = history::Note { size: None, rev: None, place: Some(place.as_str()) };
             log.note(folder, &path, Deed::Conflict, &note)?;
             log.cut()?;
-            batches::note_conflict(conn, folder, &path, &place, Some(&copy), now)?;
+            history::note_conflict(conn, folder, &path, &place, Some(&copy), now)?;
             dirs::look(conn, folder, &copy, 0, now)
         })
         .await

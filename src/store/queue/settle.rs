@@ -12,7 +12,7 @@ use crate::store::db::error::{Step, StoreError};
 use crate::store::db::row;
 use crate::store::db::row::at_or_below;
 use crate::store::history::{Log, Note};
-use crate::store::lane::{batches, moves};
+use crate::store::lane::moves;
 use crate::store::queue::install_intent;
 use crate::store::{Store, base};
 
@@ -65,7 +65,7 @@ impl Store {
                         let note = Note { size: None, rev: None, place: Some(place.as_str()) };
                         log.note(job.folder, &job.path, Deed::Conflict, &note)?;
                         base::put(conn, job.folder, &job.path, None, now)?;
-                        batches::note_conflict(conn, job.folder, &job.path, place, Some(copy), now)?;
+                        crate::store::history::note_conflict(conn, job.folder, &job.path, place, Some(copy), now)?;
                         dirs::look(conn, job.folder, copy, 0, now)?;
                         put_off(conn, job.id, job.generation, now, None)?;
                     }

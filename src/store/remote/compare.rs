@@ -12,42 +12,18 @@ use tokio::sync::watch;
 
 use crate::model::failure::GONE_IN_DROPBOX;
 use crate::model::listing::Listed;
-use crate::model::{Base, ContentHash, Disk, FolderId, RelPath, Remote, RemotePath, UnixMs};
+use crate::model::{Base, ContentHash, FolderId, RelPath, Remote, UnixMs};
 use crate::store::base::{dirs, key_override};
 use crate::store::db::error::{Fault, Step, StoreError};
 use crate::store::db::row;
 use crate::store::remote;
+use crate::store::remote::compared::{Compared, Naming};
 use crate::store::remote::key;
 use crate::store::remote::names::Names;
 use crate::store::remote::view;
 use crate::store::remote::view::{Sought, WalkAt, view};
 use crate::store::remote::{ListingId, TreeId};
 use crate::store::{Store, base};
-
-/// Whether a disk can hold an entry of this name, and may.
-pub type Holds = fn(&str, Disk) -> bool;
-
-/// The rules of `plan::listing` that the comparison carries out.
-#[derive(Debug, Clone, Copy)]
-pub struct Naming {
-    /// What gets no row because no disk can hold it: it is a problem already.
-    pub holds: Holds,
-}
-
-/// A folder of the configuration, as the comparison needs it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Compared {
-    /// Its number.
-    pub folder: FolderId,
-    /// Its remote path.
-    pub remote: RemotePath,
-    /// Whether it brings things down (`two-way`, `download`). Then rows are made also for files and folders that only Dropbox has, under the
-    /// names that base knows their directories by, and their size is that of the remote file. A row says no more than "look": the path may be
-    /// ignored, and something else may lie there on the disk.
-    pub down: bool,
-    /// What its disk can hold, where things come down.
-    pub disk: Disk,
-}
 
 /// Rows looked at in one slice.
 pub(crate) const SLICE: usize = if cfg!(test) { 7 } else { 1000 };

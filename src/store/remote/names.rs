@@ -10,7 +10,7 @@ use crate::store::base;
 use crate::store::base::{dirs, key_override};
 use crate::store::db::error::Step;
 use crate::store::remote::TreeId;
-use crate::store::remote::compare::{Compared, Naming};
+use crate::store::remote::compared::{Compared, Naming};
 use crate::store::remote::key;
 
 /// A directory of a folder as it is named here.

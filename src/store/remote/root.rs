@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use crate::model::FolderId;
 use crate::store::Store;
 use crate::store::db::error::{Step, StoreError};
-use crate::store::folder::drop_rows;
+use crate::store::folder::rows::drop_rows;
 use crate::store::remote;
 use crate::store::remote::ListingId;
 use crate::store::remote::key;
