@@ -1,6 +1,7 @@
 //! **ferrybox**: a long-running, headless Dropbox sync daemon.
 //!
-//! This page is the map. It stays true: a test reads the `use` lines of every file against the table below.
+//! This page is the map; `docs/architecture.md` follows a save, a remote edit and a deletion through it, and `docs/glossary.md` has the words. It stays true: a test reads
+//! the `use` lines of every file against the table below.
 //!
 //! # Five ideas
 //! 1. **Three views of a path**: local (the disk), remote (Dropbox's listing), base (what both last agreed on). A pure function,
@@ -15,7 +16,7 @@
 //! ```text
 //!  kernel - local::Watcher -> Seen::Path | Rescan             local::scan -> every directory, then what base has and the disk has not
 //!                               |
-//!             engine/intake ----+   plan::ignore, plan::debounce, plan::diff
+//!             engine/intake ----+   plan::name::ignore, plan::time::debounce, plan::reconcile::diff
 //!                               v
 //!       1  store.enqueue(paths)          one row a path, generation += 1; a run of changes puts it off, but not for ever
 //!                               |
@@ -25,7 +26,7 @@
 //!                               v
 //!       2  store.stage(row, RemoteChange)
 //!                               |
-//!      engine/commit/committer (1) ----+   plan::batch (count, bytes, age) . store.begin_batch . call . store.launched . poll . plan::outcome
+//!      engine/commit/committer (1) ----+   plan::commit::batch (count, bytes, age) . store.begin_batch . call . store.launched . poll . plan::commit::outcome
 //!                               v
 //!       3  store.settle_batch            base := committed; the row goes if its generation is unchanged
 //! ```
@@ -116,12 +117,15 @@
 //! A batch that is refused as a whole is halved until the entry to blame stands alone ([`plan::commit::blame`]). A file that Dropbox refused is left
 //! alone until it is another one, or for a day. Where a `.ferryboxignore` cannot be read, or another daemon syncs, nothing is sent or deleted.
 //!
-//! A damaged database is moved aside and the life begins anew; a full disk ends the tasks, not the program. A root that went away is let go of
+//! A damaged database is moved aside and the program starts over; a full disk ends the tasks, not the program. A root that went away is let go of
 //! and found again by its place and its marker (`engine/folder/attach`); one that lost its marker, or is an older copy, is compared anew.
 //!
 //! # Where this differs from the first design, and why
 //! - **Own wire types instead of `dropbox-sdk`'s**: see [`dropbox`]. The SDK tests the stand-in server, so that the two are independent.
-//! - **`model` knows sha2**: the content hash is a word of the domain, pure, and both `local` and `daemon` need it.
+//! - **`env` is functions, and no value that is handed around**: a value would be one more argument of everything. A simulator puts its own clock behind them.
+//! - **An idle step names a moment of the monotonic clock**, not of the wall clock: people set that one back and forth (`engine/drive`).
+//! - **The listing and the look at the account are not driven yet**: they wait in loops of their own, most of the time for Dropbox.
+//! - **`model` knows sha2**: the content hash is a word of the domain, pure, and both `local` and `engine` need it.
 //! - **`cli` knows `dropbox`**, for `link` and `unlink` only, which must work without a daemon.
 //! - **`cli` knows `control`**: the client reads the lists' page type where the server writes it.
 //! - **Packs are read once**: files up to 64 KiB stay in memory between hashing and sending (at most 2 MiB a worker); larger ones are read twice,

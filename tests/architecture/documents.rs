@@ -38,7 +38,8 @@ fn functions(dir: &Path, found: &mut BTreeSet<String>) {
 #[test]
 fn every_path_that_the_documents_name_is_there() {
     let mut missing = Vec::new();
-    for document in ["CONTRIBUTING.md", "README.md", "docs/remote-cache.md", "docs/service.md"] {
+    for document in ["CONTRIBUTING.md", "README.md", "docs/architecture.md", "docs/remote-cache.md", "docs/service.md"]
+    {
         let text = std::fs::read_to_string(root().join(document)).unwrap();
         let gone = paths(&text).filter(|path| !root().join(path).try_exists().unwrap());
         missing.extend(gone.map(|path| format!("{document}: {path}")));

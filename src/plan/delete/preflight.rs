@@ -146,7 +146,7 @@ fn not_found() -> Failure {
 mod tests {
     use super::*;
     use crate::model::RemotePath;
-    use crate::model::listing::{FileFacts, FolderFacts, Marks, Refused};
+    use crate::model::listing::{FolderFacts, Marks, Refused};
 
     fn entry(key: &str, what: What) -> Entry {
         let name = key.rsplit('/').next().unwrap_or_default().to_owned();
@@ -172,7 +172,7 @@ mod tests {
         let ours = vec![entry("/d", empty()), entry("/d/ours", empty()), entry("/d/ignored", empty())];
         assert_eq!(reason(&page(ours.clone())), None);
         assert_eq!(reason(&page(vec![entry("/d/was", What::Deleted)])), None);
-        let file = || What::File(Box::new(FileFacts::default()));
+        let file = || What::File(Box::default());
         for (name, what) in [("theirs", empty()), ("x", file()), ("ours", file()), ("ignored", file())] {
             let mut all = ours.clone();
             all.push(entry(&format!("/d/{name}"), what));
