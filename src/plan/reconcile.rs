@@ -172,7 +172,7 @@ fn installed(facts: &Facts) -> Result<Option<Base>, Need> {
         return Ok(None);
     }
     let Some(came) = known(&facts.found.installed, || Need::Installed)? else { return Ok(None) };
-    Ok(match known(&facts.found.content_hash, || Need::ContentHash)? {
+    Ok(match known(&facts.found.installed_hash, || Need::InstalledHash)? {
         Content::Is(hash) if *hash == came.content_hash => Some(Base {
             stat,
             content_hash: *hash,

@@ -142,9 +142,26 @@ impl Asker<'_> {
                 let hash = hash::hash(account, root, &path, stat).map_err(Unread::Path)?;
                 found.content_hash = Some(Content::Is(hash));
             }
+            Need::InstalledHash => {
+                let Local::File(stat) = &facts.local else { return Err(Unread::Path(changed())) };
+                found.installed_hash = Some(match hash::hash(account, root, &path, stat) {
+                    Ok(hash) => {
+                        found.content_hash = Some(Content::Is(hash));
+                        Content::Is(hash)
+                    }
+                    Err(failure) => {
+                        tracing::debug!(%path, reason = %failure.text, "whether the file came down before a kill cannot be told now");
+                        Content::NotRead
+                    }
+                });
+            }
             Need::KnownHash => {
                 let Local::File(stat) = &facts.local else { return Err(Unread::Path(changed())) };
-                found.known_hash = Some(hash::known(account, stat)?);
+                // Where the database does not say, the file is read.
+                found.known_hash = Some(hash::known(account, stat).unwrap_or_else(|error| {
+                    tracing::debug!(%path, %error, "what the file holds is not known without reading it");
+                    None
+                }));
             }
             Need::Twin(file) => found.twin = Some(self.twin(&path, &file)?),
             Need::TwinDirectory => {

@@ -193,7 +193,8 @@ fn respell(row: Row<'_>, to: RelPath) -> Looked {
     let now = match root.rename(&source, &to, &row.facts.local) {
         // Some disks take the two for links to one file, and rename nothing.
         Ok(now) if stands(root, &to) != Local::Absent => now,
-        Err(Refused::Changed) => {
+        // Where that does not end, the file keeps its letters, and the row goes on.
+        Err(Refused::Changed) if !row.facts.is_stuck() => {
             account.remote.respelled_later(folder, source, to.name().to_owned());
             return row.soon();
         }

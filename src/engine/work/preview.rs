@@ -95,6 +95,7 @@ fn decided(asker: &Asker<'_>, facts: &mut Facts) -> Result<Decision, StoreError>
     facts.full = Full::No;
     facts.found.rename = Some(Rename::No);
     facts.found.content_hash = Some(Content::NotRead);
+    facts.found.installed_hash = Some(Content::NotRead);
     match asker.decide(facts, |_, _: &Need| Ok(false)) {
         Ok(decision) => Ok(decision),
         Err(Unread::Store(error)) => Err(error),

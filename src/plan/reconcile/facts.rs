@@ -25,6 +25,8 @@ pub enum Need {
     Installed,
     /// What the file holds, by reading it.
     ContentHash,
+    /// The same, of a file that may be what was about to come down before a kill. If it cannot be read now, that is no failure of the path.
+    InstalledHash,
     /// What the file holds, if that is known without reading it.
     KnownHash,
     /// Another path here that was agreed on as the file of this id.
@@ -250,6 +252,7 @@ pub struct Found {
     pub place: Option<Option<Place>>,
     pub installed: Option<Option<Installed>>,
     pub content_hash: Option<Content>,
+    pub installed_hash: Option<Content>,
     pub known_hash: Option<Option<ContentHash>>,
     pub twin: Option<Twin>,
     pub twin_directory: Option<Twin>,
@@ -284,7 +287,7 @@ impl Facts {
     }
 
     /// Whether paths that wait for each other have done so for long enough.
-    pub(super) fn is_stuck(&self) -> bool {
+    pub fn is_stuck(&self) -> bool {
         self.now.saturating_sub(self.since) > STUCK_MS
     }
 }

@@ -59,6 +59,7 @@ fn answered(found: &mut Found, need: &Need) {
         Need::Place => found.place = Some(None),
         Need::Installed => found.installed = Some(None),
         Need::ContentHash => found.content_hash = Some(Content::Is(hash(1))),
+        Need::InstalledHash => found.installed_hash = Some(Content::Is(hash(1))),
         Need::KnownHash => found.known_hash = Some(None),
         Need::Twin(_) => found.twin = Some(Twin::None),
         Need::TwinDirectory => found.twin_directory = Some(Twin::None),

@@ -44,6 +44,11 @@ pub(super) fn look(account: &Account, claimed: Claimed, view: View, memory: &mut
             tracing::debug!(%error, path = %job.path, "the database could not be read: the path is looked at again");
             return Looked::Done(job, Settled::Wait(now_ms() + 1000));
         }
+        // For a moment it may be in somebody's hands; what stays unreadable is told, and tried less and less often.
+        Err(Unread::Directory(failure)) if facts.is_stuck() => {
+            let settled = failed(&job, failure);
+            return Looked::Done(job, settled);
+        }
         Err(Unread::Directory(failure)) => {
             tracing::debug!(reason = %failure.text, path = %job.path, "a directory could not be read: the path is looked at again");
             return Looked::Done(job, Settled::Wait(now_ms() + SOON_MS));

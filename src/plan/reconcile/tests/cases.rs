@@ -497,7 +497,7 @@ fn what_came_down_before_a_kill_is_agreed_on() {
                 let (rev, file_id) = ("5".into(), "id:x".into());
                 found.installed = Some(Some(Installed { content_hash: hash(content), rev, file_id }));
             }
-            Need::ContentHash => found.content_hash = Some(Content::Is(hash(5))),
+            Need::InstalledHash => found.installed_hash = Some(Content::Is(hash(5))),
             _ => {}
         })
     };
@@ -505,6 +505,15 @@ fn what_came_down_before_a_kill_is_agreed_on() {
         Base { stat: stat(2), content_hash: hash(5), rev: "5".into(), file_id: Some("id:x".into()), remote: None };
     assert_eq!(came(edited(), 5), done(Action::Renew(Box::new(placed))));
     assert_eq!(came(edited(), 6), done(Action::Upload(WriteMode::Update("1".into()))), "written to since");
+    // A file that is written to all the time cannot be read whole: that it once came down must not keep it from going up.
+    let unread = with(edited(), |found, need| match need {
+        Need::Installed => {
+            found.installed = Some(Some(Installed { content_hash: hash(5), rev: "5".into(), file_id: "id:x".into() }));
+        }
+        Need::InstalledHash => found.installed_hash = Some(Content::NotRead),
+        _ => {}
+    });
+    assert_eq!(unread, done(Action::Upload(WriteMode::Update("1".into()))));
 }
 
 #[test]
