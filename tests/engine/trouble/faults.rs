@@ -9,8 +9,8 @@ use ferrybox_standin::{Contents, Effect, Entries, Fault, Garbage, Pace, Settings
 const ALL: &str = "files/*";
 const APPENDS: &str = "files/upload_session/append*";
 const CHECK: &str = "files/upload_session/finish_batch/check";
-/// Longer than any run of unlucky draws takes.
-const LONG: Duration = Duration::from_secs(240);
+/// Longer than a run of unlucky draws takes: the pause between two tries of a file grows up to five minutes.
+const LONG: Duration = Duration::from_secs(480);
 
 const SMALL: usize = 120;
 const LARGE: usize = 6;
