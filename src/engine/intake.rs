@@ -340,6 +340,8 @@ impl Intake {
     async fn watch(&mut self) -> Result<(), Fatal> {
         let (tx, seen) = mpsc::channel(SEEN_LIMIT);
         self.seen = seen;
+        // The end of the last watcher is no news of this one.
+        self.event.take_if(|(seen, _)| matches!(seen, Seen::Dead(_)));
         let folder = Arc::clone(&self.folder);
         self.watcher = blocking(move || {
             Ok(if let Some(kind) = folder.root.is_remote_fs() {

@@ -163,6 +163,8 @@ impl Deletions {
                     self.open.insert(id);
                 }
                 facts.looked = Some(if answers { Looked::Staged(staged) } else { Looked::Silent });
+                // The look may have taken minutes: what it must be followed by depends on whether uploads wait now.
+                facts.full = account.why_full();
             }
             Need::Scans => facts.scanning = Some(folder.now().scans > 0),
             Need::Renamed => facts.renamed = Some(self.pending.ask(&account, folder).await?),
