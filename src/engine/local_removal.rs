@@ -146,9 +146,11 @@ fn one(account: &Account, change: &Change) -> Result<Outcome, StoreError> {
     let Some(folder) = account.folder(change.folder) else { return Ok(outcome(Tried::Changed, now_ms())) };
     let target = target_of(change);
     let view = account.remote.view_blocking(account, change.folder, &change.path)?;
-    let base = if target == Target::File { account.store.base_blocking(change.folder, &change.path)? } else { None };
     let root = folder.root.pin();
-    let facts = Facts { target, remote: &view.remote, root: folder.vouch(&root), synced: base.is_some() };
+    let vouched = folder.vouch(&root);
+    // Asked last: the root may have taken its time to answer, and the path may belong to another one by now.
+    let base = if target == Target::File { account.store.base_blocking(change.folder, &change.path)? } else { None };
+    let facts = Facts { target, remote: &view.remote, root: vouched, synced: base.is_some() };
     if let Err(again) = may_go(facts) {
         return Ok(again.outcome(now_ms()));
     }
