@@ -106,12 +106,17 @@ impl Deletions {
             if consent.lifts_hold() {
                 approvals::lift(&account, folder).await?;
             }
-            if let Consent::Rest(at) = consent {
-                return Ok((Vec::new(), When::At(at)));
-            }
             let why = if let Consent::Wait(why) = consent { Some(why) } else { None };
-            folder.set(|now| now.deletions_wait = why.map(Why::text));
+            let says = |folder: &Folder| folder.set(|now| now.deletions_wait = why.map(Why::text));
             match consent {
+                // What every folder waits for is said of each: another reason is over.
+                Consent::Rest(_) | Consent::Wait(Why::Removal) => {
+                    account.folders.iter().for_each(|folder| says(folder));
+                }
+                _ => says(folder),
+            }
+            match consent {
+                Consent::Rest(at) => return Ok((Vec::new(), When::At(at))),
                 // Its end is waited for, and until then nothing is forgotten that it may yet need.
                 Consent::Wait(Why::Removal) => return Ok((Vec::new(), When::Never)),
                 Consent::Nothing => {}
@@ -124,7 +129,7 @@ impl Deletions {
                     skip.push(folder.id);
                     goes_on |= why == Why::Unread;
                 }
-                Consent::Rest(_) | Consent::Need(_) => skip.push(folder.id),
+                Consent::Need(_) => skip.push(folder.id),
             }
         }
         self.tidy(now).await?;
