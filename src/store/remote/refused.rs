@@ -103,7 +103,9 @@ pub(crate) fn gone(conn: &Connection, id: ListingId, key: &str) -> Step<()> {
     // One mark for all of it.
     conn.prepare_cached("DELETE FROM remote_deleted WHERE listing = ?1 AND key >= ?2 AND key < ?3")?
         .execute(params![id.0, format!("{key}/"), format!("{key}0")])?;
-    conn.prepare_cached("INSERT OR IGNORE INTO remote_deleted VALUES (?1, ?2)")?.execute(params![id.0, key])?;
+    // Of a listing that was dropped meanwhile nothing is noted.
+    conn.prepare_cached("INSERT OR IGNORE INTO remote_deleted SELECT id, ?2 FROM remote_listing WHERE id = ?1")?
+        .execute(params![id.0, key])?;
     Ok(())
 }
 
