@@ -34,6 +34,11 @@ pub(crate) fn sleep(duration: Duration) -> Sleep {
     tokio::time::sleep(duration)
 }
 
+/// Holds this thread for as long: only where no task runs yet.
+pub(crate) fn hold(duration: Duration) {
+    std::thread::sleep(duration);
+}
+
 /// Waits until then.
 pub(crate) fn sleep_until(at: Instant) -> Sleep {
     tokio::time::sleep_until(at)

@@ -178,12 +178,9 @@ impl Lock {
     }
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "only while another process is in the middle of its start, and then this one ends"
-)]
+/// Only while another process is in the middle of its start, and then this one ends.
 fn wait_a_moment() {
-    std::thread::sleep(NAMED / 50);
+    env::hold(NAMED / 50);
 }
 
 /// What the lock file says of its holder.
