@@ -60,12 +60,8 @@ impl World {
 
     async fn arrives(&self, name: &str) {
         fs::write(self.at(name), name).unwrap();
-        let arrived = async {
-            while self.standin.file(&format!("/T/{name}")).is_none() {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        };
-        timeout(PATIENCE, arrived).await.unwrap_or_else(|_| panic!("in vain: {name}\n{:#?}", self.status.borrow()));
+        let arrived = self.standin.wait_for(PATIENCE, |s| s.file(&format!("/T/{name}")).is_some()).await;
+        assert!(arrived, "in vain: {name}\n{:#?}", self.status.borrow());
     }
 
     /// Waits until the folder is in this state, for a reason with these words.
@@ -123,12 +119,7 @@ async fn f11_a_watcher_that_dies_is_replaced_and_no_change_is_missed() {
         world.folder(FolderState::InSync, "").await;
         world.arrives("later").await;
         fs::remove_file(world.at("later")).unwrap();
-        let gone = async {
-            while world.standin.file("/T/later").is_some() {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        };
-        timeout(PATIENCE, gone).await.unwrap();
+        assert!(world.standin.wait_for(PATIENCE, |s| s.file("/T/later").is_none()).await);
         assert!(world.standin.file("/T/unseen").is_some());
         world.end().await;
     }
@@ -203,13 +194,8 @@ async fn f6_events_in_any_order_end_in_what_the_disk_holds() {
             let files = world.standin.files().into_iter();
             files.map(|f| (f.path_display.trim_start_matches("/T/").to_owned(), f.content_hash)).collect()
         };
-        let equal = async {
-            while there() != disk {
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        };
         assert!(
-            timeout(PATIENCE, equal).await.is_ok(),
+            world.standin.wait_for(PATIENCE, |_| there() == disk).await,
             "{tree}: {:#?}\n{disk:#?}\n{:#?}",
             there(),
             world.status.borrow()

@@ -97,16 +97,16 @@ mod tests {
 
     #[test]
     fn what_was_done_is_not_looked_for_before_it_is_listed() {
-        let home: &dyn Fn(&RelPath) -> RemotePath = &|path| at(&format!("/root/{path}"));
+        let home: &dyn Fn(&RelPath) -> RemotePath = &|path| at(&format!("/Home/{path}"));
         let settled = Outcome::Settled(None);
         let of = |what: RemoteChange, outcome: &Outcome| unlisted(&change(what), outcome, Some(home));
         let paths = |list: &[&str]| list.iter().map(|path| at(path)).collect::<Vec<_>>();
-        let folder = || RemoteChange::CreateFolder { path: at("/root/d/e/a") };
+        let folder = || RemoteChange::CreateFolder { path: at("/Home/d/e/a") };
         for (what, outcome, single, trees, dir_moved) in [
             (
                 folder(),
                 Outcome::SettledDir(DirStat::default()),
-                vec!["/root/d/e/a", "/root/d/e", "/root/d"],
+                vec!["/Home/d/e/a", "/Home/d/e", "/Home/d"],
                 vec![],
                 false,
             ),

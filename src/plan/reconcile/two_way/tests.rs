@@ -1,21 +1,6 @@
 use super::*;
 use crate::model::Failure;
-
-fn stat(n: i64) -> Stat {
-    Stat { size: 1, mtime_ns: n, ctime_ns: n, ino: 1, dev: 1 }
-}
-
-fn hash(byte: u8) -> ContentHash {
-    ContentHash([byte; 32])
-}
-
-fn file(content: u8, rev: &str) -> Remote {
-    Remote::File { content_hash: Some(hash(content)), rev: rev.into(), size: 1, id: "id:x".into() }
-}
-
-fn base(content: u8) -> Base {
-    Base { stat: stat(1), content_hash: hash(content), rev: "1".into(), file_id: None, remote: None }
-}
+use crate::plan::reconcile::tests::{base, file, hash, stat};
 
 /// A small world of one path: who holds what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
