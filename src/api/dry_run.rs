@@ -13,9 +13,9 @@ use crate::engine::approvals;
 use crate::engine::blocking::Fatal;
 use crate::engine::blocking::blocking;
 use crate::engine::work::preview;
-use crate::model::RelPath;
 use crate::model::api::{PlanPage, Planned};
 use crate::model::status::Held;
+use crate::model::{BatchKind, RelPath};
 use crate::plan::reconcile::{Action, Decision, describe};
 
 /// Where a page begins: how many places are done, and the last path of the next one.
@@ -103,7 +103,7 @@ async fn of_place(place: &Place, after: &str, limit: usize) -> Result<Vec<Planne
             action: describe::word(&viewed.decision).to_owned(),
             text: viewed.sentence(),
             size: if sends { row.size } else { 0 },
-            held: held && deletes && row.change.as_deref() == Some("delete"),
+            held: held && deletes && row.change.is_some_and(BatchKind::deletes),
             problem: row.failure.map(|(_, text)| text),
             state: row.state,
         }

@@ -15,7 +15,7 @@ use crate::engine::work::preview::Viewed;
 use crate::env::rfc3339;
 use crate::model::api::{Below, ChangeOf, Explained, IgnoredBy, RowOf, ViewOf};
 use crate::model::status::FolderState;
-use crate::model::{Base, Local, Remote, Stat};
+use crate::model::{Base, BatchKind, Local, Remote, Stat};
 use crate::plan::reconcile::{Action, Decision, describe};
 use crate::store::{ChangeSeen, RowSeen};
 
@@ -108,15 +108,15 @@ fn summary(
     let failed = row.failure.as_ref().map(|(_, text)| text.as_str());
     match (row.state.as_str(), failed) {
         ("wedged", Some(text)) => format!("waits for a change of the path: {text}"),
-        ("staged", _) if held && change.is_some_and(|change| change.kind == "delete") => {
+        ("staged", _) if held && change.is_some_and(|change| change.kind.deletes()) => {
             "its deletion is held: `ferrybox approve` shows the set and what to do".to_owned()
         }
         ("staged", Some(text)) => format!("its commit is tried again: {text}{also}"),
-        ("staged", None) if change.is_some_and(|change| change.kind == "copy") => {
+        ("staged", None) if change.is_some_and(|change| change.kind == BatchKind::Copy) => {
             format!("its content is in Dropbox already: it is copied there, and waits for that{also}")
         }
         ("staged", None) => match place.folder.now().deletions_wait {
-            Some(why) if change.is_some_and(|change| matches!(change.kind.as_str(), "delete" | "trash")) => {
+            Some(why) if change.is_some_and(|change| change.kind.deletes()) => {
                 format!("its deletion waits: {why}{also}")
             }
             _ => format!("sent; waits for its commit{also}"),
@@ -194,13 +194,13 @@ fn row_of(row: &RowSeen, change: Option<&ChangeSeen>) -> RowOf {
 }
 
 fn change_of(change: &ChangeSeen, held: bool) -> ChangeOf {
-    let state = match (change.in_batch, held && change.kind == "delete") {
+    let state = match (change.in_batch, held && change.kind.deletes()) {
         (true, _) => "committing",
         (false, true) => "held",
         (false, false) => "waiting",
     };
     ChangeOf {
-        kind: change.kind.clone(),
+        kind: change.kind.word().to_owned(),
         to: change.to.clone(),
         rev: change.rev.clone(),
         size: change.size,

@@ -197,7 +197,11 @@ pub(crate) async fn judge(
                 }
             }
             tracing::info!(account = %account.name, folder = folder.id.0, deletions = set.deletions, ?verdict, "a person has decided on the held deletions");
-            lift(account, folder).await?;
+            // The step has ended the hold. What is held by now may be another set, of which nothing was said.
+            folder.set(|now| {
+                now.held.take_if(|held| held.token == token);
+            });
+            account.store.poke();
             let outcome = if verdict == Verdict::Approve { "approved" } else { "rejected" };
             return Ok(Ok(Answered { outcome: outcome.to_owned(), deletions: set.deletions }));
         }

@@ -213,6 +213,25 @@ pub enum BatchKind {
     Copy,
 }
 
+impl BatchKind {
+    /// Its word, in the database and in answers on the socket.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Upload => "upload",
+            Self::Delete => "delete",
+            Self::Folder => "folder",
+            Self::Trash => "trash",
+            Self::Move => "move",
+            Self::Copy => "copy",
+        }
+    }
+
+    /// Whether something goes, on either side: what a held set may hold.
+    pub fn deletes(self) -> bool {
+        matches!(self, Self::Delete | Self::Trash)
+    }
+}
+
 /// Remote changes whose commit was decided: stored before the call, so that a crash can ask what became of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Batch {

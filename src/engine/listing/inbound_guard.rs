@@ -106,7 +106,10 @@ impl Brake {
                         for (folder, wave) in waves {
                             late.entry(folder.0).or_default().pass(wave);
                         }
-                        passing.recent = serde_json::to_string(&late).ok();
+                        passing.recent = Some(serde_json::to_string(&late).map_err(|error| StoreError::Other {
+                            path: store.path().to_owned(),
+                            what: format!("what comes down cannot be written: {error}"),
+                        })?);
                     }
                     if passing != Passing::default() {
                         store.pass_inbound(lane.id, passing).await?;
@@ -328,7 +331,14 @@ async fn weigh_with(
     let (waves, token, moved) = read?;
     let late = store.recent_inbound(lane.id).await?;
     let all_gone = waves.values().map(|(wave, ..)| wave.gone).sum();
-    let late: BTreeMap<i64, Recent> = late.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+    // Without what came down before, a wave in slices would pass.
+    let late: BTreeMap<i64, Recent> = match late {
+        Some(text) => serde_json::from_str(&text).map_err(|error| StoreError::Corrupt {
+            path: store.path().to_owned(),
+            what: format!("what came down recently cannot be read: {error}"),
+        })?,
+        None => BTreeMap::new(),
+    };
     let mut weighed = Weighed { held: None, waves: BTreeMap::new(), recent: late, moved };
     for (folder, (wave, sample, passed)) in waves {
         let wave = Wave { files: store.files_in_sync(folder).await?, ..wave };

@@ -51,18 +51,6 @@ pub(crate) fn remote(row: &Row<'_>, i: usize) -> rusqlite::Result<RemotePath> {
     RemotePath::parse(row.get_ref(i)?.as_str()?).map_err(|e| refused(i, e))
 }
 
-/// A batch's kind, as the database writes it.
-pub(crate) fn word(kind: BatchKind) -> &'static str {
-    match kind {
-        BatchKind::Upload => "upload",
-        BatchKind::Delete => "delete",
-        BatchKind::Folder => "folder",
-        BatchKind::Trash => "trash",
-        BatchKind::Move => "move",
-        BatchKind::Copy => "copy",
-    }
-}
-
 /// The column `i` as the kind of a change or a batch.
 pub(crate) fn kind(row: &Row<'_>, i: usize) -> rusqlite::Result<BatchKind> {
     known(row, i, "kind of change", |word| match word {

@@ -10,7 +10,7 @@ use crate::model::key::key_of;
 use crate::model::{Batch, BatchKind, Change, ChangeId, Failure, FolderId, Outcome, RemoteChange, RemotePath, UnixMs};
 use crate::store::base::{by_content, dirs};
 use crate::store::db::error::{Fault, Step, StoreError};
-use crate::store::db::row::{self, word};
+use crate::store::db::row;
 use crate::store::history::Log;
 use crate::store::lane::cycles;
 use crate::store::queue::settle;
@@ -150,7 +150,7 @@ fn begin(
         let some = if kind == BatchKind::Move { usize::MAX } else { limit };
         let mut select = conn.prepare_cached(CANDIDATES)?;
         for folder in row::folders_without(conn, skip)? {
-            let found = select.query_map(params![word(kind), folder.0, now, row::limit(some), most], |r| {
+            let found = select.query_map(params![kind.word(), folder.0, now, row::limit(some), most], |r| {
                 Ok((r.get(0)?, r.get(1)?, r.get(2)?))
             })?;
             for candidate in found {
@@ -185,7 +185,7 @@ fn begin(
         return Ok(None);
     }
     conn.prepare_cached("INSERT INTO batch (kind, created_at, entries) VALUES (?1, ?2, ?3)")?.execute(params![
-        word(kind),
+        kind.word(),
         now,
         row::limit(ids.len())
     ])?;

@@ -8,7 +8,7 @@ use crate::model::{
     RemotePath, UnixMs, WriteMode,
 };
 use crate::store::db::error::{Step, StoreError};
-use crate::store::db::row::{self, word};
+use crate::store::db::row;
 use crate::store::queue::settle;
 use crate::store::{Store, base};
 
@@ -253,7 +253,7 @@ fn relocate(conn: &Connection, job: &Job, relocation: &Relocation, now: UnixMs) 
     .execute(params![
         job.id.0,
         job.folder.0,
-        word(kind),
+        kind.word(),
         job.generation,
         relocation.to.as_str(),
         base.map(|base| &base.rev),
@@ -279,7 +279,7 @@ fn plain(conn: &Connection, job: &Job, kind: BatchKind, path: &RemotePath, rev: 
         "INSERT INTO change (job, folder, kind, generation, to_path, rev, created_at, not_before)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7)",
     )?
-    .execute(params![job.id.0, job.folder.0, word(kind), job.generation, path.as_str(), rev, now])?;
+    .execute(params![job.id.0, job.folder.0, kind.word(), job.generation, path.as_str(), rev, now])?;
     Ok(())
 }
 
@@ -299,7 +299,7 @@ fn count_ready(conn: &Connection, kind: BatchKind, folders: &[FolderId], now: Un
         "SELECT min(not_before) FROM change WHERE kind = ?1 AND folder = ?2 AND batch IS NULL AND not_before > ?3",
     )?;
     for folder in folders {
-        let counted = open.query_row(params![word(kind), folder.0, now, COUNTED], |r| {
+        let counted = open.query_row(params![kind.word(), folder.0, now, COUNTED], |r| {
             ready.entries += row::count(r, 0)?;
             ready.bytes = ready.bytes.saturating_add(row::count(r, 1)?);
             ready.oldest = ready.oldest.into_iter().chain(r.get::<_, Option<_>>(2)?).min();
@@ -308,11 +308,11 @@ fn count_ready(conn: &Connection, kind: BatchKind, folders: &[FolderId], now: Un
         })?;
         // Above what is counted, the last one staged is not among the first: deletions must know when they rest.
         if kind == BatchKind::Delete && counted >= COUNTED {
-            let of = params![word(kind), folder.0, now];
+            let of = params![kind.word(), folder.0, now];
             let last: Option<UnixMs> = newest.query_row(of, |r| r.get(0)).optional()?;
             ready.newest = ready.newest.into_iter().chain(last).max();
         }
-        let next: Option<UnixMs> = later.query_row(params![word(kind), folder.0, now], |r| r.get(0))?;
+        let next: Option<UnixMs> = later.query_row(params![kind.word(), folder.0, now], |r| r.get(0))?;
         ready.next_not_before = ready.next_not_before.into_iter().chain(next).min();
     }
     Ok(ready)

@@ -3,7 +3,7 @@
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use crate::model::{FolderId, RelPath, UnixMs};
+use crate::model::{BatchKind, FolderId, RelPath, UnixMs};
 use crate::store::db::error::{Step, StoreError};
 use crate::store::db::row;
 use crate::store::db::row::at_or_below;
@@ -29,14 +29,14 @@ pub struct RowSeen {
     /// The last failure: its word and its sentence.
     pub failure: Option<(String, String)>,
     /// The kind of its staged change.
-    pub change: Option<String>,
+    pub change: Option<BatchKind>,
 }
 
 /// A staged change of one row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChangeSeen {
-    /// Its word: `upload`, `delete` and so on.
-    pub kind: String,
+    /// Its kind.
+    pub kind: BatchKind,
     /// The remote path it touches.
     pub to: String,
     /// The revision that must still be there.
@@ -71,7 +71,7 @@ fn seen(r: &Row<'_>) -> rusqlite::Result<RowSeen> {
         failure: code.zip(text),
         change: match r.get_ref(9)? {
             ValueRef::Null => None,
-            _ => Some(row::word(row::kind(r, 9)?).to_owned()),
+            _ => Some(row::kind(r, 9)?),
         },
     })
 }
@@ -154,7 +154,7 @@ fn change_of(conn: &Connection, folder: FolderId, path: &RelPath) -> Step<Option
     )?;
     let found = select.query_row(params![folder.0, path.as_str()], |r| {
         Ok(ChangeSeen {
-            kind: row::word(row::kind(r, 0)?).to_owned(),
+            kind: row::kind(r, 0)?,
             to: r.get(1)?,
             rev: r.get(2)?,
             size: row::count(r, 3)?,

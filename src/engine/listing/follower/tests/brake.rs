@@ -78,6 +78,26 @@ async fn e12_a_word_that_an_earlier_run_left_is_no_consent_to_what_comes_next() 
     assert_eq!(store.inbound_word(follower.lane.id).await.unwrap(), InboundWord::default());
 }
 
+/// What came down before decides whether a slice belongs to a wave. Where that cannot be read, the database is damaged, and nothing is let through.
+#[tokio::test]
+async fn e12_what_came_down_recently_and_cannot_be_read_lets_nothing_through() {
+    let (standin, _dir, store, _) = world(Settings::default()).await;
+    let (mut follower, _) = in_sync(&standin, &store).await;
+    let broken = Passing { recent: Some("{".to_owned()), ..Passing::default() };
+    store.pass_inbound(follower.lane.id, broken).await.unwrap();
+    encrypt(&standin, 10);
+    let mut stuck = None;
+    for _ in 0..20 {
+        match follower.step().await {
+            Ok(Stepped::AtRest(_)) => follower.fetch().await.map(drop).unwrap(),
+            Ok(_) => {}
+            Err(error) => stuck = Some(error),
+        }
+    }
+    assert!(matches!(&stuck, Some(Stuck::Store(StoreError::Corrupt { .. }))), "{stuck:?}");
+    assert_eq!(claimed(&store).await, [""; 0]);
+}
+
 #[tokio::test]
 async fn e12_a_wave_of_changes_waits_for_a_person_across_restarts() {
     let (standin, _dir, store, _) = world(Settings::default()).await;
