@@ -4,7 +4,7 @@
 //! and no token serves twice. Salt and answer are in the database, so both survive a restart. `approve` lets through what the token named and
 //! nothing that came later; `reject` forgets base's rows, so that the paths are not asked about again until they change: Dropbox keeps the files.
 //!
-//! What a person let through at the [brake](crate::engine::listing::inbound_guard) is not asked about once more: those files at those revisions count as agreed to.
+//! What a person let through at the [inbound guard](crate::engine::listing::inbound_guard) is not asked about again: those files at those revisions count as agreed to.
 
 use std::sync::Arc;
 

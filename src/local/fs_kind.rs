@@ -69,8 +69,6 @@ pub struct InotifyLimits {
     pub max_namespace_watches: Option<u64>,
     /// Watchers that one user may have.
     pub max_user_instances: Option<u64>,
-    /// Events that wait in one watcher before it overflows.
-    pub max_queued_events: Option<u64>,
 }
 
 /// Reads the limits; containers and other systems may hide some or all.
@@ -81,7 +79,6 @@ pub fn inotify_limits() -> InotifyLimits {
         max_user_watches: read("max_user_watches"),
         max_namespace_watches: number("/proc/sys/user/max_inotify_watches".to_owned()),
         max_user_instances: read("max_user_instances"),
-        max_queued_events: read("max_queued_events"),
     }
 }
 

@@ -121,15 +121,7 @@ impl Watcher {
         Ok(Self(shared))
     }
 
-    /// Watches one directory (not those below it). To be called before the directory is listed.
-    ///
-    /// # Errors
-    /// It is not watched.
-    pub fn add_dir(&self, dir: &RelPath) -> Result<(), WatchTrouble> {
-        self.add_dirs(std::slice::from_ref(dir))
-    }
-
-    /// Watches many directories at once. One that has vanished is no trouble: its parent's watch tells.
+    /// Watches directories (not those below them). To be called before they are listed. One that has vanished is no trouble: its parent's watch tells.
     ///
     /// # Errors
     /// Some are not watched; the others are.

@@ -47,6 +47,18 @@ fn every_path_that_the_documents_name_is_there() {
     assert!(missing.is_empty(), "{missing:#?}");
 }
 
+/// The map names files of `src` without its name and their ending.
+#[test]
+fn every_place_that_the_map_names_is_there() {
+    let map = std::fs::read_to_string(root().join("src/lib.rs")).unwrap();
+    let rooms = ["api/", "daemon/", "engine/", "local/", "plan/", "store/"];
+    let quoted = map.split('`').skip(1).step_by(2).filter(|it| rooms.iter().any(|room| it.starts_with(room)));
+    let is_there =
+        |place: &str| ["", ".rs"].iter().any(|end| root().join(format!("src/{place}{end}")).try_exists().unwrap());
+    let (there, missing): (Vec<_>, Vec<_>) = quoted.partition(|place| is_there(place));
+    assert!(missing.is_empty() && there.len() > 10, "{missing:#?}");
+}
+
 #[test]
 fn every_test_that_the_findings_name_is_there() {
     let mut there = BTreeSet::new();

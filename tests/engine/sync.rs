@@ -24,3 +24,15 @@ mod several_daemons;
 mod trash;
 mod two_way;
 mod two_way_losses;
+
+use crate::harness::World;
+
+/// What the file holds here, if it is there.
+fn read(world: &World, path: &str) -> Option<String> {
+    std::fs::read(world.folder.join(path)).ok().map(|bytes| String::from_utf8(bytes).unwrap())
+}
+
+/// What the file holds in Dropbox, if it is there.
+fn remote(world: &World, path: &str) -> Option<String> {
+    world.standin.content(&format!("/T/{path}")).map(|bytes| String::from_utf8(bytes.to_vec()).unwrap())
+}

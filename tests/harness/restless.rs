@@ -11,22 +11,33 @@ use std::time::Duration;
 /// busy machine a touch every 30 ms still leaves a file alone for some hundred.
 pub struct Restless {
     over: Arc<AtomicBool>,
+    missed: Arc<AtomicBool>,
     thread: Option<std::thread::JoinHandle<()>>,
 }
 
 impl Restless {
     pub fn new(path: PathBuf) -> Self {
         let over = Arc::new(AtomicBool::new(false));
-        let until = Arc::clone(&over);
+        let missed = Arc::new(AtomicBool::new(false));
+        let (until, gone) = (Arc::clone(&over), Arc::clone(&missed));
         let thread = std::thread::spawn(move || {
             for mode in [0o600, 0o640].into_iter().cycle().take_while(|_| !until.load(Ordering::Relaxed)) {
-                // The daemon may have moved it.
-                let _ = std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode));
+                // The daemon may have moved it: whether that is so, and right, is for the test to say.
+                if std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).is_err() {
+                    gone.store(true, Ordering::Relaxed);
+                }
                 // The touches' own pace.
                 std::thread::sleep(Duration::from_millis(30));
             }
         });
-        Self { over, thread: Some(thread) }
+        Self { over, missed, thread: Some(thread) }
+    }
+
+    /// Leaves the file alone, which was there all the time.
+    pub fn end(self) {
+        let missed = Arc::clone(&self.missed);
+        drop(self);
+        assert!(!missed.load(Ordering::Relaxed), "the file that never rests was gone for a while");
     }
 }
 

@@ -250,8 +250,8 @@ impl Committer {
         let others = self.others;
         let again = std::mem::replace(&mut self.unreadable, matches!(results, Results::Unreadable { .. }));
         // A folder was dropped meanwhile: which of the results are whose is not known any more.
-        let torn = batch.changes.len() != batch.entries;
-        if !torn {
+        let is_short = batch.changes.len() != batch.entries;
+        if !is_short {
             self.keep_pace(batch, &results);
         }
         let judge = Judge::new(account);
@@ -259,7 +259,9 @@ impl Committer {
             judge.find_obstacles(batch, results).await;
         }
         let outcomes = match results {
-            Results::Each(results) if results.len() == batch.changes.len() && !torn => judge.each(batch, results).await,
+            Results::Each(results) if results.len() == batch.changes.len() && !is_short => {
+                judge.each(batch, results).await
+            }
             Results::Each(_) | Results::Unknown => judge.verify(batch).await,
             Results::Lost(said, why) => {
                 self.outlive(batch, said, &why).await;

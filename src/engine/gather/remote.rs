@@ -114,7 +114,7 @@ pub(crate) struct LaneNow {
     pub(crate) unknown: BTreeMap<String, u64>,
     /// Changes that would come down, and are too many to come unasked.
     pub(crate) held: Option<HeldChanges>,
-    /// The cache shows changes that the brake has not let through.
+    /// The cache shows changes that the inbound guard has not let through.
     pub(crate) unweighed: bool,
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::dropbox::{CallError, Dropbox};
 use crate::engine::gather::remote::{Lane, NoFolder};
 use crate::engine::listing::inbound_guard;
-use crate::engine::listing::inbound_guard::Brake;
+use crate::engine::listing::inbound_guard::InboundGuard;
 use crate::env;
 use crate::env::Instant;
 use crate::env::now_ms;
@@ -32,7 +32,7 @@ pub(crate) struct Follower {
     pub(crate) dropbox: Dropbox,
     pub(crate) lane: Arc<Lane>,
     pub(crate) limits: Limits,
-    brake: Brake,
+    inbound: InboundGuard,
     /// The path root of the last calls, where it is asked for by name.
     root: Option<String>,
     /// Pages of the run under way that had more to come, by their entries' hashes.
@@ -88,7 +88,7 @@ impl Follower {
             dropbox,
             lane,
             limits,
-            brake: Brake::default(),
+            inbound: InboundGuard::default(),
             root: None,
             pages: HashSet::new(),
             by: env::random_state(),
@@ -147,11 +147,11 @@ impl Follower {
             self.lane.set(|now| now.compared = asked.or(now.compared));
         }
         if !listing.comparing {
-            self.brake.ended(&self.store, &self.lane).await?;
+            self.inbound.ended(&self.store, &self.lane).await?;
             self.lane.set(|now| now.unweighed = false);
         } else if let Some(live) = listing.live.as_ref().filter(|live| live.complete && !live.running)
             && self.lane.echo.halfway().is_none()
-            && self.brake.lets(&self.store, &self.lane, self.limits, live).await?
+            && self.inbound.lets(&self.store, &self.lane, self.limits, live).await?
         {
             self.lane.set(|now| now.unweighed = false);
             let folders = self.lane.folders_there();

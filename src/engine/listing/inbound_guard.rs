@@ -1,4 +1,4 @@
-//! The brake on what comes down: a comparison that would delete or overwrite most of a folder's files makes no rows before a person agrees.
+//! The guard of what comes down: a comparison that would delete or overwrite most of a folder's files makes no rows before a person agrees.
 //!
 //! The cache itself always follows Dropbox; what waits is the work. The token names exactly the files and the revisions that would come over
 //! them, so that another wave has another token. What was approved stays approved until that comparison has ended, across restarts.
@@ -33,9 +33,9 @@ const SAMPLE: usize = 5;
 /// Files of a rejected wave that are put back in one step.
 const AT_ONCE: usize = 20_000;
 
-/// What one listing's brake remembers between steps.
+/// What one listing's guard remembers between steps.
 #[derive(Debug, Default)]
-pub(crate) struct Brake {
+pub(crate) struct InboundGuard {
     /// The comparison under way may go on to its end.
     cleared: bool,
     /// What was weighed and held: this tree, after so many pages of all listings.
@@ -51,7 +51,7 @@ struct Weighed {
     moved: BTreeMap<FolderId, Vec<u64>>,
 }
 
-impl Brake {
+impl InboundGuard {
     /// Whether the comparison may make rows.
     pub(crate) async fn lets(
         &mut self,

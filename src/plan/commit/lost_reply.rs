@@ -61,7 +61,7 @@ pub fn samples(entries: usize) -> Vec<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{ChangeId, ContentHash, FolderId, JobId, RelPath, RemotePath, Stat, WriteMode};
+    use crate::model::{ChangeId, ContentHash, FolderId, JobId, RelPath, Relocation, RemotePath, Stat, WriteMode};
 
     fn change(what: RemoteChange) -> Change {
         Change {
@@ -93,6 +93,15 @@ mod tests {
             to: path(),
             mode: WriteMode::Add,
         };
+        let relocation = Relocation {
+            from: path(),
+            to: path(),
+            source: RelPath::parse("b").unwrap(),
+            base: None,
+            copy: false,
+            alike: false,
+            via: None,
+        };
         let all = [file(Some(1)), file(Some(2)), file(None), Found::Folder, Found::Nothing, Found::Unknown];
         for (what, done, at) in [
             (upload, LostReply::Committed, 0),
@@ -100,6 +109,8 @@ mod tests {
             (RemoteChange::Delete { path: path(), rev: "1".into() }, LostReply::Deleted, 4),
             (RemoteChange::DeleteFolder { path: path() }, LostReply::Deleted, 4),
             (RemoteChange::Trash { path: path(), rev: None }, LostReply::NotDone, 9),
+            // Moves and copies are looked up at both of their ends (`plan::rename::reply`).
+            (RemoteChange::Relocate(Box::new(relocation)), LostReply::NotDone, 9),
         ] {
             let change = change(what);
             for (i, found) in all.iter().enumerate() {

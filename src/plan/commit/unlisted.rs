@@ -62,7 +62,7 @@ pub fn unlisted(change: &Change, outcome: &Outcome, home: Option<&dyn Fn(&RelPat
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Base, ChangeId, ContentHash, DirStat, FolderId, JobId, Relocation, Stat};
+    use crate::model::{Base, ChangeId, ContentHash, DirStat, FolderId, JobId, Relocation, Stat, WriteMode};
 
     fn at(path: &str) -> RemotePath {
         RemotePath::parse(path).unwrap()
@@ -102,7 +102,19 @@ mod tests {
         let of = |what: RemoteChange, outcome: &Outcome| unlisted(&change(what), outcome, Some(home));
         let paths = |list: &[&str]| list.iter().map(|path| at(path)).collect::<Vec<_>>();
         let folder = || RemoteChange::CreateFolder { path: at("/Home/d/e/a") };
+        let stat = Stat { size: 3, mtime_ns: 1, ctime_ns: 1, ino: 1, dev: 1 };
+        let hash = ContentHash([1; 32]);
+        let there = Base { stat, content_hash: hash, rev: "1".into(), file_id: None, remote: None };
+        let upload = RemoteChange::Upload {
+            session: "s".into(),
+            size: 3,
+            content_hash: hash,
+            stat,
+            to: at("/Home/d/e/a"),
+            mode: WriteMode::Add,
+        };
         for (what, outcome, single, trees, dir_moved) in [
+            (upload, Outcome::Settled(Some(there)), vec!["/Home/d/e/a", "/Home/d/e", "/Home/d"], vec![], false),
             (
                 folder(),
                 Outcome::SettledDir(DirStat::default()),
@@ -129,5 +141,8 @@ mod tests {
             }
         }
         assert_eq!(unlisted(&change(folder()), &settled, None), Unlisted::default());
+        // A folder that has left the configuration: what was moved in it is to be listed all the same.
+        let moved = unlisted(&change(relocate(false, false)), &Outcome::Moved(None), None);
+        assert!(moved.paths.starts_with(&paths(&["/from", "/to"])), "{moved:?}");
     }
 }

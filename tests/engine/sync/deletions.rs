@@ -247,7 +247,7 @@ fn h9_a_deletion_waits_for_the_move_that_it_is_half_of_and_for_nothing_else() {
     std::fs::remove_file(world.folder.join("gone")).unwrap();
     world.until("the deletion", |s| s.file("/T/gone").is_none());
     assert!(standin.file("/T/new").is_none(), "that row was not looked at all the time");
-    drop(restless);
+    restless.end();
     world.until("the new file", |s| s.file("/T/new").is_some());
     let deletions = world.deletions();
     standin.reset_counters();
@@ -257,7 +257,7 @@ fn h9_a_deletion_waits_for_the_move_that_it_is_half_of_and_for_nothing_else() {
         s.file("/T/moves").is_none()
     });
     assert!(deletions > 0 && standin.file("/T/moved").is_none());
-    drop(restless);
+    restless.end();
     world.until("the move", |s| s.file("/T/moved").is_some() && s.file("/T/moves").is_none());
     assert_eq!((standin.calls_of("files/move_batch_v2"), world.deletions()), (1, 0));
     assert_eq!(daemon.stop().0, Some(0));

@@ -4,6 +4,7 @@
 use std::fs;
 use std::time::Duration;
 
+use super::{read, remote};
 use crate::harness::{World, text};
 use ferrybox_standin::{Effect, Fault};
 use serde_json::json;
@@ -13,14 +14,6 @@ fn world() -> World {
     world.mode = "two-way";
     world.extra = "[safety]\nmax_deletion_share = \"100%\"\n".into();
     world
-}
-
-fn read(world: &World, path: &str) -> Option<String> {
-    fs::read(world.folder.join(path)).ok().map(|bytes| String::from_utf8(bytes).unwrap())
-}
-
-fn remote(world: &World, path: &str) -> Option<String> {
-    world.standin.content(&format!("/T/{path}")).map(|bytes| String::from_utf8(bytes.to_vec()).unwrap())
 }
 
 /// Runs once, with problems or without.

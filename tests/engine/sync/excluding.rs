@@ -3,8 +3,8 @@
 
 use std::fs;
 
+use super::{read, remote};
 use crate::harness::{World, text};
-use ferrybox_standin::Standin;
 
 fn world(extra: &str) -> World {
     let mut world = World::new();
@@ -13,14 +13,6 @@ fn world(extra: &str) -> World {
     // So few files that any deletion is a large part of them.
     world.extra = "[safety]\nmax_deletion_share = \"100%\"\n".into();
     world
-}
-
-fn read(world: &World, path: &str) -> Option<String> {
-    fs::read(world.folder.join(path)).ok().map(|bytes| String::from_utf8(bytes).unwrap())
-}
-
-fn remote(standin: &Standin, path: &str) -> Option<String> {
-    standin.content(&format!("/T/{path}")).map(|bytes| String::from_utf8(bytes.to_vec()).unwrap())
 }
 
 #[test]
@@ -36,7 +28,7 @@ fn an_excluded_folder_is_nobodys_business_on_either_side() {
     world.once_in_sync();
     assert_eq!(read(&world, "Photos/b").as_deref(), Some("b"));
     assert!(!world.folder.join("Photos/Raw").exists() && !world.folder.join("one.txt").exists());
-    assert_eq!(remote(standin, "Photos/raw/mine"), None);
+    assert_eq!(remote(&world, "Photos/raw/mine"), None);
     assert_eq!(read(&world, "Photos/raw/mine").as_deref(), Some("here"));
     standin.delete("/T/Photos/Raw/deep/a");
     standin.write("/T/Photos/Raw/new", "n");
@@ -159,14 +151,14 @@ fn ignored_names_of_either_side_stay_there() {
     world.once_in_sync();
     assert_eq!(read(&world, "p/src").as_deref(), Some("s"));
     assert!(!world.folder.join("a.tmp").exists() && !world.folder.join("p/node_modules").exists());
-    assert!(remote(standin, "b.tmp").is_none() && !standin.folder("/T/q/node_modules"));
+    assert!(remote(&world, "b.tmp").is_none() && !standin.folder("/T/q/node_modules"));
     fs::remove_file(world.folder.join("b.tmp")).unwrap();
     standin.delete("/T/a.tmp");
     world.write("a.tmp", "mine");
     standin.write("/T/b.tmp", "theirs");
     world.once_in_sync();
     assert_eq!((read(&world, "a.tmp").as_deref(), read(&world, "b.tmp")), (Some("mine"), None));
-    assert_eq!((remote(standin, "a.tmp"), remote(standin, "b.tmp").as_deref()), (None, Some("theirs")));
+    assert_eq!((remote(&world, "a.tmp"), remote(&world, "b.tmp").as_deref()), (None, Some("theirs")));
     assert_eq!(world.deletions(), 0);
     world.assert_clean();
 }
@@ -182,8 +174,8 @@ fn a_folder_that_holds_something_excluded_stays() {
     fs::remove_dir_all(world.folder.join("d")).unwrap();
     let out = world.once();
     assert_eq!(out.status.code(), Some(3), "{}", text(&out));
-    assert_eq!(remote(&world.standin, "d/raw/big").as_deref(), Some("excluded"));
-    assert_eq!(remote(&world.standin, "d/synced"), None);
+    assert_eq!(remote(&world, "d/raw/big").as_deref(), Some("excluded"));
+    assert_eq!(remote(&world, "d/synced"), None);
     assert!(!world.folder.join("d").exists());
     // Once that is gone there, the folder goes, too.
     world.standin.delete("/T/d/raw");
@@ -214,10 +206,7 @@ fn t4_a_pattern_in_the_tree_comes_and_goes() {
     fs::remove_file(world.folder.join(".ferryboxignore")).unwrap();
     world.once_in_sync();
     world.once_in_sync();
-    assert_eq!(
-        (remote(&world.standin, "x/f").as_deref(), remote(&world.standin, "g.dat").as_deref()),
-        (Some("old"), Some("old"))
-    );
+    assert_eq!((remote(&world, "x/f").as_deref(), remote(&world, "g.dat").as_deref()), (Some("old"), Some("old")));
     assert_eq!((read(&world, "x/f").as_deref(), read(&world, "g.dat").as_deref()), (Some("old"), Some("old")));
     world.assert_clean();
 }
@@ -255,11 +244,11 @@ fn t4_what_was_deleted_while_it_was_left_out_is_deleted_nowhere_else() {
             world.once_in_sync();
             let why = format!("{mode} {left_out}");
             assert_eq!(world.deletions(), 0, "{why}");
-            assert_eq!(remote(&world.standin, "x/here").as_deref(), Some("x/here"), "{why}");
-            assert_eq!(remote(&world.standin, "x/stays").as_deref(), Some("x/stays"), "{why}");
+            assert_eq!(remote(&world, "x/here").as_deref(), Some("x/here"), "{why}");
+            assert_eq!(remote(&world, "x/stays").as_deref(), Some("x/stays"), "{why}");
             assert_eq!(read(&world, "x/stays").as_deref(), Some("x/stays"), "{why}");
             assert_eq!(read(&world, "x/here").is_some(), matches!(mode, "two-way" | "download"), "{why}");
-            assert!(read(&world, "x/both").is_none() && remote(&world.standin, "x/both").is_none(), "{why}");
+            assert!(read(&world, "x/both").is_none() && remote(&world, "x/both").is_none(), "{why}");
             world.assert_clean();
         }
     }

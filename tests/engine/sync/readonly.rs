@@ -3,6 +3,7 @@
 
 use std::fs;
 
+use super::{read, remote};
 use crate::harness::{World, text};
 use ferrybox_standin::Settings;
 use serde_json::{Value, json};
@@ -19,14 +20,6 @@ fn owner(world: &World, path: &str, content: &str) {
     world.standin.set(|s| s.read_only.clear());
     assert!(world.standin.write(&format!("/T/{path}"), content.to_owned()).is_some());
     world.standin.set(|s| s.read_only = vec!["/t/shared".to_owned()]);
-}
-
-fn read(world: &World, path: &str) -> Option<String> {
-    fs::read(world.folder.join(path)).ok().map(|bytes| String::from_utf8(bytes).unwrap())
-}
-
-fn remote(world: &World, path: &str) -> Option<String> {
-    world.standin.content(&format!("/T/{path}")).map(|bytes| String::from_utf8(bytes.to_vec()).unwrap())
 }
 
 fn problems(world: &World) -> Vec<(String, String)> {

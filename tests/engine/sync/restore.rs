@@ -3,6 +3,7 @@
 
 use std::fs;
 
+use super::{read, remote};
 use crate::harness::{World, text, wait_for_socket};
 use serde_json::Value;
 
@@ -12,10 +13,6 @@ fn world() -> World {
     // So few files that any deletion is a large part of them.
     world.extra = "[safety]\nmax_deletion_share = \"100%\"\n".into();
     world
-}
-
-fn read(world: &World, path: &str) -> Option<String> {
-    fs::read(world.folder.join(path)).ok().map(|bytes| String::from_utf8(bytes).unwrap())
 }
 
 /// `restore` with these arguments: its code, and what it printed as JSON.
@@ -37,10 +34,6 @@ fn versions(world: &World, path: &str, from: &str) -> Vec<String> {
 
 fn until_read(world: &World, path: &str, wanted: Option<&str>) {
     world.eventually(&format!("{path} is {wanted:?}"), || read(world, path).as_deref() == wanted);
-}
-
-fn remote(world: &World, path: &str) -> Option<String> {
-    world.standin.content(&format!("/T/{path}")).map(|bytes| String::from_utf8(bytes.to_vec()).unwrap())
 }
 
 #[test]

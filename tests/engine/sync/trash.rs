@@ -6,6 +6,7 @@ use std::io::Write as _;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
+use super::read;
 use crate::harness::{World, json, told};
 
 fn world() -> World {
@@ -13,10 +14,6 @@ fn world() -> World {
     world.mode = "two-way";
     world.extra = "rescan = \"1s\"\n[safety]\nmax_deletion_share = \"100%\"\ntrash_days = 0\n".into();
     world
-}
-
-fn read(world: &World, path: &str) -> Option<String> {
-    fs::read(world.folder.join(path)).ok().map(|bytes| String::from_utf8(bytes).unwrap())
 }
 
 /// What the trash holds.

@@ -4,21 +4,13 @@
 
 use std::fs;
 
+use super::{read, remote};
 use crate::harness::{World, text, wait_for_socket};
-use ferrybox_standin::Standin;
 
 fn world() -> World {
     let mut world = World::new();
     world.mode = "two-way";
     world
-}
-
-fn read(world: &World, path: &str) -> Option<String> {
-    fs::read(world.folder.join(path)).ok().map(|bytes| String::from_utf8(bytes).unwrap())
-}
-
-fn remote(standin: &Standin, path: &str) -> Option<String> {
-    standin.content(&format!("/T/{path}")).map(|bytes| String::from_utf8(bytes.to_vec()).unwrap())
 }
 
 fn folders(world: &World) -> Vec<String> {
@@ -101,7 +93,7 @@ fn both_directions_one_run_after_the_other() {
     world.once_in_sync();
     assert_same(&world);
     assert_eq!(read(&world, "there.txt").as_deref(), Some("changed there"));
-    assert_eq!(remote(standin, "here.txt").as_deref(), Some("changed here"));
+    assert_eq!(remote(&world, "here.txt").as_deref(), Some("changed here"));
     assert_eq!(trash(&world), ["from there"], "what was replaced is in the trash");
 
     // Deletions pass in both directions, with folders.
@@ -111,7 +103,7 @@ fn both_directions_one_run_after_the_other() {
     standin.delete("/T/empty there");
     world.once_in_sync();
     assert_same(&world);
-    assert!(read(&world, "there.txt").is_none() && remote(standin, "a/b/y").is_none());
+    assert!(read(&world, "there.txt").is_none() && remote(&world, "a/b/y").is_none());
     assert!(world.folder.join("a/b").is_dir(), "its directory was not deleted");
     assert_eq!(trash(&world), ["changed there", "from there"]);
     world.assert_clean();
@@ -132,7 +124,7 @@ fn what_happens_while_it_runs_arrives() {
     standin.write("/T/down.txt", "2");
     until_disk(&world, "the download", || read(&world, "down.txt").is_some());
     world.write("down.txt", "3");
-    world.until("the edit of it", |s| remote(s, "down.txt").as_deref() == Some("3"));
+    world.until("the edit of it", |_| remote(&world, "down.txt").as_deref() == Some("3"));
     standin.write("/T/up.txt", "4");
     until_disk(&world, "the other's edit", || read(&world, "up.txt").as_deref() == Some("4"));
     fs::remove_file(world.folder.join("up.txt")).unwrap();
@@ -251,7 +243,7 @@ fn b10_files_and_folders_change_places() {
     world.once_in_sync();
     assert_same(&world);
     assert_eq!(read(&world, "a/now/a/folder").as_deref(), Some("1"));
-    assert_eq!(remote(&world.standin, "b").as_deref(), Some("now a file"));
+    assert_eq!(remote(&world, "b").as_deref(), Some("now a file"));
     assert_eq!(read(&world, "c/now").as_deref(), Some("2"));
     assert_eq!(read(&world, "d").as_deref(), Some("now a file"));
     world.assert_clean();

@@ -4,6 +4,7 @@
 use std::fs;
 use std::time::Duration;
 
+use super::{read, remote};
 use crate::harness::{World, look_for};
 use ferrybox_standin::{Effect, Fault, Settings};
 
@@ -11,14 +12,6 @@ fn world(mode: &'static str) -> World {
     let mut world = World::with(Settings::default());
     world.mode = mode;
     world
-}
-
-fn read(world: &World, path: &str) -> Option<String> {
-    fs::read(world.folder.join(path)).ok().map(|bytes| String::from_utf8(bytes).unwrap())
-}
-
-fn remote(world: &World, path: &str) -> Option<String> {
-    world.standin.content(&format!("/T/{path}")).map(|bytes| String::from_utf8(bytes.to_vec()).unwrap())
 }
 
 /// `run --once` that must come to an end by itself.

@@ -1,6 +1,6 @@
 //! One listing against the stand-in server over TCP, with no waiting between its steps: thousands of histories in minutes.
 
-mod brake;
+mod inbound_guard;
 mod unplaced;
 mod walk;
 

@@ -567,6 +567,21 @@ fn every_combination_of_views_is_decided() {
                             | Action::DeleteFolder
                     )
                 );
+                let touches_disk = matches!(
+                    decision,
+                    Decision::Do(
+                        Action::Trash { .. }
+                            | Action::RemoveDir
+                            | Action::MoveAside
+                            | Action::Download(_)
+                            | Action::MakeDir
+                            | Action::Follow(_)
+                            | Action::Respell(_)
+                    )
+                );
+                assert!(!(touches_disk && matches!(mode, Mode::Backup | Mode::Mirror)), "{seen}: {decision:?}");
+                let deletes = matches!(decision, Decision::Do(Action::Delete { .. } | Action::DeleteFolder));
+                assert!(!(deletes && mode == Mode::Backup), "{seen}: {decision:?}");
                 let is_doubt = matches!(local, Local::Unknown(_)) || *remote == Remote::Unlisted;
                 assert!(!(takes && is_doubt), "{seen}: {decision:?}");
                 let sends = matches!(
